@@ -1,0 +1,63 @@
+# `make` alone explains the targets. The environment lives in .venv and is remade when the lock changes.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# compiled files make every process start three times faster
+unexport PYTHONDONTWRITEBYTECODE
+export MPLBACKEND := agg
+
+.DEFAULT_GOAL := help
+.PHONY: help report test check lab bench lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+report: $(VENV)/.run ## set up, run the whole line on the simulated market, write reports/index.html
+	$(BIN)/overround run
+
+test: $(VENV)/.dev ## set up, run every test (unit, property, notebooks, end to end, browser)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.dev ## lint, types and the fast tests, in under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+lab: $(VENV)/.lab ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/explore.ipynb
+
+bench: $(VENV)/.dev ## side-by-side measurements, printed as ratios
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.dev ## resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## remove the environment, caches and rendered reports (never data/)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/runs reports/*.html
+	find lib tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv is three times as fast as pip but does not read pip's configuration: hand it pip's index, and let pip itself do the work where uv cannot.
+INDEX = $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
+install = UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.lock -e '.$(1)' \
+	|| $(BIN)/pip install -q -c requirements.lock -e '.$(1)'
+
+$(VENV)/.python: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Overround needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock uv
+	touch $@
+
+$(VENV)/.run: $(VENV)/.python pyproject.toml
+	$(call install,)
+	touch $@
+
+$(VENV)/.lab: $(VENV)/.run
+	$(call install,[lab])
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(call install,[lab$(comma)cluster$(comma)dev])
+	touch $@
+
+comma := ,

@@ -1,0 +1,152 @@
+"""The command `overround`: each subcommand is a call into the library, its errors one sentence and exit status 1 (2: wrong usage)."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overround.errors import OverroundError, ParameterError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A workbench for research on sports odds."
+)
+
+Source = Annotated[str, typer.Option(help="sample, football-data or the-odds-api")]
+League = Annotated[list[str], typer.Option("--league", "--sport", help="as the source writes it: E0, soccer_epl; repeatable")]
+Season = Annotated[list[str], typer.Option("--season", help="as the source writes it: 2425; repeatable")]
+Given = Annotated[list[str], typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="of the notebooks; repeatable")]
+ShowCode = Annotated[bool, typer.Option(help="offer the notebooks' code in the pages")]
+
+
+@app.command()
+def run(
+    source: Source = "sample",
+    league: League = [],
+    season: Season = [],
+    parameter: Given = [],
+    show_code: ShowCode = False,
+    timeout: Annotated[int, typer.Option(help="seconds that one cell may take")] = 600,
+) -> None:
+    """Run the whole line and write reports/index.html."""
+    with _sentences():
+        from overround.pipeline import run_main_line
+        from overround.settings import load_settings
+
+        settings = load_settings()
+        outcomes = run_main_line(
+            source, league, season, _pairs(parameter), settings=settings, show_code=show_code, timeout_s=timeout, progress=_progress
+        )
+        typer.echo(f"\n{settings.reports_folder / 'index.html'}")
+    if not outcomes[-1].ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def collect(
+    source: Annotated[str, typer.Argument(help="sample, football-data or the-odds-api")], league: League = [], season: Season = []
+) -> None:
+    """Bring a source's matches, prices and results into the store."""
+    with _sentences():
+        from overround.collect import collect as collect_source
+
+        done = collect_source(source, leagues=league, seasons=season)
+        typer.echo(str(done))
+        for row in done.set_aside.head(10).itertuples(index=False):
+            typer.echo(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})", err=True)
+        if len(done.set_aside) > 10:
+            typer.echo(f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.", err=True)
+        for name, why in done.failed.items():
+            typer.echo(f"  failed: {name}: {why}", err=True)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="run ids of backtests, as the index shows them; the first is the baseline")],
+    show_code: ShowCode = False,
+) -> None:
+    """Hold backtests against the first one; writes a report."""
+    with _sentences():
+        from overround.pipeline import record_failures
+        from overround.runner import Step, run_pipeline
+        from overround.settings import load_settings
+
+        settings = load_settings()
+        outcomes = run_pipeline([Step("compare", "compare", {"runs": runs})], settings=settings, show_code=show_code, progress=_progress)
+        record_failures(outcomes, settings)
+        typer.echo(f"\n{outcomes[0].html}")
+    if not outcomes[-1].ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def index() -> None:
+    """Write reports/index.html anew."""
+    with _sentences():
+        from overround.render import render_index
+        from overround.settings import load_settings
+
+        typer.echo(render_index(load_settings().reports_folder))
+
+
+@app.command("serve-sample")
+def serve_sample(port: Annotated[int, typer.Option(help="0: any free one")] = 8765, seed: int = 2026) -> None:
+    """Serve the simulated market on loopback in The Odds API's format, until interrupted."""
+    with _sentences():
+        from overround.sources.sample import Market
+        from overround.sources.sample_server import serve
+
+        serve(Market(seed=seed), port)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except ParameterError as error:
+        typer.echo(f"overround: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OverroundError as error:
+        typer.echo(f"overround: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ParameterError(f"-p {text!r} cannot be read; write -p name=value, e.g. -p min_edge=0.03.")
+        pairs[name] = value
+    return pairs
+
+
+def _progress(step, outcome) -> None:  # type: ignore[no-untyped-def]  # Step and Outcome load papermill's neighbourhood
+    if outcome is None:
+        if sys.stderr.isatty():
+            typer.echo(f"  {step.label} …", err=True, nl=False)
+        return
+    if sys.stderr.isatty():
+        typer.echo("\r\033[K", err=True, nl=False)
+    mark = "done  " if outcome.ok else "FAILED"
+    typer.echo(f"  {mark} {step.label:<20}{outcome.seconds:6.1f} s  {outcome.verdict}", err=True)
+    if outcome.failure:
+        where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"
+        typer.echo(f"         {where}: {outcome.failure.name}: {outcome.failure.message}\n         {_shown(outcome.html)}", err=True)
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    main()

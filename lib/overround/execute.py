@@ -1,0 +1,127 @@
+"""Execute one notebook by papermill in a kernel of this very environment; who calls judges how it went.
+
+Nothing is written here, and what papermill would lose is kept: the notebook as far as it was executed, and the last words
+of the kernel's process.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+from pydantic import SecretStr
+
+from overround.settings import Settings
+
+# a Unix socket's path has at most 107 bytes, of which the kernel's own names take some
+_LONGEST_SOCKET_FOLDER = 90
+
+
+def execute(source: Path, given: Mapping[str, Any], settings: Settings, timeout_s: int) -> tuple[Any, BaseException | None, str]:
+    """Execute a notebook.
+
+    Parameters
+    ----------
+    source : Path
+        The notebook.
+    given : mapping
+        Its parameters, checked.
+    settings : Settings
+        What the kernel gets as its environment; it works in `settings.home`.
+    timeout_s : int
+        The longest that one cell may take.
+
+    Returns
+    -------
+    notebook : NotebookNode
+        As far as it was executed.
+    error : BaseException or None
+        What stopped it, other than a cell's own error; an interrupt, too.
+    words : str
+        What the kernel's process said outside of cells.
+    """
+    import nbformat
+    from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import execute_notebook
+
+    class Engine(NBClientEngine):
+        """papermill loses the notebook on a timeout or a dead kernel; `kept` keeps hold of it."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, kept: list, **kwargs: Any) -> Any:
+            kept.append(nb_man.nb)
+            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+
+    papermill_engines.register("overround", Engine)
+    logger = logging.getLogger("papermill")
+    if not logger.handlers:  # an outcome says all that its log does; who configures logging still gets both
+        logger.addHandler(logging.NullHandler())
+    kept: list[Any] = []
+    error: BaseException | None = None
+    with TemporaryDirectory(prefix="overround-") as scratch, (Path(scratch) / "said").open("w+b") as said:
+        try:
+            execute_notebook(
+                # papermill formats a path: braces in it are doubled
+                str(source).replace("{", "{{").replace("}", "}}"),
+                None,
+                parameters=dict(given),
+                engine_name="overround",
+                kept=kept,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                request_save_on_cell_execute=False,
+                autosave_cell_every=0,
+                execution_timeout=timeout_s,
+                iopub_timeout=60,  # the default of 4 s fails on a busy machine
+                coalesce_streams=True,
+                kernel_manager_class=_kernel_manager(scratch, settings, said),
+            )
+        except PapermillExecutionError:
+            pass  # the notebook says more
+        except BaseException as stopped:  # an interrupt, too, has to leave the notebook behind; the caller raises it again
+            error = stopped
+        said.seek(0)
+        words = said.read().decode(errors="replace").strip()
+    return (kept[0] if kept else nbformat.read(source, as_version=4)), error, words
+
+
+def _kernel_manager(scratch: str, settings: Settings, said: IO[bytes]) -> type:
+    """Return the kernels of this very environment, whatever kernel spec named python3 a user has installed."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    # figures inline although a shell or a Makefile asks for files; none of the user's own start-up scripts
+    env = {**os.environ, **_variables(settings), "MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": scratch}
+    sockets = os.name == "posix" and len(scratch) < _LONGEST_SOCKET_FOLDER
+
+    class ThisEnvironment(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+        def __init__(self, **kwargs: Any):
+            # sockets in a folder of one's own: no race for free ports, and nobody else can connect
+            place = {"transport": "ipc", "ip": str(Path(scratch) / "k")} if sockets else {}
+            super().__init__(**kwargs, **place, connection_file=str(Path(scratch) / "kernel.json"))
+
+        async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]  # as the asynchronous manager itself does
+            await super().start_kernel(**{"env": env, "cwd": str(settings.home), "stdout": said, "stderr": said, **kwargs})
+
+    return ThisEnvironment
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """Return the settings as environment variables, so that a kernel that works in another folder has the same ones."""
+    values = settings.model_dump()
+    for name, place in (("store", settings.store_root), ("cache", settings.cache_folder), ("reports", settings.reports_folder)):
+        values[name] = place if "://" in str(place) else Path(place).resolve()
+    return {
+        f"OVERROUND_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values.items()
+    }

@@ -1,0 +1,398 @@
+"""What a notebook takes: its cell tagged `parameters`, read without running it, and the check of values against it.
+
+A parameter is one assignment of a literal, with its annotation and a trailing comment::
+
+    source: str = "sample"         # one of: sample, football-data, the-odds-api
+    leagues: list[str] = []        # e.g. ["E0"]; empty: all in the store
+    min_edge: float = 0.02         # least edge of a bet; 0 to 1
+    bankroll: float = 1_000        # at least 1
+    start: str = ""                # ISO date
+    reference: str | None = None   # bookmaker whose price is the truth
+
+Types are str, int, float, bool, list[...] of these, Literal[...], and `X | None`. The comment is the help text, and what
+it says about values holds (for a list, for each element; the default itself is always allowed):
+
+* `one of: a, b, c` up to a semicolon: the choices;
+* `<number> to <number>`: the lowest and the highest value; `at least <number>`: the lowest (numbers only);
+* `ISO date`: a day or a time as in 2025-08-01 (text only).
+"""
+
+import ast
+import io
+import json
+import re
+import sys
+import tokenize
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path, PurePath
+from typing import Any
+
+from overround.errors import ParameterError
+from overround.settings import load_settings
+
+TAG = "parameters"
+# papermill puts what it was given into a cell of its own, under this first line
+INJECTED = "# Parameters"
+
+_KINDS = {"str": str, "int": int, "float": float, "bool": bool}
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_PLURALS = {str: "texts", int: "whole numbers", float: "numbers", bool: "true or false values"}
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_LARGEST = sys.float_info.max
+_NUMBER = r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"(?<![\w.])({_NUMBER}) to ({_NUMBER})(?![\w])")
+_LEAST = re.compile(rf"\bat least ({_NUMBER})(?![\w])")
+_CHOICES = re.compile(r"\bone of:\s*([^;]+)")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a notebook, as its cell declares it."""
+
+    name: str
+    annotation: str
+    default: Any
+    help: str = ""
+    choices: tuple = ()
+    low: float | None = None
+    high: float | None = None
+    iso_date: bool = False
+
+    @property
+    def kind(self) -> type:
+        """Type of the value, or of a list's elements."""
+        return _KINDS.get(self._inner, str)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes a list."""
+        return self.annotation.startswith("list")
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it takes None."""
+        return "None" in (part.strip() for part in self.annotation.split("|"))
+
+    @property
+    def allowed(self) -> str:
+        """What it takes, in words."""
+        words = f"a list of {_PLURALS[self.kind]}" if self.is_list else _NAMES[self.kind]
+        if self.choices:
+            words = f"{'a list of' if self.is_list else 'one of'} {', '.join(map(str, self.choices))}"
+        elif self.iso_date:
+            words = "an ISO date such as 2025-08-01"
+        elif self.low is not None and self.high is not None:
+            words += f" from {self.low:g} to {self.high:g}"
+        elif self.low is not None:
+            words += f" of at least {self.low:g}"
+        return words + (" or none" if self.nullable else "")
+
+    @property
+    def _inner(self) -> str:
+        text = next(part.strip() for part in self.annotation.split("|") if part.strip() != "None")
+        return text[5:-1].strip() if text.startswith("list[") else text
+
+
+def read_parameters(path: Path | str) -> dict[str, Parameter]:
+    """Parameters that a notebook declares, by name, in their order.
+
+    Parameters
+    ----------
+    path : Path or str
+        The notebook.
+
+    Raises
+    ------
+    ParameterError
+        Saying what is wrong with the notebook: it is missing, is no notebook, has no or two cells tagged `parameters`,
+        or that cell does more than assign literals.
+    """
+    path = Path(path)
+    source = _tagged_cell(path)
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise _broken(path, f"line {error.lineno} of its cell tagged {TAG!r} is no Python: {error.msg}") from None
+    comments = _comments(source)
+    found: dict[str, Parameter] = {}
+    for statement in tree.body:
+        parameter = _declared(path, statement, comments)
+        if parameter is None:
+            continue
+        if parameter.name in found:
+            raise _broken(path, f"parameter {parameter.name!r} is assigned twice")
+        found[parameter.name] = parameter
+    return found
+
+
+def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the notebook will get them, checked before anything runs.
+
+    Parameters
+    ----------
+    path : Path or str
+        The notebook.
+    given : mapping
+        Values by name. NumPy numbers and arrays, dates, paths, tuples become plain numbers, texts and lists.
+
+    Returns
+    -------
+    dict
+        The same names with plain Python values.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown name, a wrong type, a value out of range or not among the choices; one sentence that names the
+        notebook, the parameter and what is allowed.
+    """
+    declared = read_parameters(path)
+    for name in given:
+        if name not in declared:
+            raise _unknown(Path(path), name, list(declared))
+    return {name: _checked_in(Path(path), declared[name], value) for name, value in given.items()}
+
+
+def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
+    """Check a notebook's parameters from within, in the first cell after them: `ov.check_parameters("backtest", globals())`.
+
+    Plain papermill checks nothing before it starts; with this line its run stops in its first cell, with the same sentence
+    as `overround run`. Names that papermill injected although the notebook does not declare them are found in the
+    notebook's own history of inputs (`In`).
+
+    Parameters
+    ----------
+    notebook : Path or str
+        Name of a notebook under `notebooks/`, or a path.
+    values : mapping
+        The notebook's `globals()`.
+
+    Raises
+    ------
+    ParameterError
+        As `check_parameters`; also where a declared name does not exist any more.
+    """
+    path = notebook_path(notebook, load_settings().home)
+    declared = read_parameters(path)
+    for name in _injected_names(values.get("In") or []):
+        if name not in declared:
+            raise _unknown(path, name, list(declared))
+    for name, parameter in declared.items():
+        if name not in values:
+            raise ParameterError(f"{_title(path)}: parameter {name!r} is not defined; run the cell tagged {TAG!r} first.")
+        _checked_in(path, parameter, values[name])
+
+
+def notebook_path(notebook: Path | str, home: Path) -> Path:
+    """Where a notebook is: `backtest` is `notebooks/backtest.ipynb` under `home`; a path stays what it is."""
+    if isinstance(notebook, str) and not notebook.endswith(".ipynb"):
+        return home / "notebooks" / f"{notebook}.ipynb"
+    return Path(notebook)
+
+
+def parse_value(parameter: Parameter, text: str) -> Any:
+    """Value of a text as typed on a command line, by the parameter's annotation, checked.
+
+    Lists are `E0,E1` or `["E0", "E1"]`; nothing is an empty list; `none` is None where None is allowed.
+
+    Raises
+    ------
+    ParameterError
+        Where the text is no such value.
+    """
+    word = text.strip()
+    if parameter.nullable and word.lower() in ("none", "null"):
+        return None
+    if not parameter.is_list:
+        return _checked(parameter, _scalar(parameter, text))
+    if not word.startswith("["):
+        return _checked(parameter, [_scalar(parameter, part.strip()) for part in word.split(",") if part.strip()])
+    try:
+        return _checked(parameter, ast.literal_eval(word))
+    except (ValueError, TypeError, SyntaxError):
+        raise _refused(parameter, text) from None
+
+
+def plain(value: Any) -> Any:
+    """Return the value as plain Python, for papermill and JSON: from NumPy, pandas, dates, paths, decimals, tuples and sets."""
+    # NumPy's scalars first: np.float64 is a float, yet papermill would write it as text
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _tagged_cell(path: Path) -> str:
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        tagged = [cell for cell in cells if TAG in cell.get("metadata", {}).get("tags", [])]
+    except FileNotFoundError:
+        raise _broken(path, f"there is no file {path}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _broken(path, f"the file {path} is no Jupyter notebook (format 4)") from None
+    if len(tagged) != 1:
+        raise _broken(path, f"{len(tagged) or 'no'} cell{'s are' if tagged else ' is'} tagged {TAG!r}, one is needed")
+    if tagged[0]["cell_type"] != "code":
+        raise _broken(path, f"the cell tagged {TAG!r} is no code cell")
+    source = tagged[0]["source"]
+    return source if isinstance(source, str) else "".join(source)
+
+
+def _comments(source: str) -> dict[int, str]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT}
+
+
+def _declared(path: Path, statement: ast.stmt, comments: Mapping[int, str]) -> Parameter | None:
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return None  # a docstring does nothing
+    target: ast.expr | None = statement.target if isinstance(statement, ast.AnnAssign) else None
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+    if not isinstance(target, ast.Name) or not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+        raise _broken(path, f"line {statement.lineno} of its cell tagged {TAG!r} is no assignment `name: type = value`")
+    name = target.id
+    try:
+        default = ast.literal_eval(statement.value)
+    except (ValueError, TypeError):
+        # papermill sets names after this cell has run: what was derived here would keep its default
+        raise _broken(path, f"parameter {name!r} is computed; a default has to be a plain value") from None
+    annotation, choices = _annotation(path, name, statement, default)
+    comment = comments.get(statement.end_lineno or statement.lineno, "")
+    try:
+        parameter = _from_comment(Parameter(name, annotation, default, comment, choices))
+    except ValueError:
+        raise _broken(path, f"parameter {name!r} is {annotation}, but the choices in its comment are not") from None
+    try:
+        _checked(parameter, default)
+    except ParameterError:
+        raise _broken(path, f"parameter {name!r}: its default {default!r} is not {annotation}") from None
+    return parameter
+
+
+def _annotation(path: Path, name: str, statement: ast.Assign | ast.AnnAssign, default: Any) -> tuple[str, tuple]:
+    if isinstance(statement, ast.AnnAssign):
+        text = ast.unparse(statement.annotation)
+    elif isinstance(default, list):
+        text = f"list[{type((default or [''])[0]).__name__}]"
+    else:
+        text = type(default).__name__
+    if literal := re.fullmatch(r"Literal\[(.+?)\]( \| None)?", text):
+        choices = ast.literal_eval(f"({literal[1]},)")
+        return type(choices[0]).__name__ + (literal[2] or ""), choices
+    parts = [part.strip() for part in text.split("|")]
+    values = [part for part in parts if part != "None"]
+    if len(values) != 1 or not re.fullmatch(rf"({'|'.join(_KINDS)})|list\[({'|'.join(_KINDS)})\]", values[0]):
+        raise _broken(path, f"parameter {name!r} is of type {text}; a parameter is str, int, float, bool, a list of these, or one | None")
+    return text, ()
+
+
+def _from_comment(parameter: Parameter) -> Parameter:
+    choices, low, high = parameter.choices, None, None
+    numeric = parameter.kind in (int, float)
+    if not choices and (listed := _CHOICES.search(parameter.help)):
+        words = [word.strip().strip("\"'") for word in listed[1].split(",")]
+        choices = tuple(parameter.kind(word) if numeric else word for word in words)
+    elif numeric and (span := _RANGE.search(parameter.help)):
+        low, high = float(span[1]), float(span[2])
+    elif numeric and (least := _LEAST.search(parameter.help)):
+        low = float(least[1])
+    return replace(parameter, choices=choices, low=low, high=high, iso_date=parameter.kind is str and "ISO date" in parameter.help)
+
+
+def _checked_in(path: Path, parameter: Parameter, value: Any) -> Any:
+    try:
+        return _checked(parameter, value)
+    except ParameterError as error:
+        raise ParameterError(f"{_title(path)}: {error}") from None
+
+
+def _checked(parameter: Parameter, value: Any) -> Any:
+    value = plain(value)
+    if value is None and parameter.nullable:
+        return None
+    items = value if parameter.is_list and isinstance(value, list) else [value]
+    if isinstance(value, list) != parameter.is_list or not all(_fits(item, parameter.kind) for item in items):
+        raise _refused(parameter, value)
+    items = [parameter.kind(item) for item in items]
+    if value != parameter.default and not all(_allowed(item, parameter) for item in items):
+        raise _refused(parameter, value)
+    return items if parameter.is_list else items[0]
+
+
+def _allowed(item: Any, parameter: Parameter) -> bool:
+    if parameter.choices:
+        return item in parameter.choices
+    too_low = parameter.low is not None and item < parameter.low
+    too_high = parameter.high is not None and item > parameter.high
+    return not too_low and not too_high and (not parameter.iso_date or _is_date(item))
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):  # a bool is an int to Python, not to a reader
+        return kind is bool
+    if kind is float:  # neither NaN nor infinite, and no whole number that is too large to be a float
+        return isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST
+    return isinstance(value, kind)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _scalar(parameter: Parameter, text: str) -> Any:
+    if parameter.kind is str:
+        return text
+    try:
+        return _WORDS[text.strip().lower()] if parameter.kind is bool else parameter.kind(text)
+    except (KeyError, ValueError):
+        raise _refused(parameter, text) from None
+
+
+def _injected_names(inputs: list[str]) -> list[str]:
+    names: list[str] = []
+    for source in inputs:
+        if not source.startswith(f"{INJECTED}\n"):
+            continue
+        with suppress(SyntaxError):  # a reader's own cell that begins like papermill's
+            assigned = [statement.targets[0] for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
+            names += [target.id for target in assigned if isinstance(target, ast.Name)]
+    return names
+
+
+def _refused(parameter: Parameter, value: Any) -> ParameterError:
+    return ParameterError(f"parameter {parameter.name!r} cannot be {value!r}; it takes {parameter.allowed}.")
+
+
+def _unknown(path: Path, name: str, declared: list[str]) -> ParameterError:
+    near = get_close_matches(name, declared, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ParameterError(f"{_title(path)} has no parameter {name!r}; it takes {', '.join(declared) or 'none'}.{hint}")
+
+
+def _title(path: Path) -> str:
+    return f"notebook {path.stem!r}"
+
+
+def _broken(path: Path, what: str) -> ParameterError:
+    return ParameterError(f"{_title(path)} cannot be used: {what}.")

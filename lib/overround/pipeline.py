@@ -1,0 +1,102 @@
+"""The main line: collect, signals, two backtests, what they cost, and how they compare; each step a notebook."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from overround.errors import ParameterError
+from overround.odds import CONSENSUS
+from overround.parameters import notebook_path, parse_value, read_parameters
+from overround.runner import OK, Outcome, Step, new_pipeline, run_pipeline
+from overround.settings import Settings
+from overround.sources import SHARP, SOURCES
+
+# label -> notebook and the parameters that make this step what it is
+STEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "collect": ("collect", {}),
+    "signals": ("signals", {}),
+    "backtest-sharp": ("backtest", {}),
+    "backtest-consensus": ("backtest", {"reference": CONSENSUS}),
+    "compare": ("compare", {}),
+    "performance": ("performance", {}),
+}
+
+
+def main_line(
+    source: str, leagues: Iterable[str], seasons: Iterable[str], given: Mapping[str, str], *, pipeline: str, settings: Settings
+) -> list[Step]:
+    """Steps of `overround run`.
+
+    Parameters
+    ----------
+    source : str
+        One of `overround.sources.SOURCES`.
+    leagues, seasons : iterable of str
+        As the source writes them.
+    given : mapping
+        Parameters as typed; each goes to every notebook that declares it.
+    pipeline : str
+        Name of the pipeline, so that later steps find the runs of earlier ones.
+    settings : Settings
+        Where the notebooks are.
+
+    Raises
+    ------
+    ParameterError
+        For a source that does not exist, or a parameter that no notebook declares.
+    """
+    if source not in SOURCES:
+        raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
+    chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons), "reference": SHARP[source]}
+    backtests = [f"{pipeline}.{label}" for label, (notebook, _) in STEPS.items() if notebook == "backtest"]
+    own: dict[str, dict[str, Any]] = {"compare": {"runs": backtests}, "performance": {"pipeline": pipeline}}
+    known: set[str] = set()
+    steps = []
+    for label, (notebook, fixed) in STEPS.items():
+        declared = read_parameters(notebook_path(notebook, settings.home))
+        known |= set(declared)
+        typed = {name: parse_value(declared[name], text) for name, text in given.items() if name in declared}
+        values = {name: value for name, value in chosen.items() if name in declared}
+        steps.append(Step(notebook, label, {**values, **typed, **own.get(notebook, {}), **fixed}))
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ParameterError(
+            f"no notebook of the run takes a parameter {unknown[0]!r}; those that can be given: {', '.join(sorted(known))}."
+        )
+    return steps
+
+
+def run_main_line(
+    source: str,
+    leagues: Iterable[str],
+    seasons: Iterable[str],
+    given: Mapping[str, str],
+    *,
+    settings: Settings,
+    show_code: bool = False,
+    timeout_s: int = 600,
+    progress: Callable[[Step, Outcome | None], None] = lambda step, outcome: None,
+) -> list[Outcome]:
+    """Run the main line; a failed run is recorded in the table `runs`, too."""
+    pipeline = new_pipeline()
+    steps = main_line(source, leagues, seasons, given, pipeline=pipeline, settings=settings)
+    outcomes = run_pipeline(steps, settings=settings, pipeline=pipeline, show_code=show_code, timeout_s=timeout_s, progress=progress)
+    record_failures(outcomes, settings)
+    return outcomes
+
+
+def record_failures(outcomes: Iterable[Outcome], settings: Settings) -> None:
+    """Note failed runs in the table `runs`: their notebooks did not live to do it."""
+    import json
+
+    from overround.store import Store
+
+    store = Store(settings.store_root)
+    for outcome in outcomes:
+        if outcome.status != OK:
+            store.append("runs", [{
+                "run_id": outcome.run_id, "notebook": outcome.notebook, "parameters": json.dumps(outcome.parameters, sort_keys=True),
+                "git_revision": outcome.git_revision, "versions": json.dumps(outcome.versions, sort_keys=True),
+                "store_version": store.version(), "status": outcome.status,
+                "started_at": datetime.fromisoformat(outcome.started_at), "ended_at": datetime.fromisoformat(outcome.ended_at),
+            }])  # fmt: skip

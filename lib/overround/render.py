@@ -1,0 +1,272 @@
+"""Pages that can be sent to someone: one for each run, and an index of all runs.
+
+A page is one file without a script or a request to anywhere; a Content-Security-Policy holds it to that. This module reads
+executed notebooks and the JSON records beside them, and runs nothing.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from overround.errors import RunError
+from overround.sources import SIMULATED, credit
+
+# what the last cell of a notebook displays: {"verdict": ..., "metrics": {...}, "source": ...}
+RUN_MIME = "application/vnd.overround.run+json"
+
+TEMPLATES = Path(__file__).parent / "templates"
+_NEVER = ["script", "iframe", "object", "embed", "applet", "link", "meta", "base", "form", "noscript"]
+_NUMBER = re.compile(r"[-+−–±]?\s*[\d.,  ]*\d\s*(%|s|ms|MB|k|M|x|×)?(\s*\([^)]*\d[^)]*\))?|[-–—]|nan|none|", re.IGNORECASE)
+
+
+def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False) -> None:
+    """Write the page of a run.
+
+    Parameters
+    ----------
+    ipynb : Path
+        The executed notebook.
+    html : Path
+        The page; its links to the notebook, the pages of the same pipeline and the index are relative to it.
+    record : Path
+        JSON file with what is known of the run, as written by `overround.runner`.
+    show_code : bool
+        Whether each cell's code can be unfolded.
+    """
+    run = _read_record(record)
+    if run is None:
+        raise RunError(f"{record} is not a record of a run; the page of {ipynb} cannot be made.")
+    heading, contents, body = _tidy(_cells(ipynb, show_code), run)
+    siblings = [other for path in record.parent.glob("*.json") if (other := _read_record(path))]
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            run=run,
+            heading=heading or run["title"],
+            contents=contents,
+            body=body,
+            simulated=_simulated(run),
+            data=credit(run["source"]),
+            siblings=sorted(siblings, key=_when),
+            notebook_file=ipynb.name,
+        )
+    )
+    write_atomically(html, page)
+
+
+def render_index(reports: Path) -> Path:
+    """Write `index.html` of all runs under a reports folder, newest pipeline first, and return its path."""
+    pipelines: dict[str, list[dict]] = {}
+    unreadable = []
+    for path in sorted((reports / "runs").glob("*/*.json"), reverse=True):
+        run = _read_record(path)
+        if run is None:
+            unreadable.append(path.relative_to(reports).as_posix())
+        else:
+            run["href"] = path.relative_to(reports).with_suffix("").as_posix()
+            pipelines.setdefault(path.parent.name, []).append(run)
+    for runs in pipelines.values():
+        runs.sort(key=_when)
+    page = (
+        _environment()
+        .get_template("index.html")
+        .render(pipelines=pipelines, failures=_unresolved(pipelines.values()), unreadable=unreadable)
+    )
+    path = reports / "index.html"
+    write_atomically(path, page)
+    return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        # a lone surrogate can be in any text that came from a file; it must not cost the report
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _read_record(path: Path) -> dict | None:
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    needed = {"run_id", "notebook", "label", "title", "status", "parameters", "changed", "started_at", "seconds", "source", "failure"}
+    return run if isinstance(run, dict) and needed <= run.keys() else None
+
+
+def _when(run: dict) -> str:
+    return run["started_at"]
+
+
+def _simulated(run: dict) -> bool:
+    # a comparison of runs names all their sources, joined by a plus
+    return SIMULATED in run["source"].split("+")
+
+
+def _unresolved(pipelines: Iterable[list[dict]]) -> list[dict]:
+    """Failed runs that no later run of the same notebook and label has made good, newest first."""
+    done: set[tuple] = set()
+    failures = []
+    for runs in pipelines:
+        for run in reversed(runs):
+            key = (run["notebook"], run["label"])
+            if run["status"] != "ok" and key not in done:
+                failures.append(run)
+            done.add(key)
+    return failures
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader
+
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.globals["css"] = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    made.tests["simulated"] = _simulated
+    made.filters |= {"moment": _moment, "duration": _duration, "value": _value}
+    return made
+
+
+@cache
+def _exporter(show_code: bool) -> Any:
+    from jinja2 import FileSystemLoader
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(
+        template_name="basic",
+        extra_loaders=[FileSystemLoader(TEMPLATES)],
+        template_file="cells.html.j2",
+        exclude_input=not show_code,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )
+
+
+def _cells(ipynb: Path, show_code: bool) -> str:
+    import nbformat
+
+    notebook = nbformat.read(ipynb, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if RUN_MIME not in output.get("data", {})]
+            for output in cell.outputs:
+                _leave_only_what_a_page_can_show(output.get("data", {}))
+    notebook.metadata.pop("widgets", None)
+    html, _ = _exporter(show_code).from_notebook_node(notebook)
+    return html
+
+
+def _leave_only_what_a_page_can_show(data: dict) -> None:
+    for kind in [
+        kind for kind in data if kind not in ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain")
+    ]:
+        del data[kind]
+
+
+def _tidy(html: str, run: dict) -> tuple[str, list[tuple[int, str, str]], str]:
+    """Return the first heading, the contents as (level, id, text), and the body without what could run or load anything."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(html, "html.parser")
+    for element in soup(_NEVER):
+        element.decompose()
+    for element in soup.find_all(True):
+        _disarm(element)
+    title = soup.find(re.compile("^h[1-6]$"))
+    heading = title.get_text(" ", strip=True) if title else ""
+    if title:
+        title.decompose()
+    _drop_empty_end(soup)
+    contents: list[tuple[int, str, str]] = []
+    for number, element in enumerate(soup.find_all(re.compile("^h[1-6]$")), 1):
+        element.name = "h2" if element.name == "h1" else element.name
+        anchor = f"section-{number}"
+        element["id"] = anchor
+        if element.name in ("h2", "h3"):
+            contents.append((int(element.name[1]), anchor, element.get_text(" ", strip=True)))
+    for image in soup("img"):
+        image["alt"] = image.get("alt") or "A figure without a description"
+    for number, table in enumerate(soup("table"), 1):
+        _tidy_table(soup, table, number)
+    return heading, contents if len(contents) > 1 else [], str(soup)
+
+
+def _drop_empty_end(soup: Any) -> None:
+    """Remove last headings with nothing after them: a notebook ends with a cell that records, which shows nothing."""
+    for element in reversed(soup.find_all(True)):
+        if re.fullmatch("h[1-6]", element.name):
+            element.decompose()
+        elif element.name in ("img", "hr", "svg") or element.find(string=_has_text, recursive=False):
+            return
+
+
+def _has_text(text: str) -> bool:
+    return bool(text.strip())
+
+
+def _disarm(element: Any) -> None:
+    for name in list(element.attrs):
+        value = str(element[name]).strip().lower()
+        loads = name in ("src", "srcset", "poster", "background", "data", "action", "formaction") and not value.startswith("data:image/")
+        if name.endswith("href") and element.name != "a":  # parts of a drawing
+            loads = not value.startswith(("#", "data:image/"))
+        if name.startswith("on") or loads or value.replace("\t", "").replace("\n", "").startswith(("javascript:", "vbscript:")):
+            del element[name]
+    if element.name == "img" and not element.get("src"):
+        element.name = "span"  # an image from elsewhere: its description stays
+        element.string = str(element.attrs.pop("alt", ""))
+    elif element.name == "a" and str(element.get("href", "")).startswith("http"):
+        element["rel"] = "noopener noreferrer"
+
+
+def _tidy_table(soup: Any, table: Any, number: int) -> None:
+    for attribute in ("border", "style"):
+        table.attrs.pop(attribute, None)
+    rows = table("tr")
+    for row in rows:
+        row.attrs.pop("style", None)
+    for header in table("th"):
+        header["scope"] = "col" if header.find_parent("thead") else "row"
+    cells = [row(["th", "td"]) for row in rows if not row.find_parent("thead")]
+    width = max((len(row) for row in cells), default=0)
+    numeric = {
+        column for column in range(width) if all(len(row) == width and _NUMBER.fullmatch(row[column].get_text(strip=True)) for row in cells)
+    }
+    for row in rows:
+        for column, cell in enumerate(row(["th", "td"])):
+            if column in numeric:
+                cell["class"] = [*cell.get("class", []), "number"]
+    caption = table.find("caption")
+    label = caption.get_text(" ", strip=True) if caption else f"Table {number}"
+    # wide tables scroll in a box of their own, which has to be reachable by keyboard
+    table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": label}))
+
+
+def _moment(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value)) or "(empty)"
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if value != "" else "(empty)"

@@ -1,0 +1,122 @@
+"""A notebook's run: its parameters checked, its stages measured, the rows it read pinned to a version, what it found kept."""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from overround.errors import ParameterError, StoreError
+from overround.history import FOUND
+from overround.meter import Meter, Stage
+from overround.parameters import check_here, notebook_path, plain, read_parameters
+from overround.runner import OK, RUN_MIME, git_revision, new_pipeline, versions
+from overround.settings import load_settings
+from overround.sources import SHARP, credit
+from overround.store import Store
+from overround.tables import TABLES
+
+
+class Run:
+    """One execution of a notebook, by hand, by papermill or by `overround run`.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name, as in `notebooks/<name>.ipynb`.
+    values : mapping
+        The notebook's `globals()`, in which its parameters are.
+
+    Raises
+    ------
+    ParameterError
+        For a parameter that is unknown, of the wrong type or out of range.
+    """
+
+    def __init__(self, notebook: str, values: Mapping[str, Any]):
+        check_here(notebook, values)
+        self.settings = load_settings()
+        declared = read_parameters(notebook_path(notebook, self.settings.home))
+        self.notebook = notebook
+        self.parameters = {name: plain(values[name]) for name in declared}
+        self.id = values.get("run_id") or f"{new_pipeline()}.{notebook}"
+        self.meter = Meter(self.id)
+        self.store = Store(self.settings.store_root)
+        self.version = self.parameters.get("store_version") or self.store.version()
+        self.started_at = datetime.now(UTC)
+        if not values.get("run_id"):
+            # opened by hand: long numbers in a notebook are easier to read so
+            pd.set_option("display.precision", 4)
+
+    @property
+    def source(self) -> str:
+        """Where this run's rows come from."""
+        return str(self.parameters.get("source", ""))
+
+    @property
+    def note(self) -> str:
+        """What every figure says of its source."""
+        return credit(self.source)
+
+    @property
+    def sharp(self) -> str:
+        """The reference bookmaker that was asked for, or else the sharp one of this source."""
+        return str(self.parameters.get("reference") or SHARP.get(self.source, ""))
+
+    def stage(self, name: str) -> AbstractContextManager[Stage]:
+        """Measure what happens inside, as `Meter.stage`."""
+        return self.meter.stage(name)
+
+    def read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Rows of a table that the notebook's parameters source, leagues and seasons choose, as of this run's version.
+
+        Raises
+        ------
+        StoreError
+            Where there are none, with the command that collects them.
+        """
+        chosen = {"source": self.source, "competition": self.parameters.get("leagues"), "season": self.parameters.get("seasons")}
+        where = {column: value for column, value in chosen.items() if value and column in TABLES[name].columns}
+        with self.stage(f"read {name}") as stage:
+            rows = self.store.read(name, where, columns, version=self.version)
+            stage.count(rows=len(rows))
+        if rows.empty and name in ("events", "quotes"):
+            what = ", ".join(f"{key} {value}" for key, value in chosen.items() if value)
+            hint = f"collect them first: overround collect {self.source}"
+            raise StoreError(f"the store {self.store.root} has no {name} of {what}; {hint}.")
+        return rows
+
+    def finish(self, verdict: str, metrics: Mapping[str, float], *, ledger: pd.DataFrame | None = None, source: str | None = None) -> None:
+        """Record what the run found, in the tables `runs`, `measurements` and `ledgers`, and in the notebook itself.
+
+        Parameters
+        ----------
+        verdict : str
+            The answer, in one sentence.
+        metrics : mapping
+            Figures of merit by name.
+        ledger : DataFrame, optional
+            Bets, so that this run can be compared with others.
+        source : str, optional
+            Where the rows came from, if no parameter says it.
+        """
+        from IPython.display import display
+
+        if not verdict.strip():
+            raise ParameterError("a run needs a verdict, a sentence that says what it found.")
+        figures = {name: float(value) for name, value in metrics.items() if not pd.isna(value)}
+        self.meter.record(FOUND, **figures)
+        if ledger is not None and len(ledger):
+            self.store.append("ledgers", ledger.assign(run_id=self.id))
+            self.meter.record(FOUND, bankroll=float(ledger.attrs.get("bankroll", 0.0)))
+        self.store.append("measurements", self.meter.frame())
+        self.store.append("runs", [{
+            "run_id": self.id, "notebook": self.notebook, "parameters": json.dumps(self.parameters, sort_keys=True),
+            "git_revision": git_revision(self.settings.home), "versions": json.dumps(versions(), sort_keys=True),
+            "store_version": self.version, "status": OK, "started_at": self.started_at, "ended_at": datetime.now(UTC),
+        }])  # fmt: skip
+        found = {"verdict": verdict, "metrics": figures, "source": self.source if source is None else source, "store_version": self.version}
+        display({RUN_MIME: found, "text/html": f"<p><strong>{escape(verdict)}</strong></p>", "text/plain": verdict}, raw=True)

@@ -1,0 +1,68 @@
+"""Where data lives, keys and limits: environment variables `OVERROUND_*`, then `.env`, then these defaults."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from overround.errors import SettingsError
+
+PACKAGE = Path(__file__).parent
+
+
+def project_home() -> Path:
+    """Return the folder that holds `notebooks/`: the working folder or one above it, else the checkout this library is installed from."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, PACKAGE.parents[1]):
+        if (folder / "notebooks" / "backtest.ipynb").is_file():
+            return folder
+    return here
+
+
+class Settings(BaseSettings):
+    """All settings of the workbench; each field `x` is also the environment variable `OVERROUND_X` or a line in `.env`."""
+
+    model_config = SettingsConfigDict(env_prefix="OVERROUND_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=project_home, description="folder that holds notebooks/")
+    store: Annotated[str, NoDecode] = Field("", description="root of the tables: a folder or an object-store URL")
+    cache: Path | None = Field(None, description="folder of the HTTP cache")
+    reports: Path | None = Field(None, description="folder of executed notebooks and rendered reports")
+    football_data_url: str = Field("https://www.football-data.co.uk", pattern="^https?://")
+    odds_api_url: str = Field("https://api.the-odds-api.com", pattern="^https?://")
+    odds_api_key: SecretStr = Field(SecretStr(""), description="key of The Odds API; never written anywhere")
+    live_ttl: float = Field(30, ge=0, description="seconds that a live answer stays fresh")
+    scheduler: str = Field("", description="address of a Dask scheduler")
+
+    @property
+    def store_root(self) -> str:
+        """The store's root: `store`, by default `data/store` under the project."""
+        return self.store or str(self.home / "data" / "store")
+
+    @property
+    def cache_folder(self) -> Path:
+        """The HTTP cache's folder: `cache`, by default `data/cache` under the project."""
+        return self.cache or self.home / "data" / "cache"
+
+    @property
+    def reports_folder(self) -> Path:
+        """The reports' folder: `reports`, by default `reports` under the project."""
+        return self.reports or self.home / "reports"
+
+
+def load_settings() -> Settings:
+    """Read the settings as they stand now.
+
+    Raises
+    ------
+    SettingsError
+        Naming the variable, what it holds and what is allowed; a secret's value is never shown.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        got = "a value" if "key" in field else repr(first["input"])
+        raise SettingsError(f"OVERROUND_{field.upper()} (environment or .env): {got} cannot be used, {first['msg'].lower()}.") from None

@@ -1,0 +1,206 @@
+"""How a figure, a table or a strip of key figures appears: the same in JupyterLab and in a rendered report."""
+
+import base64
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from overround.evaluate import percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INTERVAL = "95 % interval"
+Format = Callable[[Any], str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with the text that stands for it; `figure` is the matplotlib figure, to change or save."""
+
+    figure: "Figure"
+    alt: str
+
+    def svg(self) -> bytes:
+        """The figure as SVG, the same bytes for the same figure."""
+        from matplotlib import rc_context
+
+        buffer = BytesIO()
+        # no date and no random ids: two runs on the same data give the same file
+        # text stays text, in the reader's fonts, which may well have the glyphs that ours lack
+        with rc_context({"svg.hashsalt": "overround", "svg.fonttype": "none"}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        source = base64.b64encode(self.svg()).decode()
+        image = f'<img alt="{escape(self.alt, quote=True)}" src="data:image/svg+xml;base64,{source}">'
+        return f'<figure class="ov-figure" tabindex="0">{image}</figure>'
+
+    def __repr__(self) -> str:
+        """Say what the figure shows."""
+        return f"Picture({self.alt})"
+
+
+@dataclass(frozen=True)
+class Html:
+    """A piece of a report; its text has been escaped."""
+
+    html: str
+    text: str = ""
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        """Give the text form."""
+        return self.text or "Html"
+
+
+def table(frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None, *, most: int = 50, empty: str = "None.") -> Html:
+    """A table of a report: right-aligned numbers, everything escaped.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The index is shown where it has a name.
+    formats : mapping, optional
+        Column -> one of `FORMATS`, or a function; columns of our own tables are known by their names (`BY_NAME`).
+    most : int
+        Rows shown; a note says how many more there are.
+    empty : str
+        What stands in place of a table without rows.
+    """
+    if frame.empty:
+        return Html(f'<p class="ov-more">{escape(empty)}</p>', empty)
+    shown = _with_interval(frame.head(most), formats or {})
+    if shown.index.name:
+        shown = shown.reset_index()
+    formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
+    right = {column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats) for column in shown}
+    head = "".join(f'<th scope="col"{right[column]}>{escape(str(column).replace("_", " "))}</th>' for column in shown)
+    rows = []
+    for values in shown.itertuples(index=False, name=None):
+        texts = [escape(_text(value, formats.get(column))) for column, value in zip(shown, values, strict=True)]
+        cells = [f"<td{right[column]}>{text}</td>" for column, text in zip(shown, texts, strict=True)]
+        cells[0] = f'<th scope="row"{right[shown.columns[0]]}>{texts[0]}</th>'
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    more = f"<p class='ov-more'>{len(frame) - most:,} more rows.</p>" if len(frame) > most else ""
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return Html(f'<div class="ov-table"><table class="dataframe">{body}</table></div>{more}', shown.to_string(index=False))
+
+
+def evaluation_table(evaluation: pd.DataFrame) -> Html:
+    """Every row of `evaluate`, each in its own unit."""
+    by_unit = {
+        "share": lambda x: percent(x, 2),
+        "money": FORMATS["money"],
+        "bets": FORMATS["count"],
+        "odds": FORMATS["odds"],
+        "probability": FORMATS["p"],
+    }
+    rows = [
+        {"figure": metric.replace("_", " "), "value": by_unit[row["unit"]](row["value"]) if pd.notna(row["value"]) else "–",
+         INTERVAL: "" if pd.isna(row["low"]) else f"{by_unit[row['unit']](row['low'])} to {by_unit[row['unit']](row['high'])}"}
+        for metric, row in evaluation.iterrows()
+    ]  # fmt: skip
+    return table(pd.DataFrame(rows), {"value": "text"})
+
+
+def key_figures(evaluation: pd.DataFrame) -> Html:
+    """The strip of figures that a reader looks at first, each with its uncertainty."""
+    value = evaluation["value"]
+
+    def interval(metric: str) -> str:
+        low, high = evaluation.loc[metric, ["low", "high"]]
+        return "" if np.isnan(low) else f"{percent(low)} to {percent(high)}"
+
+    p = value["luck_p"]
+    cards = [
+        ("Yield", percent(value["yield"]), interval("yield")),
+        ("Profit", FORMATS["money"](value["profit"]), f"on {FORMATS['money'](value['staked'])} staked"),
+        ("Bets", f"{int(value['bets']):,}", f"mean price {value['mean_price']:.2f}"),
+        ("Luck test", "–" if np.isnan(p) else f"p {FORMATS['p'](p)}", "chance of this profit by luck alone"),
+        ("Closing-line value", percent(value["clv"], sign=True), interval("clv")),
+        ("Deepest drawdown", percent(value["max_drawdown"]), "of the peak"),
+    ]
+    body = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(big)}<small>{escape(small)}</small></dd></div>" for name, big, small in cards)
+    return Html(f'<dl class="ov-key">{body}</dl>', "; ".join(f"{name} {big} {small}".strip() for name, big, small in cards))
+
+
+def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> pd.DataFrame:
+    """Two columns low and high read better as one."""
+    if not {"low", "high"} <= set(frame.columns):
+        return frame
+    write = FORMATS[str(formats.get("low", BY_NAME["low"]))]
+    text = ["–" if pd.isna(low) else f"{write(low)} to {write(high)}" for low, high in zip(frame["low"], frame["high"], strict=True)]
+    at = list(frame.columns).index("low")
+    frame = frame.drop(columns=["low", "high"])
+    frame.insert(at, INTERVAL, text)
+    return frame
+
+
+def _right(numeric: bool) -> str:
+    return ' class="ov-number"' if numeric else ""
+
+
+def _text(value: Any, form: str | Format | None) -> str:
+    if value is None or (not isinstance(value, list | dict) and pd.isna(value)):
+        return "–"
+    if callable(form):
+        return form(value)
+    if form:
+        return FORMATS[form](value)
+    if isinstance(value, float):
+        return FORMATS["count"](value) if value == int(value) and abs(value) < 1e15 else FORMATS["figures"](value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return FORMATS["count"](value)
+    return str(value)
+
+
+def _figures(value: float) -> str:
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+FORMATS: dict[str, Format] = {
+    "percent": lambda x: percent(x, 2),
+    "signed percent": lambda x: percent(x, 2, sign=True),
+    "short percent": percent,
+    "count": lambda x: f"{x:,.0f}".replace("-", "−"),
+    "money": lambda x: f"{x:,.0f}".replace("-", "−"),
+    "odds": lambda x: f"{x:.2f}",
+    "figures": _figures,
+    "p": lambda x: "< 0.001" if x < 0.001 else f"{x:.3f}",
+    "score": lambda x: f"{x:.4f}",
+    "ratio": lambda x: f"{x:.2f}",
+    "day": lambda x: f"{x:%Y-%m-%d}",
+    "time": lambda x: f"{x:%Y-%m-%d %H:%M}",
+    "text": str,
+}
+
+# how the columns of our own tables are written, wherever they appear
+BY_NAME: dict[str, str] = {
+    INTERVAL: "text",
+    **dict.fromkeys(("yield", "edge", "mean_edge", "probability", "fair", "hit_rate", "from_cache", "thread_efficiency"), "percent"),
+    **dict.fromkeys(("low", "high"), "short percent"),
+    **dict.fromkeys(("difference", "clv"), "signed percent"),
+    **dict.fromkeys(("price", "mean_price", "stake"), "odds"),
+    **dict.fromkeys(("overround", "brier", "log_loss", "rps"), "score"),
+    **dict.fromkeys(("p", "luck_p"), "p"),
+    **dict.fromkeys(("staked", "profit"), "money"),
+    **dict.fromkeys(("rows", "rows_per_s", "peak_mb"), "count"),
+    **dict.fromkeys(("placed_at", "settled_at", "starts_at"), "time"),
+    **dict.fromkeys(("first", "last"), "day"),
+    "ratio": "ratio",
+    "line": "figures",
+}

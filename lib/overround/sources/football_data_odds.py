@@ -1,0 +1,134 @@
+"""The odds columns of football-data.co.uk: what each is called, and its cells as one row a price."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from overround.sources.bookmakers import FOOTBALL_DATA
+
+# line of the file, column, text found, reason
+Aside = tuple[int, str, str, str]
+
+# the highest price of bookmakers; exchanges end at 1000
+MAX_PRICE = 1001.0
+# goals; the widest line of thirty years is 4
+MAX_HANDICAP = 5.0
+
+_OUTCOMES = {
+    "H": ("h2h", "home"), "D": ("h2h", "draw"), "A": ("h2h", "away"), ">2.5": ("totals", "over"), "<2.5": ("totals", "under"),
+    "AHH": ("spreads", "home"), "AHA": ("spreads", "away"),
+}  # fmt: skip
+_BOOKS = "|".join(map(re.escape, FOOTBALL_DATA))
+# matched as a whole, no name has two readings: BFD is Betfair's draw, BFDD Betfred's, HC and AC are corners
+_PRICE = re.compile(f"(?P<book>{_BOOKS})(?P<close>C?)(?P<outcome>{'|'.join(map(re.escape, _OUTCOMES))})")
+_LINE = re.compile(f"AHh|AHCh|BbAHh|(?:{_BOOKS})AH")
+_COUNT = re.compile("Bb1X2|BbOU|BbAH")
+ODDS_COLUMNS = re.compile(f"(?:{_PRICE.pattern})|(?:{_LINE.pattern})|(?:{_COUNT.pattern})")
+
+_REASONS = (
+    "",
+    "not a number",
+    "not a price; decimal odds are above 1",
+    f"not a price; no bookmaker offers more than {MAX_PRICE:.0f}",
+    "beside an impossible price of the same bookmaker and market: the row's columns have slipped",
+    "its handicap is missing or unusable",
+)
+_FINE, _TEXT, _LOW, _HIGH, _SLIPPED, _NO_LINE = range(len(_REASONS))
+
+
+def long_form(
+    names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside], *, always_close: bool
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Every usable odds cell as one row.
+
+    A blank cell is no price. A price is taken as the file has it, however odd beside its neighbours (exchanges show overrounds
+    of 0.5 to 2.5 in thin markets: judging them is for those who use them), unless it cannot be one: text, 1 or less, above
+    `MAX_PRICE`, a handicap price without a line. 0 stands for a missing price; any other number up to 1 is a line, or a price of
+    another format, in the wrong column, so the bookmaker's other prices of that market and match are not taken either.
+
+    Parameters
+    ----------
+    names : dict
+        Column name -> number in `cells`.
+    cells : ndarray of str, shape (n_matches, n_columns)
+        Stripped texts.
+    lines : ndarray of int, shape (n_matches,)
+        The matches' lines in the file.
+    aside : list
+        Receives every cell that is not taken.
+    always_close : bool
+        The file of a new league: all its odds are closing odds, also where the names lack the C.
+
+    Returns
+    -------
+    prices : DataFrame
+        bookmaker, market, line (goals), outcome, phase, price (decimal odds).
+    match : ndarray of int
+        The match (row of `cells`) of each price.
+    """
+    columns = _price_columns(names, aside, always_close)
+    texts = cells[:, columns["number"].to_numpy(dtype=int)]
+    price = pd.to_numeric(texts.ravel(), errors="coerce").astype(float).reshape(texts.shape)
+    line = _line_of_each(columns, names, cells, lines, aside)
+
+    verdict = np.where(np.isfinite(price), _FINE, _TEXT)
+    verdict[price <= 1] = _LOW
+    verdict[price > MAX_PRICE] = _HIGH
+    slip = (price <= 1) & (price != 0)
+    for group in columns.groupby(["bookmaker", "market", "phase"]).indices.values():
+        row = slip[:, group].any(axis=1)
+        verdict[:, group] = np.where(row[:, None] & (verdict[:, group] == _FINE), _SLIPPED, verdict[:, group])
+    verdict[(verdict == _FINE) & np.isnan(line) & (columns["market"] == "spreads").to_numpy()] = _NO_LINE
+
+    filled = texts != ""
+    for row, column in np.argwhere(filled & (verdict != _FINE)):
+        aside.append((lines[row], columns["name"][column], texts[row, column], _REASONS[verdict[row, column]]))
+    match, column = np.nonzero(filled & (verdict == _FINE))
+    prices = {name: columns[name].array.take(column) for name in ("bookmaker", "market", "outcome", "phase")}
+    return pd.DataFrame({**prices, "line": line[match, column], "price": price[match, column]}), match
+
+
+def put_aside(aside: list[Aside], lines: np.ndarray, column: str, texts: ArrayLike, wrong: ArrayLike, reason: str) -> None:
+    """Add the cells of a column, shape (n,), where `wrong` is true; `lines` are their lines in the file."""
+    mask = np.asarray(wrong, dtype=bool)
+    aside += [(line, column, text, reason) for line, text in zip(lines[mask], np.asarray(texts)[mask], strict=True)]
+
+
+def _price_columns(names: dict[str, int], aside: list[Aside], always_close: bool) -> pd.DataFrame:
+    rows = []
+    for name, number in names.items():
+        if found := _PRICE.fullmatch(name):
+            market, outcome = _OUTCOMES[found["outcome"]]
+            phase = "close" if always_close or found["close"] else "early"
+            rows.append((name, number, found["book"], FOOTBALL_DATA[found["book"]], market, outcome, phase))
+    columns = pd.DataFrame(rows, columns=["name", "number", "book", "bookmaker", "market", "outcome", "phase"])
+    # a bookmaker that goes by two names (VC and BV, P and PS) must not quote one price twice
+    again = columns.duplicated(["bookmaker", "market", "outcome", "phase"])
+    aside += [(1, name, "", "a second column for the same price; the first one is read") for name in columns["name"][again]]
+    columns = columns[~again].reset_index(drop=True)
+    return columns.astype({name: "str" for name in columns if name != "number"})
+
+
+def _line_of_each(columns: pd.DataFrame, names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside]) -> np.ndarray:
+    """Line in goals of each match and price column, NaN where there is none."""
+    handicaps = {}
+    for name in filter(_LINE.fullmatch, names):
+        text = cells[:, names[name]]
+        value = pd.to_numeric(text, errors="coerce").astype(float)
+        usable = np.isin(value, np.arange(-MAX_HANDICAP, MAX_HANDICAP + 0.25, 0.25))
+        reason = f"not a handicap; a multiple of 0.25 between -{MAX_HANDICAP:.0f} and {MAX_HANDICAP:.0f} is expected"
+        put_aside(aside, lines, name, text, ~usable & (text != ""), reason)
+        # adding 0 turns -0.0 into 0.0: one line, one key
+        handicaps[name] = np.where(usable, value, np.nan) + 0.0
+    line = np.full((len(cells), len(columns)), np.nan)
+    for number, column in enumerate(columns.itertuples()):
+        if column.market == "totals":
+            line[:, number] = 2.5
+        elif column.market == "spreads":
+            shared = "AHCh" if column.phase == "close" else "BbAHh" if str(column.book).startswith("Bb") else "AHh"
+            own = f"{column.book}AH"
+            name = own if own in handicaps and column.phase == "early" else shared
+            line[:, number] = handicaps.get(name, line[:, number])
+    return line

@@ -1,0 +1,76 @@
+"""Small invented books of prices and results from which the tests build what they need."""
+
+import numpy as np
+import pandas as pd
+
+KICK_OFF = pd.Timestamp("2025-03-01 15:00", tz="UTC")
+
+
+def quote(
+    event="m1", bookmaker="acme", outcome="home", price=2.0, *, market="h2h", line=None, phase="early", at=None, start=KICK_OFF
+) -> dict:
+    return {
+        "event_id": event, "bookmaker": bookmaker, "market": market, "line": line, "outcome": outcome, "phase": phase,
+        "observed_at": pd.Timestamp(at, tz="UTC") if at else pd.NaT, "price": price,
+        "collected_at": pd.Timestamp(at or "2025-03-02", tz="UTC"), "source": "test", "competition": "L1", "season": "2425",
+        "starts_at": start,
+    }  # fmt: skip
+
+
+def three_way(event="m1", bookmaker="acme", prices=(2.0, 3.5, 4.0), **more) -> list[dict]:
+    return [quote(event, bookmaker, outcome, price, **more) for outcome, price in zip(("home", "draw", "away"), prices, strict=True)]
+
+
+def quotes(*groups: list[dict] | dict) -> pd.DataFrame:
+    rows = [row for group in groups for row in (group if isinstance(group, list) else [group])]
+    frame = pd.DataFrame(rows).astype({"line": float})
+    return frame.assign(
+        **{name: pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]") for name in ("observed_at", "starts_at")}
+    )
+
+
+def result(event="m1", home=1, away=0, *, status="final", settled_at=None) -> dict:
+    return {
+        "event_id": event, "home_score": float("nan" if home is None else home), "away_score": float("nan" if away is None else away),
+        "status": status, "settled_at": pd.Timestamp(settled_at, tz="UTC") if settled_at else pd.NaT, "competition": "L1", "season": "2425",
+    }  # fmt: skip
+
+
+def results(*rows: dict) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows))
+    return frame.assign(settled_at=pd.to_datetime(frame["settled_at"], utc=True).astype("datetime64[us, UTC]"))
+
+
+def bet(event="m1", outcome="home", price=2.0, *, placed="2025-03-01 12:00", start=KICK_OFF, probability=0.55, market="h2h", line=None,
+        bookmaker="acme", side="back") -> dict:  # fmt: skip
+    return {
+        "event_id": event, "market": market, "line": float("nan") if line is None else line, "outcome": outcome, "side": side,
+        "bookmaker": bookmaker, "price": price, "probability": probability, "edge": probability * price - 1,
+        "placed_at": pd.Timestamp(placed, tz="UTC"), "strategy": "test", "starts_at": pd.Timestamp(start),
+        "competition": "L1", "season": "2425",
+    }  # fmt: skip
+
+
+def bets(*rows: dict) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows))
+    return frame.astype({"placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"})
+
+
+def season(n: int, *, seed: int, edge: float = 0.0, per_day: int = 5) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Bets, results and closing lines of n matches: true probabilities known, prices `edge` better than fair."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([6, 3.5, 4], n)
+    outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    start = KICK_OFF + pd.to_timedelta(np.arange(n) // per_day, unit="D")
+    events = [f"m{i:05d}" for i in range(n)]
+    wanted = bets(
+        *(
+            bet(
+                e, "home", (1 + edge) / q[0], placed=str(s - pd.Timedelta(hours=3))[:19], start=s, probability=min((1 + edge) * q[0], 0.999)
+            )
+            for e, q, s in zip(events, p, start, strict=True)
+        )
+    )
+    ended = results(*(result(e, int(o == 0), int(o == 2)) for e, o in zip(events, outcome, strict=True)))
+    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(closing_price=wanted["price"], closing_fair=p[:, 0])
+    return wanted, ended, closing

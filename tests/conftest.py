@@ -1,0 +1,93 @@
+"""Fixtures: the recorded data, and real HTTP servers on loopback that serve it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+def require(what: Path | bool, reason: str) -> None:
+    """Skip where something a user may not have is missing; where OVERROUND_REQUIRE_DATA=1 (CI) that is a failure."""
+    if what.exists() if isinstance(what, Path) else what:
+        return
+    if os.environ.get("OVERROUND_REQUIRE_DATA") == "1":
+        pytest.fail(f"OVERROUND_REQUIRE_DATA=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Path:
+    require(DATA, "the recorded data is not beside this checkout")
+    return DATA
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves a folder the way football-data.co.uk does: a missing file is an HTML page with status 300."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def send_error(self, code: int, *_: object) -> None:
+        page = b"<!DOCTYPE HTML><html><head><title>300 Multiple Choices</title></head><body><h1>Multiple Choices</h1></body></html>"
+        self.send_response(300 if code == 404 else code)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def do_GET(self) -> None:
+        self.server.hits.append(self.path)  # type: ignore[attr-defined]
+        super().do_GET()
+
+
+class Served:
+    """A running server: its address and the paths that it was asked for."""
+
+    def __init__(self, handler: Callable):
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.hits = []  # type: ignore[attr-defined]
+        self.hits: list[str] = self._server.hits  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], Served]]:
+    """`serve(folder)` starts a server of that folder; all stop at the end of the test."""
+    with ExitStack() as stack:
+
+        def start(folder: Path) -> Served:
+            served = Served(partial(_Handler, directory=str(folder)))
+            stack.callback(served.close)
+            return served
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    require(bool(found), "no Chromium is installed (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=QUIET)
+        yield chromium
+        chromium.close()

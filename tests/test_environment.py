@@ -1,0 +1,61 @@
+"""The ways to install the project are one: what pyproject.toml lists and requirements.lock pins."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[<>=~!; ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def test_the_lock_pins_every_dependency_of_every_extra():
+    pinned = {name_of(line) for line in (ROOT / "requirements.lock").read_text().splitlines()}
+
+    listed = {name_of(one) for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()) for one in group}
+    assert listed <= pinned
+    assert all("==" in line for line in (ROOT / "requirements.lock").read_text().splitlines())
+
+
+def test_conda_installs_this_package_from_its_own_list_under_the_lock():
+    wanted = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+
+    assert wanted == ["python=3.11", "pip", {"pip": ["-c requirements.lock", "-e .[lab]"]}]
+    assert PROJECT["requires-python"] == ">=3.11"
+    assert any(one.startswith("jupyterlab") for one in PROJECT["optional-dependencies"]["lab"])
+
+
+def test_what_the_users_fixed_is_installed():
+    everything = " ".join([*PROJECT["dependencies"], *(one for group in PROJECT["optional-dependencies"].values() for one in group)])
+
+    for name in ("jupyterlab", "papermill", "pandas", "requests-cache", "matplotlib", "nbval"):
+        assert name in everything
+
+
+def test_every_target_of_make_explains_itself():
+    text = (ROOT / "Makefile").read_text()
+
+    phony = set(re.search(r"\.PHONY: (.*)", text)[1].split())
+    explained = set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
+    assert {"report", "test", "check", "lab", "bench", "clean"} <= phony == explained
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_is_source_code(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+    assert all(not cell.outputs and cell.execution_count is None for cell in code), "strip the outputs"
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert len(code) <= 13
+    assert all(len(cell.source.splitlines()) <= 17 if "parameters" in cell.metadata.get("tags", []) else 12 for cell in code)
+    assert not any(word in cell.source for cell in code for word in ("sys.path", "%autoreload", "/home", "/root"))
+    assert notebook.cells[0].source.startswith("# ")
+    assert "run.finish(" in code[-1].source

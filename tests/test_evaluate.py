@@ -1,0 +1,178 @@
+"""Figures of merit, and that luck does not pass for skill."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from overround import Flat, backtest, breakdown, compare_ledgers, evaluate, luck_test, probability_scores, verdict
+from overround.errors import ParameterError
+from overround.evaluate import comparison_verdict, luck_band, max_drawdown, percent
+from tests.books import bet, bets, result, results, season
+
+
+def ledger_of(n=400, *, seed, edge=0.0, rule=Flat(1)):  # noqa: B008 - frozen
+    wanted, ended, closing = season(n, seed=seed, edge=edge)
+    return backtest(wanted, ended, stake=rule, closing=closing)
+
+
+def test_yield_profit_and_hit_rate_are_what_a_calculator_says():
+    wanted = bets(bet("m1", price=2.0), bet("m2", price=3.0), bet("m3", price=4.0))
+    ledger = backtest(wanted, results(result("m1", 1, 0), result("m2", 0, 1), result("m3", 0, 0)), stake=Flat(10))
+
+    value = evaluate(ledger, simulations=200)["value"]
+
+    assert value[["bets", "staked", "profit", "final_bankroll"]].tolist() == pytest.approx([3, 30, -10, 990])
+    assert value[["yield", "roi", "hit_rate", "mean_price"]].tolist() == pytest.approx([-1 / 3, -0.01, 1 / 3, 3.0])
+
+
+def test_drawdown_is_measured_from_the_peak_and_the_start_counts():
+    assert max_drawdown(100, np.array([120.0, 90.0, 110.0])) == pytest.approx(0.25)
+    assert max_drawdown(100, np.array([80.0, 90.0])) == pytest.approx(0.2)
+    assert max_drawdown(100, np.array([])) == 0
+
+
+@pytest.mark.slow
+def test_on_efficient_markets_the_luck_test_rejects_as_often_as_it_says():
+    p = np.array([luck_test(ledger_of(seed=seed), simulations=400, seed=1)["p"] for seed in range(200)])
+
+    # 200 tries at 5 %: between 4 and 17 with 95 % probability
+    assert 4 <= (p <= 0.05).sum() <= 17
+    assert 0.4 < p.mean() < 0.6
+
+
+@pytest.mark.slow
+def test_a_planted_edge_is_found():
+    p = [luck_test(ledger_of(5_000, seed=seed, edge=0.05), simulations=400)["p"] for seed in range(10)]
+
+    assert np.mean(np.array(p) < 0.05) >= 0.8
+
+
+def test_flipping_every_outcome_changes_the_answer():
+    wanted, ended, closing = season(400, seed=8)
+    flipped = ended.assign(home_score=ended["away_score"], away_score=ended["home_score"])
+
+    assert evaluate(backtest(wanted, ended, closing=closing))["value"]["profit"] != pytest.approx(
+        evaluate(backtest(wanted, flipped, closing=closing))["value"]["profit"]
+    )
+
+
+def test_two_bets_on_one_match_are_drawn_together():
+    # backing all three outcomes at fair prices with the same money back whatever happens: luck has nothing to decide
+    fair = {"home": 0.5, "draw": 0.3, "away": 0.2}
+    for picked in (("home", "draw", "away"), ("draw", "away"), ("home", "away")):
+        wanted = bets(*(bet(outcome=outcome, price=1 / fair[outcome]) for outcome in picked))
+        closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(
+            closing_price=wanted["price"], closing_fair=wanted["outcome"].map(fair)
+        )
+        ledger = backtest(wanted, results(result()), stake=Flat(1), closing=closing)
+        ledger = ledger.assign(stake=ledger["outcome"].map(fair))
+
+        spread = luck_band(ledger, simulations=500, levels=(0.0, 1.0)).iloc[-1]
+        sizes = set(np.round(spread, 9))
+        covered = sum(fair[outcome] for outcome in picked)
+        assert sizes == ({0.0} if covered == 1 else {round(-covered, 9), round(1 - covered, 9)})
+
+
+def test_the_interval_is_by_day_so_that_copies_of_a_bet_do_not_narrow_it():
+    ledger = ledger_of(seed=5)
+    doubled = pd.concat([ledger, ledger.assign(bookmaker="twin")], ignore_index=True)
+    doubled.attrs.update(ledger.attrs)
+
+    one, two = (evaluate(book, simulations=2_000).loc["yield"] for book in (ledger, doubled))
+
+    assert (two["low"], two["high"]) == pytest.approx((one["low"], one["high"]))
+
+
+@pytest.mark.slow
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    covered = 0
+    for seed in range(150):
+        row = evaluate(ledger_of(600, seed=seed, edge=0.02), simulations=300).loc["yield"]
+        covered += row["low"] <= 0.02 <= row["high"]
+
+    assert 134 <= covered <= 150  # 95 % of 150 is 142.5, three standard deviations 8
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
+    ledger = ledger_of(seed=6)
+
+    pd.testing.assert_frame_equal(evaluate(ledger, simulations=500, seed=1), evaluate(ledger, simulations=500, seed=1), check_exact=True)
+    assert evaluate(ledger, simulations=500, seed=1).loc["yield", "low"] != evaluate(ledger, simulations=500, seed=2).loc["yield", "low"]
+
+
+def test_a_run_against_itself_differs_by_nothing_and_a_better_one_by_its_edge():
+    ledger = ledger_of(3_000, seed=7)
+    # the same bets at prices that are 5 % better pay 5 % more whenever they win
+    better = ledger.assign(profit=ledger["profit"].where(ledger["result"] != "won", ledger["profit"] + 0.05 * ledger["price"]))
+
+    table = compare_ledgers({"base": ledger, "same": ledger, "better": better}, simulations=2_000)
+
+    assert table.loc["same", ["difference", "low", "high"]].tolist() == [0, 0, 0]
+    assert table.loc["better", "low"] > 0
+    assert table.loc["better", "p"] < 0.01
+    assert "differs from" in comparison_verdict(table)
+
+
+def test_different_strategies_without_an_edge_are_within_noise():
+    table = compare_ledgers({"one": ledger_of(seed=11), "two": ledger_of(seed=12)}, simulations=2_000)
+
+    assert table.loc["two", "low"] < 0 < table.loc["two", "high"]
+    assert "within noise" in comparison_verdict(table)
+
+
+def test_one_run_is_no_comparison():
+    with pytest.raises(ParameterError, match="at least two"):
+        compare_ledgers({"one": ledger_of(seed=1)})
+
+
+def test_the_parts_of_a_breakdown_add_up():
+    ledger = ledger_of(seed=9).assign(bookmaker=lambda frame: np.where(np.arange(len(frame)) % 3 == 0, "a", "b"))
+
+    parts = breakdown(ledger, "bookmaker", simulations=200)
+
+    assert parts["profit"].sum() == pytest.approx(ledger["profit"].sum())
+    assert parts["bets"].to_dict() == {"a": 134, "b": 266}
+    with pytest.raises(ParameterError, match="no column 'colour'"):
+        breakdown(ledger, "colour")
+
+
+def test_scores_of_a_hand_made_forecast():
+    fair = pd.DataFrame(
+        {
+            "event_id": "m1",
+            "market": "h2h",
+            "bookmaker": "acme",
+            "outcome": ["home", "draw", "away"],
+            "fair": [0.5, 0.3, 0.2],
+            "overround": 1.05,
+        }
+    )
+
+    row = probability_scores(fair, results(result("m1", 1, 1))).loc["acme"]
+
+    # Brier 0.25 + 0.49 + 0.04; log loss -ln 0.3; RPS (0.5^2 + (0.5 + 0.3 - 1)^2) / 2
+    assert row[["matches", "overround", "brier", "log_loss", "rps"]].tolist() == pytest.approx([1, 1.05, 0.78, -np.log(0.3), 0.145])
+
+
+def test_the_verdict_says_edge_luck_and_closing_line():
+    wanted, ended, closing = season(4_000, seed=2, edge=0.12)
+    ledger = backtest(wanted, ended, stake=Flat(1), closing=closing)
+    good = verdict(evaluate(ledger, simulations=500), ledger)
+    none = ledger.head(0)
+    none.attrs.update(ledger.attrs)
+
+    assert good.startswith("An edge that luck hardly explains. Test: 4,000 bets, yield ")
+    assert "closing line" in good
+    assert verdict(evaluate(none, simulations=200), none) == "No bets: nothing met the strategy's conditions."
+
+
+def test_without_closing_prices_the_verdict_does_not_claim_to_have_tested_luck():
+    wanted, ended, _ = season(4_000, seed=2, edge=0.12)
+    ledger = backtest(wanted, ended, stake=Flat(1))
+
+    assert "luck untested" in verdict(evaluate(ledger, simulations=200), ledger)
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0213, "2.1\u00a0%"), (-0.004, "−0.4\u00a0%"), (float("nan"), "–")])
+def test_percentages_are_written_the_same_everywhere(share, text):
+    assert percent(share) == text

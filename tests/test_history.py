@@ -1,0 +1,69 @@
+"""What earlier runs left in the store."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from overround import Store, history
+from overround.errors import ParameterError
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store")
+    for pipeline, wall in (("20260101-000000-aaa", 1.0), ("20260102-000000-bbb", 3.0)):
+        at = pd.Timestamp(f"{pipeline[:4]}-{pipeline[4:6]}-{pipeline[6:8]}", tz="UTC")
+        same = {"run_id": f"{pipeline}.backtest", "unit": "s", "at": at}
+        store.append(
+            "measurements",
+            [
+                {**same, "stage": "signals", "metric": "wall_s", "value": wall},
+                {**same, "stage": "found", "metric": "bankroll", "value": 500.0},
+            ],
+        )
+        parameters = json.dumps({"source": "sample", "min_edge": wall / 100, "seed": 7, "run_id": "x", "reference": ""})
+        store.append("runs", [{
+            "run_id": same["run_id"], "notebook": "backtest", "parameters": parameters, "git_revision": "abc",
+            "versions": '{"pandas": "3"}', "store_version": "events=1", "status": "ok", "started_at": at, "ended_at": at,
+        }])  # fmt: skip
+    return store
+
+
+def test_the_newest_pipeline_and_the_one_before(store):
+    measurements = store.read("measurements")
+
+    assert history.newest_pipeline(measurements) == "20260102-000000-bbb"
+    assert history.newest_pipeline(measurements, before="20260102-000000-bbb") == "20260101-000000-aaa"
+    assert history.newest_pipeline(measurements.head(0)) == ""
+
+
+def test_costs_are_compared_stage_by_stage(store):
+    change = history.cost_change(store.read("measurements"), "20260101-000000-aaa", "20260102-000000-bbb")
+
+    assert change.loc["backtest: signals", ["before", "after", "ratio"]].tolist() == [1, 3, 3]
+    assert history.cost_change(store.read("measurements"), "", "20260102-000000-bbb").empty
+
+
+def test_only_what_differs_between_runs_is_listed(store):
+    runs = history.newest_backtests(store)
+
+    facts = history.run_differences(store, runs)
+
+    assert list(facts.index) == ["min_edge"]
+    assert facts.loc["min_edge"].tolist() == ["0.01", "0.03"]
+    assert history.source_of(store, runs) == "sample"
+
+
+def test_runs_are_called_by_their_labels_unless_these_repeat():
+    assert history.short_names(["p.a", "p.b"]) == {"p.a": "a", "p.b": "b"}
+    assert history.short_names(["p.a", "q.a"]) == {"p.a": "p.a", "q.a": "q.a"}
+
+
+def test_a_run_that_is_not_there_is_named_with_those_that_are(store):
+    with pytest.raises(ParameterError, match=r"'nonesuch' is no finished backtest.*bbb.backtest"):
+        history.read_ledgers(store, ["nonesuch"])
+    with pytest.raises(ParameterError, match="has 2 finished backtests, 3 are needed"):
+        history.newest_backtests(store, 3)
+    with pytest.raises(ParameterError, match=r"'x' has no measurements.*the newest is 20260102"):
+        history.stage_costs(store.read("measurements"), "x")

@@ -1,0 +1,264 @@
+"""The store: all or nothing, nothing twice, nothing lost, and any version again."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from overround import Store
+from overround.errors import StoreError, TableError
+from tests.books import KICK_OFF, quote, quotes, result, three_way
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def event(event_id="m1", start=KICK_OFF, season="2425"):
+    return {"event_id": event_id, "sport": "soccer", "competition": "L1", "season": season, "starts_at": start, "time_known": True,
+            "home": "A", "away": "B", "source": "test"}  # fmt: skip
+
+
+def many(n: int, **more) -> pd.DataFrame:
+    return quotes(*(three_way(f"m{i}", **more) for i in range(n)))
+
+
+def test_what_is_appended_is_read_back_with_its_kick_off(store):
+    store.append("events", [event()])
+    store.append("quotes", quotes(three_way()))
+
+    rows = store.read("quotes")
+
+    assert rows[["outcome", "price"]].to_numpy().tolist() == [["home", 2.0], ["draw", 3.5], ["away", 4.0]]
+    assert (rows["starts_at"] == KICK_OFF).all()
+
+
+def test_the_same_batch_again_adds_nothing_and_makes_no_version(store):
+    first = store.append("quotes", many(50))
+
+    again = store.append("quotes", many(50).sample(frac=1, random_state=1))
+
+    assert (first.inserted, again.inserted, again.updated, again.unchanged) == (150, 0, 0, 150)
+    assert again.version == first.version
+    assert len(store.read("quotes")) == 150
+
+
+def test_a_key_given_twice_in_a_batch_is_stored_once_as_given_last(store):
+    store.append("quotes", quotes(quote(price=2.0), quote(price=2.1)))
+
+    assert store.read("quotes")["price"].tolist() == [2.1]
+
+
+def test_keys_with_nothing_in_them_are_compared_too(store):
+    # h2h has no line and an early price no time: nothing equals nothing here
+    store.append(
+        "quotes", quotes(quote(), quote(market="totals", outcome="over", line=2.5), quote(phase="snapshot", at="2025-03-01 10:00"))
+    )
+
+    again = store.append(
+        "quotes", quotes(quote(), quote(market="totals", outcome="over", line=3.5), quote(phase="snapshot", at="2025-03-01 11:00"))
+    )
+
+    assert (again.inserted, again.unchanged) == (2, 1)
+
+
+def test_a_corrected_price_replaces_the_old_one_which_the_version_before_still_has(store):
+    before = store.append("quotes", many(3)).version
+
+    done = store.append("quotes", quotes(three_way("m1", prices=(2.2, 3.5, 4.0)), three_way("m9")))
+
+    assert (done.inserted, done.updated, done.unchanged) == (3, 1, 2)
+    now = store.read("quotes", {"event_id": "m1", "outcome": "home"})["price"].tolist()
+    then = store.read("quotes", {"event_id": "m1", "outcome": "home"}, version=before)["price"].tolist()
+    assert (now, then) == ([2.2], [2.0])
+    assert len(store.read("quotes")) == 12
+
+
+def test_when_it_was_collected_alone_is_no_news(store):
+    store.append("quotes", many(2))
+
+    assert store.append("quotes", many(2).assign(collected_at=pd.Timestamp("2026-01-01", tz="UTC"))).updated == 0
+
+
+def test_a_score_that_arrives_later_fills_its_match(store):
+    store.append("results", [result(home=None, away=None, status="unknown")])
+
+    done = store.append("results", [result(home=2, away=1)])
+
+    assert done.updated == 1
+    assert store.read("results")[["home_score", "away_score", "status"]].to_numpy().tolist() == [[2, 1, "final"]]
+
+
+def test_an_event_that_moves_to_another_season_stays_one_event(store):
+    store.append("events", [event(season="2024")])
+
+    store.append("events", [event(start=KICK_OFF + pd.Timedelta(days=300), season="2025")])
+
+    assert store.read("events")["season"].tolist() == ["2025"]
+
+
+def test_a_bad_row_writes_nothing_of_its_batch(store):
+    store.append("quotes", many(2))
+
+    with pytest.raises(TableError, match="above 1"):
+        store.append("quotes", quotes(three_way("new"), quote("new2", price=0.9)))
+
+    assert len(store.read("quotes")) == 6
+
+
+def test_reading_pushes_down_columns_and_conditions(store):
+    store.append("quotes", many(5))
+
+    rows = store.read("quotes", {"event_id": ["m1", "m2"], "outcome": "home"}, ["event_id", "price"])
+
+    assert rows.to_numpy().tolist() == [["m1", 2.0], ["m2", 2.0]]
+
+
+def test_an_empty_store_reads_as_empty_tables(store):
+    assert store.read("quotes").empty
+    assert "starts_at" in store.read("quotes")
+    assert store.version() == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda s: s.read("odds"), "no table 'odds'; the tables are events, quotes"),
+        (lambda s: s.read("quotes", {"colour": "red"}), "no column 'colour'; it has event_id"),
+        (lambda s: s.read("quotes", version=99), "version 99 of quotes"),
+        (lambda s: s.read("quotes", version="newest"), "'newest' cannot be read; it looks like"),
+        (lambda s: s.sql("SELECT nothing FROM quotes"), "nothing"),
+    ],
+)
+def test_what_cannot_be_answered_is_said_in_a_sentence(store, call, sentence):
+    store.append("quotes", many(1))
+
+    with pytest.raises((StoreError, TableError), match=sentence):
+        call(store)
+
+
+def test_the_version_string_gives_the_same_rows_again(store):
+    store.append("events", [event("m0"), event("m1")])
+    store.append("quotes", many(1))
+    version = store.version()
+    store.append("quotes", many(2))
+
+    assert len(store.read("quotes", version=version)) == 3
+    assert store.sql("SELECT count(*) AS n FROM quotes", version=version)["n"].tolist() == [3]
+    assert version == "events=1,quotes=1"
+
+
+def test_sql_speaks_utc_whatever_the_machines_zone(store):
+    store.append("quotes", quotes(quote(phase="snapshot", at="2025-03-01 23:30")))
+    script = textwrap.dedent("""
+        import sys, overround as ov
+        print(ov.Store(sys.argv[1]).sql("SELECT observed_at, date_trunc('day', observed_at) FROM quotes").iloc[0].tolist())
+    """)
+
+    tokyo = {**os.environ, "TZ": "Asia/Tokyo"}
+    said = subprocess.run([sys.executable, "-c", script, store.root], env=tokyo, capture_output=True, text=True, check=True).stdout
+
+    assert said.strip() == "[Timestamp('2025-03-01 23:30:00+0000', tz='UTC'), Timestamp('2025-03-01 00:00:00+0000', tz='UTC')]"
+
+
+def test_seasons_with_a_slash_and_leagues_with_a_quote_are_only_text(store):
+    odd = quotes(quote()).assign(season="2012/2013", competition="L'1")
+    store.append("quotes", odd)
+
+    assert store.append("quotes", odd).unchanged == 1
+    assert store.sql("SELECT season, competition FROM quotes").to_numpy().tolist() == [["2012/2013", "L'1"]]
+
+
+def test_writers_that_race_with_the_same_batches_store_every_row_once(tmp_path):
+    # real processes: each appends the same ten batches in its own order, as two collectors of one league would
+    script = textwrap.dedent("""
+        import random, sys
+        from overround import Store
+        from tests.test_store import many
+        store, order = Store(sys.argv[1]), list(range(10))
+        random.Random(sys.argv[2]).shuffle(order)
+        print(sum(store.append("quotes", many(40, bookmaker=f"b{i}")).inserted for i in order))
+    """)
+    root = str(tmp_path / "store")
+
+    command = [sys.executable, "-c", script, root]
+    writers = [subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) for i in range(3)]
+    inserted = [int(writer.communicate(timeout=120)[0]) for writer in writers]
+
+    rows = Store(root).read("quotes")
+    assert sum(inserted) == len(rows) == 10 * 120
+    assert not rows.duplicated(["event_id", "bookmaker", "outcome"]).any()
+
+
+def test_readers_see_whole_batches_while_a_writer_writes(store):
+    store.append("quotes", many(10, bookmaker="b"))
+
+    def write() -> None:
+        for i in range(15):
+            store.append("quotes", many(10, bookmaker=f"b{i}"))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        sizes = []
+        while not writing.done():
+            sizes.append(len(Store(store.root).read("quotes")))
+        writing.result()
+
+    assert {size % 30 for size in sizes} == {0}
+    assert sizes == sorted(sizes)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_loses_no_acknowledged_batch(tmp_path):
+    script = textwrap.dedent("""
+        import sys
+        from overround import Store
+        from tests.test_store import many
+        store = Store(sys.argv[1])
+        for i in range(int(sys.argv[2]), 1000):
+            store.append("quotes", many(20, bookmaker=f"b{i}"))
+            print(i, flush=True)
+    """)
+    root, acknowledged = str(tmp_path / "store"), []
+    for attempt in range(6):
+        begin = max(acknowledged, default=-1) + 1
+        writer = subprocess.Popen(
+            [sys.executable, "-c", script, root, str(begin)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+        )
+        acknowledged.append(int(writer.stdout.readline()))
+        time.sleep(0.05 + 0.037 * attempt)
+        writer.send_signal(signal.SIGKILL)
+        acknowledged += [int(line) for line in writer.stdout.read().split()]
+        writer.wait()
+
+    rows = Store(root).read("quotes")
+    by_book = rows["bookmaker"].value_counts()
+    assert set(acknowledged) <= {int(name[1:]) for name in by_book.index}
+    assert (by_book == 60).all()
+
+
+def test_an_acknowledged_commit_has_been_forced_to_the_disk(store, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd)))
+
+    store.append("quotes", many(1))
+
+    kinds = {path.suffix or "folder" for path in synced}
+    assert kinds == {".parquet", ".json", "folder"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/dev/full").exists(), reason="needs a way to make a folder unwritable")
+def test_a_store_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(StoreError, match="quotes"):
+        Store(tmp_path / "file" / "store").append("quotes", many(1))
