@@ -148,10 +148,26 @@ def test_scores_of_a_hand_made_forecast():
         }
     )
 
-    row = probability_scores(fair, results(result("m1", 1, 1))).loc["acme"]
+    row = probability_scores(fair, results(result("m1", 1, 1)), "acme").loc["acme"]
 
     # Brier 0.25 + 0.49 + 0.04; log loss -ln 0.3; RPS (0.5^2 + (0.5 + 0.3 - 1)^2) / 2
     assert row[["matches", "overround", "brier", "log_loss", "rps"]].tolist() == pytest.approx([1, 1.05, 0.78, -np.log(0.3), 0.145])
+
+
+def test_bookmakers_are_compared_on_the_matches_that_both_quote():
+    # "easy" quotes only the foregone match, where it is worse than "sharp" although its own mean is the better one
+    def book(event, name, p):
+        return {"event_id": event, "market": "h2h", "bookmaker": name, "outcome": ["home", "draw", "away"], "fair": p, "overround": 1.05}
+
+    fair = pd.concat([pd.DataFrame(book(*one)) for one in (
+        ("m1", "sharp", [0.9, 0.06, 0.04]), ("m2", "sharp", [0.34, 0.33, 0.33]), ("m1", "easy", [0.85, 0.1, 0.05]),
+    )], ignore_index=True)  # fmt: skip
+
+    scores = probability_scores(fair, results(result("m1", 1, 0), result("m2", 1, 0)), "sharp")
+
+    assert scores.loc["easy", "log_loss"] < scores.loc["sharp", "log_loss"]
+    assert list(scores.index) == ["sharp", "easy"]
+    assert scores.loc["easy", "gap"] == pytest.approx(np.log(0.9 / 0.85))
 
 
 def test_the_verdict_says_edge_luck_and_closing_line():

@@ -62,16 +62,21 @@ BOOKS = {
 
 
 def plain_prices(rows: list[dict[str, str]]) -> Counter:
-    """Number of 1X2 prices of each bookmaker and phase in a file."""
+    """Number of prices of each market, bookmaker and phase in a file."""
     counted: Counter = Counter()
+
+    def number(row: dict[str, str], column: str) -> float:
+        cell = (row.get(column) or "").strip()
+        return float(cell) if cell else 0.0
+
     for row in rows:
-        for prefix, name in BOOKS.items():
-            for mark, phase in (("", "early"), ("C", "close")):
-                for side in "HDA":
-                    cell = (row.get(f"{prefix}{mark}{side}") or "").strip()
-                    if cell and float(cell) > 1:
-                        counted[name, phase] += 1
-    return counted
+        for mark, phase in (("", "early"), ("C", "close")):
+            lined = any((row.get(column) or "").strip() for column in ({"": ("AHh", "BbAHh"), "C": ("AHCh",)}[mark]))
+            for prefix, name in {**BOOKS, "P": "pinnacle"}.items():
+                counted["h2h", name, phase] += sum(number(row, f"{prefix}{mark}{side}") > 1 for side in "HDA")
+                counted["totals", name, phase] += sum(number(row, f"{prefix}{mark}{side}2.5") > 1 for side in "<>")
+                counted["spreads", name, phase] += lined * sum(number(row, f"{prefix}{mark}AH{side}") > 1 for side in "HA")
+    return +counted
 
 
 def test_exactly_the_matches_and_prices_of_the_files_are_stored(football, provider):
@@ -79,8 +84,7 @@ def test_exactly_the_matches_and_prices_of_the_files_are_stored(football, provid
 
     for season in SEASONS:
         rows = plain_rows(provider[1], season)
-        quotes = store.read("quotes", {"season": season, "market": "h2h"})
-        got = quotes.groupby(["bookmaker", "phase"]).size().to_dict()
+        got = store.read("quotes", {"season": season}).groupby(["market", "bookmaker", "phase"]).size().to_dict()
         assert len(store.read("events", {"season": season})) == len(rows) == 380
         assert got == dict(plain_prices(rows)), season
 

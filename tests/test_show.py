@@ -39,13 +39,13 @@ def rows():
 
 
 def all_figures(ledger, rows):
-    scores = probability_scores(fair_probabilities(rows.query("outcome != 'x'")), results(*(result(f"m{i}") for i in range(4))))
+    scores = probability_scores(fair_probabilities(rows.query("outcome != 'x'")), results(*(result(f"m{i}") for i in range(4))), "pinnacle")
     requests = pd.DataFrame({"from_cache": [True, False, False], "latency_s": [0.001, 0.1, 0.2]})
     costs = pd.DataFrame({"wall_s": [1.0, 0.2], "io_wait_s": [0.4, 0.0]}, index=pd.Index([HOSTILE, "b"], name="stage"))
     pair = {HOSTILE: ledger, "other": ledger.head(60)}
     return {
         "bankroll": figures.bankroll(ledger), "drawdown": figures.drawdown(ledger), "closing_line": figures.closing_line(ledger),
-        "yields": figures.yields(breakdown(ledger, simulations=100)), "overrounds": figures.overrounds(scores),
+        "yields": figures.yields(breakdown(ledger, simulations=100)), "sharpness": figures.sharpness(scores, "pinnacle"),
         "line_movement": figures.line_movement(rows[rows["event_id"] == "m1"], HOSTILE, highlight="pinnacle"),
         "edges": figures.edges(value_signals(rows, min_edge=0.0)), "coverage": figures.coverage(rows),
         "compared": figures.compared_bankrolls(pair), "differences": figures.differences(compare_ledgers(pair, simulations=100)),

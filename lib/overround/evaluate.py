@@ -203,8 +203,10 @@ def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, by: str = "bookmaker") -> pd.DataFrame:
+def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:
     """How good each bookmaker's margin-free probabilities were on 1X2 markets; lower is better.
+
+    Bookmakers quote different matches, some easier to foretell than others: only the column `gap` compares them fairly.
 
     Parameters
     ----------
@@ -212,33 +214,33 @@ def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, by: str = "boo
         What `fair_probabilities` returned, one price of each selection and bookmaker (say the closing ones).
     results : DataFrame
         The table `results`.
-    by : str
-        Column to group by.
+    reference : str
+        Bookmaker that the others are held against.
 
     Returns
     -------
     DataFrame
-        Index `by`; columns matches, overround, brier (Brier 1950: sum over outcomes of squared errors), log_loss (nats) and rps
-        (ranked probability score, Epstein 1969, over home-draw-away), each the mean over matches.
+        Index `bookmaker`, best gap first; columns matches, overround, brier (Brier 1950: sum over outcomes of squared errors), log_loss
+        (nats) and rps (ranked probability score, Epstein 1969, over home-draw-away), each the mean over matches; gap (mean difference
+        in log loss to the reference on the matches that both quote), low and high (its 95 % interval, matches independent).
     """
     h2h = fair[fair["market"] == "h2h"].dropna(subset=["fair"])
     scored = h2h.merge(results[["event_id", "home_score", "away_score"]].dropna(), on="event_id")
     sign = np.sign(scored["home_score"] - scored["away_score"])
     happened = scored["outcome"].map({"home": 1, "draw": 0, "away": -1}) == sign
     p, y = scored["fair"], happened.astype(float)
-    tail = scored["outcome"].map({"home": 1.0, "draw": 0.0, "away": 1.0})
+    # the ranked score of three ordered outcomes: half the squared errors of both ends, whose cumulative sums are P(home) and 1 - P(away)
+    ends = (scored["outcome"] != "draw") / 2
     scored = scored.assign(
-        brier=(p - y) ** 2,
-        log_loss=-np.log(p.where(happened, 1.0)),
-        rps=tail * (p - y) ** 2 / 2,
-        overround=scored["overround"] / 3,
-        matches=1 / 3,
+        brier=(p - y) ** 2, log_loss=-np.log(p.where(happened, 1.0)), rps=ends * (p - y) ** 2, overround=scored["overround"] / 3
     )
-    # the ranked score of three ordered outcomes is half the squared errors of the two ends: P(home) and P(away) are its cumulative sums
-    by_name = scored.groupby(by, sort=True)
-    sums = by_name[["overround", "brier", "log_loss", "rps", "matches"]].sum()
-    means = sums.div(sums["matches"], axis=0).assign(matches=sums["matches"].round().astype(int))
-    return means[["matches", "overround", "brier", "log_loss", "rps"]].sort_values("log_loss")
+    matches = scored.groupby(["bookmaker", "event_id"])[["overround", "brier", "log_loss", "rps"]].sum().reset_index()
+    sharp = matches[matches["bookmaker"] == reference].set_index("event_id")["log_loss"]
+    gap = matches.assign(gap=matches["log_loss"] - matches["event_id"].map(sharp.to_dict()).astype(float)).groupby("bookmaker")["gap"]
+    half = 1.96 * gap.std() / np.sqrt(gap.count())
+    means = matches.groupby("bookmaker")[["overround", "brier", "log_loss", "rps"]].mean()
+    means.insert(0, "matches", matches.groupby("bookmaker").size())
+    return means.assign(gap=gap.mean(), low=gap.mean() - half, high=gap.mean() + half).sort_values("gap")
 
 
 def _ratio(profit: float, staked: float) -> float:

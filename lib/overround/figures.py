@@ -41,6 +41,7 @@ def bankroll(ledger: pd.DataFrame, *, note: str = "", seed: int = 7) -> Picture:
     if len(path):
         axes.plot(path.index, path, color=ACCENT, linewidth=1.6, drawstyle="steps-post")
         _label(axes, path.index[-1], path.iloc[-1], f" {path.iloc[-1]:,.0f}", ACCENT)
+        _dates(axes)
     _finish(axes, "After each settled bet; grey: luck alone", "bankroll", note)
     end = path.iloc[-1] if len(path) else start
     inside = ""
@@ -59,6 +60,7 @@ def drawdown(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     fall = 100 * (path / peak - 1)
     if len(fall):
         axes.fill_between(fall.index, fall, 0, color=ACCENT, alpha=0.35, linewidth=0, step="post")
+        _dates(axes)
     _finish(axes, "Below the last peak", "%", note)
     deepest = max_drawdown(start, ledger["bankroll"].to_numpy(float))
     return Picture(figure, f"Drawdown over time; the deepest is {percent(deepest)} of the peak before it.")
@@ -89,10 +91,10 @@ def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     )
 
 
-def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "") -> Picture:
-    """Yield with its interval for each row of `breakdown`, all on one axis."""
+def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name: bool = False) -> Picture:
+    """Yield with its interval for each row of `breakdown`, all on one axis; the most money first, or in the order of names."""
     name = str(breakdown.index.name or "group")
-    rows = breakdown.sort_values("staked")
+    rows = breakdown.sort_index(ascending=False) if by_name else breakdown.sort_values("staked")
     figure, axes = _canvas(0.9 + 0.32 * max(len(rows), 1))
     at = np.arange(len(rows))
     shown = 100 * rows[["yield", "low", "high"]]
@@ -103,9 +105,9 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "") -> Pictu
         shown["yield"], at, s=30, zorder=3, color=[ACCENT if flag else "white" for flag in sure], edgecolors=ACCENT, linewidths=1.4
     )
     axes.set_yticks(at, [f"{_short(label)}  ({bets:,})" for label, bets in zip(rows.index, rows["bets"], strict=True)])
-    axes.set_xlabel("yield, %, with 95 % interval; filled where it excludes 0; number of bets in brackets")
+    axes.set_xlabel("yield, % with 95 % interval; filled if it excludes 0")
     axes.grid(axis="y", visible=False)
-    _finish(axes, title or f"Yield by {name.replace('_', ' ')}", "", note)
+    _finish(axes, f"{title or 'Yield by ' + name.replace('_', ' ')} (bets in brackets)", "", note)
     best = rows["yield"].idxmax() if len(rows) else "none"
     return Picture(
         figure,
@@ -113,21 +115,21 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "") -> Pictu
     )
 
 
-def overrounds(scores: pd.DataFrame, *, note: str = "") -> Picture:
-    """Margin of each bookmaker against how good its margin-free probabilities are."""
-    figure, axes = _canvas(3.2)
-    margin = 100 * (scores["overround"] - 1)
-    axes.scatter(margin, scores["log_loss"], s=34, color=ACCENT, zorder=3)
-    for name in scores.index:
-        axes.annotate(
-            _short(name), (margin[name], scores["log_loss"][name]), xytext=(6, 3), textcoords="offset points", fontsize=9, color=DARK
-        )
-    axes.set_xlabel("mean margin, %")
-    axes.margins(x=0.14, y=0.12)
-    axes.grid(axis="both", visible=True)
-    _finish(axes, "Margin and accuracy of the last price", "log loss (lower is better)", note)
-    best = scores["log_loss"].idxmin() if len(scores) else "none"
-    return Picture(figure, f"{len(scores)} bookmakers by mean margin and log loss of their last price; the most accurate is {best}.")
+def sharpness(scores: pd.DataFrame, reference: str, *, note: str = "") -> Picture:
+    """Accuracy of each bookmaker's last prices against the reference's on the same matches, as `probability_scores` has it."""
+    rows = scores.dropna(subset=["gap"]).sort_values("gap", ascending=False)
+    figure, axes = _canvas(1.1 + 0.3 * max(len(rows), 1))
+    at = np.arange(len(rows))
+    axes.axvline(0, color=DARK, linewidth=1)
+    axes.hlines(at, 1000 * rows["low"], 1000 * rows["high"], color=MIDDLE, linewidth=1.4)
+    axes.scatter(1000 * rows["gap"], at, s=30, zorder=3, color=ACCENT)
+    axes.set_yticks(at, [f"{_short(name)}  ({100 * (margin - 1):.1f} %)" for name, margin in rows["overround"].items()])
+    axes.set_xlabel("log loss less the reference's, thousandths; lower is better")
+    axes.grid(axis="y", visible=False)
+    _finish(axes, f"Last prices against {_short(reference)} (margin in brackets)", "", note)
+    worse, better = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
+    text = f"{worse} bookmakers are less accurate than {reference} beyond noise, {better} more accurate"
+    return Picture(figure, f"Log loss of each bookmaker's last price against {reference} on the same matches: {text}.")
 
 
 def edges(signals: pd.DataFrame, *, note: str = "") -> Picture:
@@ -144,24 +146,47 @@ def edges(signals: pd.DataFrame, *, note: str = "") -> Picture:
     return Picture(figure, f"Scatter of {len(signals):,} bets by price and edge{middle}.")
 
 
-def line_movement(
-    quotes: pd.DataFrame, title: str, *, outcome: str = "home", highlight: str = "", bets: pd.DataFrame | None = None, note: str = ""
-) -> Picture:
-    """Price of one outcome of one match at every bookmaker, from opening to kick-off, and the bets on it."""
+def line_movement(quotes: pd.DataFrame, title: str, *, bet: pd.Series | None = None, highlight: str = "", note: str = "") -> Picture:
+    """Price of one selection of one match at every bookmaker, from opening to kick-off, and the bet on it.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The match's quotes, with `starts_at`.
+    title : str
+        What the match is called.
+    bet : Series, optional
+        A row of signals, which names the selection; by default the home win.
+    highlight : str
+        Bookmaker to draw in the accent colour.
+    note : str
+        Said below the figure.
+    """
     figure, axes = _canvas(3.4)
-    rows = quotes[(quotes["outcome"] == outcome) & quotes["observed_at"].notna() & (quotes["market"] == "h2h")]
-    rows = rows[rows["observed_at"] < rows["starts_at"]].sort_values("observed_at")
+    market, line, outcome = ("h2h", np.nan, "home") if bet is None else (bet["market"], bet["line"], bet["outcome"])
+    rows = quotes[(quotes["market"] == market) & (quotes["outcome"] == outcome) & (quotes["line"].eq(line) | quotes["line"].isna())]
+    timed = (rows["observed_at"] < rows["starts_at"]).any()
+    if timed:
+        rows = rows[rows["observed_at"] < rows["starts_at"]].sort_values("observed_at").assign(when=lambda frame: frame["observed_at"])
+    else:  # the provider tells early from close, but not when
+        rows = rows[rows["phase"] != "snapshot"].sort_values("phase", ascending=False)
+        rows = rows.assign(when=(rows["phase"] == "close").astype(float))
+        axes.set_xticks([0, 1], ["early", "close"])
     for name, path in rows.groupby("bookmaker"):
         mine = name == highlight
-        times = [*path["observed_at"], path["starts_at"].iloc[0]]
-        axes.step(times, [*path["price"], path["price"].iloc[-1]], where="post", color=ACCENT if mine else MIDDLE,
-                  linewidth=2.0 if mine else 0.9, alpha=1 if mine else 0.7, zorder=3 if mine else 2)  # fmt: skip
+        if timed:  # the last price stands until kick-off
+            path = pd.concat([path, path.tail(1).assign(when=path["starts_at"].iloc[0])])
+        axes.plot(path["when"], path["price"], drawstyle="steps-post" if timed else "default", marker="" if timed else "o", markersize=3,
+                  color=ACCENT if mine else MIDDLE, linewidth=2 if mine else 0.9, alpha=1 if mine else 0.7, zorder=2 + mine)  # fmt: skip
         if mine:
-            _label(axes, times[-1], path["price"].iloc[-1], f" {_short(name)}", ACCENT)
-    for bet in bets.itertuples() if bets is not None and len(rows) else ():
-        axes.scatter([bet.placed_at], [bet.price], s=60, facecolors="none", edgecolors=DARK, linewidths=1.6, zorder=4)
-        axes.annotate(f"bet at {_short(bet.bookmaker)}", (bet.placed_at, bet.price), xytext=(8, 8), textcoords="offset points", fontsize=9)
-    _finish(axes, _short(title, 70), f"price of {outcome}", note)
+            _label(axes, path["when"].iloc[-1], path["price"].iloc[-1], f" {_short(name)}", ACCENT)
+    if timed:
+        _dates(axes)
+    if bet is not None and len(rows):
+        at = (bet["placed_at"] if timed else 0.0, bet["price"])
+        axes.scatter([at[0]], [at[1]], s=60, facecolors="none", edgecolors=DARK, linewidths=1.6, zorder=4)
+        axes.annotate(f"bet at {_short(bet['bookmaker'])}", at, xytext=(8, 8), textcoords="offset points", fontsize=9)
+    _finish(axes, _short(title, 70), f"price of {outcome}{'' if np.isnan(line) else f' {line:g}'}", note)
     spread = f"from {rows['price'].min():.2f} to {rows['price'].max():.2f}" if len(rows) else "none observed"
     return Picture(figure, f"Price of {outcome} over time at {rows['bookmaker'].nunique()} bookmakers, {spread}.")
 
@@ -199,6 +224,8 @@ def compared_bankrolls(ledgers: Mapping[str, pd.DataFrame], *, note: str = "") -
         if len(path):
             axes.plot(path.index, path, color=colour, linewidth=1.6, drawstyle="steps-post")
             ends.append((path.iloc[-1], path.index[-1], _short(name), colour))
+    if ends:
+        _dates(axes)
     _spread_labels(axes, ends)
     _finish(axes, "Profit of each run", "profit", note)
     text = "; ".join(f"{name} ends at {end:,.0f}" for end, _, name, _ in ends)
@@ -265,6 +292,7 @@ def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
     if words:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter("")
     axes.set_ylim(0, 101)
     axes.set_xlabel("milliseconds (logarithmic)")
     _finish(axes, "How long calls take", "% of calls", note)
@@ -287,6 +315,14 @@ def _finish(axes: "Axes", title: str, unit: str, note: str) -> None:
         axes.set_ylabel(unit)
     if note:
         axes.figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
+
+
+def _dates(axes: "Axes") -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _label(axes: "Axes", x: Any, y: float, text: str, colour: str) -> None:

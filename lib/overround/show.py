@@ -195,7 +195,7 @@ BY_NAME: dict[str, str] = {
     **dict.fromkeys(("low", "high"), "short percent"),
     **dict.fromkeys(("difference", "clv"), "signed percent"),
     **dict.fromkeys(("price", "mean_price", "stake"), "odds"),
-    **dict.fromkeys(("overround", "brier", "log_loss", "rps"), "score"),
+    **dict.fromkeys(("overround", "brier", "log_loss", "rps", "gap"), "score"),
     **dict.fromkeys(("p", "luck_p"), "p"),
     **dict.fromkeys(("staked", "profit"), "money"),
     **dict.fromkeys(("rows", "rows_per_s", "peak_mb"), "count"),
