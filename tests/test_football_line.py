@@ -1,6 +1,9 @@
 """The main line on eleven recorded seasons of the Premier League, served over HTTP as football-data.co.uk does."""
 
 import csv
+import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -11,7 +14,7 @@ import pandas as pd
 import pytest
 
 from overround import Flat, Store, backtest, blind_signals
-from tests.commands import home, overround
+from tests.commands import ROOT, home, overround
 from tests.conftest import Served, _Handler
 from tests.test_browser import faults_of_reports
 
@@ -151,3 +154,12 @@ def test_one_season_of_every_other_division_is_collected(football, provider):
     for division in others:
         rows = [row for row in plain_rows(provider[1], "2425", division) if row["Div"] == division]
         assert (events["competition"] == division).sum() == len(rows) > 90, division
+
+
+def test_the_quick_start_of_the_readme_does_what_it_says(football):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+
+    said = subprocess.run([sys.executable, "-c", code + "\nprint(len(ledger))"], env=football, capture_output=True, text=True, timeout=120)
+
+    assert said.returncode == 0, said.stderr
+    assert int(said.stdout) > 10
