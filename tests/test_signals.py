@@ -59,6 +59,29 @@ def test_a_price_is_held_against_what_the_sharp_book_shows_at_the_same_poll():
     assert value_signals(rows, "pinnacle", "multiplicative").empty
 
 
+def test_a_store_of_changes_only_gives_the_same_bets_as_one_of_every_price():
+    # every poll shows all outcomes; the collector that keeps changes only drops those that did not move
+    rng = np.random.default_rng(8)
+    groups = []
+    for event in range(25):
+        for name, margin in (("pinnacle", 1.02), ("a", 1.05), ("b", 1.06), ("c", 1.07)):
+            price = 1 / (rng.dirichlet([5, 3, 4]) * 0.3 + np.array([0.4, 0.28, 0.32]) * 0.7) / margin
+            for hours in (20, 15, 10, 5, 1):
+                moved = rng.random(3) < 0.4
+                price = np.round(np.where(moved, price * np.exp(rng.normal(0, 0.03, 3)), price), 2)
+                groups.append(snapshots(name, tuple(price), hours, event=f"m{event}"))
+    every = quotes(*groups)
+    key = ["event_id", "bookmaker", "outcome"]
+    ordered = every.sort_values("observed_at", kind="stable")
+    changes = ordered[ordered["price"] != ordered.groupby(key)["price"].shift()]
+
+    assert len(changes) < 0.7 * len(every)
+    for reference in ("pinnacle", "consensus"):
+        from_every, from_changes = value_signals(every, reference, min_edge=0.01), value_signals(changes, reference, min_edge=0.01)
+        assert len(from_every) > 10
+        pd.testing.assert_frame_equal(from_every, from_changes)
+
+
 def test_a_price_seen_too_long_ago_no_longer_stands():
     rows = quotes(snapshots("slow", (2.3, 3.8, 3.8), 50), snapshots("pinnacle", FAIR, 3))
 

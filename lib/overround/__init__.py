@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from overround.backtest import backtest
     from overround.collect import collect
     from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, luck_test, percent, probability_scores, verdict
+    from overround.formats import convert_odds
+    from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
-    from overround.odds import fair_probabilities, overround, remove_margin
+    from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.report import Run
     from overround.settings import Settings, load_settings
@@ -25,8 +27,10 @@ _WHERE = {
     "backtest": ("backtest",),
     "collect": ("collect",),
     "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "luck_test", "percent", "probability_scores", "verdict"),
+    "formats": ("convert_odds",),
+    "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
-    "odds": ("fair_probabilities", "overround", "remove_margin"),
+    "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "report": ("Run",),
     "settings": ("Settings", "load_settings"),

@@ -1,23 +1,25 @@
-"""Prices to probabilities: overround, margin removal and reference prices. Pure functions on arrays and tidy quotes."""
+"""Prices to probabilities on tidy quotes: overround, margin removal (`overround.margin`) and reference prices. Pure functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from overround.errors import ParameterError, UnknownMethod
+from overround.errors import ParameterError
+from overround.margin import METHODS, STATUSES, Floats, remove_margin
 from overround.tables import NOT_AN_ACCOUNT
 
-Floats = NDArray[np.float64]
+__all__ = [
+    "CONSENSUS", "MARKET", "METHODS", "SELECTION",
+    "complete_markets", "fair_probabilities", "group_codes", "overround", "reference_probabilities", "remove_margin",
+]  # fmt: skip
 
 CONSENSUS = "consensus"
 # one market as one bookmaker showed it at one time
 MARKET = ("event_id", "bookmaker", "market", "line", "phase", "observed_at")
 # what can be backed: the outcome of a market, whoever quotes it
 SELECTION = ("event_id", "market", "line", "outcome")
-_TOLERANCE = 1e-12  # Newton doubles the digits at each step: the next would be exact
-_ITERATIONS = 100
 
 
 def overround(prices: ArrayLike) -> Floats:
@@ -36,84 +38,84 @@ def overround(prices: ArrayLike) -> Floats:
     return (1.0 / np.atleast_2d(np.asarray(prices, float))).sum(axis=1)
 
 
-def remove_margin(
-    prices: ArrayLike, method: str = "shin", *, target: float = 1.0, return_parameter: bool = False
-) -> Floats | tuple[Floats, Floats]:
-    """Fair probabilities implied by bookmakers' prices.
-
-    Parameters
-    ----------
-    prices : array_like, shape (n_markets, n_outcomes)
-        Decimal odds; NaN where an outcome was not quoted.
-    method : str
-        One of `METHODS`: "multiplicative" (divide by the overround), "power" (inverse prices raised to a common exponent),
-        "shin" (margin as a bookmaker's defence against a share z of insiders).
-    target : float
-        What the probabilities of a market sum to: 1 for a winner market, k for "k places" (not for Shin's model).
-    return_parameter : bool
-        Also return the method's own parameter for each market: the overround, the exponent, Shin's z.
-
-    Returns
-    -------
-    ndarray, shape (n_markets, n_outcomes)
-        NaN in every cell of a market that the method cannot solve: an outcome without a price above 1, for Shin also an
-        overround below 1.
-
-    Raises
-    ------
-    UnknownMethod
-        With the list of methods.
-
-    References
-    ----------
-    Shin (1993), Economic Journal 103, 1141-1153. Jullien and Salanie (1994), Economic Journal 104, 1385-1395.
-    Clarke, Kovalchik and Ingram (2017), American Journal of Sports Science 5(6), 45-49 (power).
-
-    Examples
-    --------
-    >>> remove_margin([[2.0, 4.0, 4.0], [1.9, 3.6, 4.5]], "multiplicative").round(3).tolist()
-    [[0.5, 0.25, 0.25], [0.513, 0.271, 0.216]]
-    """
-    if method not in METHODS:
-        raise UnknownMethod(f"margin removal {method!r} is unknown; the methods are {', '.join(METHODS)}.")
-    if method == "shin" and target != 1.0:
-        raise ParameterError(f"Shin's model is for markets with one winner; target is {target}, allowed is 1.")
-    inverse = 1.0 / np.atleast_2d(np.asarray(prices, float))
-    usable = ((inverse > 0) & (inverse < 1)).all(axis=1)
-    fair, parameter = np.full(inverse.shape, np.nan), np.full(len(inverse), np.nan)
-    if usable.any():
-        fair[usable], parameter[usable] = METHODS[method](inverse[usable], target)
-    return (fair, parameter) if return_parameter else fair
-
-
 def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFrame:
     """Quotes with the overround of their market and the fair probability of their outcome.
 
     Parameters
     ----------
     quotes : DataFrame
-        The table `quotes`. A market is what one bookmaker showed of one match, market and line at one time; it is whole
-        when it has every outcome that any bookmaker quotes for that match.
+        The table `quotes`. A market is what one bookmaker showed of one match, market and line at one time, with the prices that
+        still stood then (`complete_markets`); it is whole when it has every outcome that any bookmaker quotes for that match.
     method : str
         One of `METHODS`.
 
     Returns
     -------
     DataFrame
-        A copy with the columns `overround` and `fair`, NaN where the market is not whole or the method cannot solve it.
+        A copy with the columns `overround` and `fair`, NaN where the market is not whole or the method cannot solve it, and
+        `margin_status`, one of `overround.margin.STATUSES`: "ok", or why it cannot.
     """
-    market, _ = group_codes(quotes, MARKET)
-    width, slot = _places(quotes)
-    fair, book = np.full(len(quotes), np.nan), np.full(len(quotes), np.nan)
-    prices = quotes["price"].to_numpy(float)
+    whole = complete_markets(quotes)
+    market, _ = group_codes(whole, MARKET)
+    width, slot = _places(whole)
+    fair, book, status = np.full(len(whole), np.nan), np.full(len(whole), np.nan), np.zeros(len(whole), np.int8)
+    prices = whole["price"].to_numpy(float)
     for k in np.unique(width):
         rows = np.flatnonzero(width == k)
         codes, first = pd.factorize(market[rows])
         matrix = np.full((len(first), k), np.nan)
         matrix[codes, slot[rows]] = prices[rows]
-        fair[rows] = np.asarray(remove_margin(matrix, method))[codes, slot[rows]]
+        solved, reason = remove_margin(matrix, method, return_status=True)
+        fair[rows], status[rows] = solved[codes, slot[rows]], reason[codes]
         book[rows] = overround(matrix)[codes]
-    return quotes.assign(overround=book, fair=fair)
+    n = len(quotes)
+    return quotes.assign(overround=book[:n], fair=fair[:n], margin_status=pd.Categorical.from_codes(status[:n], STATUSES))
+
+
+def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
+    """Quotes with every outcome of a market at each time at which the bookmaker changed any of them.
+
+    A collector that stores changes only writes the outcomes that moved; the others still stand. They are added here, after the given
+    rows, at their standing price and with the times of the change. Quotes without clock times (early, close) are left as they are.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`.
+
+    Returns
+    -------
+    DataFrame
+        The given rows in their order, then the added ones; the very frame where nothing is missing.
+    """
+    rows = np.flatnonzero((quotes["phase"] == "snapshot").to_numpy())
+    if not len(rows):
+        return quotes
+    snapshots = quotes.iloc[rows]
+    width, slot = _places(snapshots)
+    chain, _ = group_codes(snapshots, MARKET[:-1])
+    time = snapshots["observed_at"].astype("int64").to_numpy()
+    order = np.lexsort((time, chain))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(chain[order]) != 0) | (np.diff(time[order]) != 0)
+    moment = np.empty(len(order), np.int64)
+    moment[order] = np.cumsum(new) - 1
+    first = order[new]  # one row of each moment of a market
+    shown = np.full((len(first), 3), -1)
+    shown[moment, slot] = np.arange(len(rows))
+    missing = (shown < 0) & (np.arange(3) < width[first][:, None])
+    if not missing.any():
+        return quotes
+    moments = np.arange(len(first))
+    begins = np.ones(len(first), bool)
+    begins[1:] = np.diff(chain[first]) != 0
+    begin = np.maximum.accumulate(np.where(begins, moments, 0))
+    last = np.maximum.accumulate(np.where(shown >= 0, moments[:, None], -1), axis=0)
+    at, outcome = np.nonzero(missing & (last >= begin[:, None]))
+    added = snapshots.iloc[shown[last[at, outcome], outcome]]
+    changed = snapshots.iloc[first[at]]
+    added = added.assign(observed_at=changed["observed_at"].array, collected_at=changed["collected_at"].array)
+    return pd.concat([quotes, added], ignore_index=True)
 
 
 def reference_probabilities(fair: Floats, bookmakers: Sequence[str], reference: str, *, least: int = 3) -> Floats:
@@ -170,48 +172,3 @@ def _places(quotes: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     width = np.where(has_draw[match], 3, 2)
     slot = np.where((outcome == "home") | (outcome == "over"), 0, np.where(outcome == "draw", 1, width - 1))
     return width, slot
-
-
-def _multiplicative(inverse: Floats, target: float) -> tuple[Floats, Floats]:
-    book = inverse.sum(axis=1)
-    return inverse * (target / book)[:, None], book
-
-
-def _power(inverse: Floats, target: float) -> tuple[Floats, Floats]:
-    # sum(inverse**k) falls and is convex in k, so Newton closes in from the left after at most one step from the right
-    logs = np.log(inverse)
-    k = np.ones(len(inverse))
-    for _ in range(_ITERATIONS):
-        powers = np.exp(k[:, None] * logs)
-        step = (powers.sum(axis=1) - target) / (powers * logs).sum(axis=1)
-        k = np.maximum(k - step, k / 16)
-        if (np.abs(step) < _TOLERANCE * np.maximum(k, 1)).all():
-            break
-    fair = np.exp(k[:, None] * logs)
-    fair[np.abs(fair.sum(axis=1) - target) > 1e-12 * inverse.shape[1]] = np.nan
-    return fair, k
-
-
-def _shin(inverse: Floats, target: float) -> tuple[Floats, Floats]:
-    book = inverse.sum(axis=1, keepdims=True)
-    squares = inverse**2 / book
-    z = np.zeros((len(inverse), 1))
-    for _ in range(_ITERATIONS):
-        root = np.sqrt(z**2 + 4 * (1 - z) * squares)
-        excess = ((root - z) / (2 * (1 - z))).sum(axis=1, keepdims=True) - target
-        slope = (((z - 2 * squares) / root - 1) / (2 * (1 - z)) + (root - z) / (2 * (1 - z) ** 2)).sum(axis=1, keepdims=True)
-        step = excess / slope
-        z = np.clip(z - step, 0.0, (1 + z) / 2)
-        if np.abs(step).max() < _TOLERANCE:
-            break
-    fair = (np.sqrt(z**2 + 4 * (1 - z) * squares) - z) / (2 * (1 - z))
-    # below an overround of 1 no share of insiders explains the prices
-    fair[np.abs(fair.sum(axis=1) - target) > 1e-12 * inverse.shape[1]] = np.nan
-    return fair, np.where(np.isnan(fair[:, 0]), np.nan, z[:, 0])
-
-
-METHODS: dict[str, Callable[[Floats, float], tuple[Floats, Floats]]] = {
-    "multiplicative": _multiplicative,
-    "power": _power,
-    "shin": _shin,
-}

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
-from overround.odds import CONSENSUS, SELECTION, fair_probabilities, group_codes, reference_probabilities
+from overround.odds import CONSENSUS, SELECTION, complete_markets, fair_probabilities, group_codes, reference_probabilities
 from overround.tables import NOT_AN_ACCOUNT, SIGNAL_COLUMNS
 
 _CARRIED = ("starts_at", "competition", "season")
@@ -67,7 +67,7 @@ def value_signals(
         return _signals(prices.iloc[:0].assign(probability=0.0, edge=0.0), "")
     names = sorted(set(prices["bookmaker"]))
     accounts = _accounts(names, reference, bookmakers)
-    prices = fair_probabilities(prices, method).reset_index(drop=True)
+    prices = fair_probabilities(complete_markets(prices), method).reset_index(drop=True)
     # what is no market of one bookmaker at one time (shifted cells, an empty exchange) says nothing about probabilities
     prices["fair"] = prices["fair"].where(prices["overround"].between(*_PLAUSIBLE))
 
