@@ -1,11 +1,12 @@
-"""`python -m benchmarks [odds] [store] [backtest]`: run all, or those named."""
+"""`python -m benchmarks [odds] [store] [backtest] [fetch]`: run all, or those named; week (minutes) only by name."""
 
 import sys
 from importlib import import_module
 
-ALL = ("odds", "store", "backtest")
+ALL = ("odds", "store", "backtest", "fetch")
+BY_NAME = ("week",)
 
 for name in sys.argv[1:] or ALL:
-    if name not in ALL:
-        sys.exit(f"benchmark {name!r} is unknown; there are {', '.join(ALL)}.")
+    if name not in ALL + BY_NAME:
+        sys.exit(f"benchmark {name!r} is unknown; there are {', '.join(ALL + BY_NAME)}.")
     import_module(f"benchmarks.{name}").main()

@@ -1,49 +1,48 @@
 """The one way out to the network: cached, polite, observed and redacted."""
 
 import logging
-import os
-import re
+import math
 import time
+from base64 import b64encode
+from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests_cache import DEFAULT_IGNORED_PARAMS, CachedSession, SQLiteCache
-from urllib3.util.retry import Retry
+from requests_cache import CachedResponse, CachedSession
 
 from overround.errors import FetchError
+from overround.flights import Flights, only_process
+from overround.http_cache import KEPT_STALE_S, AnswerCache
+from overround.politeness import AnswerTooLarge, Circuit, Patience, PoliteAdapter, ProviderResting, failed
+from overround.quota import Credits, credits_of
+from overround.redaction import is_secret, redact, redact_debug_logs
+
+__all__ = ["FOREVER", "Answer", "Fetcher", "Patience", "is_secret", "redact"]
 
 FOREVER = -1
-TIMEOUT_S = (5, 30)  # to connect, to wait for the next bytes
-# names, in lower case and without - and _, under which providers take a key
-_SECRET_NAMES = {
-    "apikey",
-    "key",
-    "token",
-    "accesstoken",
-    "authtoken",
-    "xapikey",
-    "xauthtoken",
-    "xrapidapikey",
-    "xapplication",
-    "authorization",
-}
-_PARAMETER = re.compile(r"""[?&]([\w.-]+)=[^&\s"']*""")
-_IGNORED = [*DEFAULT_IGNORED_PARAMS, "apiKey", "key", "token", "X-RapidAPI-Key", "X-Application"]
+OTHER_PROCESS_S = 15.0  # longest wait for another process that is fetching the same
+_CLOCK_SLACK_S = 5.0  # by how much the clock may have been set back since an answer was kept
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a provider answered; `fetched_at` is when it did, also if the answer comes from the cache."""
+    """What a provider answered; `fetched_at` is when it did, also if the answer comes from the cache.
+
+    `is_stale` tells that the provider failed just now, and that this is what it said before, older than was asked for.
+    """
 
     url: str  # redacted
     status: int
@@ -51,10 +50,11 @@ class Answer:
     fetched_at: datetime
     from_cache: bool
     headers: Mapping[str, str]
+    is_stale: bool = False
 
 
 class Fetcher:
-    """A cached session with one provider.
+    """A cached session with one provider, to be shared by threads.
 
     Parameters
     ----------
@@ -63,59 +63,124 @@ class Fetcher:
     base_url : str
         Where the provider's paths begin.
     cache_folder : Path
-        Holds `http.sqlite`, readable by its owner only.
+        Holds `http.sqlite`, readable by its owner only. Where it cannot be used, calls go on without it, with one warning.
     identity : str, optional
         What stands for `base_url` in the cache's keys: a server whose address changes but whose answers do not.
     min_interval_s : float
         Least time between two calls that reach the network.
-    secrets : mapping, optional
-        Query parameters sent with every call and never kept.
+    secrets, secret_headers : mapping, optional
+        Query parameters and headers sent with every call to the provider's own host, and kept nowhere.
+    workers : int
+        Threads of `get_many`, and connections that are kept open.
+    patience : Patience
+        Retries, time limits, the largest answer, and when a failing provider is left alone.
+
+    Attributes
+    ----------
+    requests : list of dict
+        One row a call, as in the table `requests`. An answer that the provider confirmed (304) is `from_cache` and has 0 bytes.
+        Take them with `drain` where calls go on for days.
+    quota : Credits or None
+        What the provider said with its last answer.
     """
 
     def __init__(
         self, provider: str, base_url: str, cache_folder: Path, *,
-        identity: str = "", min_interval_s: float = 0.0, secrets: Mapping[str, str] | None = None, workers: int = 4,
+        identity: str = "", min_interval_s: float = 0.0, secrets: Mapping[str, str] | None = None,
+        secret_headers: Mapping[str, str] | None = None, workers: int = 4, patience: Patience | None = None,
     ):  # fmt: skip
         self.provider = provider
-        self.base_url = base_url.rstrip("/")
+        try:
+            self.base_url, user, password = _without_user(base_url.rstrip("/"))
+        except ValueError as error:
+            raise FetchError(f"{provider}: its address cannot be used ({error}).") from None
         self.workers = workers
         self.requests: list[dict[str, Any]] = []
+        self.quota: Credits | None = None
         self._identity = identity or self.base_url
-        self._secrets = dict(secrets or {})
-        self._session = _session(cache_folder, min_interval_s, workers, self._cache_key)
-        _redact_debug_logs()
+        query, headers = dict(secrets or {}), {**user, **(secret_headers or {})}
+        self._secret_values = [value for value in (*query.values(), *headers.values(), password) if len(value) > 3]
+        self._folder = Path(cache_folder)
+        self._flights: Flights[Answer] = Flights()
+        self._lock, self._said_stale = Lock(), False
+        patience = patience or Patience()
+        self._cache = AnswerCache(self._folder / "http.sqlite")
+        adapter = PoliteAdapter(
+            urlsplit(self.base_url).netloc, min_interval_s, query, headers, patience,
+            Circuit(provider, patience.failures, patience.rest_s), workers=workers,
+        )  # fmt: skip
+        self._session = _session(self.base_url, self._cache, adapter, lambda request, **_: self._key(request.url))
+        redact_debug_logs()
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None, *, ttl: float = FOREVER) -> Answer:
+    def get(
+        self, path: str, params: Mapping[str, Any] | None = None, *, ttl: float = FOREVER, stale_if_error: bool = True
+    ) -> Answer:  # fmt: skip
         """Fetch one path, from the cache while the cached answer is younger than `ttl` seconds.
+
+        An older answer is confirmed where the provider gave it an ETag or a date, and else fetched anew. Threads and processes that
+        miss the same together make one call.
+
+        Parameters
+        ----------
+        path : str
+            Below `base_url`.
+        params : mapping, optional
+            Query parameters.
+        ttl : float
+            Seconds; 0 always asks the provider.
+        stale_if_error : bool
+            Where the provider fails (no answer, 429, 5xx, or resting after failures), return what it said before, up to a day too
+            old, marked `is_stale` and with its own `fetched_at`. A row stamped with that time is the row that was stored before.
+            Never done for other errors: a key or quota that is refused (401) is for the user to know.
 
         Raises
         ------
         FetchError
             No answer, or a status other than 200; the message names the URL without its secrets.
         """
-        url = f"{self.base_url}/{path.lstrip('/')}"
-        query = {**(params or {}), **self._secrets}
         started = time.perf_counter()
+        url = self._url(path, params)
+        key = self._key(url)
+        cached = self._fresh(key, ttl)
+        if cached:
+            return self._hit(url, cached, started)
+        failure: tuple[str, int] | None = None
         try:
-            response = self._session.get(url, params=query, expire_after=ttl, timeout=TIMEOUT_S, allow_redirects=True)
-        except requests.RequestException as error:
-            self._observe(redact(url, query), 0, False, started, 0, None)
-            # the library's own message quotes the URL with its key
-            raise FetchError(f"{self.provider}: no answer from {redact(url, query)} ({type(error).__name__}).") from None
-        from_cache = bool(getattr(response, "from_cache", False))
-        content = response.content
-        self._observe(
-            redact(url, query), response.status_code, from_cache, started, len(content), response.headers.get("x-requests-remaining")
-        )
-        if response.status_code != 200:
-            begin = " ".join(content[:160].decode("utf-8", "replace").split())
-            raise FetchError(f"{self.provider}: {redact(url, query)} answered {response.status_code}: {begin}", response.status_code)
-        return Answer(redact(url, query), response.status_code, content, _answered_at(response), from_cache, dict(response.headers))
+            answer, shared = self._flights.share(f"{key} {stale_if_error}", partial(self._fetch, url, key, ttl, stale_if_error, started))
+        except FetchError as error:
+            failure = str(error), error.status
+        if failure:  # raised here and anew: what happened below knows the URL with its key, and others wait for the same error
+            raise FetchError(*failure)
+        if shared:
+            answer = replace(answer, from_cache=True)
+            if not answer.is_stale:
+                self._observe(answer.url, answer.status, True, started, len(answer.content), None)
+        return answer
 
-    def get_many(self, calls: Iterable[tuple[str, Mapping[str, Any]]], *, ttl: float = FOREVER) -> Iterable[Answer]:
-        """Answers to many calls in their order, fetched by a pool of `workers` threads."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            yield from pool.map(lambda call: self.get(call[0], call[1], ttl=ttl), calls)
+    def get_many(
+        self, calls: Iterable[tuple[str, Mapping[str, Any]]], *, ttl: float = FOREVER, stale_if_error: bool = True
+    ) -> Iterable[Answer]:
+        """Answers to many calls in their order, fetched by a pool of `workers` threads that runs a little ahead of the reader."""
+        calls = iter(calls)
+        pool = ThreadPoolExecutor(self.workers)
+        started: deque[Future[Answer]] = deque()
+        try:
+            # twice the workers: one being slow leaves the others something to do, and a hundred thousand answers never wait in memory
+            for path, params in islice(calls, 2 * self.workers):
+                started.append(pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error))
+            while started:
+                answer = started.popleft().result()
+                for path, params in islice(calls, 1):
+                    started.append(pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error))
+                yield answer
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Take the rows of `requests` made so far, and forget them."""
+        with self._lock:
+            rows, self.requests = self.requests, []
+        return rows
 
     def close(self) -> None:
         """Close connections and the cache."""
@@ -127,18 +192,118 @@ class Fetcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _cache_key(self, request: Any, **_: Any) -> str:
-        parts = urlsplit(request.url)
+    def _url(self, path: str, params: Mapping[str, Any] | None) -> str:
+        prepared = requests.PreparedRequest()
+        with suppress(requests.RequestException):  # whose message quotes the parameters
+            prepared.prepare_url(f"{self.base_url}/{path.lstrip('/')}", dict(params or {}))
+        if not prepared.url:
+            raise FetchError(f"{self.provider}: {redact(self.base_url)}/{self._scrub(path)} is no address that can be asked for.")
+        return prepared.url
+
+    def _fetch(self, url: str, key: str, ttl: float, stale_if_error: bool, started: float) -> Answer:
+        with only_process(self._folder / f"{key}.lock", OTHER_PROCESS_S):
+            cached = self._fresh(key, ttl)
+            if cached:  # fetched by another process since
+                return self._hit(url, cached, started)
+            response: requests.Response | None = None
+            try:
+                # kept in any case, also for whom it is too old at once: it may be confirmed, or stand in, later
+                response = self._session.get(url, expire_after=FOREVER if ttl == FOREVER else max(1, math.ceil(ttl)))
+                trouble = failed(response.status_code)
+            except requests.RequestException as error:
+                # the library's own message quotes more than is meant for users
+                reason, trouble = self._reason(url, error, time.perf_counter() - started), not isinstance(error, AnswerTooLarge)
+        status, confirmed = response.status_code if response is not None else 0, bool(getattr(response, "revalidated", False))
+        body = b"" if response is None else response.content
+        headers = {} if response is None else dict(response.headers)
+        quota = credits_of(headers)
+        self.quota = quota or self.quota
+        self._observe(redact(url), status, confirmed, started, 0 if confirmed else len(body), quota)
+        if response is not None and status == 200:
+            self._said_stale = False
+            return Answer(redact(url), status, body, _answered_at(response), confirmed, headers)
+        if response is not None:
+            reason = f"{redact(url)} answered {status}: {' '.join(body[:160].decode('utf-8', 'replace').split())}"
+        if trouble and stale_if_error:
+            kept = self._cache.get_response(key)
+            if kept is not None and _age_s(kept) < ttl + KEPT_STALE_S:
+                return self._stale(url, kept, reason)
+        raise FetchError(f"{self.provider}: {self._scrub(reason)}", status)
+
+    def _fresh(self, key: str, ttl: float) -> CachedResponse | None:
+        cached = self._cache.get_response(key)
+        if cached is None or ttl == FOREVER:
+            return cached
+        # an answer from the future: the clock was set back, and nobody knows how old the answer is
+        return cached if -_CLOCK_SLACK_S <= _age_s(cached) < ttl else None
+
+    def _hit(self, url: str, cached: CachedResponse, started: float) -> Answer:
+        content = cached.content or b""
+        self._observe(redact(url), cached.status_code, True, started, len(content), None)
+        return Answer(redact(url), cached.status_code, content, _answered_at(cached), True, dict(cached.headers))
+
+    def _stale(self, url: str, cached: CachedResponse, reason: str) -> Answer:
+        answered_at = _answered_at(cached)
+        logger.log(
+            logging.DEBUG if self._said_stale else logging.WARNING,
+            "%s: %s; what it said at %s stands in until it answers again.", self.provider, self._scrub(reason).rstrip("."),
+            f"{answered_at:%Y-%m-%d %H:%M:%S} UTC",
+        )  # fmt: skip
+        self._said_stale = True
+        return Answer(redact(url), cached.status_code, cached.content or b"", answered_at, True, dict(cached.headers), is_stale=True)
+
+    def _reason(self, url: str, error: requests.RequestException, took_s: float) -> str:
+        if isinstance(error, ProviderResting):
+            return f"{error}: {redact(url)} was not asked for."
+        if isinstance(error, AnswerTooLarge):
+            return f"the answer from {redact(url)} is {error}; it was not read to its end."
+        return f"no answer from {redact(url)} within {took_s:.1f} s ({type(error).__name__})."
+
+    def _scrub(self, text: str) -> str:
+        for value in self._secret_values:  # a provider may repeat the key in its own words
+            text = text.replace(value, "***")
+        return text
+
+    def _key(self, url: str | None) -> str:
+        parts = urlsplit(url or "")
         path = parts.path.removeprefix(urlsplit(self.base_url).path)
-        query = sorted((name, value) for name, value in parse_qsl(parts.query) if not is_secret(name))
+        query = sorted((name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not is_secret(name))
         return blake2b(f"{self.provider} {self._identity} {path} {query}".encode(), digest_size=16).hexdigest()
 
-    def _observe(self, endpoint: str, status: int, from_cache: bool, started: float, size: int, quota: str | None) -> None:
-        self.requests.append({
+    def _observe(self, endpoint: str, status: int, from_cache: bool, started: float, size: int, quota: Credits | None) -> None:
+        row = {
             "provider": self.provider, "endpoint": endpoint, "status": status, "from_cache": from_cache,
-            "latency_s": time.perf_counter() - started, "bytes": size,
-            "quota_remaining": float(quota) if quota and quota.replace(".", "", 1).isdigit() else None, "at": datetime.now(UTC),
-        })  # fmt: skip
+            "latency_s": time.perf_counter() - started, "bytes": size, "quota_remaining": quota.remaining if quota else None,
+            "at": datetime.now(UTC),
+        }  # fmt: skip
+        with self._lock:
+            self.requests.append(row)
+
+
+def _session(base_url: str, cache: AnswerCache, adapter: PoliteAdapter, key_fn: Any) -> CachedSession:
+    # requests-cache's own stale_if_error would turn a 401 into a 200, so it stays off; redirects are looked up by the same key
+    session = CachedSession(backend=cache, key_fn=key_fn, allowable_methods=("GET",), stale_if_error=False)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    session.headers["User-Agent"] = "overround (research workbench)"
+    # proxies and certificates named by the environment, read once: requests reads them at every call, which costs more than the call
+    named = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies.update(named["proxies"])
+    session.verify, session.cert, session.trust_env = named["verify"], named["cert"], False
+    return session
+
+
+def _without_user(url: str) -> tuple[str, dict[str, str], str]:
+    """Take a user's name and password out of a URL: the rest, the header that sends them, the password."""
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    user = unquote(user)
+    basic = {"Authorization": f"Basic {b64encode(user.encode()).decode()}"} if user else {}
+    return urlunsplit(parts._replace(netloc=host)), basic, user.partition(":")[2]
+
+
+def _age_s(cached: CachedResponse) -> float:
+    return (datetime.now(UTC) - cached.created_at).total_seconds()
 
 
 def _answered_at(response: requests.Response) -> datetime:
@@ -148,62 +313,3 @@ def _answered_at(response: requests.Response) -> datetime:
     except (KeyError, ValueError, TypeError):
         created = getattr(response, "created_at", None) or datetime.now(UTC)
         return created.replace(tzinfo=created.tzinfo or UTC)
-
-
-def is_secret(name: str) -> bool:
-    """Whether a query parameter or header of this name carries a key, by the names providers use."""
-    return name.lower().replace("-", "").replace("_", "") in _SECRET_NAMES
-
-
-def redact(url: str, params: Mapping[str, Any] | None = None) -> str:
-    """Return the URL with its parameters, those that carry a secret left out."""
-    parts = urlsplit(url)
-    query = [(name, value) for name, value in (*parse_qsl(parts.query), *(params or {}).items()) if not is_secret(name)]
-    return urlunsplit(parts._replace(query=urlencode(query, safe=":,/")))
-
-
-class _PoliteAdapter(HTTPAdapter):
-    """Waits between calls; sits below the cache, so that hits are never delayed."""
-
-    def __init__(self, min_interval_s: float, **kwargs: Any):
-        super().__init__(**kwargs)
-        self._interval, self._next, self._turn = min_interval_s, 0.0, Lock()
-
-    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        if self._interval:
-            with self._turn:
-                wait = self._next - time.monotonic()
-                self._next = max(self._next, time.monotonic()) + self._interval
-            if wait > 0:
-                time.sleep(wait)
-        return super().send(*args, **kwargs)
-
-
-def _session(folder: Path, min_interval_s: float, workers: int, key_fn: Any) -> CachedSession:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "http.sqlite"
-    if not file.exists():
-        os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
-    # JSON because the default, pickle, would run code from the file; WAL because without it a failed bulk commit loses answers silently
-    backend = SQLiteCache(file, wal=True, busy_timeout=10_000, serializer="json")
-    session = CachedSession(backend=backend, ignored_parameters=_IGNORED, key_fn=key_fn, allowable_methods=("GET",))
-    retry = Retry(total=4, backoff_factor=0.5, backoff_jitter=0.5, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False,
-                  respect_retry_after_header=True, allowed_methods=("GET",))  # fmt: skip
-    adapter = _PoliteAdapter(min_interval_s, max_retries=retry, pool_maxsize=workers)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    session.headers["User-Agent"] = "overround (research workbench)"
-    return session
-
-
-def _redact_debug_logs() -> None:
-    for name in ("urllib3.connectionpool", "urllib3.util.retry", "requests_cache.session", "requests_cache.backends.base"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(one, _RedactFilter) for one in logger.filters):
-            logger.addFilter(_RedactFilter())
-
-
-class _RedactFilter(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = _PARAMETER.sub(lambda found: "" if is_secret(found[1]) else found[0], record.getMessage()), ()
-        return True
