@@ -1,6 +1,9 @@
 """The store: all or nothing, nothing twice, nothing lost, and any version again."""
 
 import os
+import pickle
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +17,10 @@ import pytest
 
 from overround import Store
 from overround.errors import StoreError, TableError
+from overround.tables import TABLES
 from tests.books import KICK_OFF, quote, quotes, result, three_way
+
+QUOTE_KEY = list(TABLES["quotes"].key)
 
 
 @pytest.fixture
@@ -262,3 +268,149 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path):
 
     with pytest.raises(StoreError, match="quotes"):
         Store(tmp_path / "file" / "store").append("quotes", many(1))
+
+
+def poll(rng, at, price):
+    """A few prices of two events, some moved, some late, some of no clock time."""
+    rows = []
+    for event, book, outcome in {(f"m{rng.randrange(2)}", f"b{rng.randrange(2)}", rng.choice(["home", "away"])) for _ in range(5)}:
+        if rng.random() < 0.5:
+            price[event, book, outcome] = rng.choice([2.0, 2.5, 3.0])
+        late = rng.choice([0, 0, 0, 1, 5])
+        when = None if rng.random() < 0.1 else f"2025-02-01 10:{max(at - late, 0):02d}"
+        value = price.get((event, book, outcome), 2.0)
+        rows.append(quote(event, book, outcome, value, phase="snapshot" if when else "early", at=when))
+    return quotes(rows)
+
+
+def naive_changes(stored: dict, batch: pd.DataFrame) -> None:
+    """The rule in plain words, one row after the other."""
+    rows = {}
+    for row in batch.itertuples():
+        rows[row.event_id, row.bookmaker, row.outcome, row.phase, row.observed_at if row.phase == "snapshot" else None] = row.price
+    for (*who, at), price in sorted(rows.items(), key=lambda row: row[0][-1] or KICK_OFF):
+        before = [(key[-1], old) for key, old in stored.items() if at and list(key[:-1]) == who and key[-1] < at]
+        if (*who, at) in stored or not before or max(before)[1] != price:
+            stored[(*who, at)] = price
+
+
+def found(store) -> dict:
+    rows = store.read("quotes").itertuples()
+    return {(r.event_id, r.bookmaker, r.outcome, r.phase, None if pd.isna(r.observed_at) else r.observed_at): r.price for r in rows}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_only_changes_are_stored_as_a_naive_reading_of_the_history_has_them(tmp_path, seed):
+    rng, stored, price = random.Random(seed), {}, {}  # noqa: S311
+    stores = [Store(tmp_path / "store"), Store(tmp_path / "store")]  # two collectors, in turns: each sees the other's files
+    for at in range(12):
+        batch = poll(rng, at, price)
+        naive_changes(stored, batch)
+
+        done = rng.choice(stores).append("quotes", batch, changes_only=True)
+
+        assert done.inserted + done.updated + done.unchanged == len(batch.drop_duplicates(QUOTE_KEY))
+        if at == 6:
+            stores[0].compact()
+    assert found(stores[0]) == stored
+
+
+def test_a_price_that_stands_is_stored_once_however_often_it_is_seen(store):
+    done = [
+        store.append("quotes", quotes(quote(price=p, phase="snapshot", at=f"2025-03-01 10:0{i}")), changes_only=True)
+        for i, p in enumerate([2.0, 2.0, 2.1, 2.1, 2.0])
+    ]
+
+    assert [(one.inserted, one.unchanged) for one in done] == [(1, 0), (0, 1), (1, 0), (0, 1), (1, 0)]
+
+
+def test_a_late_price_is_held_against_what_stood_at_its_own_time(store):
+    for at, price in (("10:00", 2.0), ("10:10", 2.5)):
+        store.append("quotes", quotes(quote(price=price, phase="snapshot", at=f"2025-03-01 {at}")), changes_only=True)
+
+    same = store.append("quotes", quotes(quote(price=2.0, phase="snapshot", at="2025-03-01 10:05")), changes_only=True)
+    other = store.append("quotes", quotes(quote(price=2.5, phase="snapshot", at="2025-03-01 10:05")), changes_only=True)
+
+    # the row of 10:10 repeats the late one now, and stays: what is stored is never taken away
+    assert (same.inserted, other.inserted, len(store.read("quotes"))) == (0, 1, 3)
+
+
+def test_an_event_that_was_forgotten_is_looked_up_again(store):
+    for day, name in ((1, "m1"), (9, "m2"), (9, "m1")):
+        at = f"2025-02-{day:02d} 10:00"
+        done = store.append("quotes", quotes(quote(name, phase="snapshot", at=at)), changes_only=True)
+
+    assert (done.inserted, done.unchanged) == (0, 1)
+
+
+def test_changes_are_only_for_quotes(store):
+    with pytest.raises(StoreError, match="changes_only is for quotes"):
+        store.append("events", [event()], changes_only=True)
+
+
+def test_two_collectors_that_see_the_same_prices_store_each_change_once(tmp_path):
+    # real processes go through one history, each with its own clock: the second sees all a moment later
+    script = textwrap.dedent("""
+        import random, sys
+        from overround import Store
+        from tests.books import quotes, three_way
+        store, late, rng, price = Store(sys.argv[1]), int(sys.argv[2]), random.Random(3), [2.0] * 5
+        for minute in range(15):
+            price = [rng.choice([2.0, 2.5, 3.0]) if rng.random() < 0.3 else old for old in price]
+            at = f"2025-03-01 10:{minute:02d}:{late:02d}"
+            rows = [three_way(f"m{i}", prices=(p, p, p), phase="snapshot", at=at) for i, p in enumerate(price)]
+            store.append("quotes", quotes(*rows), changes_only=True)
+            sys.stdout.write("."); sys.stdout.flush(); sys.stdin.readline()
+    """)
+    root = str(tmp_path / "store")
+    command = [sys.executable, "-c", script, root]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[1]}
+    collectors = [subprocess.Popen([*command, late], **pipes) for late in ("00", "07")]
+
+    for _ in range(15):  # minute by minute, both at once
+        for one in collectors:
+            assert one.stdout.read(1) == "."
+        for one in collectors:
+            one.stdin.write("\n")
+            one.stdin.flush()
+    assert [one.wait(60) for one in collectors] == [0, 0]
+    for one in collectors:
+        one.stdin.close()
+        one.stdout.close()
+
+    rng, price, before, changes = random.Random(3), [2.0] * 5, [None] * 5, 0  # noqa: S311
+    for _ in range(15):
+        price = [rng.choice([2.0, 2.5, 3.0]) if rng.random() < 0.3 else old for old in price]
+        changes, before = changes + sum(a != b for a, b in zip(price, before, strict=True)), price
+    rows = Store(root).read("quotes").sort_values("observed_at")
+    steps = rows.groupby(["event_id", "outcome"])["price"].apply(lambda p: (p != p.shift()).sum()).sum()
+    # a change that the earlier clock reports after the later one stands as its own row; it is no further change of price
+    assert steps == 3 * changes
+    assert len(rows) <= 3 * changes + 3 * 15
+
+
+def test_a_store_that_was_removed_and_made_anew_is_seen(store):
+    store.append("quotes", many(1))
+    shutil.rmtree(store.root)
+
+    assert store.append("quotes", many(1)).inserted == 3
+    assert len(store.read("quotes")) == 3
+
+
+def test_a_store_travels_to_another_process_without_its_open_tables(store):
+    store.append("quotes", many(1))
+
+    assert pickle.loads(pickle.dumps(store)).append("quotes", many(1)).unchanged == 3  # noqa: S301  # our own
+
+
+def test_a_correction_forces_its_files_to_the_disk_too(store, monkeypatch):
+    store.append("quotes", many(2))
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd)))
+
+    store.append("quotes", many(2, prices=(2.5, 3.5, 4.0)))
+
+    root = Path(store.root)
+    assert {path.suffix for path in synced} == {".parquet", ".json", ""}
+    assert {root, root / "quotes", root / "quotes" / "competition=L1"} <= set(synced)

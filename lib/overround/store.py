@@ -3,27 +3,28 @@
 Nothing here fetches or computes; what is appended has passed the checks of `overround.tables`.
 """
 
-import json
-import os
 import random
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from overround.changes import Standing, only_changes
+from overround.commit import Partition, adopt, commit, configuration, dataset, news, sync, without_repeats
 from overround.errors import StoreError, TableError
+from overround.maintenance import tend
 from overround.tables import TABLES, TIME, Table, tidy, to_arrow
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _ATTEMPTS = 40
+_CHECK = "`overround store check` looks for damage."
 _READ_WITH_KICK_OFF = ("quotes", "results")
 
 
@@ -53,17 +54,31 @@ class Store:
             root = load_settings().store_root
         self.root = str(root)
         self.is_local = "://" not in self.root
+        self._opened: dict[str, tuple[DeltaTable, dict[Partition, Standing]]] = {}
 
     def __repr__(self) -> str:
         """Name the root and the tables with their versions."""
         return f"Store({self.root!r}: {self.version() or 'empty'})"
 
-    def append(self, name: str, rows: pd.DataFrame | Iterable[dict]) -> Appended:
+    def append(self, name: str, rows: pd.DataFrame | Iterable[dict], *, changes_only: bool = False) -> Appended:
         """Add a batch: all of it or none, on disk when this returns, nothing twice.
 
         A row whose key is new is inserted; one whose key is stored with other values replaces them (a correction: the version
         before still holds the old ones); one that is stored as it is counts as unchanged. Two writers that append the same
         batch at the same time store it once.
+
+        Parameters
+        ----------
+        name : str
+            One of the tables.
+        rows : DataFrame or iterable of dict
+            As `overround.tables.tidy` takes them.
+        changes_only : bool
+            Of quotes with a clock time, store a price only where it differs from the one before it: the row of the same event,
+            bookmaker, market, line, outcome and phase with the latest earlier `observed_at`, in the store or in this batch. A
+            repetition counts as unchanged. A row whose key is stored is a correction as ever. A row that arrives late is held
+            against what stood at its own time; nothing that was stored after it is taken away, and a repetition that was left
+            out after it does not come back: then the late price seems to stand until the next price is seen.
 
         Raises
         ------
@@ -75,29 +90,39 @@ class Store:
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         table = _table(name)
+        if changes_only and "observed_at" not in table.key:
+            raise StoreError(f"table {name} has no prices that could stand unchanged; changes_only is for quotes.")
         batch = to_arrow(name, rows)
-        if table.key:
-            batch = _last_of_each_key(table, batch)
+        given = batch = without_repeats(table, batch) if table.key else batch
         for attempt in range(_ATTEMPTS):
-            delta = self._open(name, create=True)
-            if delta is None:
-                raise StoreError(f"store {self.root}: the table {name} can be neither opened nor made there.")
-            new, changed = _news(table, delta, batch)
-            unchanged = batch.num_rows - new.num_rows - changed.num_rows
-            if not new.num_rows and not changed.num_rows:
-                return Appended(0, 0, unchanged, delta.version())
             try:
-                _commit(table, delta, new, changed)
+                delta, memory = self._for_writing(table)
+                if changes_only:
+                    batch = only_changes(table, delta, given, memory if self.is_local else None)
+                new, changed = news(table, delta, batch)
+                unchanged = given.num_rows - new.num_rows - changed.num_rows
+                if not new.num_rows and not changed.num_rows:
+                    self._keep(name, delta, memory)
+                    return Appended(0, 0, unchanged, delta.version())
+                parts = commit(table, delta, new, changed)
             except CommitFailedError:  # another writer was first: look again at what is new
                 time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
                 continue
-            except (DeltaError, OSError) as error:
+            except (DeltaError, OSError, pa.ArrowException) as error:
                 raise StoreError(
-                    f"store {self.root}: {name} could not take {batch.num_rows} rows ({error}); nothing was written."
+                    f"store {self.root}: {name} could not take {batch.num_rows} rows ({_short(error)}); nothing was written. {_CHECK}"
                 ) from None
-            if self.is_local:
-                _sync(Path(self.root) / name, delta.version())
-            return Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
+            done = Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
+            try:
+                if self.is_local:
+                    sync(Path(self.root) / name, delta.version())
+            except OSError as error:
+                raise StoreError(
+                    f"store {self.root}: {name} has taken {batch.num_rows} rows, which the disk has not confirmed ({error})."
+                ) from None
+            tend(self, table, delta, parts, memory)
+            self._keep(name, delta, memory)
+            return done
         raise StoreError(f"store {self.root}: {name} was changed by other writers {_ATTEMPTS} times in a row; nothing was written.")
 
     def read(
@@ -140,7 +165,10 @@ class Store:
             frame = tidy(name, pd.DataFrame({column: [] for column in table.columns}))[wanted]
         else:
             key = ["event_id"] if kick_off and "event_id" not in wanted else []
-            frame = delta.to_pyarrow_dataset().to_table(columns=[*wanted, *key], filter=_filter(where)).to_pandas()
+            try:
+                frame = dataset(table, delta).to_table(columns=[*wanted, *key], filter=_filter(where)).to_pandas()
+            except (OSError, pa.ArrowException) as error:
+                raise StoreError(f"store {self.root}: {name} cannot be read ({_short(error)}). {_CHECK}") from None
         if kick_off:
             events = self.read("events", columns=("event_id", "starts_at"), version=version if not isinstance(version, int) else None)
             frame["starts_at"] = events.set_index("event_id")["starts_at"].reindex(frame["event_id"]).array
@@ -157,12 +185,14 @@ class Store:
         import duckdb
 
         connection = duckdb.connect()
-        for name in TABLES:
-            delta = self._open(name, version=_version_of(name, version))
-            if delta is not None:
-                _register(connection, name, delta, self.is_local)
         try:
+            for name in TABLES:
+                delta = self._open(name, version=_version_of(name, version))
+                if delta is not None:
+                    _register(connection, name, delta, self.is_local)
             return _utc(connection.sql(query).to_arrow_table()).to_pandas()
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:  # a file that is gone, or no Parquet file
+            raise StoreError(f"store {self.root}: {error} {_CHECK}") from None
         except duckdb.Error as error:
             raise StoreError(f"store {self.root}: {error}") from None
         finally:
@@ -173,6 +203,30 @@ class Store:
         tables = ((name, self._open(name)) for name in ("events", "quotes", "results"))
         return ",".join(f"{name}={delta.version()}" for name, delta in tables if delta is not None)
 
+    def compact(self) -> int:
+        """Rewrite each partition that is in many files into one, in order; returns how many partitions that were."""
+        from overround.maintenance import compact
+
+        return compact(self)
+
+    def vacuum(self, retention_days: float = 7) -> int:
+        """Remove files that no version younger than this and no recorded run needs; returns how many."""
+        from overround.maintenance import vacuum
+
+        return vacuum(self, retention_days)
+
+    def check(self) -> pd.DataFrame:
+        """What is wrong with the files, one finding a row: table, what, where, mend; empty where all is well."""
+        from overround.repairs import check
+
+        return check(self)
+
+    def repair(self) -> list[str]:
+        """Mend what `check` finds; returns a sentence for each thing done."""
+        from overround.repairs import repair
+
+        return repair(self)
+
     def _open(self, name: str, *, create: bool = False, version: int | None = None) -> "DeltaTable | None":
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -182,14 +236,55 @@ class Store:
             return None
         try:
             if create and not DeltaTable.is_deltatable(uri):
-                table = TABLES[name]
-                DeltaTable.create(uri, table.schema, mode="ignore", partition_by=list(table.partition) or None)
+                _make(uri, TABLES[name])
             return DeltaTable(uri, version=version)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
-            raise StoreError(f"store {self.root}: {what} cannot be opened ({error}).") from None
+            raise StoreError(f"store {self.root}: {what} cannot be opened ({_short(error)}). {_CHECK}") from None
+
+    def _for_writing(self, table: Table) -> "tuple[DeltaTable, dict[Partition, Standing]]":
+        """The table at its newest version; an open one is brought up to date, which takes a tenth of opening it."""
+        # taken out while in use: two threads of one store each have their own
+        delta, memory = self._opened.pop(table.name, (None, {}))
+        if delta is not None and (not self.is_local or self._is_there(table.name, delta)):
+            delta.update_incremental()
+        else:
+            delta, memory = self._open(table.name, create=True), {}
+        if delta is None:
+            raise StoreError(f"store {self.root}: the table {table.name} can be neither opened nor made there.")
+        if adopt(table, delta):
+            delta = self._open(table.name)
+            assert delta is not None  # noqa: S101  # it was there a line ago
+        return delta, memory
+
+    def _is_there(self, name: str, delta: "DeltaTable") -> bool:
+        """Whether the folder still holds the version that was opened, and was not removed or made anew."""
+        return (Path(self.root) / name / "_delta_log" / f"{delta.version():020d}.json").exists()
+
+    def _keep(self, name: str, delta: "DeltaTable", memory: "dict[Partition, Standing]") -> None:
+        self._opened[name] = (delta, memory)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open tables stay in their process."""
+        return {**self.__dict__, "_opened": {}}
+
+
+def _make(uri: str, table: Table) -> None:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        DeltaTable.create(uri, table.schema, mode="ignore", partition_by=list(table.partition) or None, configuration=configuration())
+    except DeltaError:
+        if not DeltaTable.is_deltatable(uri):  # else another process made it at the same moment
+            raise
+
+
+def _short(error: Exception) -> str:
+    """First line of an error: delta-rs appends its stack."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _table(name: str) -> Table:
@@ -218,124 +313,29 @@ def _filter(where: Mapping[str, Any] | None) -> pc.Expression | None:
     return condition
 
 
-def _last_of_each_key(table: Table, batch: pa.Table) -> pa.Table:
-    keys = batch.select(list(table.key)).to_pandas()
-    again = keys.duplicated(keep="last")
-    return batch.filter(pa.array(~again)) if again.any() else batch
-
-
-def _news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Rows of the batch whose key is not stored, and rows stored under their key with other values."""
-    if not table.key or not batch.num_rows:
-        return batch, batch.slice(0, 0)
-    values = [column for column in table.columns if column not in table.key and column not in table.provenance]
-    near = _filter({column: batch[column].unique().to_pylist() for column in table.partition})
-    if "observed_at" in table.key:
-        near = _within(near, "observed_at", batch["observed_at"])
-    if len(table.key) == 1 and batch.num_rows <= 10_000:
-        # an event that moved to another season is still the same event
-        near = pc.field(table.key[0]).isin(batch[table.key[0]])
-    stored = delta.to_pyarrow_dataset().to_table(columns=[*table.key, *values], filter=near)
-    if not stored.num_rows:
-        return batch, batch.slice(0, 0)
-    import duckdb
-
-    same_key = " AND ".join(f"s.{column} IS NOT DISTINCT FROM b.{column}" for column in table.key)
-    differs = " OR ".join(f"s.{column} IS DISTINCT FROM b.{column}" for column in values)
-    connection = duckdb.connect()
-    connection.register("b", batch.select([*table.key, *values]).append_column("row", pa.array(range(batch.num_rows))))
-    connection.register("s", stored)
-    found = connection.sql(f"SELECT b.row, ({differs}) AS differs FROM b JOIN s ON {same_key}").to_arrow_table()  # noqa: S608
-    connection.close()
-    known = found["row"].to_pandas()
-    changed = known[found["differs"].to_pandas()]
-    is_new = pd.Series(True, index=range(batch.num_rows))
-    is_new[known] = False
-    return batch.filter(pa.array(is_new)), batch.take(pa.array(sorted(changed.unique()), pa.int64()))
-
-
-def _within(near: pc.Expression | None, column: str, values: pa.ChunkedArray) -> pc.Expression | None:
-    span = pc.min_max(values).as_py()
-    if span["min"] is None:
-        inside = pc.field(column).is_null()
-    else:
-        inside = (pc.field(column) >= pa.scalar(span["min"], values.type)) & (pc.field(column) <= pa.scalar(span["max"], values.type))
-        if values.null_count:
-            inside = inside | pc.field(column).is_null()
-    return inside if near is None else near & inside
-
-
-def _commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table) -> None:
-    from deltalake import CommitProperties, Transaction, write_deltalake
-
-    stored, columns = delta.to_pyarrow_dataset(), list(table.partition)
-    touched = [new.select(columns), changed.select(columns)]
-    if changed.num_rows:
-        # also the partitions that hold the old rows: an event may have moved to another season
-        touched.append(stored.to_table(columns=columns, filter=_filter({table.key[0]: changed[table.key[0]].unique().to_pylist()})))
-    parts = pa.concat_tables(touched).to_pandas().drop_duplicates()
-    # one name per partition: two writers that looked at the same rows cannot both commit, so neither stores a row twice
-    names = ["/".join(map(str, row)) for row in parts.itertuples(index=False)] if table.key else []
-    once = CommitProperties(app_transactions=[Transaction(f"append {name}", delta.version() + 1) for name in names])
-    if not changed.num_rows:
-        write_deltalake(delta, new, mode="append", commit_properties=once)
-        return
-    # a correction rewrites the partitions it touches (a league's season); merge would do, but in delta-rs 1.6 its files cannot be
-    # read back with a filter: it records their bounds as string views, which Arrow cannot compare with strings
-    kept = _without(table, stored.to_table(filter=_filter({name: parts[name].unique().tolist() for name in columns})), parts, changed)
-    rows = pa.concat_tables([kept.select(table.schema.names).cast(table.schema), new, changed])
-    write_deltalake(delta, rows, mode="overwrite", predicate=_inside(parts), commit_properties=once)
-
-
-def _inside(parts: pd.DataFrame) -> str | None:
-    quoted = [{name: "'" + str(value).replace("'", "''") + "'" for name, value in row.items()} for row in parts.to_dict("records")]
-    return " OR ".join("(" + " AND ".join(f"{name} = {value}" for name, value in row.items()) + ")" for row in quoted if row) or None
-
-
-def _without(table: Table, stored: pa.Table, parts: pd.DataFrame, changed: pa.Table) -> pa.Table:
-    """Stored rows of these partitions whose key is not among the changed ones."""
-    keys = stored.select(list(dict.fromkeys((*table.key, *table.partition)))).to_pandas()
-    gone = keys[list(table.key)].merge(changed.select(list(table.key)).to_pandas().assign(_gone=True), how="left", on=list(table.key))[
-        "_gone"
-    ]
-    mine = (
-        keys.merge(parts.assign(_mine=True), how="left", on=list(table.partition))["_mine"]
-        if table.partition
-        else pd.Series(True, keys.index)
-    )
-    return stored.filter(pa.array(gone.isna() & mine.notna()))
-
-
-def _sync(folder: Path, version: int) -> None:
-    """Force a commit to the disk: delta-rs leaves that to the operating system."""
-    log = folder / "_delta_log" / f"{version:020d}.json"
-    files = [folder / unquote(action["add"]["path"]) for line in log.read_text().splitlines() if "add" in (action := json.loads(line))]
-    # data before log, entries of folders last
-    for path in (*files, log, *{file.parent for file in files}, log.parent):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _utc(answer: pa.Table) -> pa.Table:
     kinds = [pa.field(one.name, TIME) if pa.types.is_timestamp(one.type) else one for one in answer.schema]
     return answer.cast(pa.schema(kinds))
 
 
 def _register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) -> None:
+    table = TABLES[name]
     files = delta.file_uris() if is_local else []
     if files:
         # the table's own files: DuckDB prunes and streams them itself, through a dataset it is 40 times slower
-        listing = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-        source = f"read_parquet([{listing}], hive_partitioning=true, hive_types_autocast=false, union_by_name=true)"
+        listing = ", ".join(f"'{file.replace(chr(39), chr(39) * 2)}'" for file in files)
+        source = f"read_parquet([{listing}], hive_partitioning=true, hive_types_autocast=false)"
+        if [one.name for one in delta.schema().fields] != list(table.columns):
+            # another version's table: its files may lack a column, which an empty table of all columns supplies
+            source = source[:-1] + ", union_by_name=true)"
+            connection.register(f"_{name}", table.schema.empty_table())
+            source = f"(SELECT * FROM {source} UNION ALL BY NAME SELECT * FROM _{name})"  # noqa: S608
     else:
         source = f"_{name}"
-        connection.register(source, delta.to_pyarrow_dataset())
-    # plain timestamps in UTC: a timestamp with a zone would be cut into days by the machine's own zone
+        connection.register(source, dataset(table, delta))
+    # plain timestamps in UTC: a timestamp with a zone would be cut into days by the machine's own zone. In these words and not
+    # as a cast, since DuckDB turns a condition on them into one on the file's own column, and skips what it rules out
     columns = ", ".join(
-        f'make_timestamp(epoch_us("{column}")) AS "{column}"' if kind == TIME else f'"{column}"'
-        for column, kind in TABLES[name].columns.items()
+        f'make_timestamp(epoch_us("{column}")) AS "{column}"' if kind == TIME else f'"{column}"' for column, kind in table.columns.items()
     )
     connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {source}")  # noqa: S608

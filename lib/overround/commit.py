@@ -1,0 +1,251 @@
+"""One commit to one Delta table: what of a batch is new, the commit itself, and forcing it to the disk.
+
+It never retries: who calls it looks at the table again and decides.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from overround.datafiles import by_partition, commit_files
+from overround.errors import StoreError
+from overround.tables import Table
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+
+Partition = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The rows of some partitions, of a span of time: said to the log (which files), to Arrow (which rows) and in SQL (what to replace)."""
+
+    files: list[tuple[str, str, Any]]
+    rows: pc.Expression | None
+    sql: str | None
+
+
+def configuration() -> dict[str, str]:
+    """Properties of a new table: opening it replays at most 50 commits, and delta-rs leaves the log alone.
+
+    By itself delta-rs drops log entries after 30 days, and with them the versions that reports have pinned; `vacuum` knows those.
+    """
+    return {"delta.checkpointInterval": "50", "delta.enableExpiredLogCleanup": "false"}
+
+
+def without_repeats(table: Table, batch: pa.Table) -> pa.Table:
+    """The batch with the last row of each key."""
+    again = pd.Series(codes(batch.select(list(table.key)))).duplicated(keep="last").to_numpy()
+    return batch.filter(pa.array(~again)) if again.any() else batch
+
+
+def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Rows of the batch whose key is not stored, and rows stored under their key with other values."""
+    if not table.key or not batch.num_rows:
+        return batch, batch.slice(0, 0)
+    values = [column for column in table.columns if column not in table.key and column not in table.provenance]
+    if len(table.key) == 1:
+        # an event that moved to another season is still the same event: look everywhere
+        files, near = [], pc.field(table.key[0]).isin(batch[table.key[0]]) if batch.num_rows <= 10_000 else None
+    else:
+        scope = scope_of(table, partitions(table, batch), batch)
+        files, near = scope.files, scope.rows
+        # the log knows the times of each file: for prices that are new to the store usually none is left to read
+        if not _any_file(table, delta, files):
+            return batch, batch.slice(0, 0)
+    stored = dataset(table, delta, files).to_table(columns=[*table.key, *values], filter=near)
+    if not stored.num_rows:
+        return batch, batch.slice(0, 0)
+    rows = pa.concat_tables([stored, batch.select(stored.column_names)])
+    code = codes(rows.select(list(table.key)))
+    theirs, ours = code[: stored.num_rows], code[stored.num_rows :]
+    order = np.argsort(theirs, kind="stable")
+    place = np.minimum(np.searchsorted(theirs, ours, sorter=order), stored.num_rows - 1)
+    found = order[place]
+    known = theirs[found] == ours
+    pairs = pa.concat_tables([stored.take(found[known]), batch.select(stored.column_names).filter(pa.array(known))]).select(values)
+    kinds = codes(pairs)
+    half = len(kinds) // 2
+    changed = np.flatnonzero(known)[kinds[:half] != kinds[half:]]
+    return batch.filter(pa.array(~known)), batch.take(changed)
+
+
+def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table) -> list[Partition]:
+    """Write new and changed rows as one version; returns the partitions they are in.
+
+    Raises
+    ------
+    CommitFailedError
+        Another writer was first in one of these partitions.
+    """
+    from deltalake import write_deltalake
+
+    both = pa.concat_tables([new, changed])
+    if not changed.num_rows:
+        parts = partitions(table, new)
+        once = named(table, delta, parts) if table.key else None
+        commit_files(table, delta, by_partition(table, parts, fit(delta, new)), properties=once, hooks=keep_log())
+        return parts
+    # a correction rewrites the files that may hold the old rows; merge would do, but in delta-rs 1.6 its files cannot be
+    # read back with a filter: it records their bounds as string views, which Arrow cannot compare with strings
+    touched = both
+    if len(table.key) == 1:
+        # also the partitions that hold the old rows: an event may have moved to another season
+        old = dataset(table, delta).to_table(columns=list(table.partition), filter=pc.field(table.key[0]).isin(changed[table.key[0]]))
+        touched = pa.concat_tables([both.select(list(table.partition)), old])
+    parts = partitions(table, touched)
+    scope = scope_of(table, parts, both)
+    stored = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
+    keys = codes(pa.concat_tables([stored.select(list(table.key)), changed.select(list(table.key))]))
+    kept = stored.filter(pa.array(~np.isin(keys[: stored.num_rows], keys[stored.num_rows :])))
+    rows = pa.concat_tables([kept, fit(delta, both).select(kept.column_names).cast(kept.schema)])
+    write_deltalake(
+        delta,
+        rows,
+        mode="overwrite",
+        predicate=scope.sql,
+        commit_properties=named(table, delta, parts),
+        post_commithook_properties=keep_log(),
+    )
+    return parts
+
+
+def named(table: Table, delta: "DeltaTable", parts: Iterable[Partition]) -> "CommitProperties":
+    """One application transaction a partition: of two writers that looked at the same version only one can commit.
+
+    So neither stores a row twice. Compaction goes by the same names.
+    """
+    from deltalake import CommitProperties, Transaction
+
+    return CommitProperties(app_transactions=[Transaction(f"append {'/'.join(part)}", delta.version() + 1) for part in parts])
+
+
+def keep_log() -> "PostCommitHookProperties":
+    """Checkpoints as configured, but no log entry is dropped, whatever an older table's properties say."""
+    from deltalake import PostCommitHookProperties
+
+    return PostCommitHookProperties(cleanup_expired_logs=False)
+
+
+def partitions(table: Table, rows: pa.Table) -> list[Partition]:
+    """Those that the rows are in; of a table without partitions the empty one."""
+    if not table.partition:
+        return [()]
+    found = rows.select(list(table.partition)).group_by(list(table.partition)).aggregate([])
+    return sorted(tuple(row[name] for name in table.partition) for row in found.to_pylist())
+
+
+def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None) -> Scope:
+    """These partitions, from the first to the last time in the rows where all of them have one."""
+    files: list[tuple[str, str, Any]] = [(name, "in", sorted({part[i] for part in parts})) for i, name in enumerate(table.partition)]
+    conditions, sql = [], []
+    if table.partition:
+        exact = [reduce(and_, (pc.field(n) == v for n, v in zip(table.partition, part, strict=True))) for part in parts]
+        conditions.append(reduce(or_, exact))
+        said = (" AND ".join(f"{n} = {_quoted(v)}" for n, v in zip(table.partition, part, strict=True)) for part in parts)
+        sql.append("(" + " OR ".join(f"({one})" for one in said) + ")")
+    if rows is not None and rows.num_rows and "observed_at" in table.key:
+        times = rows["observed_at"]
+        if times.null_count == 0:
+            span = pc.min_max(times).as_py()
+            for sign, at in ((">=", span["min"]), ("<=", span["max"])):
+                files.append(("observed_at", sign, at))
+                sql.append(f"observed_at {sign} '{at.isoformat()}'")
+            first, last = (pa.scalar(span[end], times.type) for end in ("min", "max"))
+            conditions.append((pc.field("observed_at") >= first) & (pc.field("observed_at") <= last))
+    return Scope(files, reduce(and_, conditions) if conditions else None, " AND ".join(sql) or None)
+
+
+def dataset(table: Table, delta: "DeltaTable", files: list | None = None, *, everything: bool = False) -> Any:
+    """Arrow's view of the files that the log does not rule out; columns that an older table lacks are null in it.
+
+    Columns that this version does not know are left out unless `everything` is wanted, as for a rewrite.
+    """
+    schema = table.schema
+    if everything:
+        schema = pa.schema(delta.schema().to_arrow())
+    return delta.to_pyarrow_dataset(schema=schema, file_pruning_predicate=files or None)
+
+
+def adopt(table: Table, delta: "DeltaTable") -> bool:
+    """Add the optional columns that an older version's table lacks; True where that made a new version of it."""
+    from deltalake.schema import Schema
+
+    have = {one.name for one in delta.schema().fields}
+    lacking = [column for column in table.columns if column not in have]
+    required = [column for column in lacking if column not in table.optional]
+    if required:
+        raise StoreError(f"table {table.name} on disk has no column {required[0]!r}, which cannot be empty: collect into a new store.")
+    if lacking:
+        wanted = Schema.from_arrow(pa.schema([table.schema.field(column) for column in lacking]))
+        delta.alter.add_columns(wanted.fields, post_commithook_properties=keep_log())
+    return bool(lacking)
+
+
+def fit(delta: "DeltaTable", rows: pa.Table) -> pa.Table:
+    """Rows with nulls in the columns that only the table on disk has: another version's."""
+    for one in pa.schema(delta.schema().to_arrow()):
+        if one.name not in rows.column_names:
+            rows = rows.append_column(one.with_nullable(True), pa.nulls(rows.num_rows, one.type))
+    return rows
+
+
+def codes(rows: pa.Table) -> np.ndarray:
+    """A number for each row: equal rows, and only those, have the same. Nothing equals nothing."""
+    code, space = np.zeros(rows.num_rows, np.int64), 1
+    for column in rows.columns:
+        column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        words = column.dictionary_encode(null_encoding="encode")
+        if space * max(len(words.dictionary), 1) >= 2**62:
+            code, found = pd.factorize(code)
+            space = len(found)
+        code = code * len(words.dictionary) + words.indices.to_numpy()
+        space *= max(len(words.dictionary), 1)
+    return code
+
+
+def sync(folder: Path, version: int) -> None:
+    """Force a commit to the disk: delta-rs leaves that to the operating system."""
+    log = folder / "_delta_log" / f"{version:020d}.json"
+    files = [folder / unquote(action["add"]["path"]) for line in log.read_text().splitlines() if "add" in (action := json.loads(line))]
+    # a new partition is an entry in the folder above it, a new table one in the store's root
+    above = {parent for file in files for parent in file.parents if parent.is_relative_to(folder)}
+    # data before log, entries of folders last
+    for path in (*files, log, *sorted(above, reverse=True), log.parent, folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any]]) -> bool:
+    """Whether the log has a file that this leaves; as `file_uris` with the same conditions, in a quarter of its time."""
+    log = pa.table(delta.get_add_actions(flatten=True))
+    for name, sign, value in files:
+        column = f"partition.{name}" if name in table.partition else f"{'max' if sign == '>=' else 'min'}.{name}"
+        if column not in log.column_names:
+            continue
+        if sign == "in":
+            log = log.filter(pc.is_in(log[column], pa.array(value, log[column].type)))
+        else:
+            # a file without bounds for the column has only nulls in it, or was written by somebody who gave none
+            right = (pc.greater_equal if sign == ">=" else pc.less_equal)(log[column], pa.scalar(value, log[column].type))
+            log = log.filter(pc.fill_null(right, True))
+    return log.num_rows > 0
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
