@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -18,7 +18,18 @@ from overround.errors import FetchError, ParameterError, SettingsError, SourceEr
 from overround.fetch import Answer, Fetcher
 from overround.settings import Settings
 from overround.sources import Ask, Batch
-from overround.sources.the_odds_api import batches, connected, parse_many, parse_odds, parse_scores
+from overround.sources.the_odds_api import (
+    Offer,
+    batches,
+    connected,
+    events,
+    historical_odds,
+    odds,
+    parse_many,
+    parse_odds,
+    parse_scores,
+    sports,
+)  # fmt: skip
 from tests.conftest import Served
 
 NOW = datetime(2030, 5, 4, 12, 0, tzinfo=UTC)
@@ -147,7 +158,9 @@ def test_many_answers_are_one_batch_with_each_event_as_last_seen():
     batch = parse_many(answers)
 
     assert batch.events["starts_at"].tolist() == [pd.Timestamp("2030-05-04T14:00Z")]
-    assert len(batch.quotes) == 6 and set(batch.quotes["season"]) == {"2030"}
+    assert len(batch.quotes) == 6
+    # the season is that of the first sight, or a kick-off that is moved across New Year would tear the event's prices apart
+    assert set(batch.quotes["season"]) == set(batch.events["season"]) == {"2029"}
 
 
 @pytest.mark.parametrize(
@@ -331,6 +344,95 @@ def test_live_odds_and_scores_of_each_sport_are_collected_and_no_key_is_kept(tmp
     assert "regions=eu%2Cuk&markets=h2h&oddsFormat=decimal&dateFormat=iso" in server.hits[0] and "daysFrom=3" in server.hits[1]
     assert b"fine-key" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert [one["from_cache"] for one in fetcher.requests] == [False, False, True, True]
+
+
+class _Whole(BaseHTTPRequestHandler):
+    """Every path of the provider: sports, events, odds, and odds as they stood at three times."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.hits.append(self.path)  # type: ignore[attr-defined]
+        path, _, query = self.path.partition("?")
+        if path == "/v4/sports":
+            body: object = [
+                {"key": "soccer_nowhere", "group": "Soccer", "title": "Nowhere", "description": "", "active": True, "has_outrights": False}
+            ]
+        elif path.endswith("/events"):
+            body = [{name: value for name, value in event().items() if name != "bookmakers"}]
+        elif "/historical/" in path:
+            times = [f"2030-05-01T00:{minute:02d}:00Z" for minute in (0, 5, 10, 15)]
+            n = max(
+                n for n, time in enumerate(times) if time.replace(":", "%3A") <= dict(part.split("=") for part in query.split("&"))["date"]
+            )
+            body = {"timestamp": times[n], "next_timestamp": times[n + 1] if n < 3 else None, "data": [event(book(market()))]}
+        else:
+            body = [event(book(market()))]
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Iterator[tuple[Served, Fetcher]]:
+    with closing(Served(_Whole)) as server, Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher:
+        yield server, fetcher
+
+
+def test_sports_and_events_on_offer_are_listed(whole: tuple):
+    _, fetcher = whole
+
+    assert sports(fetcher)[["key", "active"]].to_numpy().tolist() == [["soccer_nowhere", True]]
+    found = events(fetcher, "soccer_nowhere")
+    assert found.events["event_id"].tolist() == ["e1"] and found.quotes.empty
+
+
+def test_past_odds_are_followed_from_snapshot_to_snapshot_and_fetched_once(whole: tuple):
+    server, fetcher = whole
+    start, end = datetime(2030, 5, 1, 0, 2, tzinfo=UTC), datetime(2030, 5, 1, 0, 10, tzinfo=UTC)
+    for _ in range(2):
+        found = list(historical_odds(fetcher, "soccer_nowhere", start, end, Offer(markets="h2h", regions="us")))
+
+    assert [batch.quotes["observed_at"].iloc[0].minute for batch in found] == [0, 5, 10]
+    assert len(server.hits) == 3 and all("regions=us&" in path for path in server.hits)
+
+
+def test_past_odds_need_times_with_a_zone(whole: tuple):
+    with pytest.raises(ParameterError, match="times with a zone"):
+        next(historical_odds(whole[1], "soccer_nowhere", datetime(2030, 5, 1), datetime(2030, 5, 2)))
+
+
+@pytest.mark.parametrize(
+    ("offer", "asked"),
+    [
+        (Offer("us,us2,au", "h2h,h2h_lay,spreads,totals", odds_format="american"),
+         "regions=us%2Cus2%2Cau&markets=h2h%2Ch2h_lay%2Cspreads%2Ctotals&oddsFormat=american&dateFormat=iso"),
+        (Offer(bookmakers="pinnacle,bet365", markets="h2h"), "bookmakers=pinnacle%2Cbet365&markets=h2h&oddsFormat=decimal&dateFormat=iso"),
+    ],
+)  # fmt: skip
+def test_any_regions_or_bookmakers_markets_and_format_can_be_asked_for(whole: tuple, offer: Offer, asked: str):
+    server, fetcher = whole
+
+    odds(fetcher, "soccer_nowhere", offer, ttl=0)
+
+    assert asked in server.hits[0]
+
+
+def test_known_seasons_stay_and_a_sieve_takes_rows_out_before_they_become_tables():
+    seasons = {"e1": "2029"}
+    answers = [Answer("u", 200, json.dumps([event(book(market())), event(id="e2")]).encode(), NOW, False, {})]
+
+    batch = parse_many(answers, seasons=seasons, sieve=lambda rows: rows.events.pop("e1"))
+
+    assert batch.events["event_id"].tolist() == ["e2"]
+    assert set(batch.quotes["season"]) == {"2029"} and seasons == {"e1": "2029", "e2": "2030"}
+
+
+def test_the_shortest_american_price_is_a_price():
+    assert parse(event(book(market(outcomes=[("Birch", -1_000_000)]))), odds_format="american").quotes["price"].tolist() == [1.0001]
 
 
 def settings_with(tmp_path: Path, url: str = "http://127.0.0.1:9", key: str = "fine-key") -> Settings:

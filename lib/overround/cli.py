@@ -46,10 +46,23 @@ def run(
 
 @app.command()
 def collect(
-    source: Annotated[str, typer.Argument(help="sample, football-data or the-odds-api")], league: League = [], season: Season = []
+    source: Annotated[str, typer.Argument(help="sample, football-data or the-odds-api")],
+    league: League = [],
+    season: Season = [],
+    every: Annotated[str, typer.Option(metavar="30s", help="the-odds-api: ask again and again, so often (30s, 5m)")] = "",
+    until: Annotated[str, typer.Option("--for", metavar="12h", help="for so long (30m, 12h, 2d); by default until interrupted")] = "",
+    polls: Annotated[int, typer.Option(help="or so many times; 0: no limit")] = 0,
+    regions: Annotated[str, typer.Option(help="the-odds-api: whose prices, e.g. eu,uk")] = "",
+    markets: Annotated[str, typer.Option(help="the-odds-api: h2h, h2h_lay, totals, spreads; joined by commas")] = "",
+    bookmakers: Annotated[str, typer.Option(help="the-odds-api: in place of regions, e.g. pinnacle,bet365")] = "",
 ) -> None:
-    """Bring a source's matches, prices and results into the store."""
+    """Bring a source's matches, prices and results into the store: once, or with --every again and again."""
     with _sentences():
+        offer = {name: text for name, text in (("regions", regions), ("markets", markets), ("bookmakers", bookmakers)) if text}
+        if every or until or polls or offer:
+            # regions, markets and bookmakers alone: one poll
+            _poll(source, league, season, every or "30s", until, polls or (0 if every or until else 1), offer)
+            return
         from overround.collect import collect as collect_source
 
         done = collect_source(source, leagues=league, seasons=season)
@@ -93,6 +106,54 @@ def index() -> None:
         typer.echo(render_index(load_settings().reports_folder))
 
 
+store_app = typer.Typer(no_args_is_help=True, help="Look after the tables on disk.")
+app.add_typer(store_app, name="store")
+
+
+@store_app.command("check")
+def store_check() -> None:
+    """Look for damage in the store; exit status 1 where there is some."""
+    with _sentences():
+        from overround.store import Store
+
+        store = Store()
+        found = store.check()
+        harmless = found["what"] == "orphan file"
+        for row in found[~harmless].itertuples(index=False):
+            typer.echo(f"  {row.table}: {row.what}: {row.where}; {row.mend}", err=True)
+        verdict = f"{(~harmless).sum()} things are wrong, `overround store repair` mends them" if not harmless.all() else "nothing is wrong"
+        typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
+    if not harmless.all():
+        raise typer.Exit(1)
+
+
+@store_app.command("repair")
+def store_repair() -> None:
+    """Mend what check finds, and say what was lost; exit status 1 where something stays wrong."""
+    with _sentences():
+        from overround.store import Store
+
+        store = Store()
+        done = store.repair()
+        for sentence in done:
+            typer.echo(f"  {sentence}", err=True)
+        left = int((store.check()["what"] != "orphan file").sum())
+        typer.echo(f"store {store.root}: {len(done)} things were done, {left} are still wrong.")
+    if left:
+        raise typer.Exit(1)
+
+
+@store_app.command("compact")
+def store_compact(days: Annotated[float, typer.Option(help="old files stay this long for those who still read them")] = 7) -> None:
+    """Make many files few, in order, and remove files that no version of the last days or of a recorded run needs."""
+    with _sentences():
+        from overround.store import Store
+
+        store = Store()
+        compacted, removed = store.compact(), store.vacuum(days)
+        typer.echo(f"store {store.root}: {compacted} partitions compacted, {removed} old files removed.")
+
+
 @app.command("serve-sample")
 def serve_sample(port: Annotated[int, typer.Option(help="0: any free one")] = 8765, seed: int = 2026) -> None:
     """Serve the simulated market on loopback in The Odds API's format, until interrupted."""
@@ -118,6 +179,26 @@ def _sentences() -> Iterator[None]:
     except OverroundError as error:
         typer.echo(f"overround: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from overround.poll import poll, seconds
+    from overround.sources.the_odds_api import Offer
+    from overround.status import shown, stopped_by_signals
+
+    if source != "the-odds-api" or seasons:
+        raise ParameterError("only the-odds-api has current prices to ask for again and again, of sports and not of seasons.")
+    every_s = seconds(every)
+    until = datetime.now(UTC) + timedelta(seconds=seconds(duration)) if duration else None
+    with stopped_by_signals() as stop, shown() as progress:
+        done = poll(
+            sports, every_s=every_s, until=until, polls=polls or None, stop=stop, progress=progress,
+            regions=offer.get("regions", Offer.regions), markets=offer.get("markets", Offer.markets),
+            bookmakers=offer.get("bookmakers", Offer.bookmakers),
+        )  # fmt: skip
+    typer.echo(f"{done}; ended because {done.ended}.")
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

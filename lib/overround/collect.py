@@ -107,7 +107,7 @@ def _run(
             # events first: a reader never sees a price of a match that it does not know
             for table, rows in (("events", batch.events), ("quotes", batch.quotes), ("results", batch.results)):
                 if len(rows):
-                    done = store.append(table, rows)
+                    done = store.append(table, rows, changes_only=table == "quotes" and connection.changes_only)
                     totals.loc[table] += pd.Series(asdict(done))[totals.columns]
                     stage.count(rows=len(rows))
         if len(batch.set_aside):

@@ -78,6 +78,15 @@ TABLES = {
              "competition": TEXT, "season": TEXT},
             key=("event_id",), partition=("competition", "season"), optional=frozenset({"home_score", "away_score", "settled_at"}),
         ),
+        # the price that stands, for a poller that stores only changes: `observed_at` is its row in `quotes`, `last_seen_at` the newest
+        # answer that still showed it
+        Table(
+            "standing",
+            {"event_id": TEXT, "bookmaker": TEXT, "market": TEXT, "line": REAL, "outcome": TEXT, "price": REAL, "observed_at": TIME,
+             "last_seen_at": TIME, "competition": TEXT, "season": TEXT},
+            key=("event_id", "bookmaker", "market", "line", "outcome"), partition=("competition", "season"),
+            optional=frozenset({"line"}),
+        ),
         Table(
             "requests",
             {"provider": TEXT, "endpoint": TEXT, "status": WHOLE, "from_cache": FLAG, "latency_s": REAL, "bytes": pa.int64(),

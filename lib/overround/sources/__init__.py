@@ -3,7 +3,7 @@
 A source's module offers `connected(settings, ask)`, a context manager that yields a `Connection`: checked, named jobs on a fetcher.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -50,10 +50,14 @@ class Ask:
 
 @dataclass(frozen=True)
 class Connection:
-    """An open source: its fetcher, and jobs by name, each of which fetches and yields batches when it is called."""
+    """An open source: its fetcher, and jobs by name, each of which fetches and yields batches when it is called.
+
+    `changes_only` says that the source shows standing prices again at every call; only their changes are stored.
+    """
 
     fetcher: "Fetcher"
-    jobs: dict[str, Callable[[], Iterable[Batch]]]
+    jobs: Mapping[str, Callable[[], Iterable[Batch]]]
+    changes_only: bool = False
 
 
 def event_id(source: str, competition: str, date: str, home: str, away: str) -> str:

@@ -1,36 +1,62 @@
-"""The Odds API, version 4: live and historical odds and scores -> tidy tables. Never asks for more than it was told to.
+"""The Odds API, version 4: what it can be asked for, and what each answer costs. Never asks for more than it was told to.
 
-Reference: https://the-odds-api.com/liveapi/guides/v4/. The API names no season: here it is the year of the kick-off.
+Reference: https://the-odds-api.com/liveapi/guides/v4/. How answers are read is in `the_odds_api_answers`.
 """
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
-from typing import Any, Literal, TypeGuard
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from overround.errors import FetchError, ParameterError, SettingsError, SourceError
-from overround.fetch import Answer, Fetcher
+from overround.fetch import FOREVER, Answer, Fetcher
+from overround.quota import odds_cost
 from overround.settings import Settings
-from overround.sources import SET_ASIDE_COLUMNS, Ask, Batch, Connection
-from overround.sources.bookmakers import from_the_odds_api
-from overround.tables import MARKETS, OUTCOMES, tidy
+from overround.sources import Ask, Batch, Connection
+from overround.sources.the_odds_api_answers import SOURCE, Rows, parse_many, parse_odds, parse_scores
 
-SOURCE = "the-odds-api"
-OddsFormat = Literal["", "decimal", "american"]
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+__all__ = ["SOURCE", "Offer", "Rows", "batches", "connected", "events", "historical_odds", "is_hopeless", "odds", "open_fetcher",
+           "parse_many", "parse_odds", "parse_scores", "scores", "sports"]  # fmt: skip
+
 _INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
-_HIGHEST_PRICE, _HIGHEST_POINT = 1e6, 1e4
-_SIDES = {"Over": "over", "Under": "under"}
-_UNSEEN = (None, 0)
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_DAY_S = 86_400
+_SPORT_COLUMNS = ("key", "group", "title", "description", "active", "has_outrights")
+_NAMES = re.compile("[a-z0-9_]+(,[a-z0-9_]+)*")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Whose prices of what: a call costs one credit for each market in each region; ten bookmakers count as one region."""
+
+    regions: str = "eu,uk"
+    markets: str = "h2h,totals,spreads"
+    bookmakers: str = ""
+    odds_format: Literal["decimal", "american"] = "decimal"
+
+    def __post_init__(self) -> None:
+        for name in ("regions", "markets", "bookmakers"):
+            text = getattr(self, name)
+            if not _NAMES.fullmatch(text) and not (name == "bookmakers" and not text):
+                raise ParameterError(f"the-odds-api: {name} {text!r} cannot be asked for; give names joined by commas, e.g. eu,uk.")
+        if self.odds_format not in ("decimal", "american"):
+            raise ParameterError(f"the-odds-api: odds format {self.odds_format!r} is unknown; there are decimal and american.")
+
+    def parameters(self) -> dict[str, str]:
+        """As the API takes them; bookmakers stand in place of regions."""
+        whose = {"bookmakers": self.bookmakers} if self.bookmakers else {"regions": self.regions}
+        return {**whose, "markets": self.markets, "oddsFormat": self.odds_format, "dateFormat": "iso"}
+
+    @property
+    def cost(self) -> int:
+        """Credits of one call for current odds; historical ones cost ten times as much."""
+        bookmakers = len(self.bookmakers.split(",")) if self.bookmakers else 0
+        return odds_cost(len(self.markets.split(",")), len(self.regions.split(",")), bookmakers=bookmakers)
 
 
 @contextmanager
@@ -42,21 +68,40 @@ def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
     ParameterError, SettingsError
         No sport or one that cannot be a key, a season, or no key of the API.
     """
-    wrong = [sport for sport in ask.leagues if not re.fullmatch("[a-z0-9_]+", sport)]
-    if wrong or not ask.leagues:
-        got = f"league {wrong[0]!r} is unknown" if wrong else "no league is given"
-        raise ParameterError(f"the-odds-api: {got}; a league is a sport key such as soccer_epl.")
     if ask.seasons:
         raise ParameterError(f"the-odds-api: season {ask.seasons[0]!r} cannot be asked for; it has only what is on offer now.")
+    with open_fetcher(settings, ask.leagues) as fetcher:
+        jobs = {sport: partial(batches, fetcher, [sport], live_ttl=settings.live_ttl) for sport in ask.leagues}
+        yield Connection(fetcher, jobs, changes_only=True)
+
+
+def open_fetcher(settings: Settings, sports: Iterable[str]) -> Fetcher:
+    """Make a session with the provider, once the sports and the key have been checked; close it when done.
+
+    Raises
+    ------
+    ParameterError, SettingsError
+        No sport or one that cannot be a key, or no key of the API.
+    """
+    asked = list(sports)
+    wrong = [sport for sport in asked if not re.fullmatch("[a-z0-9_]+", sport)]
+    if wrong or not asked:
+        got = f"league {wrong[0]!r} is unknown" if wrong else "no league is given"
+        raise ParameterError(f"the-odds-api: {got}; a league is a sport key such as soccer_epl.")
     key = settings.odds_api_key.get_secret_value()
     if not key:
         raise SettingsError("OVERROUND_ODDS_API_KEY (environment or .env) is empty; The Odds API answers only with a key.")
-    with Fetcher(SOURCE, settings.odds_api_url, settings.cache_folder, min_interval_s=_INTERVAL_S, secrets={"apiKey": key}) as fetcher:
-        yield Connection(fetcher, {sport: partial(batches, fetcher, [sport], live_ttl=settings.live_ttl) for sport in ask.leagues})
+    return Fetcher(SOURCE, settings.odds_api_url, settings.cache_folder, min_interval_s=_INTERVAL_S, secrets={"apiKey": key})
 
 
 def batches(
-    fetcher: Fetcher, sports: Iterable[str], *, regions: str = "eu,uk", markets: str = "h2h,totals,spreads", live_ttl: float = 30
+    fetcher: Fetcher,
+    sports: Iterable[str],
+    *,
+    regions: str = "eu,uk",
+    markets: str = "h2h,totals,spreads",
+    bookmakers: str = "",
+    live_ttl: float = 30,
 ) -> Iterator[Batch]:
     """Fetch the current odds, then the scores of the last three days, of each sport.
 
@@ -66,8 +111,8 @@ def batches(
         With the key among its secrets: `{"apiKey": ...}`.
     sports : iterable of str
         Sport keys such as "soccer_epl".
-    regions, markets : str
-        As the API takes them; odds cost one credit for each market in each region, scores cost two.
+    regions, markets, bookmakers : str
+        As the API takes them, see `Offer`; scores cost two credits.
     live_ttl : float
         Seconds for which an answer in the cache is still current.
 
@@ -76,263 +121,85 @@ def batches(
     FetchError
         With the provider's own reason.
     """
-    odds = {"regions": regions, "markets": markets, "oddsFormat": "decimal", "dateFormat": "iso"}
-    scores = {"daysFrom": 3, "dateFormat": "iso"}
+    offer = Offer(regions, markets, bookmakers)
     for sport in sports:
-        yield parse_many([_get(fetcher, f"/v4/sports/{sport}/odds", odds, live_ttl)], odds_format="decimal")
-        answer = _get(fetcher, f"/v4/sports/{sport}/scores", scores, live_ttl)
+        yield parse_many([odds(fetcher, sport, offer, ttl=live_ttl)], odds_format=offer.odds_format)
+        answer = scores(fetcher, sport, ttl=live_ttl)
         yield parse_scores(answer.content, answer.url, fetched_at=answer.fetched_at)
 
 
-def parse_odds(content: bytes, where: str, *, fetched_at: datetime, odds_format: OddsFormat = "", source: str = SOURCE) -> Batch:
-    """Tidy tables of one answer with odds; see `parse_many`."""
-    return parse_many([Answer(where, 200, content, fetched_at, False, {})], odds_format=odds_format, source=source)
-
-
-def parse_many(answers: Iterable[Answer], *, odds_format: OddsFormat = "", source: str = SOURCE) -> Batch:
-    """Tidy tables of many answers with odds, live or historical, as one batch.
-
-    An event is kept as last seen (kick-offs move); of quotes with the same key the last is kept. Prices shown in play are kept:
-    their `observed_at` is not before the event's `starts_at`. `observed_at` is the market's last update, else the bookmaker's,
-    else the time of the answer: its `timestamp` when it is historical, otherwise when it was fetched.
-
-    Parameters
-    ----------
-    answers : iterable of Answer
-        In the order in which they were seen.
-    odds_format : {"", "decimal", "american"}
-        How prices are written. "" tells it from each whole answer: only American prices are below zero, only decimal ones are
-        fractions or between 1 and 100, and the kind with more such prices wins; all whole and from 100 up, they are American.
-    source : str
-        What the tables name as their source.
+def sports(fetcher: Fetcher, *, out_of_season: bool = False, ttl: float = _DAY_S) -> pd.DataFrame:
+    """Sports that can be asked for, one row each; free of charge.
 
     Raises
     ------
     SourceError
-        An answer is not a list of events. What is wrong inside one event is set aside and the rest kept.
+        An answer that is not a list of sports.
     """
-    rows = _Rows(source)
-    for answer in answers:
-        _add_odds(rows, answer, odds_format)
-    return rows.batch()
-
-
-def parse_scores(content: bytes, where: str, *, fetched_at: datetime, source: str = SOURCE) -> Batch:
-    """Tidy tables of one answer with scores: every event, and a result of each that is completed.
-
-    `settled_at` is when the provider last updated the score. An abandoned event is never completed, so it has no result.
-    """
-    rows = _Rows(source, where)
-    for path, event in _children({"events": _document(content, where, fetched_at)[0]}, "events", "", rows):
-        try:
-            name, home, away = rows.add_event(event, path)
-            if event.get("completed") is True:
-                rows.results[name] = (*_scores(event, home, away, path), _time_or_none(event, "last_update", path))
-        except _Unusable as bad:
-            rows.put_aside(*bad.args)
-    return rows.batch()
-
-
-class _Unusable(Exception):
-    """Path, value and reason of a part of an answer that cannot be taken."""
-
-
-@dataclass
-class _Rows:
-    """What was read so far, by key, so that the last of two wins; times in microseconds since 1970."""
-
-    source: str
-    where: str = ""
-    events: dict[str, tuple] = field(default_factory=dict)
-    quotes: dict[tuple, tuple] = field(default_factory=dict)
-    results: dict[str, tuple] = field(default_factory=dict)
-    aside: list[tuple] = field(default_factory=list)
-
-    def put_aside(self, path: str, value: object, reason: str) -> None:
-        self.aside.append((self.where, 0, path, str(value)[:80].encode("utf-8", "replace").decode(), reason))
-
-    def add_event(self, event: dict, path: str) -> tuple[str, str, str]:
-        name, sport, home, away = (_text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team"))
-        starts_at = _time_or_none(event, "commence_time", path)
-        if starts_at is None:
-            raise _Unusable(f"{path}.commence_time", None, "a time is required")
-        if home == away:
-            raise _Unusable(f"{path}.away_team", away, "the same team as home_team")
-        self.events[name] = (name, sport, str((_EPOCH + starts_at * _MICROSECOND).year), starts_at, home, away)
-        return name, home, away
-
-    def batch(self) -> Batch:
-        names, sports, seasons, starts, homes, aways = _columns(self.events.values(), 6)
-        events = pd.DataFrame({
-            "event_id": names, "sport": [sport.split("_", 1)[0] for sport in sports], "competition": sports, "season": seasons,
-            "starts_at": _times(starts), "time_known": True, "home": homes, "away": aways, "source": self.source,
-        })  # fmt: skip
-        names, bookmakers, markets, lines, outcomes, observed = _columns(self.quotes, 6)
-        prices, collected = _columns(self.quotes.values(), 2)
-        quotes = pd.DataFrame({
-            "event_id": names, "bookmaker": bookmakers, "market": markets, "line": pd.Series(lines, dtype=float), "outcome": outcomes,
-            "phase": "snapshot", "observed_at": _times(observed), "price": prices, "collected_at": _times(collected),
-            "source": self.source, **self._partition(names),
-        })  # fmt: skip
-        home_scores, away_scores, settled = _columns(self.results.values(), 3)
-        results = pd.DataFrame({
-            "event_id": list(self.results), "home_score": home_scores, "away_score": away_scores, "status": "final",
-            "settled_at": _times(settled), **self._partition(self.results),
-        })  # fmt: skip
-        aside = pd.DataFrame(self.aside, columns=list(SET_ASIDE_COLUMNS))
-        return Batch(tidy("events", events), tidy("quotes", quotes), tidy("results", results), aside)
-
-    def _partition(self, names: Iterable[str]) -> dict[str, tuple]:
-        competitions, seasons = _columns((self.events[name][1:3] for name in names), 2)
-        return {"competition": competitions, "season": seasons}
-
-
-def _add_odds(rows: _Rows, answer: Answer, odds_format: str) -> None:
-    """Read one answer with odds; plain loops, because a DataFrame for each of thousands of answers would cost far more."""
-    rows.where = answer.url
-    events, at = _document(answer.content, answer.url, answer.fetched_at)
-    american = odds_format == "american" if odds_format else _is_american(answer.content)
-    left_out: Counter[str] = Counter()
-    for path, event in _children({"events": events}, "events", "", rows):
-        try:
-            event_id, home, away = rows.add_event(event, path)
-        except _Unusable as bad:
-            rows.put_aside(*bad.args)
-            continue
-        # outcomes come in the order of their names, not home first
-        teams = {home: "home", away: "away", "Draw": "draw"}
-        for book_path, bookmaker in _children(event, "bookmakers", path, rows):
-            for market_path, one in _children(bookmaker, "markets", book_path, rows):
-                market = one.get("key")
-                if market not in MARKETS:
-                    left_out[str(market)] += 1
-                    continue
-                try:
-                    name = from_the_odds_api(_text(bookmaker, "key", book_path))
-                    when = _time_or_none(one, "last_update", market_path)
-                    if when is None:
-                        when = _time_or_none(bookmaker, "last_update", book_path)
-                except _Unusable as bad:
-                    rows.put_aside(*bad.args)
-                    continue
-                for outcome_path, outcome in _children(one, "outcomes", market_path, rows):
-                    try:
-                        side, line, price = _quote(outcome, market, teams, american, outcome_path)
-                    except _Unusable as bad:
-                        rows.put_aside(*bad.args)
-                        continue
-                    key = (event_id, name, market, line, side, at if when is None else when)
-                    # the same price seen again keeps the time when it was first seen: from then on it could be acted upon
-                    if rows.quotes.get(key, _UNSEEN)[0] != price:
-                        rows.quotes[key] = (price, at)
-    for market, number in left_out.items():
-        rows.put_aside("markets", market, f"{number} of this market left out; kept are {', '.join(MARKETS)}")
-
-
-def _document(content: bytes, where: str, fetched_at: datetime) -> tuple[list, int]:
-    """Return the events of an answer and the time it stands for."""
-    at = (fetched_at - _EPOCH) // _MICROSECOND
+    answer = _get(fetcher, "/v4/sports", {"all": "true"} if out_of_season else {}, ttl)
     with suppress(TypeError, ValueError, RecursionError):
-        answer = json.loads(content)
-        if isinstance(answer, dict) and "data" in answer:
-            at, answer = _time(answer.get("timestamp")), answer["data"]
-        if isinstance(answer, dict) and "id" in answer:
-            answer = [answer]
-        if isinstance(answer, list):
-            return answer, at
-    begin = " ".join(content[:100].decode("utf-8", "replace").split())
-    raise SourceError(f"{where}: expected a JSON list of events, bare or as data beside their timestamp, got {begin!r}.")
+        found = json.loads(answer.content)
+        if isinstance(found, list) and all(isinstance(one, dict) and isinstance(one.get("key"), str) for one in found):
+            return pd.DataFrame(found, columns=list(_SPORT_COLUMNS))
+    begin = " ".join(answer.content[:100].decode("utf-8", "replace").split())
+    raise SourceError(f"{answer.url}: expected a JSON list of sports, got {begin!r}.")
 
 
-def _children(parent: dict, name: str, path: str, rows: _Rows) -> Iterator[tuple[str, dict]]:
-    """Return the objects in a list of an answer, each with its path; a missing list is an empty one, anything else is set aside."""
-    children = parent.get(name)
-    path = f"{path}.{name}" if path else name
-    if isinstance(children, list):
-        for number, child in enumerate(children):
-            if isinstance(child, dict):
-                yield f"{path}[{number}]", child
-            else:
-                rows.put_aside(f"{path}[{number}]", child, "an object is required")
-    elif children is not None:
-        rows.put_aside(path, children, "a list is required")
+def events(fetcher: Fetcher, sport: str, *, ttl: float = 3600) -> Batch:
+    """Events of a sport that are on offer or in play, without prices; free of charge."""
+    return parse_many([_get(fetcher, f"/v4/sports/{sport}/events", {"dateFormat": "iso"}, ttl)])
 
 
-def _quote(outcome: dict, market: str, teams: dict[str, str], american: bool, path: str) -> tuple[str, float | None, float]:
-    name, price = outcome.get("name"), outcome.get("price")
-    side = (_SIDES if market == "totals" else teams).get(name, "") if isinstance(name, str) else ""
-    if side not in OUTCOMES[market]:
-        raise _Unusable(f"{path}.name", name, f"not an outcome of the market {market}")
-    if american and _is_number(price) and abs(price) >= 100 and price == int(price):
-        price = 1 + (price / 100 if price > 0 else 100 / -price)
-    elif american or not _is_number(price) or price <= 1:
-        raise _Unusable(f"{path}.price", price, f"not a price in {'American' if american else 'decimal'} odds")
-    line: Any = None
-    if market in ("totals", "spreads"):
-        line = outcome.get("point")
-        if not _is_number(line) or abs(line) > _HIGHEST_POINT:
-            raise _Unusable(f"{path}.point", line, "a line is required")
-        # the home team's handicap for both; + 0.0 because -0.0 would be another line
-        line = (-line if market == "spreads" and side == "away" else line) + 0.0
-    return side, line, float(price)
+def odds(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Answer:
+    """Fetch the current odds of a sport, to be read by `parse_many`."""
+    return _get(fetcher, f"/v4/sports/{sport}/odds", offer.parameters(), ttl)
 
 
-def _scores(event: dict, home: str, away: str, path: str) -> tuple[int, int]:
-    found = event.get("scores")
-    by_team = {str(one.get("name")): str(one.get("score")) for one in found if isinstance(one, dict)} if isinstance(found, list) else {}
-    scores = [by_team.get(team, "") for team in (home, away)]
-    if not all(re.fullmatch("[0-9]{1,4}", score) for score in scores):
-        raise _Unusable(f"{path}.scores", found, "a completed event needs the whole-number score of both teams")
-    return int(scores[0]), int(scores[1])
+def scores(fetcher: Fetcher, sport: str, *, days: int = 3, ttl: float) -> Answer:
+    """Fetch scores of what is in play or ended in the last days (1 to 3), to be read by `parse_scores`; costs two credits."""
+    return _get(fetcher, f"/v4/sports/{sport}/scores", {"daysFrom": days, "dateFormat": "iso"}, ttl)
 
 
-def _is_american(content: bytes) -> bool:
-    prices = [float(price) for price in re.findall(rb'"price"\s*:\s*(-?[0-9][0-9.eE+-]*)', content)]
-    decimal = sum(1 < price < 100 or not price.is_integer() for price in prices)
-    return sum(price <= -100 for price in prices) >= decimal
+def historical_odds(fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None) -> Iterator[Batch]:
+    """Odds as they stood, snapshot by snapshot from the one at or before `start` to `end`; each is fetched once and kept for ever.
+
+    A snapshot costs ten times what current odds cost.
+
+    Raises
+    ------
+    ParameterError
+        A time without a zone.
+    FetchError, SourceError
+        The provider's own reason, or an answer that is no snapshot.
+    """
+    offer = offer or Offer()
+    if start.tzinfo is None or end.tzinfo is None:
+        raise ParameterError("historical odds need times with a zone, e.g. 2024-08-16T19:00:00+00:00.")
+    date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    while date is not None and datetime.fromisoformat(date) <= end:
+        answer = _get(fetcher, f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}, FOREVER)
+        batch = parse_many([answer], odds_format=offer.odds_format)
+        yield batch
+        following = _following(answer)
+        # a provider that named the same time for ever would be asked for ever
+        date = following if following is None or following > date else None
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_HIGHEST_PRICE < value < _HIGHEST_PRICE
+def is_hopeless(error: FetchError) -> bool:
+    """Whether asking again cannot help: a key that is not accepted, a sport or market that does not exist.
+
+    A quota that is used up is answered with 401, too; it is renewed some day.
+    """
+    return error.status in (401, 403, 404, 422) and "quota" not in str(error)
 
 
-def _text(part: dict, column: str, path: str) -> str:
-    value = part.get(column)
-    # half a surrogate pair is JSON, but no text that could be stored
-    if not isinstance(value, str) or not value or _SURROGATE.search(value):
-        raise _Unusable(f"{path}.{column}", value, "a text is required")
-    return value
-
-
-def _time_or_none(part: dict, column: str, path: str) -> int | None:
-    value = part.get(column)
+def _following(answer: Answer) -> str | None:
+    found = json.loads(answer.content)
+    following = found.get("next_timestamp") if isinstance(found, dict) else None
     try:
-        return None if value is None else _time(value)
+        return f"{datetime.fromisoformat(following).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if following else None
     except (TypeError, ValueError):
-        raise _Unusable(f"{path}.{column}", value, "not a time; ISO 8601 with its zone, or seconds since 1970") from None
-
-
-@lru_cache(maxsize=65_536, typed=True)
-def _time(value: Any) -> int:
-    """Microseconds since 1970 of an ISO or unix time."""
-    if isinstance(value, str):
-        time = datetime.fromisoformat(value)
-    # a plausible one: from 1980 to 2100
-    elif isinstance(value, int | float) and 315e6 < value < 4.1e9:
-        time = datetime.fromtimestamp(value, UTC)
-    else:
-        raise ValueError
-    # a time without a zone raises TypeError: it is not known which moment it means
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def _columns(rows: Iterable[tuple], number: int) -> list[tuple]:
-    return list(zip(*rows, strict=True)) or [()] * number
-
-
-def _times(microseconds: Iterable[int | None]) -> pd.DatetimeIndex:
-    numbers = np.array([np.iinfo(np.int64).min if one is None else one for one in microseconds], dtype="int64")
-    return pd.DatetimeIndex(numbers.astype("datetime64[us]")).tz_localize("UTC")
+        raise SourceError(f"{answer.url}: next_timestamp {following!r} is not a time.") from None
 
 
 def _get(fetcher: Fetcher, path: str, params: dict, ttl: float) -> Answer:
@@ -342,5 +209,6 @@ def _get(fetcher: Fetcher, path: str, params: dict, ttl: float) -> Answer:
         reason = re.search(r'"message":\s*"([^"]*)', str(error))
         if reason is None:
             raise
-        advice = " Check OVERROUND_ODDS_API_KEY, or wait until its quota is renewed." if error.status == 401 else ""
+        waiting = ", or wait until its quota is renewed" if "quota" in reason[1] else ""
+        advice = f" Check OVERROUND_ODDS_API_KEY{waiting}." if error.status == 401 else ""
         raise FetchError(f"The Odds API answered {error.status} to {path}: {reason[1].rstrip('.')}.{advice}", error.status) from None

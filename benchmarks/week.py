@@ -1,0 +1,267 @@
+"""A week of polling in simulated time, through the real store and a provider on loopback; and a recorded tournament.
+
+`python -m benchmarks.week [POLLS]` plays POLLS polls at 30 s of simulated time (20,160 are a week; 2,016, a tenth, by default) of
+40 events at 11 bookmakers. `python -m benchmarks.week --recorded FOLDER` plays the recorded answers of a folder with an index.csv.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+from pydantic import SecretStr
+
+from overround import Store
+from overround.poll import Polled, poll
+from overround.settings import Settings
+
+EVERY_S, WEEK = 30, 20_160
+EVENTS, BOOKS = 40, 11
+SPORT = "soccer_simulated"
+START = datetime(2030, 3, 4, tzinfo=UTC)
+# share of bookmakers' markets that have another price than 30 s ago; the recorded World Cup has 36 changed prices in 10 minutes
+MOVES = 0.003
+_MATCH = timedelta(hours=2)
+
+
+class Week:
+    """Prices that walk: a pure function of the number of the poll, given that polls come in order."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(7)
+        self._n = -1
+        self._events: list[list] = []
+        self._next = 0
+
+    def answer(self, n: int) -> tuple[datetime, bytes]:
+        """Time and body of the n-th poll."""
+        now = START + timedelta(seconds=EVERY_S * n)
+        while self._n < n:
+            self._n += 1
+            self._move(START + timedelta(seconds=EVERY_S * self._n))
+        return now, json.dumps([self._shown(one) for one in self._events]).encode()
+
+    def _move(self, now: datetime) -> None:
+        self._events = [one for one in self._events if one[1] > now - _MATCH]
+        while len(self._events) < EVENTS:
+            # the first ones are spread over three days, each later one follows one that has ended
+            ahead = timedelta(minutes=30 + 108 * self._next) if self._next < EVENTS else timedelta(days=3)
+            prices = self._random.uniform(1.5, 6, (BOOKS, 3)).round(2)
+            self._events.append([self._next, now + ahead, prices, np.full(BOOKS, now.timestamp())])
+            self._next += 1
+        for one in self._events:
+            moved = np.flatnonzero(self._random.random(BOOKS) < MOVES)
+            one[2][moved] = np.maximum(1.05, one[2][moved] + self._random.choice([-0.05, 0, 0.05], (len(moved), 3))).round(2)
+            # bookmakers confirm their prices all the time
+            one[3][:] = now.timestamp() - 5
+
+    def _shown(self, event: list) -> dict:
+        number, kick_off, prices, updated = event
+        teams = (f"Home {number}", "Draw", f"Away {number}")
+        return {
+            "id": f"event{number}", "sport_key": SPORT, "sport_title": "Simulated", "commence_time": _iso(kick_off),
+            "home_team": teams[0], "away_team": teams[2],
+            "bookmakers": [
+                {"key": f"book{b}", "title": f"Book {b}", "markets": [{"key": "h2h", "last_update": int(updated[b]), "outcomes": [
+                    {"name": team, "price": float(price)} for team, price in zip(teams, prices[b], strict=True)]}]}
+                for b in range(BOOKS)
+            ],
+        }  # fmt: skip
+
+    def scores(self, n: int) -> bytes:
+        """Every event that is over, with a score."""
+        now = START + timedelta(seconds=EVERY_S * n)
+        over = [one for one in self._events if one[1] + timedelta(minutes=105) <= now]
+        return json.dumps([
+            {**{name: value for name, value in self._shown(one).items() if name != "bookmakers"}, "completed": True,
+             "last_update": _iso(now), "scores": [{"name": f"{side} {one[0]}", "score": "1"} for side in ("Home", "Away")]}
+            for one in over
+        ]).encode()  # fmt: skip
+
+
+@dataclass
+class Seen:
+    """What was measured while polling."""
+
+    seconds: list[float] = field(default_factory=list)  # of each poll
+    memory_mb: list[float] = field(default_factory=list)
+    appends: list[float] = field(default_factory=list)  # seconds of each append of quotes
+
+
+def main() -> None:
+    """Play a tenth of a week, or as many polls as are named."""
+    words = sys.argv[1:]
+    if words[:1] == ["--recorded"]:
+        recorded(Path(words[1]))
+        return
+    polls = next((int(word) for word in words if word.isdecimal()), WEEK // 10)
+    with tempfile.TemporaryDirectory() as folder:
+        week(polls, Path(folder))
+        shared(Path(folder) / "shared")
+
+
+def week(polls: int, folder: Path) -> None:
+    """Memory, append time and disk over a simulated week."""
+    with provider() as url:
+        seen, done, store = watched(polls, folder, url, clock=lambda n: START.timestamp() + EVERY_S * n)
+    changes, second, last = done.inserted["quotes"], *_parts(seen.memory_mb, 7 if polls >= WEEK else 10)
+    a, b, took = np.median(second), np.median(last), sum(seen.seconds)
+    print(
+        f"{polls:,} polls of {EVENTS} events at {BOOKS} bookmakers in {took:.0f} s, median {1000 * np.median(seen.seconds):.0f} ms a poll"
+    )
+    part = "day" if polls >= WEEK else "tenth"
+    print(f"memory, median: second {part} {a:.1f} MB, last {part} {b:.1f} MB, ratio {b / a:.3f} (goal: at most 1.05)")
+    tail = max(1, len(seen.appends) // 100)
+    for name, value in (("mean", np.mean), ("median", np.median)):
+        first, end = (1000 * value(some) for some in (seen.appends[:tail], seen.appends[-tail:]))
+        print(f"append of quotes, {name}: first 1 % {first:.1f} ms, last 1 % {end:.1f} ms, ratio {end / first:.2f} (goal: at most 1.5)")
+    print(f"{changes:,} price changes of {done.unchanged + changes:,} prices seen")
+    for name in ("quotes", "standing", "events", "results", "requests", "measurements"):
+        whole, live = _size(folder / "store" / name), _live(folder / "store" / name)
+        print(f"disk, {name}: {whole / 1e6:.2f} MB, {whole / changes:.1f} bytes a change; {live / changes:.1f} in the newest version")
+    kept = store.read("quotes")
+    assert len(kept) == changes and not kept.duplicated(["event_id", "bookmaker", "market", "outcome", "observed_at"]).any()
+    print(f"errors {done.errors}, parts set aside {done.set_aside}", flush=True)
+
+
+def _parts(values: list[float], number: int) -> tuple[list[float], list[float]]:
+    """The second and the last of so many equal parts."""
+    size = max(1, len(values) // number)
+    return values[size : 2 * size], values[-size:]
+
+
+def _live(folder: Path) -> int:
+    from deltalake import DeltaTable
+
+    return sum(Path(unquote(uri.removeprefix("file://"))).stat().st_size for uri in DeltaTable(str(folder)).file_uris())
+
+
+def shared(folder: Path) -> None:
+    """Calls that reach the provider when two users of one cache poll in turn."""
+    every_s, polls, made = 0.4, 20, []
+    with provider() as url:
+        settings = Settings(store=str(folder / "store"), cache=folder / "cache", odds_api_url=url, odds_api_key=SecretStr("k"))
+
+        def user(name: str) -> None:
+            made.append(poll([SPORT], every_s=every_s, polls=polls, ttl=every_s * 0.9, settings=settings, store=Store(str(folder / name))))
+
+        users = [Thread(target=user, args=(name,)) for name in ("one", "two")]
+        for one in users:
+            one.start()
+            time.sleep(every_s / 4)
+        for one in users:
+            one.join()
+    requests = sum(one.requests for one in made)
+    calls = requests - sum(one.cache_hits for one in made)
+    print(f"two users of a cache: {requests} polls, {calls} calls to the provider, {100 * calls / requests:.0f} % (goal: at most 50 %)")
+
+
+def recorded(folder: Path) -> None:
+    """Collect every recorded answer of a sport."""
+    from tests.replay import recorded_answers, replayed
+
+    answers = recorded_answers(folder)
+    with tempfile.TemporaryDirectory() as home, replayed(answers) as server:
+        started = answers[0].at.timestamp()
+        seen, done, _ = watched(len(answers), Path(home), server.url, clock=lambda n: started + EVERY_S * n,
+                                sport=folder.parent.name, markets="h2h,totals", odds_format="american")  # fmt: skip
+        size = _size(Path(home) / "store" / "quotes")
+    print(f"{len(answers):,} answers in {sum(seen.seconds):.0f} s: {done}")
+    print(f"{size / done.inserted['quotes']:.1f} bytes on disk a price change")
+
+
+def watched(polls: int, folder: Path, url: str, clock: Callable[[int], float], sport: str = SPORT, **more) -> tuple[Seen, Polled, Store]:  # type: ignore[no-untyped-def]
+    """Poll in simulated time, with a watch on each poll and append."""
+    seen, process, turn, began = Seen(), psutil.Process(), [0], [time.perf_counter()]
+
+    class Watched(Store):
+        def append(self, name, rows, **kind):
+            before = time.perf_counter()
+            done = super().append(name, rows, **kind)
+            if name == "quotes":
+                seen.appends.append(time.perf_counter() - before)
+            return done
+
+    def progress(_: Polled) -> None:
+        seen.seconds.append(time.perf_counter() - began[0])
+        began[0] = time.perf_counter()
+        if turn[0] % 20 == 0:
+            seen.memory_mb.append(process.memory_info().rss / 1e6)
+
+    def sleep(_: float) -> None:
+        turn[0] += 1
+
+    store = Watched(str(folder / "store"))
+    settings = Settings(store=store.root, cache=folder / "cache", odds_api_url=url, odds_api_key=SecretStr("k"))
+    done = poll([sport], every_s=EVERY_S, polls=polls, ttl=0, settings=settings, store=store, clock=lambda: clock(turn[0]), sleep=sleep,
+                progress=progress, **more)  # fmt: skip
+    return seen, done, store
+
+
+class provider:
+    """The simulated provider in a process of its own, so that its work is not ours."""
+
+    def __enter__(self) -> str:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.week", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+def serve() -> None:
+    """Answer each call for odds with the next poll."""
+    simulated, turn = Week(), [0]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        disable_nagle_algorithm = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            n = turn[0]
+            now, body = simulated.answer(n)
+            if "/odds" in self.path:
+                turn[0] += 1
+            else:
+                body = simulated.scores(n)
+            self.send_response_only(200)
+            for name, value in (("Date", format_datetime(now, usegmt=True)), ("Content-Type", "application/json"),
+                                ("Content-Length", str(len(body)))):  # fmt: skip
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}", flush=True)
+        server.serve_forever()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _iso(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+if __name__ == "__main__":
+    serve() if sys.argv[1:] == ["--serve"] else main()

@@ -1,0 +1,77 @@
+"""When a competition's prices were looked at, and when nobody looked: what a collection missed. Only computes."""
+
+import pandas as pd
+
+_GAP = 3  # so many times the usual time between two looks are a gap
+_LIVE_ODDS = r"/v4/sports/([a-z0-9_]+)/odds"
+
+
+def observations(quotes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
+    """Times at which the prices of each competition were looked at.
+
+    A look that found nothing new leaves no price: then the call for current odds tells of it. Calls for past odds say nothing about
+    when those were seen, their prices do.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        Of the table `quotes`, at least competition and collected_at.
+    requests : DataFrame
+        Of the table `requests`, at least endpoint, status, from_cache and at.
+
+    Returns
+    -------
+    DataFrame
+        competition, at; ordered, no time twice.
+    """
+    seen = quotes[["competition", "collected_at"]].rename(columns={"collected_at": "at"})
+    good = requests[(requests["status"] == 200) & ~requests["from_cache"].astype(bool)]
+    called = good[["at"]].assign(competition=good["endpoint"].str.extract(_LIVE_ODDS, expand=False)).dropna()
+    # to the second, as a provider's own clock tells the time of an answer
+    both = pd.concat([seen, called[["competition", "at"]]]).assign(at=lambda rows: rows["at"].dt.floor("s"))
+    return both.drop_duplicates().sort_values(["competition", "at"], ignore_index=True)
+
+
+def spans(observed: pd.DataFrame) -> pd.DataFrame:
+    """Spans of time in which a competition was looked at regularly.
+
+    Returns
+    -------
+    DataFrame
+        competition, begin, end, observations; between two spans of a competition is a gap, longer than three times its usual
+        (median) time between two looks.
+    """
+    by = observed.groupby("competition")["at"]
+    step = by.diff()
+    usual = step.groupby(observed["competition"]).transform("median")
+    number = (step > _GAP * usual).groupby(observed["competition"]).cumsum().rename("number")
+    found = observed.groupby([observed["competition"], number])["at"].agg(begin="min", end="max", observations="size")
+    return found.reset_index().drop(columns="number")
+
+
+def gaps(observed: pd.DataFrame) -> pd.DataFrame:
+    """Gaps between the spans of each competition, the longest first.
+
+    Returns
+    -------
+    DataFrame
+        competition, begin, end, hours.
+    """
+    rows = spans(observed)
+    begin = rows.groupby("competition")["end"].shift()
+    found = pd.DataFrame({"competition": rows["competition"], "begin": begin, "end": rows["begin"]}).dropna()
+    hours = (found["end"] - found["begin"]).dt.total_seconds() / 3600
+    return found.assign(hours=hours).sort_values("hours", ascending=False, ignore_index=True)
+
+
+def regularity(observed: pd.DataFrame) -> pd.DataFrame:
+    """One row a competition: looks, the usual and the longest time between two, and the share of time outside gaps."""
+    by = observed.groupby("competition")["at"]
+    minutes = by.diff().dt.total_seconds().div(60).groupby(observed["competition"])
+    covered = spans(observed).assign(span=lambda rows: rows["end"] - rows["begin"]).groupby("competition")["span"].sum()
+    return pd.DataFrame(
+        {
+            "looks": by.size(), "first": by.min(), "last": by.max(), "usual_minutes": minutes.median(), "longest_minutes": minutes.max(),
+            "covered": (covered / (by.max() - by.min())).fillna(1.0),
+        }
+    )  # fmt: skip
