@@ -93,3 +93,17 @@ def test_every_call_and_its_cost_are_recorded(site):
     measured = done.meter.frame().set_index(["stage", "metric"])["value"]
     assert measured["fetch and parse", "requests"] == 1
     assert measured["append", "rows"] == 10
+
+
+def test_a_web_page_in_place_of_a_file_is_not_remembered(site):
+    folder, _, settings = site
+    file = folder / "2425" / "E0.csv"
+    good = file.read_text()
+    file.write_text("<!DOCTYPE HTML><html><body>Back soon</body></html>")
+    with pytest.raises(SourceError, match="the answer is a web page"):
+        collect("football-data", leagues=["E0"], seasons=["2425"], settings=settings)
+    file.write_text(good)
+
+    done = collect("football-data", leagues=["E0"], seasons=["2425"], settings=settings)
+
+    assert done.rows.loc["events", "inserted"] == 2

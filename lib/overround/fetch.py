@@ -176,6 +176,11 @@ class Fetcher:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def forget(self, path: str, params: Mapping[str, Any] | None = None) -> None:
+        """Drop a cached answer that turned out not to be what was asked for, so that the next call asks the provider again."""
+        with suppress(KeyError):
+            del self._cache.responses[self._key(self._url(path, params))]
+
     def drain(self) -> list[dict[str, Any]]:
         """Take the rows of `requests` made so far, and forget them."""
         with self._lock:

@@ -199,7 +199,7 @@ BY_NAME: dict[str, str] = {
     **dict.fromkeys(("p", "luck_p"), "p"),
     **dict.fromkeys(("staked", "profit"), "money"),
     **dict.fromkeys(("rows", "rows_per_s", "peak_mb"), "count"),
-    **dict.fromkeys(("placed_at", "settled_at", "starts_at"), "time"),
+    **dict.fromkeys(("placed_at", "settled_at", "starts_at", "begin", "end"), "time"),
     **dict.fromkeys(("first", "last"), "day"),
     "ratio": "ratio",
     "line": "figures",

@@ -212,7 +212,11 @@ def _fetch(fetcher: Fetcher, league: str, season: str | None, now: datetime) -> 
             raise
         what = f"league {league}" + (f" and season {season}" if season else "")
         raise SourceError(f"football-data.co.uk has no file for {what} ({fetcher.base_url}/{path} answered {error.status}).") from None
-    return parse(answer.content, answer.url, competition=league, season=season, collected_at=answer.fetched_at)
+    try:
+        return parse(answer.content, answer.url, competition=league, season=season, collected_at=answer.fetched_at)
+    except SourceError:
+        fetcher.forget(path)  # a web page or another league's file, answered as if it were this one, must not stay for a month
+        raise
 
 
 def _decode(content: bytes, where: str) -> str:
