@@ -326,14 +326,12 @@ def test_the_server_ends_when_whoever_started_it_is_killed():
 
 
 @pytest.mark.slow
-def test_the_whole_market_is_collected_in_seconds_and_the_cache_stays_small(tmp_path: Path):
-    market, started = Market(), time.monotonic()
+def test_the_whole_market_is_collected_and_its_cache_stays_small(tmp_path: Path):
+    market = Market()
 
     with serving(market) as address, Fetcher("sample", address, tmp_path, identity=market.identity, secrets={"apiKey": "x"}) as client:
         collected = list(batches(client, market))
 
-    # measured: 11 s and 53 MB; a machine under load may take three times as long
-    assert time.monotonic() - started < 35
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 60e6
     assert sum(len(batch.results) for batch in collected) == 728
     assert sum(len(batch.quotes) for batch in collected) > 250_000
