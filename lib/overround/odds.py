@@ -12,7 +12,7 @@ from overround.tables import NOT_AN_ACCOUNT
 
 __all__ = [
     "CONSENSUS", "MARKET", "METHODS", "SELECTION",
-    "complete_markets", "fair_probabilities", "group_codes", "overround", "reference_probabilities", "remove_margin",
+    "complete_markets", "fair_probabilities", "group_codes", "moments", "overround", "reference_probabilities", "remove_margin",
 ]  # fmt: skip
 
 CONSENSUS = "consensus"
@@ -95,22 +95,13 @@ def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
     width, slot = _places(snapshots)
     chain, _ = group_codes(snapshots, MARKET[:-1])
     time = snapshots["observed_at"].astype("int64").to_numpy()
-    order = np.lexsort((time, chain))
-    new = np.ones(len(order), bool)
-    new[1:] = (np.diff(chain[order]) != 0) | (np.diff(time[order]) != 0)
-    moment = np.empty(len(order), np.int64)
-    moment[order] = np.cumsum(new) - 1
-    first = order[new]  # one row of each moment of a market
+    moment, first, begin = moments(chain, time)
     shown = np.full((len(first), 3), -1)
     shown[moment, slot] = np.arange(len(rows))
     missing = (shown < 0) & (np.arange(3) < width[first][:, None])
     if not missing.any():
         return quotes
-    moments = np.arange(len(first))
-    begins = np.ones(len(first), bool)
-    begins[1:] = np.diff(chain[first]) != 0
-    begin = np.maximum.accumulate(np.where(begins, moments, 0))
-    last = np.maximum.accumulate(np.where(shown >= 0, moments[:, None], -1), axis=0)
+    last = np.maximum.accumulate(np.where(shown >= 0, np.arange(len(first))[:, None], -1), axis=0)
     at, outcome = np.nonzero(missing & (last >= begin[:, None]))
     added = snapshots.iloc[shown[last[at, outcome], outcome]]
     changed = snapshots.iloc[first[at]]
@@ -148,6 +139,22 @@ def reference_probabilities(fair: Floats, bookmakers: Sequence[str], reference: 
     others = known.sum(axis=1, keepdims=True) - known
     total = values.sum(axis=1, keepdims=True) - values
     return np.where(others >= least, total / np.maximum(others, 1), np.nan)
+
+
+def moments(chain: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Every time of every chain of rows, chain by chain in order of time.
+
+    Returns the moment that each row belongs to and, for each moment, one of its rows and the first moment of its chain.
+    """
+    order = np.lexsort((time, chain))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(chain[order]) != 0) | (np.diff(time[order]) != 0)
+    moment = np.empty(len(order), np.int64)
+    moment[order] = np.cumsum(new) - 1
+    first = order[new]
+    begins = np.ones(len(first), bool)
+    begins[1:] = np.diff(chain[first]) != 0
+    return moment, first, np.maximum.accumulate(np.where(begins, np.arange(len(first)), 0))
 
 
 def group_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np.int64], int]:

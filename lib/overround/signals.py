@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
-from overround.odds import CONSENSUS, SELECTION, complete_markets, fair_probabilities, group_codes, reference_probabilities
+from overround.odds import CONSENSUS, SELECTION, complete_markets, fair_probabilities, group_codes, moments, reference_probabilities
 from overround.tables import NOT_AN_ACCOUNT, SIGNAL_COLUMNS
 
 _CARRIED = ("starts_at", "competition", "season")
@@ -192,15 +192,7 @@ def _ticks(prices: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     chain, _ = group_codes(prices.assign(selection=selection), ("selection", "phase"))
     known = prices["collected_at"].where(prices["phase"] == "snapshot", _EPOCH)
     time = known.astype("datetime64[ns, UTC]").astype("int64").to_numpy()
-    order = np.lexsort((time, chain))
-    new = np.ones(len(order), bool)
-    new[1:] = (chain[order][1:] != chain[order][:-1]) | (time[order][1:] != time[order][:-1])
-    tick_of_row = np.empty(len(order), np.int64)
-    tick_of_row[order] = np.cumsum(new) - 1
-    first = order[new]
-    starts = np.ones(len(first), bool)
-    starts[1:] = chain[first][1:] != chain[first][:-1]
-    phase_start = np.maximum.accumulate(np.where(starts, np.arange(len(first)), 0))
+    tick_of_row, first, phase_start = moments(chain, time)
     return tick_of_row, selection[first], time[first], phase_start
 
 
