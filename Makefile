@@ -27,7 +27,7 @@ check: $(VENV)/.dev ## lint, types and the fast tests, in under a minute
 lab: $(VENV)/.lab ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/explore.ipynb
 
-bench: $(VENV)/.dev ## side-by-side measurements, printed as ratios
+bench: $(VENV)/.peers ## side-by-side measurements, printed as ratios
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into requirements.lock
@@ -58,6 +58,10 @@ $(VENV)/.lab: $(VENV)/.run
 
 $(VENV)/.dev: $(VENV)/.run
 	$(call install,[lab$(comma)cluster$(comma)dev])
+	touch $@
+
+$(VENV)/.peers: $(VENV)/.dev
+	$(call install,[lab$(comma)cluster$(comma)dev$(comma)peers])
 	touch $@
 
 comma := ,

@@ -6,7 +6,8 @@ import pytest
 
 from overround import Flat, backtest, breakdown, compare_ledgers, evaluate, luck_test, probability_scores, verdict
 from overround.errors import ParameterError
-from overround.evaluate import comparison_verdict, luck_band, max_drawdown, percent
+from overround.evaluate import comparison_verdict, max_drawdown, percent
+from overround.luck import luck_band
 from tests.books import bet, bets, result, results, season
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from overround import collection_figures
+from overround import figures
 from overround.observed import gaps, observations, regularity, spans
 
 
@@ -51,11 +51,11 @@ def test_regularity_says_how_often_and_what_share_of_the_time():
 def test_the_figures_say_in_words_what_they_show():
     looks = observations(pd.concat([seen("a", 0, 1, 2, 3, 60, 61, 62), seen("b", 0, 30, 60, 90)]), NONE)
 
-    shown = collection_figures.looks(looks)
-    quota = collection_figures.over_time(calls(LIVE, 0, 1).set_index("at")["quota_remaining"], "Quota that remains", "credits")
-    nothing = collection_figures.over_time(pd.Series(dtype=float), "Quota that remains", "credits")
+    shown = figures.looks(looks)
+    quota = figures.over_time(calls(LIVE, 0, 1).set_index("at")["quota_remaining"], "Quota that remains", "credits")
+    nothing = figures.over_time(pd.Series(dtype=float), "Quota that remains", "credits")
 
     assert shown.alt == "Times at which 2 competitions were looked at, with 1 gaps; the longest, of 0.9 hours, at a."
     assert quota.alt == "Quota that remains, 2 points over time: from 5 to 5, at most 5 credits."
     assert nothing.alt.endswith("nothing is known.")
-    assert all(one.svg().startswith(b"<?xml") for one in (shown, quota, nothing, collection_figures.looks(looks[:0])))
+    assert all(one.svg().startswith(b"<?xml") for one in (shown, quota, nothing, figures.looks(looks[:0])))

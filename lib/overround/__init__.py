@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     from overround import figures, history
     from overround.backtest import backtest
     from overround.collect import collect
-    from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, luck_test, percent, probability_scores, verdict
+    from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
+    from overround.luck import luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.report import Run
+    from overround.scores import probability_scores
     from overround.settings import Settings, load_settings
     from overround.show import evaluation_table, key_figures, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, value_signals
@@ -26,13 +28,15 @@ if TYPE_CHECKING:
 _WHERE = {
     "backtest": ("backtest",),
     "collect": ("collect",),
-    "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "luck_test", "percent", "probability_scores", "verdict"),
+    "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
+    "luck": ("luck_test",),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "report": ("Run",),
+    "scores": ("probability_scores",),
     "settings": ("Settings", "load_settings"),
     "show": ("evaluation_table", "key_figures", "table"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "value_signals"),

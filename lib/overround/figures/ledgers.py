@@ -1,0 +1,139 @@
+"""Figures of ledgers: bankroll, drawdown, closing line, where the profit came from, runs side by side."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from overround.evaluate import max_drawdown, percent
+from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, dates, finish, label, short, spread_labels
+from overround.luck import luck_band
+from overround.show import Picture
+
+
+def bankroll(ledger: pd.DataFrame, *, note: str = "", seed: int = 7) -> Picture:
+    """Bankroll after each settled bet, with the band that luck alone fills at the market's fair closing prices."""
+    figure, axes = canvas(3.6)
+    start = float(ledger.attrs.get("bankroll", 0.0))
+    band = luck_band(ledger, seed=seed)
+    # many bets are settled at the same time: the last of them is the day's bankroll
+    path = ledger.groupby("settled_at")["bankroll"].last()
+    if len(band):
+        band = band.groupby(level=0).last() + start
+        axes.fill_between(band.index, band[0.05], band[0.95], color=LIGHT, alpha=0.6, linewidth=0, step="post")
+        label(axes, band.index[-1], band[0.95].iloc[-1], " 95 %\n of luck", MIDDLE)
+        label(axes, band.index[-1], band[0.05].iloc[-1], " 5 %", MIDDLE)
+    axes.axhline(start, color=MIDDLE, linewidth=1)
+    if len(path):
+        axes.plot(path.index, path, color=ACCENT, linewidth=1.6, drawstyle="steps-post")
+        label(axes, path.index[-1], path.iloc[-1], f" {path.iloc[-1]:,.0f}", ACCENT)
+        dates(axes)
+    finish(axes, "After each settled bet; grey: luck alone", "bankroll", note)
+    end = path.iloc[-1] if len(path) else start
+    inside = ""
+    if len(band):
+        where = "above" if end > band[0.95].iloc[-1] else "below" if end < band[0.05].iloc[-1] else "inside"
+        inside = f" It ends {where} the band of luck, {band[0.05].iloc[-1]:,.0f} to {band[0.95].iloc[-1]:,.0f}."
+    return Picture(figure, f"Bankroll over time: from {start:,.0f} to {end:,.0f} after {len(ledger):,} bets.{inside}")
+
+
+def drawdown(ledger: pd.DataFrame, *, note: str = "") -> Picture:
+    """How far the bankroll was below its last peak."""
+    figure, axes = canvas(2.0)
+    start = float(ledger.attrs.get("bankroll", 0.0))
+    path = ledger.groupby("settled_at")["bankroll"].last()
+    peak = np.maximum(path.cummax(), start)
+    fall = 100 * (path / peak - 1)
+    if len(fall):
+        axes.fill_between(fall.index, fall, 0, color=ACCENT, alpha=0.35, linewidth=0, step="post")
+        dates(axes)
+    finish(axes, "Below the last peak", "%", note)
+    deepest = max_drawdown(start, ledger["bankroll"].to_numpy(float))
+    return Picture(figure, f"Drawdown over time; the deepest is {percent(deepest)} of the peak before it.")
+
+
+def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
+    """Closing-line value of every bet: how the price taken compares with the margin-free close."""
+    figure, axes = canvas(2.8)
+    values = 100 * ledger["clv"].dropna()
+    if len(values):
+        low, high = np.quantile(values, [0.005, 0.995])
+        width = max((high - low) / 50, 1e-9)
+        edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
+        counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
+        axes.bar(edges[:-1], counts, width=width * 0.92, align="edge", color=[ACCENT if edge >= -1e-9 else LIGHT for edge in edges[:-1]])
+        axes.axvline(0, color=DARK, linewidth=1)
+        axes.axvline(values.mean(), color=DARK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.text(
+            values.mean(), counts.max() * 1.02, f" mean {percent(values.mean() / 100, sign=True)}", va="bottom", ha="left", color=DARK
+        )
+        axes.set_ylim(0, counts.max() * 1.18)
+    axes.set_xlabel("price taken against the margin-free close, %")
+    finish(axes, "Bets by how far they beat the closing line", "bets", note)
+    return Picture(
+        figure,
+        f"Histogram of closing-line value over {len(values):,} bets: mean {percent(values.mean() / 100, sign=True)}, "
+        f"{percent((values > 0).mean(), 0)} of bets beat the close.",
+    )
+
+
+def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name: bool = False) -> Picture:
+    """Yield with its interval for each row of `breakdown`, all on one axis; the most money first, or in the order of names."""
+    name = str(breakdown.index.name or "group")
+    rows = breakdown.sort_index(ascending=False) if by_name else breakdown.sort_values("staked")
+    figure, axes = canvas(0.9 + 0.32 * max(len(rows), 1))
+    at = np.arange(len(rows))
+    shown = 100 * rows[["yield", "low", "high"]]
+    axes.axvline(0, color=DARK, linewidth=1)
+    axes.hlines(at, shown["low"], shown["high"], color=MIDDLE, linewidth=1.4)
+    sure = (rows["low"] > 0) | (rows["high"] < 0)
+    axes.scatter(
+        shown["yield"], at, s=30, zorder=3, color=[ACCENT if flag else "white" for flag in sure], edgecolors=ACCENT, linewidths=1.4
+    )
+    axes.set_yticks(at, [f"{short(label)}  ({bets:,})" for label, bets in zip(rows.index, rows["bets"], strict=True)])
+    axes.set_xlabel("yield, % with 95 % interval; filled if it excludes 0")
+    axes.grid(axis="y", visible=False)
+    finish(axes, f"{title or 'Yield by ' + name.replace('_', ' ')} (bets in brackets)", "", note)
+    best = rows["yield"].idxmax() if len(rows) else "none"
+    return Picture(
+        figure,
+        f"Yield with interval for {len(rows)} values of {name}; highest at {best}, {int(sure.sum())} with an interval that excludes zero.",
+    )
+
+
+def compared_bankrolls(ledgers: Mapping[str, pd.DataFrame], *, note: str = "") -> Picture:
+    """Running profit of several runs on one axis."""
+    figure, axes = canvas(3.6)
+    axes.axhline(0, color=MIDDLE, linewidth=1)
+    ends = []
+    for i, (name, ledger) in enumerate(ledgers.items()):
+        path = ledger.groupby("settled_at")["profit"].sum().sort_index().cumsum()
+        colour = LINES[i % len(LINES)]
+        if len(path):
+            axes.plot(path.index, path, color=colour, linewidth=1.6, drawstyle="steps-post")
+            ends.append((path.iloc[-1], path.index[-1], short(name), colour))
+    if ends:
+        dates(axes)
+    spread_labels(axes, ends)
+    finish(axes, "Profit of each run", "profit", note)
+    text = "; ".join(f"{name} ends at {end:,.0f}" for end, _, name, _ in ends)
+    return Picture(figure, f"Running profit of {len(ledgers)} runs: {text or 'no bets'}.")
+
+
+def differences(comparison: pd.DataFrame, *, note: str = "") -> Picture:
+    """Difference of each run's yield to the first run's, with its interval."""
+    rows = comparison.dropna(subset=["difference"])
+    figure, axes = canvas(1.1 + 0.34 * max(len(rows), 1))
+    at = np.arange(len(rows))[::-1]
+    axes.axvline(0, color=DARK, linewidth=1)
+    axes.hlines(at, 100 * rows["low"], 100 * rows["high"], color=MIDDLE, linewidth=1.6)
+    axes.scatter(100 * rows["difference"], at, s=34, color=ACCENT, zorder=3)
+    axes.set_yticks(at, [short(name) for name in rows.index])
+    axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    axes.set_xlabel("difference in yield, percentage points, with 95 % interval")
+    axes.grid(axis="y", visible=False)
+    finish(axes, f"Against {short(comparison.index[0])}", "", note)
+    text = "; ".join(
+        f"{name} {percent(row['difference'], sign=True)} ({percent(row['low'])} to {percent(row['high'])})" for name, row in rows.iterrows()
+    )
+    return Picture(figure, f"Difference in yield to {comparison.index[0]}: {text}.")

@@ -1,0 +1,72 @@
+"""The one look of every figure: an accent and greys, direct labels, a zero line, dates that read well."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACCENT, DARK, MIDDLE, LIGHT = "#0b6b94", "#2b2f33", "#7a828a", "#d5dade"
+# told apart by lightness as well as by hue (Okabe and Ito 2008)
+LINES = (ACCENT, "#d55e00", "#009e73", "#7a5195", "#2b2f33", "#b8860b")
+_WIDTH = 6.8
+_LOOK = {
+    "font.size": 10, "font.family": "sans-serif", "text.color": DARK, "axes.labelcolor": DARK, "axes.edgecolor": MIDDLE,
+    "xtick.color": DARK, "ytick.color": DARK, "axes.spines.top": False, "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#eceff1", "axes.axisbelow": True, "legend.frameon": False,
+}  # fmt: skip
+
+
+def canvas(height: float) -> tuple["Figure", "Axes"]:
+    """A figure of this height (inches) in our look, and its axes."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    # a Figure of its own: pyplot would keep every figure of a long session
+    with rc_context(_LOOK):
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        return figure, figure.subplots()
+
+
+def finish(axes: "Axes", title: str, unit: str, note: str) -> None:
+    """Title, unit of the vertical axis, and a note below."""
+    axes.set_title(title, loc="left", fontweight="bold", fontsize=11)
+    if unit:
+        axes.set_ylabel(unit)
+    if note:
+        axes.figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
+
+
+def dates(axes: "Axes") -> None:
+    """Write dates along the horizontal axis, no more than needed."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def label(axes: "Axes", x: Any, y: float, text: str, colour: str) -> None:
+    """Write a text beside a point, outside the axes where it must."""
+    axes.annotate(text, (x, y), xytext=(2, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False)
+
+
+def spread_labels(axes: "Axes", ends: list[tuple]) -> None:
+    """Labels at the ends of lines, pushed apart so that none covers another."""
+    if not ends:
+        return
+    low, high = axes.get_ylim()
+    gap, floor = (high - low) * 0.07, -np.inf
+    for value, x, name, colour in sorted(ends, key=lambda end: end[0]):
+        floor = max(value, floor + gap)
+        label(axes, x, floor, f" {name}", colour)
+
+
+def short(name: Any, most: int = 28) -> str:
+    """A name as a figure shows it: no underscores, cut where too long."""
+    # a dollar sign would start a formula
+    text = str(name).replace("_", " ").replace("$", r"\$")
+    return text if len(text) <= most else text[: most - 1] + "…"
