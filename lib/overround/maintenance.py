@@ -136,9 +136,10 @@ def pinned(store: "Store", name: str) -> list[int]:
 
 
 def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partition, standing: "Standing | None") -> None:
-    folder, files = local_folder(delta), pa.table(delta.get_add_actions(flatten=True))
-    if folder is None:
+    folder, log = local_folder(delta), delta.get_add_actions(flatten=True)
+    if folder is None or log.num_rows < _FILES:
         return
+    files = pa.table(log).select(["path", "size_bytes", *(f"partition.{name}" for name in table.partition)])
     for name, value in zip(table.partition, part, strict=True):
         files = files.filter(pc.equal(files[f"partition.{name}"], value))
     sizes, (small, medium) = files["size_bytes"].to_numpy(), _SMALL_BYTES
