@@ -29,7 +29,7 @@ def reliability(
     by : sequence of str
         Columns of `quotes` to tell apart, `outcome` among them if wanted; prices of all else are pooled.
     bins : int
-        Bins of equally many selections (fewer where probabilities are equal), the same for every group, so that groups can be compared.
+        Bins of equally many selections (fewer where probabilities are equal), for a method the same in every group.
 
     Returns
     -------
@@ -38,12 +38,7 @@ def reliability(
         low and high (its 95 % interval: Wilson 1927, JASA 22, 209-212, with the sample size that selections depending on each other
         within a match day are worth, Korn and Graubard 1998, Survey Methodology 24, 193-201; never more than their number).
     """
-    if bins < 1:
-        raise ParameterError(f"bins is {bins}; at least 1.")
-    parts = list(_selections(quotes, results, methods, by))
-    every = np.concatenate([part.p for part in parts])
-    edges = np.unique(np.quantile(every, np.linspace(0, 1, bins + 1)[1:-1])) if len(every) else np.empty(0)
-    rows = [_shares(part, np.searchsorted(edges, part.p, side="right"), len(edges) + 1, "bin") for part in parts]
+    rows = [_shares(part, *_bins(part.p, bins), "bin") for part in _selections(quotes, results, methods, by)]
     return pd.concat(rows, ignore_index=True)[[*by, "method", "bin", "selections", "predicted", "observed", "low", "high"]]
 
 
@@ -74,15 +69,11 @@ def calibration_table(
     from scipy.special import stdtr
 
     tables = []
-    parts = list(_selections(quotes, results, methods, by))
-    every = np.concatenate([part.p for part in parts])
-    edges = np.unique(np.quantile(every, np.linspace(0, 1, bins + 1)[1:-1])) if len(every) else np.empty(0)
-    for part in parts:
+    for part in _selections(quotes, results, methods, by):
         n = len(part.names)
         coefficients, covariance, days = _recalibrated(part, n)
         error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        bin_of = np.searchsorted(edges, part.p, side="right")
-        off, off_by_chance = _distances(part, bin_of, len(edges) + 1)
+        off, off_by_chance = _distances(part, *_bins(part.p, bins))
         tables.append(part.names.assign(
             method=part.method, matches=part.matches, slope=coefficients[:, 1], slope_error=error[:, 1], intercept=coefficients[:, 0],
             intercept_error=error[:, 0], p=2 * stdtr(days - 1.0, -np.abs(coefficients[:, 1] - 1) / error[:, 1]),
@@ -155,6 +146,14 @@ def _selections(quotes: pd.DataFrame, results: pd.DataFrame, methods: Sequence[s
     return (_Selections(markets, method, group, names) for method in methods)
 
 
+def _bins(p: Floats, bins: int) -> tuple[Whole, int]:
+    """Bin of each probability, and how many bins there are."""
+    if bins < 1:
+        raise ParameterError(f"bins is {bins}; at least 1.")
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])) if len(p) else np.empty(0)
+    return np.searchsorted(edges, p, side="right"), len(edges) + 1
+
+
 def _shares(part: _Selections, cell: Whole, n_cells: int, name: str) -> pd.DataFrame:
     """Predicted and observed shares of each group and cell (bin or band) that has selections, with their intervals."""
     where = part.group * n_cells + cell
@@ -167,7 +166,8 @@ def _shares(part: _Selections, cell: Whole, n_cells: int, name: str) -> pd.DataF
 
     variance, days = clustered_variance(part.y - part.p, where, part.day, size)
     observed = mean(part.y)
-    low, high = _wilson(observed, _worth(n, np.bincount(where, part.p * (1 - part.p), size), variance), days)
+    independent = np.asarray(np.bincount(where, part.p * (1 - part.p), size), float)
+    low, high = _wilson(observed, _worth(n, independent, variance), days)
     back = part.y * part.price - 1
     mean_back = mean(back)
     back_variance, _ = clustered_variance(back - mean_back[where], where, part.day, size)

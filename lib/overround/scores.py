@@ -16,6 +16,7 @@ from overround.tables import NOT_AN_ACCOUNT
 Whole = NDArray[np.int64]
 
 _NOTHING = 1e-12  # a difference of two equal probabilities, but for rounding
+_PHASES = ("early", "close")
 _LEAST = 3  # bookmakers that a consensus needs
 
 
@@ -44,7 +45,8 @@ def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str
     of_market = group[markets.rows[:, 0]]
     p = markets.values("fair")
     book = markets.values("overround")[:, 0]
-    rows = _score_rows(p, book, _against_bookmaker(markets, p, reference), markets, of_market, len(names))
+    against = _against(p, markets.won, reference, *_reference_rows(markets, reference))
+    rows = _score_rows(p, book, against, markets, of_market, len(names))
     return _tested(pd.concat([names, rows], axis=1)).set_index("bookmaker")
 
 
@@ -71,7 +73,8 @@ def score_table(
         Columns of `quotes` to tell apart, such as market, phase, competition, season.
     reference : str
         A bookmaker, or "consensus" (the mean of the other accounts, three or more): each row against it under the same method.
-        Or one of `methods`: each row against the same bookmaker's prices under that method.
+        Or a method of margin removal: each row against the same prices under that method. Or "early" or "close": each row against the
+        same bookmaker's prices of that phase.
 
     Returns
     -------
@@ -87,17 +90,17 @@ def score_table(
     """
     prices = early_and_close(quotes)
     markets = decided_markets(prices, results)
-    within = reference in METHODS
-    if not within:
+    if reference not in (*METHODS, *_PHASES):
         _check_reference(reference, prices)
     group, names = groups(markets.frame, (*by, "bookmaker"))
     of_market = group[markets.rows[:, 0]]
     book = markets.book()
-    base = _log_loss(markets.fair(reference), markets.won) if within else None
+    fixed = _log_loss(markets.fair(reference), markets.won) if reference in METHODS else None
+    sharp = _reference_rows(markets, reference)
     tables = []
     for method in methods:
         p = markets.fair(method)
-        against = _against_bookmaker(markets, p, reference) if base is None else base
+        against = fixed if fixed is not None else _against(p, markets.won, reference, *sharp)
         rows = _score_rows(p, book, against, markets, of_market, len(names))
         tables.append(pd.concat([names.assign(method=method), rows], axis=1))
     table = pd.concat(tables, ignore_index=True)
@@ -151,7 +154,7 @@ class Decided:
         fair = np.full(prices.shape, np.nan)
         two = self.rows[:, 1] < 0
         fair[~two] = remove_margin(prices[~two], method)
-        fair[np.ix_(two, (0, 2))] = remove_margin(prices[two][:, ::2], method)
+        fair[two, ::2] = remove_margin(prices[two][:, ::2], method)
         return fair
 
     def book(self) -> Floats:
@@ -214,7 +217,7 @@ def clustered_variance(residual: Floats, group: Whole, cluster: Whole, n_groups:
     variance : ndarray, shape (n_groups,) or (n_groups, k, k)
     clusters : ndarray, shape (n_groups,)
     """
-    columns = residual.reshape(len(residual), -1)
+    columns = residual[:, None] if residual.ndim == 1 else residual
     known = ~np.isnan(columns).any(axis=1)
     pair, pairs = pd.factorize(group[known] * (cluster.max(initial=0) + 1) + cluster[known])
     of_pair = pairs // (cluster.max(initial=0) + 1)
@@ -224,7 +227,8 @@ def clustered_variance(residual: Floats, group: Whole, cluster: Whole, n_groups:
         small = np.where(clusters > 1, clusters / (clusters - 1), np.nan)
     k = sums.shape[1]
     products = [np.bincount(of_pair, sums[:, i] * sums[:, j], n_groups) * small for i in range(k) for j in range(k)]
-    return (products[0] if residual.ndim == 1 else np.stack(products, axis=1).reshape(n_groups, k, k)), clusters
+    variance = np.asarray(np.stack(products, axis=1), float).reshape(n_groups, k, k)
+    return (variance[:, 0, 0] if residual.ndim == 1 else variance), clusters
 
 
 def holm(p: Floats) -> Floats:
@@ -237,7 +241,7 @@ def holm(p: Floats) -> Floats:
 
 
 def _check_reference(reference: str, quotes: pd.DataFrame) -> None:
-    names = sorted(set(quotes["bookmaker"]))
+    names = sorted(quotes["bookmaker"].unique())
     if names and reference != CONSENSUS and reference not in names:
         raise ParameterError(f"reference {reference!r} has no prices here; bookmakers are {', '.join(names)}, or consensus.")
 
@@ -246,20 +250,31 @@ def _log_loss(p: Floats, won: Whole) -> Floats:
     return -np.log(p[np.arange(len(p)), won])
 
 
-def _against_bookmaker(markets: Decided, p: Floats, reference: str) -> Floats:
+def _reference_rows(markets: Decided, reference: str) -> tuple[NDArray[np.bool_], Whole]:
+    """Which markets may be the reference of others, and for each market the number of its reference."""
+    shown = markets.frame.take(markets.rows[:, 0])
+    if reference == CONSENSUS:
+        return ~shown["bookmaker"].isin(NOT_AN_ACCOUNT).to_numpy(), markets.key
+    if reference in _PHASES:
+        key, _ = group_codes(shown, [column for column in (*SELECTION[:-1], "bookmaker") if column in shown])
+        return (shown["phase"] == reference).to_numpy(), key
+    return (shown["bookmaker"] == reference).to_numpy(), markets.key
+
+
+def _against(p: Floats, won: Whole, reference: str, may_be: NDArray[np.bool_], key: Whole) -> Floats:
     """Log loss of the reference's probabilities of each market, shape (n,); NaN where it has none."""
-    names = markets.frame["bookmaker"].to_numpy(object)[markets.rows[:, 0]]
-    known = ~np.isnan(p[:, 0])
-    n = markets.key.max(initial=-1) + 1
-    if reference != CONSENSUS:
-        loss = np.full(n, np.nan)
-        sharp = known & (names == reference)
-        loss[markets.key[sharp]] = _log_loss(p[sharp], markets.won[sharp])
-        return loss[markets.key]
-    counted = known & ~np.isin(names, NOT_AN_ACCOUNT)
-    chance = np.where(counted, p[np.arange(len(p)), markets.won], 0.0)
-    others = np.bincount(markets.key, counted, n)[markets.key] - counted
-    total = np.bincount(markets.key, chance, n)[markets.key] - chance
+    known = may_be & ~np.isnan(p[:, 0])
+    if reference == CONSENSUS:
+        return _against_consensus(np.where(known, p[np.arange(len(p)), won], 0.0), known, key)
+    loss = np.full(key.max(initial=-1) + 1, np.nan)
+    loss[key[known]] = _log_loss(p[known], won[known])
+    return loss[key]
+
+
+def _against_consensus(chance: Floats, counted: NDArray[np.bool_], key: Whole) -> Floats:
+    """Log loss of the mean of the others' probabilities of what happened."""
+    others = np.bincount(key, counted)[key] - counted
+    total = np.bincount(key, chance)[key] - chance
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(others >= _LEAST, -np.log(total / others), np.nan)
 
@@ -271,7 +286,7 @@ def _score_rows(p: Floats, book: Floats, against: Floats, markets: Decided, grou
     happened = markets.won[:, None] == np.arange(3)
     squared = np.nan_to_num(p - happened) ** 2
     loss = _log_loss(p, markets.won)
-    # the ranked score of two or three ordered outcomes: half the squared errors of both ends, whose cumulative sums are P(home) and 1 - P(away)
+    # the ranked score of ordered outcomes: half the squared errors of both ends, whose cumulative sums are P(home) and 1 - P(away)
     scores = {"overround": book, "brier": squared.sum(axis=1), "log_loss": loss, "ignorance": loss / np.log(2),
               "rps": squared[:, ::2].sum(axis=1) / 2}  # fmt: skip
     gap = loss - against
