@@ -104,7 +104,7 @@ def score_table(
         rows = _score_rows(p, book, against, markets, of_market, len(names))
         tables.append(pd.concat([names.assign(method=method), rows], axis=1))
     table = pd.concat(tables, ignore_index=True)
-    return _tested(table[table["matches"] > 0]).sort_values([*by, "gap"], kind="stable").reset_index(drop=True)
+    return _tested(table).sort_values([*by, "gap"], kind="stable").reset_index(drop=True)
 
 
 def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
@@ -303,6 +303,7 @@ def _tested(rows: pd.DataFrame) -> pd.DataFrame:
     """Interval and p-values in place of the standard error and the number of days."""
     from scipy.special import stdtr, stdtrit  # Student's t without scipy.stats, which takes a second to import
 
+    rows = rows[rows["matches"] > 0]
     gap, error, freedom = rows["gap"].to_numpy(), rows["error"].to_numpy(), rows["days"].to_numpy() - 1.0
     half = stdtrit(freedom, (1 + LEVEL) / 2) * error
     some = np.where(error > _NOTHING, error, np.nan)

@@ -28,7 +28,7 @@ def sharpness(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pictur
     axes.hlines(at, 1000 * rows["low"], 1000 * rows["high"], color=MIDDLE, linewidth=1.4)
     _dots(axes, 1000 * rows["gap"], at, sure)
     axes.set_yticks(at, [f"{short(name)}  ({100 * (margin - 1):.1f} %)" for name, margin in rows["overround"].items()])
-    axes.set_xlabel("log loss less the reference's, thousandths; lower is better; filled if sure for all compared")
+    axes.set_xlabel("excess log loss, thousandths; filled if Holm's p < 0.05")
     axes.grid(axis="y", visible=False)
     finish(axes, f"Last prices against {short(reference)} (margin in brackets)", "", note)
     worse, better = int((sure & (rows["gap"] > 0)).sum()), int((sure & (rows["gap"] < 0)).sum())
@@ -56,6 +56,7 @@ def reliability_diagram(table: pd.DataFrame, panel: str = "bookmaker", *, note: 
         axes.set_title(short(name), loc="left", fontsize=10)
         lines.append(f"{name} {int(sure.sum())} of {len(rows)}, widest {off.abs().max():.1f} points")
     grid[0].set_xlim(0, None)
+    _say_empty(grid, table)
     _around(
         figure, "Observed less predicted; filled if the 95 % interval excludes 0", "predicted probability, %", "percentage points", note
     )
@@ -89,9 +90,11 @@ def longshots(table: pd.DataFrame, *, note: str = "") -> Picture:
         grid[0].set_xscale("log")
         grid[0].set_xticks([1.2, 2, 4, 8, 16], ["1.2", "2", "4", "8", "16"])
         grid[0].set_xticks([], minor=True)
-    _around(figure, "Wins over expected wins, by price; filled if the 95 % interval excludes 1", "price (logarithmic)", "ratio", note)
+    _say_empty(grid, rows)
+    at = f" at {short(table['bookmaker'].iloc[0], 20)}" if "bookmaker" in table and len(table) else ""
+    _around(figure, f"Wins over expected wins{at}; filled if the interval excludes 1", "price (logarithmic)", "ratio", note)
     return Picture(
-        figure, f"Observed over expected wins by price: bands whose interval excludes 1: {'; '.join(off) or 'no decided matches'}."
+        figure, f"Observed over expected wins{at} by price: bands whose interval excludes 1: {'; '.join(off) or 'no decided matches'}."
     )
 
 
@@ -114,6 +117,7 @@ def methods_compared(table: pd.DataFrame, reference: str, panel: str = "bookmake
         axes.grid(axis="y", visible=False)
         axes.set_title(short(name), loc="left", fontsize=10)
         best.append(f"{name} {mine['gap'].idxmin()} by {-1000 * mine['gap'].min():.2f}")
+    _say_empty(grid, rows)
     unit = f"log loss less that of {short(reference)}, thousandths; lower is better"
     _around(figure, "Methods of margin removal; filled if the 95 % interval excludes 0", unit, "", note)
     return Picture(figure, f"Log loss against {reference}, lowest in thousandths at {'; '.join(best) or 'none'}.")
@@ -144,6 +148,12 @@ def sharpness_by_season(table: pd.DataFrame, reference: str, bookmakers: Sequenc
 
 def _dots(axes: "Axes", x: ArrayLike, y: ArrayLike, filled: pd.Series) -> None:
     axes.scatter(x, y, s=26, zorder=3, color=[ACCENT if flag else "white" for flag in filled], edgecolors=ACCENT, linewidths=1.3)
+
+
+def _say_empty(grid: Sequence["Axes"], rows: pd.DataFrame) -> None:
+    for axes in grid if rows.empty else ():
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "too few matches with a result", ha="center", va="center", transform=axes.transAxes, color=MIDDLE, fontsize=9)
 
 
 def _around(figure: "Figure", title: str, across: str, up: str, note: str) -> None:
