@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from overround import figures, history
     from overround.backtest import backtest
+    from overround.calibration import calibration_table, longshot_bias, reliability
     from overround.collect import collect
     from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.report import Run
-    from overround.scores import probability_scores
+    from overround.scores import early_and_close, probability_scores, score_table
     from overround.settings import Settings, load_settings
     from overround.show import evaluation_table, key_figures, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, value_signals
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "backtest": ("backtest",),
+    "calibration": ("calibration_table", "longshot_bias", "reliability"),
     "collect": ("collect",),
     "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
@@ -36,7 +38,7 @@ _WHERE = {
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "report": ("Run",),
-    "scores": ("probability_scores",),
+    "scores": ("early_and_close", "probability_scores", "score_table"),
     "settings": ("Settings", "load_settings"),
     "show": ("evaluation_table", "key_figures", "table"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "value_signals"),
