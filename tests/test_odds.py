@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from overround.errors import ParameterError, UnknownMethod
-from overround.odds import fair_probabilities, overround, reference_probabilities
+from overround.odds import fair_probabilities, overround
+from overround.references import reference_probabilities
 from tests.books import quote, quotes, three_way
 
 
