@@ -1,21 +1,20 @@
 """Bets that hedge each other: arbitrage, back against lay, dutching, middles. Only standing prices of one moment are put together."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise, product
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from overround.backtest import COMMISSION
-from overround.board import Board, Whole, boards, check_quotes
+from overround.board import Board, Whole, boards
 from overround.errors import ParameterError
 from overround.margin import Floats
-from overround.signals import as_signals, bets
-from overround.tables import NOT_AN_ACCOUNT
+from overround.signals import accounts_of, as_signals, bets, bookmakers_of, first_moments
 
-_ARBITRAGE = ("arbitrage", "share", "guaranteed", "lasts_s")
-_MIDDLE = ("middle", "share", "if_one", "if_both", "break_even")
+# the last digits of a sum of inverse prices are no profit
+_TINY = 1e-12
 
 
 def arbitrage_signals(
@@ -28,7 +27,7 @@ def arbitrage_signals(
     max_age_h: float = 24.0,
     commission: Mapping[str, float] = COMMISSION,
 ) -> pd.DataFrame:
-    """Every outcome of a market covered at one moment, at the best prices over the accounts, so that the profit is the same whatever happens.
+    """Every outcome of a market covered at the best prices of one moment, so that the profit is the same whatever happens.
 
     Two kinds: the best back prices of all outcomes of a 1X2, totals or spreads market (one line), and an outcome backed at one account and
     laid at an exchange. Prices are net of commission: 1 + (price - 1)(1 - c), which overstates it where one exchange takes two of
@@ -57,29 +56,17 @@ def arbitrage_signals(
     DataFrame
         Signals, a row a bet: `probability` is the share of the outlay on the outcome (the prices' own, net, less what they leave) and
         `edge` the guaranteed return. And: arbitrage (its number), share (of the outlay; stakes are in this proportion, a lay's
-        outlay being its liability), guaranteed (profit per unit laid out), lasts_s (seconds until the prices are seen to be gone; NaN if
-        they stood at the last moment before kick-off).
+        outlay being its liability), guaranteed (profit per unit laid out). A lay's edge is per unit of its stake.
     """
-    parts: list[pd.DataFrame] = []
-    for board in _boards(quotes, max_age_h):
-        mine = _accounts(board, bookmakers)
-        net = _net(board, commission)
-        best, price = _best(np.where(mine & (board.price > 1), net, np.nan))
-        for slots in ([0, 1, 2], [0, 2]):
-            # two-way only where nobody has shown a draw
-            book = (1 / price[:, slots]).sum(axis=1)
-            there = book <= 1 / (1 + min_return) if len(slots) == 3 else (book <= 1 / (1 + min_return)) & _two_way(board)
-            there &= (book >= 1 / (1 + max_return)) & (book < 1)
-            moment, lasts = _first_and_lasts(board, there)
-            number = sum(len(part) for part in parts) + np.arange(len(moment))
-            for slot in slots:
-                at = (best[moment, slot], moment, np.full(len(moment), slot))
-                share = 1 / price[moment, slot] / book[moment]
-                given = {"price": board.price[at], "probability": share, "edge": 1 / book[moment] - 1}
-                parts.append(bets(board, *at, **given, arbitrage=number, share=share, guaranteed=given["edge"], lasts_s=lasts))
+    accounts = accounts_of(bookmakers_of(quotes)[0], "", bookmakers)
+    families: list[pd.DataFrame] = []
+    for board in boards(quotes, None, max_age_h=max_age_h):
+        kept = _kept(board, commission)
+        best, net = _best(_net(board, accounts, kept))
+        families += _covers(board, best, net, min_return, max_return)
         if lay and board.lay is not None:
-            parts += _against_lay(board, mine, best, price, min_return, max_return, commission, sum(map(len, parts)))
-    return _numbered(as_signals(parts, "arbitrage", _ARBITRAGE), "arbitrage")
+            families += _back_and_lay(board, accounts, kept, best, net, min_return, max_return)
+    return _signals(families, "arbitrage", ("share", "guaranteed"))
 
 
 def back_lay(
@@ -161,8 +148,9 @@ def middle_signals(
     """Over a lower line and under a higher one (spreads likewise): if the score ends between them, both bets win.
 
     The stakes give the same return whichever wins alone. With R = 1 / (1/o1 + 1/o2) the return per unit laid out, one winner leaves
-    R - 1 (mostly a small cost), two leave 2 R - 1, and the middle breaks even where the chance of both is (1 - R) / R. On whole
-    lines a score on the border is one win and one stake back, which is left out here, as are half wins of quarter lines.
+    R - 1 (mostly a small cost), two leave 2 R - 1, and the middle breaks even where the chance of both is (1 - R) / R. Only lines
+    with a score between them that wins both bets in full make a middle; on whole lines a score on the border is one win and one stake
+    back, on quarter lines there are half wins, and these are left out of the three figures.
 
     Parameters
     ----------
@@ -179,19 +167,116 @@ def middle_signals(
         Signals, two rows a middle, without probability and edge, once for each pair of lines, at the first moment. And: middle (its
         number), share (of the outlay), if_one and if_both (profit per unit laid out), break_even.
     """
-    parts: list[pd.DataFrame] = []
-    for board in _boards(quotes[quotes["market"].isin(("totals", "spreads"))], max_age_h, across_lines=True):
-        names = board.names
-        lines = names.count(names[0])
-        k = len(names) // lines
-        net = np.where(_accounts(board, bookmakers) & (board.price > 1), _net(board, commission), np.nan)
-        # for each line and side the best account, shape (lines, T, 3)
-        best, price = _best(net.reshape(lines, k, *net.shape[1:]), axis=1)
-        for low, high in product(range(lines), repeat=2):
-            if low == high:
-                continue
-            found = _middles_of(board, low, high, k, best, price, max_break_even, max_return)
-            for part in found:
-                part["middle"] += sum(map(len, parts)) if part is found[0] else sum(map(len, parts)) - len(part)
-                parts.append(part)
-    return _numbered(as_signals(parts, "middle", _MIDDLE), "middle")
+    accounts = accounts_of(bookmakers_of(quotes)[0], "", bookmakers)
+    lined = quotes[quotes["market"].isin(("totals", "spreads"))]
+    is_total, line_of_row = (lined["market"] == "totals").to_numpy(), lined["line"].to_numpy(float)
+    families: list[pd.DataFrame] = []
+    for board in boards(lined, None, max_age_h=max_age_h, across_lines=True):
+        lines = board.names.count(board.names[0])
+        net = _net(board, accounts, _kept(board, commission))
+        # for each line and side the best account, both (lines, T, 3)
+        best, price = _best(net.reshape(lines, -1, *net.shape[1:]), axis=1)
+        best += (np.arange(lines) * (len(board.names) // lines))[:, None, None]
+        total = is_total[board.row.max(axis=(0, 2))]
+        # the score that each line asks for: goals, or the home team's lead
+        line = line_of_row[board.row.reshape(lines, -1, len(total), 3).max(axis=(1, 3))]
+        limit = np.where(total, line, -line)
+        for low, high in combinations(range(lines), 2):
+            # over the lower line and under the higher; the home team with the higher handicap, the away team against the lower
+            first, second = np.where(total, low, high), np.where(total, high, low)
+            families.append(_middles(board, first, second, best, price, limit, max_break_even, max_return))
+    return _signals(families, "middle", ("share", "if_one", "if_both", "break_even"))
+
+
+def _kept(board: Board, commission: Mapping[str, float]) -> Floats:
+    """What each bookmaker leaves of a profit, (K, 1, 1)."""
+    return 1 - np.array([float(commission.get(name, 0.0)) for name in board.names])[:, None, None]
+
+
+def _net(board: Board, accounts: set[str], kept: Floats) -> Floats:
+    """Prices net of commission where there is an account, else NaN."""
+    mine = np.isin(board.names, sorted(accounts))[:, None, None]
+    return np.where(mine, 1 + (board.price - 1) * kept, np.nan)
+
+
+def _best(values: Floats, axis: int = 0) -> tuple[Whole, Floats]:
+    """Where along an axis the highest value is, and that value; NaN where there is none."""
+    filled = np.where(np.isnan(values), -np.inf, values)
+    best = filled.argmax(axis=axis)
+    highest = np.take_along_axis(filled, np.expand_dims(best, axis), axis=axis).squeeze(axis)
+    return best, np.where(np.isinf(highest), np.nan, highest)
+
+
+def _covers(board: Board, best: Whole, net: Floats, least: float, most: float) -> Iterator[pd.DataFrame]:
+    """All outcomes backed."""
+    for slots, markets in (([0, 1, 2], board.three), ([0, 2], ~board.three)):
+        book = (1 / net[:, slots]).sum(axis=1)
+        gain = np.where(markets, 1 / book - 1, np.nan)
+        moment, _ = first_moments(board, ((gain > least + _TINY) & (gain <= most))[:, None])
+        legs = []
+        for slot in slots:
+            at = (best[moment, slot], moment, np.full(len(moment), slot))
+            share = 1 / net[moment, slot] / book[moment]
+            given = {"probability": share, "edge": gain[moment], "share": share, "guaranteed": gain[moment]}
+            legs.append(bets(board, *at, price=board.price[at], number=np.arange(len(moment)), **given))
+        yield pd.concat(legs, ignore_index=True)
+
+
+def _back_and_lay(
+    board: Board, accounts: set[str], kept: Floats, best: Whole, net: Floats, least: float, most: float
+) -> Iterator[pd.DataFrame]:
+    """An outcome backed at one account and laid at another."""
+    assert board.lay is not None  # noqa: S101  # the caller has looked
+    mine = np.isin(board.names, sorted(accounts))[:, None, None]
+    layer, worth = _best(np.where(mine, kept / (board.lay - (1 - kept)), np.nan))
+    taken = 1 - np.broadcast_to(kept, board.lay.shape)
+    price, charged = (np.take_along_axis(values, layer[None], axis=0)[0] for values in (board.lay, taken))
+    stake, profit, outlay = back_lay(net, price, commission=charged)
+    gain = np.where(np.isnan(worth), np.nan, profit / outlay)
+    moment, slot = first_moments(board, (gain > least + _TINY) & (gain <= most))
+    at = (moment, slot)
+    common = {"number": np.arange(len(moment)), "guaranteed": gain[at], "probability": (1 + gain[at]) / net[at]}
+    back = (best[at], moment, slot)
+    liability = price[at] - 1
+    yield pd.concat(
+        [
+            bets(board, *back, price=board.price[back], edge=gain[at], share=1 / outlay[at], **common),
+            bets(board, layer[at], moment, slot, side="lay", price=price[at], edge=gain[at] * liability,
+                 share=stake[at] * liability / outlay[at], **common),
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+
+
+def _is_possible(over: Floats, under: Floats) -> NDArray[np.bool_]:
+    """Whether a whole score wins both bets in full: a quarter line does so only a quarter further on."""
+    lowest, highest = over + np.where(over * 4 % 2 == 1, 0.25, 0.0), under - np.where(under * 4 % 2 == 1, 0.25, 0.0)
+    return np.floor(lowest) + 1 < highest
+
+
+def _middles(
+    board: Board, first: Whole, second: Whole, best: Whole, price: Floats, limit: Floats, most: float, max_return: float
+) -> pd.DataFrame:
+    """The middles between two lines: at each moment the first bet is on the line `first`, the second on `second`."""
+    every = np.arange(len(board.time))
+    one, two = price[first, every, 0], price[second, every, 2]
+    back = 1 / (1 / one + 1 / two)  # what either winner returns
+    break_even = (1 - back) / back
+    there = (break_even <= most) & (back - 1 <= max_return)
+    there[there] = _is_possible(limit[first, every][there], limit[second, every][there])
+    moment, _ = first_moments(board, there[:, None])
+    given = {"if_one": back[moment] - 1, "if_both": 2 * back[moment] - 1, "break_even": break_even[moment]}
+    legs = []
+    for line, slot, net in ((first, 0, one), (second, 2, two)):
+        at = (best[line[moment], moment, slot], moment, np.full(len(moment), slot))
+        legs.append(bets(board, *at, price=board.price[at], number=np.arange(len(moment)), share=back[moment] / net[moment], **given))
+    return pd.concat(legs, ignore_index=True)
+
+
+def _signals(families: Sequence[pd.DataFrame], strategy: str, extra: tuple[str, ...]) -> pd.DataFrame:
+    """Signals whose column named after the strategy says which of them belong together, numbered in their order."""
+    offset = np.cumsum([0, *(len(family) for family in families)])
+    parts = [family.assign(**{strategy: family["number"] + start}) for family, start in zip(families, offset, strict=False)]
+    signals = as_signals(parts, strategy, (strategy, *extra))
+    signals[strategy] = pd.factorize(signals[strategy])[0]
+    return signals

@@ -37,6 +37,7 @@ class Board:
     time: Whole  # (T,) microseconds since 1970; of prices without a clock: when they could be bet
     market: Whole  # (T,) equal for the same event, market and line, whatever the phase
     begin: Whole  # (T,) the first moment of the same market and phase
+    three: NDArray[np.bool_]  # (T,) whether anyone has shown a draw so far
     row: Whole  # (K, T, 3) the row of `quotes` that stands
     price: Floats  # (K, T, 3)
     since: Whole  # (K, T) the moment at which the bookmaker last changed a price of the market
@@ -45,16 +46,12 @@ class Board:
     lay: Floats | None  # (K, T, 3) price at which one may lay; None where nobody shows any
     lay_row: Whole | None
 
-    def where(self, moment: Whole, slot: Whole, row: Whole | None = None) -> pd.DataFrame:
-        """What was to be bet on: event_id, market, line, outcome, kick-off, league and season of these moments' slots, row by row."""
-        rows = self._anyone[moment, slot] if row is None else row
+    def what(self, rows: Whole) -> pd.DataFrame:
+        """Event, market, line, outcome, kick-off, league and season of these rows of `quotes`; a lay price is one of the market h2h."""
         columns = ["event_id", "market", "line", "outcome", "starts_at", "competition", "season"]
         found = self.quotes[columns].iloc[rows].reset_index(drop=True)
         return found.assign(market=found["market"].where(found["market"] != "h2h_lay", "h2h"))
 
-    @property
-    def _anyone(self) -> Whole:
-        return self.row.max(axis=0)
 
 
 def boards(
@@ -187,7 +184,7 @@ def _board(quotes: pd.DataFrame, coded: _Coded, a: int, b: int, method: str | No
     row, price, since, three = standing(~lays if any_lay else slice(None))
     lay_row, lay = standing(lays)[:2] if any_lay else (None, None)
     fair, overround = _fair(price, since, three, method)
-    return Board(quotes, coded.names, time, coded.market[first], begin, row, price, since, fair, overround, lay, lay_row)
+    return Board(quotes, coded.names, time, coded.market[first], begin, three, row, price, since, fair, overround, lay, lay_row)
 
 
 def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | None) -> tuple[Floats, Floats]:

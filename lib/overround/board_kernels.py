@@ -53,3 +53,15 @@ def first_passage(fair, move_at, slot, leader, need, until, end, when):
                 if (need[i] > 0 and change >= need[i]) or (need[i] < 0 and change <= need[i]):
                     when[i, book] = t
                     break
+
+
+@njit(cache=True)
+def moment_before(time, begin, window, out):
+    """For each moment the last one of the same market that is at least `window` older, into `out`; -1 where there is none."""
+    pointer = 0
+    for t in range(len(time)):
+        if begin[t] == t:
+            pointer = t
+        while pointer + 1 < t and time[pointer + 1] <= time[t] - window:
+            pointer += 1
+        out[t] = pointer if time[pointer] <= time[t] - window else -1

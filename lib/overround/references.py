@@ -92,10 +92,10 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
     Returns
     -------
     dict
-        Bookmaker -> 1 / (gap - smallest gap + log loss / 1000), in proportion, summing to 1. The log loss in excess of the best
-        one's stands for the variance of its error (Bates and Granger 1969: weights by inverse error variance); a thousandth of the
-        log loss is about what separates the sharpest, so that those that cannot be told apart count alike. Bookmakers without a gap,
-        and market averages and maxima, have none.
+        Bookmaker -> 1 / (gap - smallest gap + noise), in proportion, summing to 1. The log loss in excess of the best one's stands
+        for the variance of the error (Bates and Granger 1969: weights by inverse error variance). The noise is the median standard error of
+        the gaps (from `low` and `high`, where they are there) and at least a thousandth of the log loss, about what separates the
+        sharpest: those that cannot be told apart count alike. Bookmakers without a gap, and market averages and maxima, have none.
 
     Raises
     ------
@@ -108,8 +108,11 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
     known = scores[scores["gap"].notna() & ~scores.index.isin(NOT_AN_ACCOUNT)]
     if known.empty:
         raise ParameterError("no bookmaker has been scored against the reference on a common match, so none has a weight.")
-    error = known["gap"] - known["gap"].min() + _LOG_LOSS_NOISE * known["log_loss"].min()
-    weight = 1 / error
+    noise = _LOG_LOSS_NOISE * known["log_loss"].min()
+    if {"low", "high"} <= set(known.columns):
+        half = ((known["high"] - known["low"]) / 2)[lambda width: width > 0]
+        noise = np.nanmax([noise, half.median() / 1.96 if len(half) else np.nan])
+    weight = 1 / (known["gap"] - known["gap"].min() + noise)
     return {str(name): float(value) for name, value in (weight / weight.sum()).items()}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from overround.board import Board, Whole, boards, check_quotes, microseconds
 from overround.errors import ParameterError
@@ -74,8 +75,8 @@ def value_signals(
     ParameterError
         A reference or bookmaker without prices here, a reference that cannot be known yet, missing weights.
     """
-    names, lay = _bookmakers(quotes)
-    accounts = _accounts(names, reference, bookmakers)
+    names, lay = bookmakers_of(quotes)
+    accounts = accounts_of(names, reference, bookmakers)
     if names:
         check_reference(reference, names, lay=lay, weights=weights, at_close=at_close)
     parts = []
@@ -119,8 +120,8 @@ def seed_signals(
     DataFrame
         Signals; the rule has no probability and no edge, so stake them flat or as a percentage.
     """
-    names, _ = _bookmakers(quotes)
-    accounts = _accounts(names, "", bookmakers)
+    names, _ = bookmakers_of(quotes)
+    accounts = accounts_of(names, "", bookmakers)
     parts = []
     for board in boards(quotes, None, at_close=at_close, max_age_h=max_age_h):
         mean, deviation = mean_and_deviation(board.price, board.names)
@@ -227,7 +228,7 @@ def bets(board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "
     """Bets at a board's standing prices, with these columns; `as_signals` puts them in order."""
     rows = board.lay_row if side == "lay" else board.row
     assert rows is not None  # noqa: S101  # who lays has seen a price
-    frame = board.where(moment, slot, rows[book, moment, slot])
+    frame = board.what(rows[book, moment, slot])
     placed = pd.Series(board.time[moment]).astype("datetime64[us]").dt.tz_localize("UTC")
     return frame.assign(bookmaker=np.array(board.names, object)[book], side=side, placed_at=placed, **columns)
 
@@ -249,17 +250,22 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _first_and_best(board: Board, wanted: np.ndarray) -> tuple[Whole, Whole, Whole]:
-    """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, the best wanted price at it."""
-    moment, slot = np.nonzero(wanted.any(axis=0))
-    selection = board.market[moment] * 3 + slot
+def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole]:
+    """First moment, over all phases, of each market and column of `wanted` (T, n) at which it is true, and that column."""
+    moment, column = np.nonzero(wanted)
+    selection = board.market[moment] * wanted.shape[1] + column
     order = np.lexsort((board.time[moment], selection))
     first = order[np.diff(selection[order], prepend=-1) != 0]
-    moment, slot = moment[first], slot[first]
+    return moment[first], column[first]
+
+
+def _first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole, Whole]:
+    """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, the best wanted price at it."""
+    moment, slot = first_moments(board, wanted.any(axis=0))
     return np.where(wanted[:, moment, slot], board.price[:, moment, slot], -1.0).argmax(axis=0), moment, slot
 
 
-def _bookmakers(quotes: pd.DataFrame) -> tuple[list[str], bool]:
+def bookmakers_of(quotes: pd.DataFrame) -> tuple[list[str], bool]:
     """Who has prices, and whether anyone lays."""
     check_quotes(quotes)
     return sorted(quotes["bookmaker"].unique()), bool((quotes["market"] == "h2h_lay").any())
@@ -271,7 +277,8 @@ def _is_known(reference: str, names: Sequence[str]) -> bool:
     return reference in names or reference in REFERENCES
 
 
-def _accounts(names: list[str], reference: str, bookmakers: Sequence[str] | None) -> set[str]:
+def accounts_of(names: Sequence[str], reference: str, bookmakers: Sequence[str] | None) -> set[str]:
+    """Where one may bet: at these bookmakers, or at all but the reference and what sums up the market."""
     if bookmakers is None:
         return set(names) - set(NOT_AN_ACCOUNT) - {reference}
     unknown = sorted(set(bookmakers) - set(names))
