@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overround import Flat, arbitrage_signals, back_lay, backtest, dutch, middle_signals
@@ -14,6 +14,7 @@ from tests.markets import random_market, slow_covers
 PRICE = st.floats(1.02, 30)
 
 
+@settings(deadline=None)
 @given(st.lists(PRICE, min_size=1, max_size=8), st.floats(0, 0.1))
 def test_dutching_wins_the_same_whichever_outcome_happens(prices, commission):
     stakes, profit = dutch(prices, outlay=100, commission=commission)
@@ -33,6 +34,7 @@ def test_dutching_for_a_profit_stakes_what_wins_it_and_not_where_it_cannot_be_wo
         dutch([2.0])
 
 
+@settings(deadline=None)
 @given(PRICE, PRICE, st.floats(0, 0.1), st.floats(0, 0.1))
 def test_back_and_lay_leave_the_same_both_ways(back, lay, commission, back_commission):
     stake, profit, outlay = back_lay(back, lay, commission=commission, back_commission=back_commission)

@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overround import accuracy_weights, closing_lines, exchange_mid, value_signals
@@ -31,6 +31,7 @@ def test_a_reference_without_prices_is_refused_with_those_that_have():
         reference_probabilities(np.zeros((1, 2)), ["a", "b"], "pinnacle")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.floats(0.05, 0.9), st.just(float("nan"))), min_size=4, max_size=8),
     st.data(),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from overround.luck import luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
-    from overround.movement import reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
+    from overround.movement import lowest_margin, reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.references import accuracy_weights, exchange_mid
@@ -39,7 +39,7 @@ _WHERE = {
     "luck": ("luck_test",),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
-    "movement": ("reaction_times", "reactions", "reverse_moves", "stale_prices", "steam_moves", "velocity"),
+    "movement": ("lowest_margin", "reaction_times", "reactions", "reverse_moves", "stale_prices", "steam_moves", "velocity"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "references": ("accuracy_weights", "exchange_mid"),

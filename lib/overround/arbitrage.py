@@ -58,7 +58,7 @@ def arbitrage_signals(
         `edge` the guaranteed return. And: arbitrage (its number), share (of the outlay; stakes are in this proportion, a lay's
         outlay being its liability), guaranteed (profit per unit laid out). A lay's edge is per unit of its stake.
     """
-    accounts = accounts_of(bookmakers_of(quotes)[0], "", bookmakers)
+    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
     families: list[pd.DataFrame] = []
     for board in boards(quotes, None, max_age_h=max_age_h):
         kept = _kept(board, commission)
@@ -167,7 +167,7 @@ def middle_signals(
         Signals, two rows a middle, without probability and edge, once for each pair of lines, at the first moment. And: middle (its
         number), share (of the outlay), if_one and if_both (profit per unit laid out), break_even.
     """
-    accounts = accounts_of(bookmakers_of(quotes)[0], "", bookmakers)
+    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
     lined = quotes[quotes["market"].isin(("totals", "spreads"))]
     is_total, line_of_row = (lined["market"] == "totals").to_numpy(), lined["line"].to_numpy(float)
     families: list[pd.DataFrame] = []

@@ -134,8 +134,9 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
         early = np.flatnonzero(phase == _EARLY)
         time[early] = early_placed_at(starts[early])
 
-    lays = _coded_as(quotes["market"], {"h2h_lay": 1}, other=0)[rows].astype(bool)
-    kind = _coded_as(quotes["market"], {"h2h": 0, "h2h_lay": 0, "totals": 1, "spreads": 2})[rows]
+    kind = _coded_as(quotes["market"], {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": 3})[rows]
+    lays = kind == 3
+    kind[lays] = 0
     market, _ = pd.factorize(factor(quotes["event_id"])[0][rows] * 3 + kind)
     line, values = factor(quotes["line"])
     book, found = factor(quotes["bookmaker"])
@@ -242,9 +243,9 @@ def factor(values: pd.Series) -> tuple[Whole, pd.Index]:
     return codes.astype(np.int64), found
 
 
-def _coded_as(values: pd.Series, numbers: dict[str, int], other: int = -1) -> Whole:
+def _coded_as(values: pd.Series, numbers: dict[str, int]) -> Whole:
     codes, found = factor(values)
-    return np.array([numbers.get(name, other) for name in found], np.int64)[codes]
+    return np.array([numbers.get(name, -1) for name in found], np.int64)[codes]
 
 
 def _rank_of_line(market: Whole, line: Floats) -> Whole:

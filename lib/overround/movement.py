@@ -173,7 +173,7 @@ def reactions(
     """
     from overround.board_kernels import first_passage
 
-    names, _ = bookmakers_of(quotes)
+    names = bookmakers_of(quotes)
     if names and leader not in names:
         raise ParameterError(f"leader {leader!r} has no prices here; bookmakers are {', '.join(names)}.")
     parts = []
@@ -248,7 +248,7 @@ def stale_prices(
     """
     from overround.board_kernels import chain_cumsum
 
-    accounts = accounts_of(bookmakers_of(quotes)[0], "", bookmakers)
+    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
     parts = []
     for board in _moving(quotes, method, max_age_h):
         counts = ~np.isin(board.names, NOT_AN_ACCOUNT)[:, None, None]
@@ -268,6 +268,17 @@ def stale_prices(
         given = {"price": price, "since": since, "move": move[at], "edge": price * others[at] - 1}
         parts.append(_rows(board, at, bookmaker=_names(board, book), **given))
     return _tidy(parts, ["bookmaker", "at", "price", "since", "move", "edge"])
+
+
+def lowest_margin(quotes: pd.DataFrame) -> str:
+    """The bookmaker with the lowest median overround: who leads, most likely, where nobody else is known to. Empty where nobody has a market."""
+    found: dict[str, list[Floats]] = {}
+    for board in boards(quotes, "multiplicative", max_age_h=None):
+        for name, book in zip(board.names, board.overround, strict=True):
+            if name not in NOT_AN_ACCOUNT:
+                found.setdefault(name, []).append(book[~np.isnan(book)])
+    medians = {name: float(np.median(np.concatenate(parts))) for name, parts in found.items() if sum(map(len, parts))}
+    return min(medians, key=lambda name: medians[name], default="")
 
 
 def _moving(quotes: pd.DataFrame, method: str, max_age_h: float = 24.0) -> Iterator[Board]:

@@ -10,7 +10,7 @@ from overround.board import Board, Whole, boards, check_quotes, microseconds
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.odds import SELECTION
-from overround.references import CLOSE, CONSENSUS, board_reference, check_reference, spread
+from overround.references import CLOSE, CONSENSUS, EXCHANGE, REFERENCES, board_reference, check_reference, spread
 from overround.tables import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 
 CARRIED = ("starts_at", "competition", "season")
@@ -75,9 +75,10 @@ def value_signals(
     ParameterError
         A reference or bookmaker without prices here, a reference that cannot be known yet, missing weights.
     """
-    names, lay = bookmakers_of(quotes)
+    names = bookmakers_of(quotes)
     accounts = accounts_of(names, reference, bookmakers)
     if names:
+        lay = reference != EXCHANGE or bool((quotes["market"] == "h2h_lay").any())
         check_reference(reference, names, lay=lay, weights=weights, at_close=at_close)
     parts = []
     for board in boards(quotes, method, at_close=at_close, max_age_h=max_age_h):
@@ -120,7 +121,7 @@ def seed_signals(
     DataFrame
         Signals; the rule has no probability and no edge, so stake them flat or as a percentage.
     """
-    names, _ = bookmakers_of(quotes)
+    names = bookmakers_of(quotes)
     accounts = accounts_of(names, "", bookmakers)
     parts = []
     for board in boards(quotes, None, at_close=at_close, max_age_h=max_age_h):
@@ -183,7 +184,7 @@ def closing_lines(
     for board in boards(quotes, method, at_close=True, judged_later=True):
         closing = board_reference(board, CONSENSUS, judged=False)[0][0]
         # asked for but not there (an exchange without lay prices, a bookmaker that has left): the mean stands in
-        if reference not in (CONSENSUS, CLOSE) and _is_known(reference, board.names):
+        if reference not in (CONSENSUS, CLOSE) and reference in (*board.names, *REFERENCES):
             check_reference(reference, board.names, weights=weights)
             own = board_reference(board, reference, weights, judged=False)[0][0]
             closing = np.where(np.isnan(own), closing, own)
@@ -265,16 +266,10 @@ def _first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Who
     return np.where(wanted[:, moment, slot], board.price[:, moment, slot], -1.0).argmax(axis=0), moment, slot
 
 
-def bookmakers_of(quotes: pd.DataFrame) -> tuple[list[str], bool]:
-    """Who has prices, and whether anyone lays."""
+def bookmakers_of(quotes: pd.DataFrame) -> list[str]:
+    """Who has prices."""
     check_quotes(quotes)
-    return sorted(quotes["bookmaker"].unique()), bool((quotes["market"] == "h2h_lay").any())
-
-
-def _is_known(reference: str, names: Sequence[str]) -> bool:
-    from overround.references import REFERENCES
-
-    return reference in names or reference in REFERENCES
+    return sorted(quotes["bookmaker"].unique())
 
 
 def accounts_of(names: Sequence[str], reference: str, bookmakers: Sequence[str] | None) -> set[str]:

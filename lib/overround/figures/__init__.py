@@ -4,8 +4,10 @@ from overround.figures.collection import looks, over_time
 from overround.figures.costs import costs, latencies
 from overround.figures.ledgers import bankroll, closing_line, compared_bankrolls, differences, drawdown, yields
 from overround.figures.prices import coverage, edges, line_movement, sharpness
+from overround.figures.signals import arbitrages, edge_certainty, middles, reaction, reverses, stale, steam, velocities
 
 __all__ = [
-    "bankroll", "closing_line", "compared_bankrolls", "costs", "coverage", "differences", "drawdown", "edges", "latencies",
-    "line_movement", "looks", "over_time", "sharpness", "yields",
+    "arbitrages", "bankroll", "closing_line", "compared_bankrolls", "costs", "coverage", "differences", "drawdown", "edge_certainty",
+    "edges", "latencies", "line_movement", "looks", "middles", "over_time", "reaction", "reverses", "sharpness", "stale", "steam",
+    "velocities", "yields",
 ]  # fmt: skip
