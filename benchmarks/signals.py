@@ -1,4 +1,4 @@
-"""Signals over a million quotes (50 k matches x 20 prices) against one pandas groupby over the same rows, which only finds the best price."""
+"""Signals over a million quotes (50 k matches x 20 prices) against one pandas groupby over the same rows: the best price of each."""
 
 from collections.abc import Callable
 from functools import partial

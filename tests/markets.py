@@ -16,9 +16,10 @@ BOOKS = ("pinnacle", "alpha", "beta", "gamma", "delta", "betfair_exchange")
 
 @lru_cache(maxsize=32)
 def random_market(seed: int, *, events: int = 4, polls: int = 8, noise: float = 0.05, books: tuple[str, ...] = BOOKS) -> pd.DataFrame:
-    """Changes only, as a poller stores them: 1X2 (with an exchange's lay prices), totals and handicaps on a few lines, prices that go missing.
+    """Changes only, as a poller stores them: 1X2 (with an exchange's lay prices), totals and handicaps on two lines, gaps.
 
-    The times of the polls are whole minutes before kick-off, the same for all; bookmakers' own clocks are up to a minute earlier.
+    The times of the polls are whole minutes before kick-off, the same for all; bookmakers' own clocks are up to two hours earlier. In
+    the first match a draw is unlikely, and nobody shows a price of it until seven hours before kick-off.
     """
     rng = np.random.default_rng(seed)
     minutes = np.sort(rng.choice(np.arange(5, 60 * 30, 5), polls, replace=False))[::-1]
@@ -26,6 +27,8 @@ def random_market(seed: int, *, events: int = 4, polls: int = 8, noise: float = 
     for event in range(events):
         chances = {("h2h", None): rng.dirichlet([5, 3, 4]), ("totals", 2.5): rng.dirichlet([6, 6]), ("totals", 3.5): rng.dirichlet([6, 6]),
                    ("spreads", -1.5): rng.dirichlet([6, 6]), ("spreads", -0.5): rng.dirichlet([6, 6])}  # fmt: skip
+        if event == 0:
+            chances["h2h", None] = np.array([0.55, 0.03, 0.42])
         shown: dict[tuple, float] = {}
         for before in minutes:
             for (market, line), p in chances.items():
@@ -42,13 +45,17 @@ def random_market(seed: int, *, events: int = 4, polls: int = 8, noise: float = 
                     if book == "betfair_exchange" and market == "h2h":
                         sides.append(("h2h_lay", np.round(price * 1.01 + 0.01, 2)))
                     seen = KICK_OFF - pd.Timedelta(minutes=int(before))
-                    own = seen - pd.Timedelta(seconds=int(rng.integers(0, 60)))
+                    own = seen - pd.Timedelta(seconds=int(rng.integers(0, 7200)))
                     for kind, prices in sides:
                         for outcome, value in zip(outcomes, prices, strict=True):
+                            if outcome == "draw" and event == 0 and before > 420:
+                                continue
                             key = (book, kind, line, outcome)
                             if value > 1 and shown.get(key) != value and rng.random() > 0.03:
                                 shown[key] = float(value)
-                                one = quote(f"m{event}", book, outcome, float(value), market=kind, line=line, phase="snapshot", at=str(own)[:19])
+                                one = quote(
+                                    f"m{event}", book, outcome, float(value), market=kind, line=line, phase="snapshot", at=str(own)[:19]
+                                )
                                 rows.append({**one, "collected_at": seen})
     frame = quotes(rows)
     # the order of the rows means nothing
@@ -152,7 +159,11 @@ def slow_steam(rows: pd.DataFrame, window_min: float, least_books: int, least_mo
         past.append((at, fair, {}))
         then = [one for one in past if one[0] <= at - pd.Timedelta(minutes=window_min)]
         for outcome in ("home", "draw", "away", "over", "under"):
-            moves = [fair[b][outcome] / then[-1][1][b][outcome] - 1 for b in fair if outcome in fair[b] and then and outcome in then[-1][1].get(b, {})]
+            moves = [
+                fair[b][outcome] / then[-1][1][b][outcome] - 1
+                for b in fair
+                if outcome in fair[b] and then and outcome in then[-1][1].get(b, {})
+            ]
             up, down = sum(move >= least_move for move in moves), sum(move <= -least_move for move in moves)
             for direction, books, others in ((1, up, down), (-1, down, up)):
                 steams = books >= least_books and books > others

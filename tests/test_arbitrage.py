@@ -55,7 +55,8 @@ def paid(signals: pd.DataFrame, home: int, away: int) -> float:
 
 def test_an_arbitrage_pays_what_it_guarantees_whatever_happens():
     rows = quotes(three_way(bookmaker="a", prices=(2.3, 3.2, 3.2)), three_way(bookmaker="b", prices=(2.0, 3.8, 3.3)),
-                  three_way(bookmaker="betfair_exchange", prices=(2.1, 3.4, 3.9)), three_way(bookmaker="market_maximum", prices=(9, 9, 9)))  # fmt: skip
+                  three_way(bookmaker="betfair_exchange", prices=(2.1, 3.4, 3.9)),
+                  three_way(bookmaker="market_maximum", prices=(9, 9, 9)))  # fmt: skip
 
     signals = arbitrage_signals(rows)
 
@@ -85,8 +86,9 @@ def test_backing_at_a_bookmaker_and_laying_at_an_exchange_pays_what_it_guarantee
 
 
 def test_prices_that_never_stood_together_are_no_arbitrage():
+    shown = (("a", (2.3, 3.2, 3.2), 9), ("a", (1.9, 3.2, 3.2), 5), ("b", (1.8, 3.9, 4.0), 3))
     rows = quotes(*(three_way(bookmaker=name, prices=prices, phase="snapshot", at=str(KICK_OFF - pd.Timedelta(hours=hours))[:19])
-                    for name, prices, hours in (("a", (2.3, 3.2, 3.2), 9), ("a", (1.9, 3.2, 3.2), 5), ("b", (1.8, 3.9, 4.0), 3))))  # fmt: skip
+                    for name, prices, hours in shown))  # fmt: skip
 
     assert arbitrage_signals(rows).empty
     assert len(arbitrage_signals(rows[rows["price"] != 1.9])) == 3
@@ -142,7 +144,9 @@ def test_a_middle_pays_what_it_says_if_one_wins_and_if_both_do(market, first, se
         assert paid(signals, *score) == pytest.approx(row["if_one"])
 
 
-@pytest.mark.parametrize(("over", "under", "possible"), [(2.5, 2.75, False), (2.5, 3.0, False), (2.75, 3.25, False), (2.25, 3.5, True), (2.0, 4.0, True)])
+@pytest.mark.parametrize(
+    ("over", "under", "possible"), [(2.5, 2.75, False), (2.5, 3.0, False), (2.75, 3.25, False), (2.25, 3.5, True), (2.0, 4.0, True)]
+)
 def test_two_lines_without_a_score_between_them_are_no_middle(over, under, possible):
     rows = quotes([line("a", "over", over, 2.0), line("b", "under", under, 2.0)])
 

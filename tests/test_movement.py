@@ -13,7 +13,9 @@ from tests.markets import random_market, slow_steam
 def shown(bookmaker: str, home: float, minutes: float, event="m1") -> list[dict]:
     """A fair book in which the home win has this probability, so many minutes before kick-off."""
     rest = (1 - home) / 2
-    return three_way(event, bookmaker, (1 / home, 1 / rest, 1 / rest), phase="snapshot", at=str(KICK_OFF - pd.Timedelta(minutes=minutes))[:19])
+    return three_way(
+        event, bookmaker, (1 / home, 1 / rest, 1 / rest), phase="snapshot", at=str(KICK_OFF - pd.Timedelta(minutes=minutes))[:19]
+    )
 
 
 def minutes_before(times: pd.Series) -> list[float]:
@@ -75,7 +77,14 @@ def test_a_move_against_the_others_and_one_taken_back_are_reverse():
 
 def test_a_follower_is_timed_from_the_leaders_move_and_one_that_never_follows_is_censored():
     opens = [shown(name, 0.50, 600) for name in ("lead", "quick", "slow", "never")]
-    rows = quotes(*opens, shown("lead", 0.55, 300), shown("quick", 0.53, 290), shown("slow", 0.51, 280), shown("slow", 0.54, 240), shown("never", 0.505, 30))
+    rows = quotes(
+        *opens,
+        shown("lead", 0.55, 300),
+        shown("quick", 0.53, 290),
+        shown("slow", 0.51, 280),
+        shown("slow", 0.54, 240),
+        shown("never", 0.505, 30),
+    )
 
     found = reactions(rows, "lead", window_min=30, least_move=0.05).query("outcome == 'home'")
     times = reaction_times(found)

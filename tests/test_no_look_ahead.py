@@ -1,4 +1,4 @@
-"""Nothing that happens later changes a signal: the future is altered in three ways, and what was known by then is the same to the last bit."""
+"""Nothing that happens later changes a signal: the future is altered in three ways, and what was known stays the same to the last bit."""
 
 from functools import partial
 

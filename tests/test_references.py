@@ -117,7 +117,7 @@ def test_a_price_is_held_against_the_middle_of_the_exchange_and_lay_prices_are_n
 def test_every_reference_is_had_by_its_name(reference):
     rows = quotes(
         *(three_way(bookmaker=name, prices=prices, phase=phase) for name, prices in FOUR.items() for phase in ("early", "close")),
-        three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6), phase="early"), three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6), phase="close"),
+        *(three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6), phase=phase) for phase in ("early", "close")),
     )  # fmt: skip
 
     bets = value_signals(rows, reference, min_edge=0.0, weights=dict.fromkeys("abcd", 1.0), at_close=reference == "close")
@@ -142,7 +142,9 @@ def test_a_reference_that_cannot_be_had_says_what_is_missing():
 
 
 def test_the_error_of_an_edge_is_the_spread_of_the_others_over_the_root_of_how_many_are_asked():
-    rows = quotes(*(three_way(bookmaker=name, prices=prices) for name, prices in FOUR.items()), three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6)))
+    rows = quotes(
+        *(three_way(bookmaker=name, prices=prices) for name, prices in FOUR.items()), three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6))
+    )
     inverse = {name: 1 / np.array(prices) for name, prices in FOUR.items()}
     fair = np.array([p[0] / p.sum() for p in inverse.values()])
 

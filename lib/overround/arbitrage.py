@@ -1,7 +1,8 @@
 """Bets that hedge each other: arbitrage, back against lay, dutching, middles. Only standing prices of one moment are put together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,9 +64,9 @@ def arbitrage_signals(
     for board in boards(quotes, None, max_age_h=max_age_h):
         kept = _kept(board, commission)
         best, net = _best(_net(board, accounts, kept))
-        families += _covers(board, best, net, min_return, max_return)
+        families.append(_covers(board, best, net, min_return, max_return))
         if lay and board.lay is not None:
-            families += _back_and_lay(board, accounts, kept, best, net, min_return, max_return)
+            families.append(_back_and_lay(board, accounts, kept, best, net, min_return, max_return))
     return _signals(families, "arbitrage", ("share", "guaranteed"))
 
 
@@ -207,24 +208,23 @@ def _best(values: Floats, axis: int = 0) -> tuple[Whole, Floats]:
     return best, np.where(np.isinf(highest), np.nan, highest)
 
 
-def _covers(board: Board, best: Whole, net: Floats, least: float, most: float) -> Iterator[pd.DataFrame]:
-    """All outcomes backed."""
-    for slots, markets in (([0, 1, 2], board.three), ([0, 2], ~board.three)):
-        book = (1 / net[:, slots]).sum(axis=1)
-        gain = np.where(markets, 1 / book - 1, np.nan)
-        moment, _ = first_moments(board, ((gain > least + _TINY) & (gain <= most))[:, None])
-        legs = []
-        for slot in slots:
-            at = (best[moment, slot], moment, np.full(len(moment), slot))
-            share = 1 / net[moment, slot] / book[moment]
-            given = {"probability": share, "edge": gain[moment], "share": share, "guaranteed": gain[moment]}
-            legs.append(bets(board, *at, price=board.price[at], number=np.arange(len(moment)), **given))
-        yield pd.concat(legs, ignore_index=True)
+def _covers(board: Board, best: Whole, net: Floats, least: float, most: float) -> pd.DataFrame:
+    """All outcomes backed: two where nobody has shown a draw, else three."""
+    book = (1 / net[:, [0, 2]]).sum(axis=1) + np.where(board.three, 1 / net[:, 1], 0.0)
+    gain = 1 / book - 1
+    moment, _ = first_moments(board, ((gain > least + _TINY) & (gain <= most))[:, None])
+    legs = []
+    for slot in range(3):
+        number = np.flatnonzero(board.three[moment] | (slot != 1))
+        now = moment[number]
+        at = (best[now, slot], now, np.full(len(now), slot))
+        share = 1 / net[now, slot] / book[now]
+        given = {"probability": share, "edge": gain[now], "share": share, "guaranteed": gain[now]}
+        legs.append(bets(board, *at, price=board.price[at], number=number, **given))
+    return pd.concat(legs, ignore_index=True)
 
 
-def _back_and_lay(
-    board: Board, accounts: set[str], kept: Floats, best: Whole, net: Floats, least: float, most: float
-) -> Iterator[pd.DataFrame]:
+def _back_and_lay(board: Board, accounts: set[str], kept: Floats, best: Whole, net: Floats, least: float, most: float) -> pd.DataFrame:
     """An outcome backed at one account and laid at another."""
     assert board.lay is not None  # noqa: S101  # the caller has looked
     mine = np.isin(board.names, sorted(accounts))[:, None, None]
@@ -235,10 +235,10 @@ def _back_and_lay(
     gain = np.where(np.isnan(worth), np.nan, profit / outlay)
     moment, slot = first_moments(board, (gain > least + _TINY) & (gain <= most))
     at = (moment, slot)
-    common = {"number": np.arange(len(moment)), "guaranteed": gain[at], "probability": (1 + gain[at]) / net[at]}
+    common: dict[str, Any] = {"number": np.arange(len(moment)), "guaranteed": gain[at], "probability": (1 + gain[at]) / net[at]}
     back = (best[at], moment, slot)
     liability = price[at] - 1
-    yield pd.concat(
+    return pd.concat(
         [
             bets(board, *back, price=board.price[back], edge=gain[at], share=1 / outlay[at], **common),
             bets(board, layer[at], moment, slot, side="lay", price=price[at], edge=gain[at] * liability,

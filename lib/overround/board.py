@@ -53,7 +53,6 @@ class Board:
         return found.assign(market=found["market"].where(found["market"] != "h2h_lay", "h2h"))
 
 
-
 def boards(
     quotes: pd.DataFrame,
     method: str | None = "power",
@@ -173,7 +172,7 @@ def _board(quotes: pd.DataFrame, coded: _Coded, a: int, b: int, method: str | No
         row, since = np.full(shape, -1), np.full(shape[:2], -1)
         row.reshape(-1)[place[rows]] = coded.row[part][rows]
         carry_forward(row, since, begin)
-        three = (row[:, :, 1] >= 0).any(axis=0)
+        three = np.logical_or.reduce(row[:, :, 1] >= 0, axis=0)
         if limit is not None:
             old = time - time[since] > limit
             row[old], since[old] = -1, -1
@@ -195,7 +194,7 @@ def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | N
     at = np.flatnonzero(since == np.arange(since.shape[1]))
     shown, wide = price.reshape(-1, 3)[at], three[at % since.shape[1]]
     solved, book = np.full((len(at) + 1, 3), np.nan), np.full(len(at) + 1, np.nan)
-    for width, slots in ((wide, [0, 1, 2]), (~wide, [0, 2])):
+    for width, slots in ((wide, np.array([0, 1, 2])), (~wide, np.array([0, 2]))):
         if (chosen := np.flatnonzero(width)).size:
             prices = shown[chosen] if len(slots) == 3 else shown[np.ix_(chosen, slots)]
             whole = (1 / prices).sum(axis=1)

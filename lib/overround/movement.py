@@ -5,6 +5,7 @@ distance. Prices without a clock time (early, close) do not move.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,8 +43,8 @@ def velocity(quotes: pd.DataFrame, method: str = "power", *, window_h: float = 1
     for board in _moving(quotes, method):
         change = _change(board, window_h * HOUR_US)
         fresh = _unmoved_since(board) == np.arange(len(board.time))
-        book, moment, slot = at = np.nonzero(fresh[:, :, None] & ~np.isnan(change))
-        parts.append(_rows(board, at, bookmaker=_names(board, book), fair=board.fair[at], per_hour=change[at] / window_h))
+        at = np.nonzero(fresh[:, :, None] & ~np.isnan(change))
+        parts.append(_rows(board, at, bookmaker=_names(board, at[0]), fair=board.fair[at], per_hour=change[at] / window_h))
     return _tidy(parts, ["bookmaker", "at", "fair", "per_hour"])
 
 
@@ -124,9 +125,9 @@ def reverse_moves(quotes: pd.DataFrame, method: str = "power", *, window_min: fl
         mean = np.where(others >= 2, (moves.sum(axis=0) - moves) / np.maximum(others, 1), np.nan)
         for kind, against, enough in (("consensus", mean, least_move / 2), ("own", earlier, least_move)):
             found = mine & (np.abs(change) >= least_move) & (np.abs(against) >= enough) & (change * against < 0)
-            book, moment, slot = at = np.nonzero(_onset(board, found))
-            given = {"kind": np.full(len(book), kind, object), "move": change[at], "against": against[at]}
-            parts.append(_rows(board, at, bookmaker=_names(board, book), **given))
+            at = np.nonzero(_onset(board, found))
+            given = {"kind": np.full(len(at[0]), kind, object), "move": change[at], "against": against[at]}
+            parts.append(_rows(board, at, bookmaker=_names(board, at[0]), **given))
     return _tidy(parts, ["bookmaker", "at", "kind", "move", "against"])
 
 
@@ -203,8 +204,8 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Index bookmaker, quickest first; columns moves (of the leader, while the bookmaker had a price), followed, censored, quarter_min
-        and median_min: minutes by which a quarter and half have followed, by the estimate of Kaplan and Meier (1958), Journal of the American
-        Statistical Association 53, 457-481; NaN where fewer ever do.
+        and median_min: minutes by which a quarter and half have followed, by the estimate of Kaplan and Meier (1958), Journal of the
+        American Statistical Association 53, 457-481; NaN where fewer ever do.
     """
     rows = {}
     for name, part in found.groupby("bookmaker"):
@@ -225,8 +226,8 @@ def stale_prices(
 ) -> pd.DataFrame:
     """Standing prices of bookmakers that have not moved although the others have.
 
-    The others' move since a bookmaker last changed the market is a chain of means: at each moment the mean change in log probability of those
-    that showed a price before and after, so that one that comes or goes moves nothing.
+    The others' move since a bookmaker last changed the market is a chain of means: at each moment the mean change in log probability of
+    those that showed a price before and after, so that one that comes or goes moves nothing.
 
     Parameters
     ----------
@@ -263,7 +264,7 @@ def stale_prices(
         others = _mean_of_others(np.where(counts, board.fair, np.nan), least_books)
         mine = np.isin(board.names, sorted(accounts))[:, None, None]
         found = mine & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
-        book, moment, slot = at = np.nonzero(_onset(board, found))
+        book, moment, _ = at = np.nonzero(_onset(board, found))
         price, since = board.price[at], _times(board.time[unmoved[book, moment]])
         given = {"price": price, "since": since, "move": move[at], "edge": price * others[at] - 1}
         parts.append(_rows(board, at, bookmaker=_names(board, book), **given))
@@ -271,7 +272,7 @@ def stale_prices(
 
 
 def lowest_margin(quotes: pd.DataFrame) -> str:
-    """The bookmaker with the lowest median overround: who leads, most likely, where nobody else is known to. Empty where nobody has a market."""
+    """The bookmaker with the lowest median overround: who leads, most likely, where nobody is known to. Empty where there is none."""
     found: dict[str, list[Floats]] = {}
     for board in boards(quotes, "multiplicative", max_age_h=None):
         for name, book in zip(board.names, board.overround, strict=True):
@@ -357,7 +358,7 @@ def _times(microseconds: Whole) -> pd.Series:
     return pd.Series(microseconds).astype("datetime64[us]").dt.tz_localize("UTC")
 
 
-def _rows(board: Board, at: tuple[Whole, Whole, Whole], **columns: object) -> pd.DataFrame:
+def _rows(board: Board, at: tuple[NDArray[Any], ...], **columns: Any) -> pd.DataFrame:
     """What moved and when, with these columns."""
     book, moment, slot = at
     frame = board.what(board.row[book, moment, slot])[_WHAT]
@@ -368,7 +369,11 @@ def _tidy(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame
     """The rows of all parts in order of time."""
     parts = [part for part in parts if len(part)]
     if not parts:
-        kinds = {**dict.fromkeys(("at", "since"), "datetime64[us, UTC]"), **dict.fromkeys((*_WHAT, "bookmaker", "kind"), "str"), "line": float}
+        kinds = {
+            **dict.fromkeys(("at", "since"), "datetime64[us, UTC]"),
+            **dict.fromkeys((*_WHAT, "bookmaker", "kind"), "str"),
+            "line": float,
+        }
         return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, float)) for column in (*_WHAT, *columns)})
     frame = pd.concat(parts, ignore_index=True)[[*_WHAT, *columns]]
     for name in {"bookmaker", "kind"} & set(columns):

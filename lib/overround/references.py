@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from overround.board import Board, microseconds
+from overround.board import Board, Whole, microseconds
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.tables import NOT_AN_ACCOUNT
@@ -176,7 +176,7 @@ def exchange_mid(back: Floats, lay: Floats, three: ArrayLike = True) -> Floats:
     return np.where(known, mid / total, np.nan)
 
 
-def spread(fair: Floats, bookmakers: Sequence[str], judged: Floats) -> Floats:
+def spread(fair: Floats, bookmakers: Sequence[str], judged: Whole) -> Floats:
     """Standard deviation (n - 1) of the fair probabilities of the accounts other than the judged one; NaN with fewer than two.
 
     Parameters
@@ -198,7 +198,7 @@ def spread(fair: Floats, bookmakers: Sequence[str], judged: Floats) -> Floats:
 def _opinion(
     fair: Floats, names: list[str], reference: str, least: int, overround: Floats | None, share: Floats | None, *, judged: bool = True
 ) -> tuple[Floats, Floats]:
-    """Probability and effective number of opinions, both (n, K); sums run over the bookmakers in their order, so that one more is no noise."""
+    """Probability and effective number of opinions, both (n, K)."""
     n, k = fair.shape
     if reference in names:
         probability = np.repeat(fair[:, [names.index(reference)]], k, axis=1)
@@ -220,7 +220,7 @@ def _opinion(
     own = weight if judged else 0.0
     value = np.where(known, fair, 0.0) * weight
     total = _over_books(weight) - own
-    others = _over_books(known) - (known if judged else 0)
+    others = _over_books(known.astype(float)) - (known if judged else 0)
     enough = (others >= least) & (total > 0)
     total = np.where(enough, total, np.nan)
     probability = (_over_books(value) - (value if judged else 0.0)) / total

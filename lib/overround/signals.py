@@ -1,6 +1,7 @@
 """What a strategy wants to bet: from quotes to signals, without a look ahead. Nothing here knows a result."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -225,7 +226,7 @@ def mean_and_deviation(values: Floats, names: Sequence[str]) -> tuple[Floats, Fl
     return np.where(enough, mean, np.nan), np.where(enough, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
 
 
-def bets(board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "back", **columns: Floats) -> pd.DataFrame:
+def bets(board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "back", **columns: Any) -> pd.DataFrame:
     """Bets at a board's standing prices, with these columns; `as_signals` puts them in order."""
     rows = board.lay_row if side == "lay" else board.row
     assert rows is not None  # noqa: S101  # who lays has seen a price
@@ -262,7 +263,7 @@ def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole
 
 def _first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole, Whole]:
     """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, the best wanted price at it."""
-    moment, slot = first_moments(board, wanted.any(axis=0))
+    moment, slot = first_moments(board, np.logical_or.reduce(wanted, axis=0))
     return np.where(wanted[:, moment, slot], board.price[:, moment, slot], -1.0).argmax(axis=0), moment, slot
 
 

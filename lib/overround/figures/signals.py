@@ -1,11 +1,16 @@
 """Figures of signals: certainty of edges, arbitrages, middles, velocity, steam, reverse moves, reactions, stale prices."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from overround.evaluate import percent
 from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, finish, short
 from overround.show import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _HOUR = pd.Timedelta(hours=1)
 
@@ -53,10 +58,12 @@ def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
 
 def middles(signals: pd.DataFrame, *, note: str = "") -> Picture:
     """How often both bets of each middle must win for it to pay, as `middle_signals` has them."""
+    from matplotlib.ticker import MaxNLocator
+
     rows = signals.drop_duplicates("middle")
     figure, axes = canvas(2.6)
     axes.hist(100 * rows["break_even"], bins=24, color=ACCENT, edgecolor="white", linewidth=0.5)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("chance of both bets winning at which the middle breaks even, %")
     finish(axes, "Middles", "middles", note)
     middle = f", median break-even chance {percent(rows['break_even'].median())}" if len(rows) else ""
@@ -66,18 +73,18 @@ def middles(signals: pd.DataFrame, *, note: str = "") -> Picture:
 def velocities(found: pd.DataFrame, *, note: str = "") -> Picture:
     """How fast each bookmaker's probabilities move when they do: median and quartiles of the speed, as `velocity` has it."""
     rows = found[found["per_hour"] != 0]
-    speed = (100 * rows["per_hour"].abs()).groupby(rows["bookmaker"]).quantile([0.25, 0.5, 0.75]).unstack()
-    speed = speed.sort_values(0.5) if len(speed) else pd.DataFrame(columns=[0.25, 0.5, 0.75], dtype=float)
+    speed = (100 * rows["per_hour"].abs()).groupby(rows["bookmaker"]).describe()[["25%", "50%", "75%"]]
+    speed = speed.sort_values("50%")
     figure, axes = canvas(1.1 + 0.28 * max(len(speed), 1))
     at = np.arange(len(speed))
-    axes.hlines(at, speed[0.25], speed[0.75], color=MIDDLE, linewidth=1.4)
-    axes.scatter(speed[0.5], at, s=30, zorder=3, color=ACCENT)
+    axes.hlines(at, speed["25%"], speed["75%"], color=MIDDLE, linewidth=1.4)
+    axes.scatter(speed["50%"], at, s=30, zorder=3, color=ACCENT)
     axes.set_yticks(at, [short(name) for name in speed.index])
     axes.set_xlim(0, None)
     axes.set_xlabel("relative change of the probability an hour, %")
     axes.grid(axis="y", visible=False)
     finish(axes, "How fast prices move when they move (median, middle half)", "", note)
-    last = f"; fastest {short(speed.index[-1])} with {speed[0.5].iloc[-1]:.1f} % an hour" if len(speed) else ""
+    last = f"; fastest {short(speed.index[-1])} with {speed['50%'].iloc[-1]:.1f} % an hour" if len(speed) else ""
     return Picture(figure, f"Median speed of {len(rows):,} price changes at {len(speed)} bookmakers{last}.")
 
 
@@ -137,7 +144,9 @@ def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
     finish(axes, f"How soon the others follow {short(leader)}", "% of its moves followed", note)
     moves = found.drop_duplicates(["event_id", "market", "line", "outcome", "at"]) if len(found) else found
     text = f"; soonest {short(ranked[-1])}, latest {short(ranked[0])}" if len(ranked) > 1 else ""
-    return Picture(figure, f"Share of {len(moves):,} moves of {short(leader)} that each of {len(curves)} bookmakers has followed by time{text}.")
+    return Picture(
+        figure, f"Share of {len(moves):,} moves of {short(leader)} that each of {len(curves)} bookmakers has followed by time{text}."
+    )
 
 
 def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
@@ -167,7 +176,7 @@ def _area(hours: np.ndarray, share: np.ndarray, within: float) -> float:
     return float((np.diff(np.append(hours, within)) * share).sum())
 
 
-def _label_ends(axes, ends: list[tuple], x: float) -> None:
+def _label_ends(axes: "Axes", ends: list[tuple], x: float) -> None:
     """Names at the right, pushed apart downwards from the top, so that they stay inside."""
     place = 104.0
     for value, name, colour in sorted(ends, key=lambda end: -end[0]):
