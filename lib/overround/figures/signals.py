@@ -11,8 +11,11 @@ from overround.show import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _HOUR = pd.Timedelta(hours=1)
+# more points than these are drawn as one image: as shapes they would outweigh the rest of a report
+_MANY, _SHARP_DPI = 500, 200
 
 
 def edge_certainty(signals: pd.DataFrame, *, note: str = "") -> Picture:
@@ -22,7 +25,7 @@ def edge_certainty(signals: pd.DataFrame, *, note: str = "") -> Picture:
     error, edge = 100 * rows["edge_se"], 100 * rows["edge"]
     clear = edge > 1.96 * error
     for chosen, colour in ((~clear, MIDDLE), (clear, ACCENT)):
-        axes.scatter(error[chosen], edge[chosen], s=10, color=colour, alpha=0.5, linewidths=0, rasterized=len(rows) > 3_000)
+        axes.scatter(error[chosen], edge[chosen], s=10, color=colour, alpha=0.5, linewidths=0, rasterized=_is_many(figure, rows))
     if len(rows):
         most = min(error.max(), edge.max() / 1.96)
         axes.plot([0, most], [0, 1.96 * most], color=DARK, linewidth=1)
@@ -44,7 +47,8 @@ def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
     for lay, colour, name in ((False, ACCENT, "all outcomes backed"), (True, LINES[1], "back against lay")):
         chosen = rows["lay"] == lay if len(rows) else rows.index == -1
         label = name if len(rows) and rows["lay"].any() else None
-        axes.scatter(hours[chosen], 100 * rows["guaranteed"][chosen], s=14, color=colour, alpha=0.6, linewidths=0, label=label)
+        axes.scatter(hours[chosen], 100 * rows["guaranteed"][chosen], s=14, color=colour, alpha=0.6, linewidths=0, label=label,
+                     rasterized=_is_many(figure, rows))  # fmt: skip
     if len(rows):
         axes.invert_xaxis()
         axes.set_ylim(0, None)
@@ -154,13 +158,21 @@ def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
     figure, axes = canvas(3.0)
     good = found["edge"] > 0
     for chosen, colour in ((~good, MIDDLE), (good, ACCENT)):
-        axes.scatter(100 * found["move"][chosen], 100 * found["edge"][chosen], s=10, color=colour, alpha=0.5, linewidths=0)
+        axes.scatter(100 * found["move"][chosen], 100 * found["edge"][chosen], s=10, color=colour, alpha=0.5, linewidths=0,
+                     rasterized=_is_many(figure, found))  # fmt: skip
     axes.axhline(0, color=DARK, linewidth=1)
     axes.axvline(0, color=LIGHT, linewidth=1)
     axes.set_xlabel("move of the others since the price stands, % of the probability")
     finish(axes, "Stale prices: the others have moved, this one has not", "worth, % of the stake", note)
     share = f", {percent(good.mean(), 0)} of them better than the others' probability says is fair" if len(found) else ""
     return Picture(figure, f"Scatter of {len(found):,} stale prices by the others' move and what they are worth{share}.")
+
+
+def _is_many(figure: "Figure", rows: pd.DataFrame) -> bool:
+    """Whether so many points become an image, which is then a sharp one."""
+    if len(rows) > _MANY:
+        figure.set_dpi(_SHARP_DPI)
+    return len(rows) > _MANY
 
 
 def _followed(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
