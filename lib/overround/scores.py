@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from overround.errors import ParameterError
 from overround.margin import METHODS, Floats, remove_margin
-from overround.odds import CONSENSUS, MARKET, SELECTION, group_codes
+from overround.odds import MARKET, SELECTION, group_codes
+from overround.references import CONSENSUS
 from overround.resampling import LEVEL, day
 from overround.tables import NOT_AN_ACCOUNT
 
