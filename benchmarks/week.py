@@ -25,6 +25,7 @@ from pydantic import SecretStr
 
 from benchmarks.pairs import race
 from overround import Store
+from overround.lean import lean
 from overround.poll import Polled, poll
 from overround.settings import Settings
 
@@ -204,6 +205,7 @@ def recorded(folder: Path) -> None:
 
 def watched(polls: int, folder: Path, url: str, clock: Callable[[int], float], sport: str = SPORT, **more) -> tuple[Seen, Polled, Store]:  # type: ignore[no-untyped-def]
     """Poll in simulated time, with a watch on each poll and append."""
+    lean()  # as the command does
     seen, process, turn, began = Seen(), psutil.Process(), [0], [time.perf_counter()]
 
     class Watched(Store):

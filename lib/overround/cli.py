@@ -184,12 +184,14 @@ def _sentences() -> Iterator[None]:
 def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
     from datetime import UTC, datetime, timedelta
 
+    from overround.lean import lean
     from overround.poll import poll, seconds
     from overround.sources.the_odds_api import Offer
     from overround.status import shown, stopped_by_signals
 
     if source != "the-odds-api" or seasons:
         raise ParameterError("only the-odds-api has current prices to ask for again and again, of sports and not of seasons.")
+    lean()
     every_s = seconds(every)
     until = datetime.now(UTC) + timedelta(seconds=seconds(duration)) if duration else None
     with stopped_by_signals() as stop, shown() as progress:

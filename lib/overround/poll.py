@@ -18,6 +18,7 @@ import pandas as pd
 
 from overround.errors import FetchError, OverroundError, ParameterError, SourceError, StoreError
 from overround.fetch import Answer, Fetcher
+from overround.lean import give_back
 from overround.meter import Meter, request_figures
 from overround.quota import LONGEST_S, plan
 from overround.settings import Settings, load_settings
@@ -318,6 +319,7 @@ class _Poller:
             self._standing.forget(now - _FORGET_S)
             self._look_at_others()
             self._write_log()
+            give_back()
         if _is_due(self._flushed_at, now, _STANDING_EVERY_S):
             self._flushed_at = now
             self._write_standing()
