@@ -1,0 +1,169 @@
+"""Models of 1X2 markets, and the market itself as one. A model knows tables and times, never a price it could bet at.
+
+A model has `fit(matches, at)`, which gives parameters learnt from finished matches as of a time, and `predict(parameters, fixtures)`, which
+gives probabilities of home, draw and away, shape (n, 3), NaN where it has none. Nothing is kept in between, so that a fit is a function of
+what it is shown. `overround.walkforward` sees to it that it is shown the past only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from overround.errors import ParameterError
+from overround.goals import Floats, check_positive
+from overround.odds import fair_probabilities
+from overround.signals import _before_kick_off, _placed_at, closing_lines
+
+OUTCOMES = ("home", "draw", "away")
+PROBABILITIES = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
+MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in OUTCOMES)
+
+
+class Model(Protocol):
+    """What a walk-forward asks of a model."""
+
+    def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Any:
+        """What is learnt by `at` from finished matches: rows of `events` with home_score and away_score."""
+
+    def predict(self, params: Any, fixtures: pd.DataFrame) -> Floats:
+        """Probabilities of home, draw and away of rows of `events`, shape (n, 3)."""
+
+
+@dataclass(frozen=True)
+class MarketModel:
+    """A bookmaker's margin-free probabilities, recalibrated: log p of an outcome is slope x log q + its own constant, then normalised.
+
+    Needs the columns of `market_probabilities` beside those of `events`; without market it has no opinion.
+
+    Parameters
+    ----------
+    prior_matches : float
+        How many imagined matches speak for the market as it is: slope 1, constants 0.
+
+    References
+    ----------
+    Cox (1958), Biometrika 45, 562-565; for several outcomes Van Hoorde et al. (2014), Statistics in Medicine 33, 2585-2596.
+    """
+
+    prior_matches: float = 100.0
+
+    def __post_init__(self) -> None:
+        check_positive("prior_matches", self.prior_matches)
+
+    def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Floats:
+        """slope, constant of home and constant of away (a draw has none), by penalised maximum likelihood."""
+        from scipy.optimize import minimize
+
+        known = matches.dropna(subset=_market(matches))
+        log_q = np.log(known[list(MARKET_COLUMNS)].to_numpy(float))
+        margin = (known["home_score"] - known["away_score"]).to_numpy(float)
+        happened = np.eye(3)[1 - np.sign(margin).astype(int)]
+        identity = np.array([1.0, 0.0, 0.0])
+        # by how much one match tells of slope and constants, roughly
+        precision = 0.2 * self.prior_matches
+
+        def loss(theta: Floats) -> tuple[float, Floats]:
+            p = _recalibrated(log_q, theta)
+            error, off = happened - p, theta - identity
+            gradient = np.array([(error * log_q).sum(), error[:, 0].sum(), error[:, 2].sum()])
+            return -np.log((p * happened).sum(axis=1)).sum() + precision * off @ off / 2, precision * off - gradient
+
+        return minimize(loss, identity, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(known), 1)}).x
+
+    def predict(self, params: Floats, fixtures: pd.DataFrame) -> Floats:
+        """Probabilities of home, draw and away, shape (n, 3); NaN without market."""
+        return _recalibrated(np.log(fixtures[_market(fixtures)].to_numpy(float)), params)
+
+
+def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Series:
+    """When each match is to be foretold.
+
+    Parameters
+    ----------
+    events : DataFrame
+        With `starts_at`.
+    lead_h : float, optional
+        Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of the Friday or Tuesday
+        before, or kick-off where that comes first.
+    """
+    if lead_h is not None:
+        if not lead_h >= 0:
+            raise ParameterError(f"lead_h is {lead_h}; hours before kick-off are at least 0.")
+        return events["starts_at"] - pd.Timedelta(hours=lead_h)
+    return _placed_at(events.assign(phase="early"), pd.Series(pd.NaT, events.index, dtype="datetime64[us, UTC]"))
+
+
+def market_probabilities(
+    quotes: pd.DataFrame, reference: str = "pinnacle", method: str = "power", *, lead_h: float | None = None, at_close: bool = False
+) -> pd.DataFrame:
+    """What a reference's prices said of each match when it was to be foretold.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`, with `starts_at`.
+    reference : str
+        A bookmaker; `market_average` here too. For the close also "consensus".
+    method : str
+        Margin removal.
+    lead_h : float, optional
+        As of `forecast_times`: the last market known by then counts.
+    at_close : bool
+        The closing market instead: it judges a forecast, it must not make one.
+
+    Returns
+    -------
+    DataFrame
+        event_id, market_home, market_draw, market_away; a row a match of which the reference had a market.
+    """
+    quotes = quotes[quotes["market"] == "h2h"]
+    if at_close:
+        fair = closing_lines(quotes, reference, method).drop_duplicates(["event_id", "outcome"])
+        fair = fair.assign(fair=fair["closing_fair"])
+    else:
+        mine = _before_kick_off(quotes[(quotes["bookmaker"] == reference) & (quotes["phase"] != "close")])
+        fair = fair_probabilities(mine, method).reset_index(drop=True)
+        fair["known_at"] = _placed_at(fair, fair["collected_at"])
+        fair = fair[fair["known_at"] <= forecast_times(fair, lead_h)]
+        fair = fair.sort_values(["known_at", "observed_at"], kind="stable").drop_duplicates(["event_id", "outcome"], keep="last")
+    wide = fair.dropna(subset=["fair"]).pivot(index="event_id", columns="outcome", values="fair").reindex(columns=list(OUTCOMES))
+    wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
+    return wide.reset_index()
+
+
+def as_bookmakers(forecasts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Forecasts as `fair_probabilities` would give them, so that `probability_scores` and figures can hold them against bookmakers.
+
+    Parameters
+    ----------
+    forecasts : mapping
+        Name -> what `walk_forward` or `market_probabilities` returned.
+
+    Returns
+    -------
+    DataFrame
+        event_id, bookmaker (the name), market, outcome, fair, overround (1).
+    """
+    parts = []
+    for name, forecast in forecasts.items():
+        columns = PROBABILITIES if PROBABILITIES[0] in forecast else MARKET_COLUMNS
+        wide = forecast[["event_id", *columns]].set_axis(["event_id", *OUTCOMES], axis=1)
+        long = wide.melt("event_id", list(OUTCOMES), "outcome", "fair")
+        parts.append(long.assign(bookmaker=name, market="h2h", overround=1.0))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _recalibrated(log_q: Floats, theta: Floats) -> Floats:
+    from scipy.special import softmax
+
+    return softmax(theta[0] * log_q + np.array([theta[1], 0.0, theta[2]]), axis=1)
+
+
+def _market(rows: pd.DataFrame) -> list[str]:
+    missing = [column for column in MARKET_COLUMNS if column not in rows]
+    if missing:
+        raise ParameterError(f"the market model needs the column {missing[0]!r}; merge market_probabilities(quotes) into the events.")
+    return list(MARKET_COLUMNS)
