@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 MOST_GOALS = 15  # of one team; a team that is expected to score 4 scores more in 6 matches of a million
 # a team first seen this long after the first match of all came up from another division
-SETTLED_IN = pd.Timedelta(days=180)
+SETTLED_IN = 180 * 86_400_000_000  # microseconds
 _RHO = 0.2  # beyond it a score of a likely match would have a negative probability; football is near -0.05
 
 
@@ -45,8 +45,9 @@ class DixonColes:
     half_life_days : float
         A match this long ago counts half. Dixon and Coles's 0.0065 per half week is 373 days; infinity: all count the same.
     spread : float
-        Standard deviation of the normal prior on attack and defence, in log goals, about the mean of a team's own kind: teams that were
-        there from the start, and newcomers. Infinity: no prior.
+        Standard deviation, in log goals, of the normal prior on attack and defence: of teams that were there from the start about their
+        mean, of newcomers about theirs, and of the one mean about the other. Infinity: no prior. The default did well among few that
+        were tried on the Premier League of 2013 to 2025, there and on its neighbours 0.25 and 0.6 within 0.003 of log loss.
 
     References
     ----------
@@ -54,7 +55,7 @@ class DixonColes:
     """
 
     half_life_days: float = 365.0
-    spread: float = 0.25
+    spread: float = 0.4
 
     def __post_init__(self) -> None:
         check_positive("half_life_days", self.half_life_days)
@@ -79,7 +80,7 @@ class Poisson:
     """
 
     half_life_days: float = 365.0
-    spread: float = 0.25
+    spread: float = 0.4
 
     def __post_init__(self) -> None:
         check_positive("half_life_days", self.half_life_days)
@@ -110,7 +111,7 @@ def fit_strengths(matches: pd.DataFrame, at: pd.Timestamp, *, half_life_days: fl
     """
     teams, home, away, begin = team_codes(matches)
     n = len(teams)
-    age_days = ((at - matches["starts_at"]) / pd.Timedelta(days=1)).to_numpy(float)
+    age_days = (at.value / 1e3 - microseconds(matches["starts_at"])) / 86_400e6
     sums = _Sums.of(home, away, matches, np.exp2(-age_days / half_life_days), n)
     newcomer = begin > begin.min() + SETTLED_IN
 
@@ -135,7 +136,8 @@ def score_grid(strengths: Strengths, home: ArrayLike, away: ArrayLike) -> Floats
     goals = np.arange(MOST_GOALS + 1)
     of_home, of_away = np.exp(goals * log_rates - np.exp(log_rates) - gammaln(goals + 1))
     grid = of_home[:, :, None] * of_away[:, None, :]
-    grid[:, :2, :2] *= np.moveaxis(_tau(*np.exp(log_rates[..., 0]), strengths.rho), 2, 0)
+    lam, mu = np.exp(log_rates[..., 0])
+    grid[:, :2, :2] *= np.moveaxis(_tau(lam, mu, strengths.rho), 2, 0)
     return grid / grid.sum(axis=(1, 2), keepdims=True)
 
 
@@ -152,14 +154,21 @@ def over_under(grid: Floats, line: float = 2.5) -> Floats:
     return both / both.sum(axis=1, keepdims=True)
 
 
-def team_codes(matches: pd.DataFrame) -> tuple[pd.Index, NDArray[np.intp], NDArray[np.intp], pd.DatetimeIndex]:
-    """Teams in alphabetical order, the number of each match's home and away team, and when each team was first seen."""
-    codes, teams = pd.factorize(np.concatenate([matches["home"].to_numpy(object), matches["away"].to_numpy(object)]), sort=True)
+def team_codes(matches: pd.DataFrame) -> tuple[pd.Index, NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
+    """Teams in alphabetical order, the number of each match's home and away team, and when each team was first seen (microseconds)."""
+    names = np.concatenate([matches["home"].to_numpy(object), matches["away"].to_numpy(object)])
+    codes, teams = pd.factorize(names)
+    order = np.argsort(teams)
+    codes, teams = np.argsort(order)[codes], teams[order]
     home, away = np.split(codes, 2)
-    starts = matches["starts_at"].astype("int64").to_numpy()
     first = np.full(len(teams), np.iinfo(np.int64).max)
-    np.minimum.at(first, codes, np.tile(starts, 2))
-    return pd.Index(teams), home, away, pd.DatetimeIndex(pd.Series(first).astype(matches["starts_at"].dtype))
+    np.minimum.at(first, codes, np.tile(microseconds(matches["starts_at"]), 2))
+    return pd.Index(teams, dtype=object), home, away, first
+
+
+def microseconds(times: pd.Series) -> NDArray[np.int64]:
+    """Times as whole numbers of microseconds since 1970."""
+    return times.to_numpy("datetime64[us]").astype(np.int64)
 
 
 def check_positive(name: str, value: float) -> None:
@@ -183,7 +192,7 @@ class _Sums:
         scored, conceded = matches["home_score"].to_numpy(float), matches["away_score"].to_numpy(float)
 
         def summed(values: Floats) -> Floats:
-            return np.bincount(pair, values, n * n).reshape(n, n)
+            return np.bincount(pair, values, n * n).reshape(n, n).astype(float)
 
         low = [[summed(weight * ((scored == x) & (conceded == y))) for y in (0, 1)] for x in (0, 1)]
         return cls(summed(weight), summed(weight * scored), summed(weight * conceded), np.array(low))
@@ -201,9 +210,10 @@ def _start(sums: _Sums) -> Floats:
 
 
 def _prior(newcomer: NDArray[np.bool_], precision: float) -> Floats:
-    """Precision of the normal prior of each team about the free mean of its kind, shape (n, n)."""
+    """Precision of the normal prior, shape (n, n): teams about the mean of their kind, and the newcomers' mean about the others'."""
     same = newcomer[:, None] == newcomer
-    return precision * (np.eye(len(newcomer)) - same / same.sum(axis=1))
+    apart = np.where(newcomer, 1.0, -1.0) / same.sum(axis=1) * (newcomer.any() and not newcomer.all())
+    return precision * (np.eye(len(newcomer)) - same / same.sum(axis=1) + np.outer(apart, apart))
 
 
 def _maximum(x: Floats, sums: _Sums, prior: Floats, low_scores: bool) -> Floats:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.goals import Floats, check_positive
-from overround.odds import fair_probabilities
+from overround.odds import complete_markets, fair_probabilities
 from overround.signals import _before_kick_off, _placed_at, closing_lines
 
 OUTCOMES = ("home", "draw", "away")
@@ -125,11 +125,11 @@ def market_probabilities(
         fair = fair.assign(fair=fair["closing_fair"])
     else:
         mine = _before_kick_off(quotes[(quotes["bookmaker"] == reference) & (quotes["phase"] != "close")])
-        fair = fair_probabilities(mine, method).reset_index(drop=True)
+        fair = fair_probabilities(complete_markets(mine), method).reset_index(drop=True)
         fair["known_at"] = _placed_at(fair, fair["collected_at"])
         fair = fair[fair["known_at"] <= forecast_times(fair, lead_h)]
         fair = fair.sort_values(["known_at", "observed_at"], kind="stable").drop_duplicates(["event_id", "outcome"], keep="last")
-    wide = fair.dropna(subset=["fair"]).pivot(index="event_id", columns="outcome", values="fair").reindex(columns=list(OUTCOMES))
+    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(OUTCOMES))  # noqa: PD010 one value each
     wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
     return wide.reset_index()
 

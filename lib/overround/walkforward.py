@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from overround.errors import ParameterError
 from overround.models import PROBABILITIES, Model, forecast_times
@@ -25,8 +26,8 @@ def walk_forward(
 ) -> pd.DataFrame:
     """Probabilities of every match by a model that had seen only results known before it was asked.
 
-    The model is fitted every `refit_days` on the results known by then, less an embargo, and asked for the matches that are to be
-    foretold before its next fit. A result is known at its `settled_at`, or else at the end of the match's day; a match without a score
+    The model is fitted when a match is to be foretold and its last fit is `refit_days` old, on the results known by then, less an
+    embargo. A result is known at its `settled_at`, or else at the end of the match's day; a match without a score
     teaches nothing, but is foretold.
 
     Parameters
@@ -38,9 +39,9 @@ def walk_forward(
     results : DataFrame
         The table `results`.
     start : Timestamp or str, optional
-        First fit; matches that are to be foretold earlier are left out. By default the first kick-off.
+        Matches that are to be foretold earlier are left out. By default none.
     refit_days : float
-        Days between two fits.
+        Days between two fits, at least.
     window_days : float, optional
         Learn from matches of these last days only (a rolling window); by default from all (an expanding one).
     embargo_days : float
@@ -62,18 +63,17 @@ def walk_forward(
     _check(events, results, refit_days, window_days, embargo_days, least_matches, by)
     known = results.dropna(subset=["home_score", "away_score"])[["event_id", "home_score", "away_score", "settled_at"]]
     fixtures = events.assign(predicted_at=forecast_times(events, lead_h)).sort_values(["predicted_at", "event_id"], ignore_index=True)
+    if start is not None:
+        fixtures = fixtures[fixtures["predicted_at"] >= _utc(start)]
     matches = events.merge(known, on="event_id")
     # one order whatever the order given, so that the same past gives the same bits
     matches = matches.assign(known_at=_known_at(matches)).sort_values(["known_at", "event_id"], ignore_index=True)
-    if fixtures.empty:
-        return _table([])
-    begin = fixtures["starts_at"].min() if start is None else _utc(start)
     groups = [slice(None)] if by is None else [fixtures[by] == name for name in sorted(set(fixtures[by]))]
     folds: list[pd.DataFrame] = []
     for group in groups:
         mine = fixtures[group]
         theirs = matches if by is None else matches[matches[by] == mine[by].iloc[0]]
-        folds += _folds(model, mine, theirs, begin, refit_days, window_days, embargo_days, least_matches)
+        folds.append(_folds(model, mine, theirs.reset_index(drop=True), refit_days, window_days, embargo_days, least_matches))
     return _table(folds)
 
 
@@ -81,31 +81,41 @@ def _folds(
     model: Model,
     fixtures: pd.DataFrame,
     matches: pd.DataFrame,
-    begin: pd.Timestamp,
     refit_days: float,
     window_days: float | None,
     embargo_days: float,
     least_matches: int,
-) -> list[pd.DataFrame]:
-    fixtures = fixtures[fixtures["predicted_at"] >= begin]
-    fold = ((fixtures["predicted_at"] - begin) / pd.Timedelta(days=refit_days)).astype(int).to_numpy()
-    numbers = np.unique(fold)
-    fitted_at = [begin + pd.Timedelta(days=refit_days * int(number)) for number in numbers]
-    last = matches["known_at"].searchsorted(pd.DatetimeIndex([at - pd.Timedelta(days=embargo_days) for at in fitted_at]), side="left")
-    first = np.zeros(len(numbers), int)
+) -> pd.DataFrame:
+    fold, fitted_at = _fits(fixtures["predicted_at"], refit_days)
+    known_at = matches["known_at"]
+    last = known_at.searchsorted(fitted_at - pd.Timedelta(days=embargo_days), side="left")
+    first = np.zeros(len(fitted_at), int)
     if window_days is not None:
-        first = matches["known_at"].searchsorted(pd.DatetimeIndex([at - pd.Timedelta(days=window_days) for at in fitted_at]), side="left")
-    found = []
-    for number, at, low, high in zip(numbers, fitted_at, first, last, strict=True):
-        if high - low < max(least_matches, 1):
-            continue
-        seen = matches.iloc[low:high]
-        asked = fixtures[fold == number]
-        params = model.fit(seen.drop(columns=["known_at", "settled_at"]), at)
-        p = np.asarray(model.predict(params, asked), float)
-        told = asked[[*_CARRIED, "predicted_at"]].assign(**dict(zip(PROBABILITIES, p.T, strict=True)))
-        found.append(told.assign(fitted_at=at, trained_until=seen["known_at"].iloc[-1], trained_on=high - low))
-    return found
+        first = known_at.searchsorted(fitted_at - pd.Timedelta(days=window_days), side="left")
+    matches = matches.drop(columns=["known_at", "settled_at"])
+    bounds = np.searchsorted(fold, np.arange(len(fitted_at) + 1))
+    p = np.full((len(fixtures), len(PROBABILITIES)), np.nan)
+    enough = last - first >= max(least_matches, 1)
+    for number in np.flatnonzero(enough):
+        asked = slice(bounds[number], bounds[number + 1])
+        params = model.fit(matches.iloc[first[number] : last[number]], fitted_at[number])
+        p[asked] = model.predict(params, fixtures.iloc[asked])
+    told = fixtures[[*_CARRIED, "predicted_at"]].assign(**dict(zip(PROBABILITIES, p.T, strict=True)), fitted_at=fitted_at[fold])
+    told = told.assign(trained_until=pd.DatetimeIndex(known_at.reindex(last - 1))[fold], trained_on=(last - first)[fold])
+    return told[enough[fold]]
+
+
+def _fits(predicted_at: pd.Series, refit_days: float) -> tuple[NDArray[np.intp], pd.DatetimeIndex]:
+    """Number of the fit that foretells each match, and the times of the fits: when first needed, and then when the last one is too old."""
+    times = pd.DatetimeIndex(predicted_at.unique())
+    since = ((times - times[0]) / pd.Timedelta(days=1)).to_numpy() if len(times) else np.zeros(0)
+    at: list[int] = []
+    while not at or since[-1] - since[at[-1]] >= refit_days:
+        if not len(times):
+            break
+        at.append(int(np.searchsorted(since, since[at[-1]] + refit_days)) if at else 0)
+    fits = times[at]
+    return fits.searchsorted(pd.DatetimeIndex(predicted_at), side="right") - 1, fits
 
 
 def _known_at(matches: pd.DataFrame) -> pd.Series:
@@ -117,8 +127,13 @@ def _known_at(matches: pd.DataFrame) -> pd.Series:
 def _table(folds: list[pd.DataFrame]) -> pd.DataFrame:
     times = ["predicted_at", "fitted_at", "trained_until"]
     columns = [*_CARRIED, *PROBABILITIES, *times, "trained_on"]
+    folds = [fold for fold in folds if len(fold)]
     if not folds:
-        kinds = {**dict.fromkeys(PROBABILITIES, "float64"), **dict.fromkeys(["starts_at", *times], "datetime64[us, UTC]"), "trained_on": "int64"}
+        kinds = {
+            **dict.fromkeys(PROBABILITIES, "float64"),
+            **dict.fromkeys(["starts_at", *times], "datetime64[us, UTC]"),
+            "trained_on": "int64",
+        }
         return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "str")) for column in columns})
     told = pd.concat(folds).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)[columns]
     return told.astype(dict.fromkeys(times, "datetime64[us, UTC]"))
