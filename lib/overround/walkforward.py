@@ -86,16 +86,18 @@ def _folds(
     embargo_days: float,
     least_matches: int,
 ) -> pd.DataFrame:
+    known_at, embargo = matches["known_at"], pd.Timedelta(days=embargo_days)
+    # the first fit waits until there is enough to learn from
+    fixtures = fixtures[known_at.searchsorted(fixtures["predicted_at"] - embargo, side="left") >= least_matches]
     fold, fitted_at = _fits(fixtures["predicted_at"], refit_days)
-    known_at = matches["known_at"]
-    last = known_at.searchsorted(fitted_at - pd.Timedelta(days=embargo_days), side="left")
+    last = known_at.searchsorted(fitted_at - embargo, side="left")
     first = np.zeros(len(fitted_at), int)
     if window_days is not None:
         first = known_at.searchsorted(fitted_at - pd.Timedelta(days=window_days), side="left")
     matches = matches.drop(columns=["known_at", "settled_at"])
     bounds = np.searchsorted(fold, np.arange(len(fitted_at) + 1))
     p = np.full((len(fixtures), len(PROBABILITIES)), np.nan)
-    enough = last - first >= max(least_matches, 1)
+    enough = last - first >= least_matches
     for number in np.flatnonzero(enough):
         asked = slice(bounds[number], bounds[number + 1])
         params = model.fit(matches.iloc[first[number] : last[number]], fitted_at[number])
