@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from overround.luck import luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
-    from overround.models import MarketModel, as_bookmakers, market_probabilities
+    from overround.models import MarketModel, as_bookmakers, compare_forecasts, market_probabilities, reliability
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.ratings import Elo
@@ -39,7 +39,7 @@ _WHERE = {
     "luck": ("luck_test",),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
-    "models": ("MarketModel", "as_bookmakers", "market_probabilities"),
+    "models": ("MarketModel", "as_bookmakers", "compare_forecasts", "market_probabilities", "reliability"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "ratings": ("Elo",),

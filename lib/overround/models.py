@@ -15,6 +15,7 @@ import pandas as pd
 from overround.errors import ParameterError
 from overround.goals import Floats, check_positive
 from overround.odds import complete_markets, fair_probabilities
+from overround.scores import probability_scores
 from overround.signals import _before_kick_off, _placed_at, closing_lines
 
 OUTCOMES = ("home", "draw", "away")
@@ -154,6 +155,73 @@ def as_bookmakers(forecasts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         long = wide.melt("event_id", list(OUTCOMES), "outcome", "fair")
         parts.append(long.assign(bookmaker=name, market="h2h", overround=1.0))
     return pd.concat(parts, ignore_index=True)
+
+
+def compare_forecasts(
+    forecasts: Mapping[str, pd.DataFrame], results: pd.DataFrame, reference: str, *, by: str | None = None
+) -> pd.DataFrame:
+    """Scores of forecasts on the matches that all of them foretold, each held against a reference.
+
+    Parameters
+    ----------
+    forecasts : mapping
+        As of `as_bookmakers`.
+    results : DataFrame
+        The table `results`.
+    reference : str
+        One of the names: say, of the closing market.
+    by : str, optional
+        A column of `results`, season or competition: scores for each of its values.
+
+    Returns
+    -------
+    DataFrame
+        As `probability_scores`, but that the index is called `forecast` and there is no overround; with `by` as a column of its own,
+        first, in order.
+    """
+    if reference not in forecasts:
+        raise ParameterError(f"reference {reference!r} is none of the forecasts: {', '.join(forecasts)}.")
+    fair = _on_common_matches(forecasts)
+    if by is None:
+        return _scores(fair, results, reference)
+    if by not in results:
+        raise ParameterError(f"results have no column {by!r}; they have {', '.join(results.columns)}.")
+    told = results[results["event_id"].isin(fair["event_id"])]
+    parts = [_scores(fair, part, reference).assign(**{by: value}) for value, part in told.groupby(by)]
+    together = pd.concat(parts) if parts else _scores(fair, results, reference).assign(**{by: ""})
+    return together[[by, *together.columns.drop(by)]]
+
+
+def reliability(forecasts: Mapping[str, pd.DataFrame], results: pd.DataFrame, *, bins: int = 10) -> pd.DataFrame:
+    """How often happened what was foretold, on the matches that all of the forecasts foretold, home, draw and away together.
+
+    Returns
+    -------
+    DataFrame
+        forecast, outcomes (how many), told (mean probability), happened (share), low and high (95 % interval of the share by its standard
+        error at the probabilities told); `bins` rows of equally many outcomes for each forecast.
+    """
+    fair = _on_common_matches(forecasts).merge(results[["event_id", "home_score", "away_score"]].dropna(), on="event_id")
+    sign = np.sign(fair["home_score"] - fair["away_score"])
+    fair = fair.assign(happened=(fair["outcome"].map({"home": 1, "draw": 0, "away": -1}) == sign).astype(float))
+    fair = fair.assign(variance=fair["fair"] * (1 - fair["fair"]))
+    rank = fair.groupby("bookmaker")["fair"].rank(method="first") - 1
+    fair = fair.assign(bin=(rank * bins // fair.groupby("bookmaker")["fair"].transform("size")).astype(int))
+    grouped = fair.groupby(["bookmaker", "bin"], sort=True)
+    found = grouped.agg(outcomes=("fair", "size"), told=("fair", "mean"), happened=("happened", "mean"), variance=("variance", "sum"))
+    half = 1.96 * np.sqrt(found.pop("variance")) / found["outcomes"]
+    found = found.assign(low=found["happened"] - half, high=found["happened"] + half)
+    return found.reset_index().rename(columns={"bookmaker": "forecast"}).drop(columns="bin")
+
+
+def _on_common_matches(forecasts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    fair = as_bookmakers(forecasts).dropna(subset=["fair"])
+    told = fair.groupby("event_id")["bookmaker"].nunique()
+    return fair[fair["event_id"].isin(told.index[told == len(forecasts)])]
+
+
+def _scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:
+    return probability_scores(fair, results, reference).drop(columns="overround").rename_axis("forecast")
 
 
 def _recalibrated(log_q: Floats, theta: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from overround.figures.collection import looks, over_time
 from overround.figures.costs import costs, latencies
 from overround.figures.ledgers import bankroll, closing_line, compared_bankrolls, differences, drawdown, yields
+from overround.figures.models import forecast_gaps, forecast_reliability
 from overround.figures.prices import coverage, edges, line_movement, sharpness
 
 __all__ = [
