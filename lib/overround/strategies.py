@@ -100,10 +100,10 @@ def consensus_signals(
 ) -> pd.DataFrame:
     """Bets at prices that beat the mean of all bookmakers' prices by more than a margin: Kaunitz, Zhong and Kreiner (2017).
 
-    An outcome with mean price m is given the probability 1 / m - margin; a price o is bet if (1 / m - margin) o > 1. A match is bet once:
-    at the first time that any price is so good, at the best price of the outcome that promises most. Paper and the authors' programs have
-    one margin, 0.05, for all outcomes; 0.034, 0.057 and 0.037 (home, draw, away) are the intercepts of their regressions of frequencies
-    on 1 / m and only serve to expect the accuracy. They test it at closing odds of up to 32 bookmakers, with more than 3 prices.
+    An outcome with mean price m is given the probability 1 / m - margin; a price o is bet if (1 / m - margin) o > 1 (their equation 7). A
+    match is bet once: at the first time that any price is so good, at the best price of the outcome that promises most. They have one
+    margin, 0.05, for all outcomes, and chose it from 0.01 to 0.1 on the games that they report; 0.034, 0.057 and 0.037 for home, draw and
+    away (equation 8) are offsets that they measured, and only tell what accuracy to expect. Their program wants more than 3 prices.
 
     Parameters
     ----------

@@ -7,6 +7,6 @@ from overround.figures.models import forecast_gaps, forecast_reliability
 from overround.figures.prices import coverage, edges, line_movement, sharpness
 
 __all__ = [
-    "bankroll", "closing_line", "compared_bankrolls", "costs", "coverage", "differences", "drawdown", "edges", "latencies",
-    "line_movement", "looks", "over_time", "sharpness", "yields",
+    "bankroll", "closing_line", "compared_bankrolls", "costs", "coverage", "differences", "drawdown", "edges", "forecast_gaps",
+    "forecast_reliability", "latencies", "line_movement", "looks", "over_time", "sharpness", "yields",
 ]  # fmt: skip
