@@ -64,9 +64,9 @@ def test_blind_backing_yields_what_plain_pandas_says(league, recorded):
     assert len(expected) >= 60
     assert {"market_average", "market_maximum", "pinnacle", "bet365"} <= set(bets["bookmaker"])
     assert set(shown["bookmaker"]) == set(bets["bookmaker"])
+    of = dict(iter(shown.groupby(["bookmaker", "phase"])))
     for (bookmaker, phase, outcome), profit in expected:
-        mine = shown[(shown["bookmaker"] == bookmaker) & (shown["phase"] == phase)]
-        signals = blind_signals(mine, bookmaker, outcome, at_close=phase == "close")
+        signals = blind_signals(of[bookmaker, phase], bookmaker, outcome, at_close=phase == "close")
 
         ledger = backtest(signals, ended, stake=Flat(1), bankroll=1e6, commission={})
 

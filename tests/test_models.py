@@ -4,10 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import DixonColes, Elo, MarketModel, Poisson, as_bookmakers, fair_probabilities, market_probabilities, probability_scores
+from overround import (
+    DixonColes,
+    Elo,
+    MarketModel,
+    Poisson,
+    as_bookmakers,
+    compare_forecasts,
+    fair_probabilities,
+    market_probabilities,
+    probability_scores,
+    reliability,
+)
 from overround.errors import ParameterError
+from overround.figures import forecast_gaps, forecast_reliability
 from overround.goals import Strengths, _derivatives, _prior, _start, _Sums, _value, over_under, score_grid, team_codes, three_way
-from overround.models import MARKET_COLUMNS
+from overround.models import MARKET_COLUMNS, PROBABILITIES
 from overround.ratings import ordered_logit, outcome_logit
 
 from tests.books import quotes, result, results, three_way as three_prices  # isort: skip
@@ -280,3 +292,65 @@ def test_forecasts_are_scored_beside_bookmakers():
 def test_a_setting_that_cannot_be_is_refused(make):
     with pytest.raises(ParameterError, match="must be above 0"):
         make()
+
+
+def forecast(*rows: tuple[str, float, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["event_id", *PROBABILITIES])
+
+
+ENDED = results(result("m1", 1, 0), result("m2", 0, 0), {**result("m3", 0, 2), "season": "2526"})
+TOLD = forecast(("m1", 0.6, 0.25, 0.15), ("m2", 0.5, 0.3, 0.2), ("m3", 0.2, 0.3, 0.5))
+CLOSE = forecast(("m1", 0.5, 0.25, 0.25), ("m2", 0.4, 0.4, 0.2), ("m3", 0.1, 0.2, 0.7), ("m4", 0.1, 0.2, 0.7))
+
+
+def test_forecasts_are_compared_on_the_matches_that_all_foretold():
+    partly = TOLD.assign(probability_home=TOLD["probability_home"].where(TOLD["event_id"] != "m2"))
+
+    scores = compare_forecasts({"model": partly, "close": CLOSE}, ENDED, "close")
+
+    assert scores["matches"].tolist() == [2, 2]
+    assert scores.loc["model", "log_loss"] == pytest.approx(-np.log([0.6, 0.5]).mean())
+    assert scores.loc["model", "gap"] == pytest.approx(-np.log([0.6 / 0.5, 0.5 / 0.7]).mean())
+
+
+def test_forecasts_are_compared_season_by_season():
+    scores = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED, "close", by="season")
+
+    gaps = scores.loc["model"].set_index("season")["gap"]
+    assert gaps["2425"] == pytest.approx(-np.log([0.6 / 0.5, 0.3 / 0.4]).mean())
+    assert gaps["2526"] == pytest.approx(-np.log(0.5 / 0.7))
+    with pytest.raises(ParameterError, match="no column 'country'"):
+        compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED, "close", by="country")
+    with pytest.raises(ParameterError, match="reference 'open' is none"):
+        compare_forecasts({"model": TOLD}, ENDED, "open")
+
+
+def test_reliability_counts_what_happened_of_what_was_told():
+    found = reliability({"model": TOLD}, ENDED, bins=3)
+
+    # ascending: 0.15 0.2 0.2 | 0.25 0.3 0.3 | 0.5 0.5 0.6; happened: none, the draw of m2, m1 and m3 of three
+    assert found["told"].tolist() == pytest.approx([0.55 / 3, 0.85 / 3, 1.6 / 3])
+    assert found["happened"].tolist() == pytest.approx([0, 1 / 3, 2 / 3])
+    half = 1.96 * np.sqrt((2 * 0.25 + 0.24) / 9)
+    assert found["high"].iloc[2] - found["happened"].iloc[2] == pytest.approx(half)
+
+
+def test_the_figures_of_forecasts_say_their_numbers():
+    scores = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED, "close", by="season")
+
+    gaps = forecast_gaps(scores, "close", note="invented")
+    told = forecast_reliability(reliability({"model": TOLD, "close": CLOSE}, ENDED, bins=3), "model", "close")
+
+    # weighted by matches: mean of ln(0.5/0.6), ln(0.4/0.3), ln(0.7/0.5)
+    mean = 1000 * np.log([0.5 / 0.6, 0.4 / 0.3, 0.7 / 0.5]).mean()
+    assert f"model {mean:+.1f}" in gaps.alt
+    assert "3 groups of 3 outcomes" in told.alt
+    assert gaps.svg().startswith(b"<?xml")
+    assert told.svg().startswith(b"<?xml")
+
+
+def test_figures_of_no_forecasts_are_drawn():
+    nothing = {"model": TOLD.iloc[:0], "close": CLOSE.iloc[:0]}
+
+    assert "none" in forecast_gaps(compare_forecasts(nothing, ENDED, "close", by="season"), "close").alt
+    assert "nothing was told" in forecast_reliability(reliability(nothing, ENDED), "model", "close").alt

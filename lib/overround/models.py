@@ -216,8 +216,8 @@ def reliability(forecasts: Mapping[str, pd.DataFrame], results: pd.DataFrame, *,
 
 def _on_common_matches(forecasts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     fair = as_bookmakers(forecasts).dropna(subset=["fair"])
-    told = fair.groupby("event_id")["bookmaker"].nunique()
-    return fair[fair["event_id"].isin(told.index[told == len(forecasts)])]
+    told = fair.groupby("event_id").size()
+    return fair[fair["event_id"].isin(told.index[told == len(OUTCOMES) * len(forecasts)])]
 
 
 def _scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:

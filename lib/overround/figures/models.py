@@ -30,12 +30,13 @@ def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pi
         colour = LINES[i % len(LINES)]
         axes.vlines(at, 1000 * rows["low"], 1000 * rows["high"], color=colour, linewidth=1.1, alpha=0.45)
         axes.plot(at, 1000 * rows["gap"], color=colour, linewidth=1.4, marker="o", markersize=4)
-        ends.append((1000 * rows["gap"].iloc[-1], at[-1], short(name), colour))
-    axes.set_xticks(np.arange(len(parts)), [short(part) for part in parts])
+        ends.append((1000 * rows["gap"].iloc[-1], len(parts) - 0.6, short(name), colour))
+    every = np.arange(0, len(parts), 1 + len(parts) // 10)
+    axes.set_xticks(every, [short(parts[number]) for number in every])
     if parts:
-        axes.set_xlim(-0.6, len(parts) - 0.4)
+        axes.set_xlim(-0.6, len(parts) - 0.6)
     spread_labels(axes, [end for end in ends if np.isfinite(end[0])])
-    finish(axes, f"Log loss above that of {reference} (0), by {by}", "thousandths of a nat, with 95 % interval", note)
+    finish(axes, f"Log loss less that of {reference}, by {by}", "thousandths of a nat, with 95 % interval", note)
     means = {name: 1000 * np.average(rows["gap"], weights=rows["matches"]) for name, rows in scores.groupby(level=0) if name in names}
     text = "; ".join(f"{name} {mean:+.1f}" for name, mean in means.items())
     return Picture(figure, f"Log loss above {reference} over {len(parts)} values of {by}, mean in thousandths of a nat: {text or 'none'}.")
