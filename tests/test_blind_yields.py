@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, backtest, blind_signals
+from overround import Flat, backtest, blind_signals, consensus_signals
 from overround.backtest import COMMISSION
 from overround.sources.football_data import parse
 from tests.test_football_line import BOOKS
@@ -86,3 +86,30 @@ def test_the_exchange_keeps_its_commission_of_what_a_bet_wins(recorded):
     assert len(mine) > 300
     kept = 1 - COMMISSION["betfair_exchange"]
     assert ledger["profit"].sum() == pytest.approx(np.where(mine["won"], (mine["price"] - 1) * kept, -1).sum(), abs=1e-9)
+
+
+@pytest.mark.parametrize("mark", ["", "C"], ids=["early", "close"])
+def test_the_consensus_strategy_at_the_maximum_makes_the_bets_of_the_authors_formula(recorded, mark):
+    played, bets, profit = 0, 0, 0.0
+    for league, season in (("E0", "2425"), ("E3", "2324"), ("SP1", "2223"), ("N1", "1920")):
+        path = recorded / "football-data" / "mmz4281" / season / f"{league}.csv"
+        batch = parse(path.read_bytes(), path.name, competition=league, season=season, collected_at=datetime(2026, 1, 1, tzinfo=UTC))
+        quotes = batch.quotes.merge(batch.events[["event_id", "starts_at"]], on="event_id")
+
+        setting = {"consensus": "market_average", "bookmakers": ["market_maximum"], "at_close": mark == "C"}
+        ledger = backtest(consensus_signals(quotes, 0.02, **setting), batch.results, stake=Flat(1), bankroll=1e6)
+
+        # beatTheBookie.m: earn_margin = (1 / average - margin) x maximum - 1, the greatest of three if above 0
+        file = plain_file(path)
+        best = file[[f"Max{mark}{letter}" for letter in "HDA"]].to_numpy(float)
+        promise = (1 / file[[f"Avg{mark}{letter}" for letter in "HDA"]].to_numpy(float) - 0.02) * best - 1
+        known = ~np.isnan(promise).any(axis=1)
+        row, chosen = np.flatnonzero(known), np.nanargmax(promise[known], axis=1)
+        row, chosen = row[promise[row, chosen] > 0], chosen[promise[row, chosen] > 0]
+        won = file["FTR"].to_numpy(object)[row] == np.array(["H", "D", "A"])[chosen]
+        assert len(ledger) == len(row)
+        assert ledger["profit"].sum() == pytest.approx(np.where(won, best[row, chosen] - 1, -1).sum(), abs=1e-9)
+        played, bets, profit = played + len(file), bets + len(row), profit + ledger["profit"].sum()
+    assert played > 1400
+    assert 30 < bets < played
+    assert profit != 0

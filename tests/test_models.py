@@ -168,12 +168,14 @@ def test_a_team_never_seen_is_taken_for_a_newcomer_and_newcomers_are_weaker_wher
         home_score=matches["home_score"].where(~matches["home"].isin(["team 08", "team 09"]), 0),
         away_score=matches["away_score"].where(~matches["away"].isin(["team 08", "team 09"]), 0),
     )[late | ~weak]
-    fixtures = pd.DataFrame({"home": ["never seen", "team 01"], "away": ["team 02", "team 02"]})
+    fixtures = pd.DataFrame({"home": ["never seen", "team 01", "team 08", "team 09"], "away": "team 02"})
 
     for model in (DixonColes(), Elo()):
-        stranger, known = model.predict(model.fit(beaten, AT), fixtures)
+        stranger, known, *promoted = model.predict(model.fit(beaten, AT), fixtures)
 
         assert stranger[0] < known[0] - 0.05, model
+        if isinstance(model, DixonColes):
+            assert stranger[0] == pytest.approx(np.mean(promoted, axis=0)[0], abs=0.02)
 
 
 def test_elo_moves_ratings_by_hand_calculation():

@@ -42,14 +42,14 @@ class MarketModel:
     Parameters
     ----------
     prior_matches : float
-        How many imagined matches speak for the market as it is: slope 1, constants 0.
+        About how many imagined matches speak for the market as it is: slope 1, constants 0.
 
     References
     ----------
     Cox (1958), Biometrika 45, 562-565; for several outcomes Van Hoorde et al. (2014), Statistics in Medicine 33, 2585-2596.
     """
 
-    prior_matches: float = 100.0
+    prior_matches: float = 500.0
 
     def __post_init__(self) -> None:
         check_positive("prior_matches", self.prior_matches)

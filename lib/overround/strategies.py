@@ -23,7 +23,7 @@ from overround.signals import (
     _standing,
     _ticks,
     closing_quotes,
-)  # fmt: skip
+)
 from overround.tables import NOT_AN_ACCOUNT
 
 
