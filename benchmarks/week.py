@@ -19,9 +19,11 @@ from threading import Thread
 from urllib.parse import unquote
 
 import numpy as np
+import pandas as pd
 import psutil  # type: ignore[import-untyped]
 from pydantic import SecretStr
 
+from benchmarks.pairs import race
 from overround import Store
 from overround.poll import Polled, poll
 from overround.settings import Settings
@@ -133,6 +135,25 @@ def week(polls: int, folder: Path) -> None:
     kept = store.read("quotes")
     assert len(kept) == changes and not kept.duplicated(["event_id", "bookmaker", "market", "outcome", "observed_at"]).any()
     print(f"errors {done.errors}, parts set aside {done.set_aside}", flush=True)
+    aged(store, Store(str(folder / "young")))
+
+
+def aged(old: Store, young: Store) -> None:
+    """Race an append to the week's store against one to a store of an hour: in turns, so that a busy machine slows down both."""
+    minute = [0]
+
+    def change(store: Store) -> None:
+        at = datetime(2031, 1, 1, tzinfo=UTC) + timedelta(minutes=minute[0])
+        minute[0] += 1
+        store.append("quotes", pd.DataFrame({
+            "event_id": "event1", "bookmaker": "book1", "market": "h2h", "line": np.nan, "outcome": ["home", "draw", "away"],
+            "phase": "snapshot", "observed_at": at, "price": [1.5 + minute[0] % 7, 3.4, 4.0], "collected_at": at, "source": "benchmark",
+            "competition": SPORT, "season": str(START.year),
+        }), changes_only=True)  # fmt: skip
+
+    for _ in range(120):
+        change(young)
+    race("append of a change", {"store of an hour": lambda: change(young), "store of the week": lambda: change(old)}, rounds=200)
 
 
 def _parts(values: list[float], number: int) -> tuple[list[float], list[float]]:

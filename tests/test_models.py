@@ -17,8 +17,9 @@ from overround import (
     reliability,
 )
 from overround.errors import ParameterError
-from overround.figures import forecast_gaps, forecast_reliability
+from overround.figures import forecast_gaps, reliability_diagram
 from overround.goals import Strengths, _derivatives, _prior, _start, _Sums, _value, over_under, score_grid, team_codes, three_way
+from overround.margin import METHODS
 from overround.models import MARKET_COLUMNS, PROBABILITIES
 from overround.ratings import ordered_logit, outcome_logit
 
@@ -277,6 +278,26 @@ def test_a_market_of_which_one_price_moved_is_whole():
     assert p[0] == pytest.approx(inverse / inverse.sum())
 
 
+def test_a_price_that_was_seen_late_was_not_known_before():
+    late = quotes(three_prices("m1", "sharp", (1.5, 4.5, 7.0), phase="snapshot", at="2025-02-28 10:00"))
+    late["collected_at"] = pd.Timestamp("2025-02-28 13:00", tz="UTC")
+    shown = pd.concat([late, quotes(three_prices("m1", "sharp", (2.0, 3.6, 4.0), phase="snapshot", at="2025-02-28 09:00")[:1])])
+
+    # at noon one price of three was known; at 13:00 the market was whole
+    assert market_probabilities(shown, "sharp", "multiplicative").empty
+    p = market_probabilities(shown, "sharp", "multiplicative", lead_h=1)[list(MARKET_COLUMNS)].to_numpy()
+    inverse = 1 / np.array([1.5, 4.5, 7.0])
+    assert p[0] == pytest.approx(inverse / inverse.sum())
+
+
+def test_a_market_that_nobody_could_have_shown_is_no_forecast():
+    shown = quotes(three_prices("m1", "sharp", (9.0, 9.0, 9.0)))
+
+    assert market_probabilities(shown, "sharp").empty
+    assert market_probabilities(shown, "another").empty
+    assert list(market_probabilities(shown, "another")) == ["event_id", *MARKET_COLUMNS]
+
+
 def test_forecasts_are_scored_beside_bookmakers():
     shown = quotes(three_prices("m1", "sharp", (2.0, 4.0, 4.0), phase="close"))
     told = pd.DataFrame({"event_id": ["m1"], "probability_home": [0.6], "probability_draw": [0.25], "probability_away": [0.15]})
@@ -315,6 +336,14 @@ def test_forecasts_are_compared_on_the_matches_that_all_foretold():
     assert scores.loc["model", "gap"] == pytest.approx(-np.log([0.6 / 0.5, 0.5 / 0.7]).mean())
 
 
+@pytest.mark.parametrize("name", ["early", "consensus"])
+def test_a_forecast_may_have_the_name_of_a_phase_or_of_a_mean(name):
+    scores = compare_forecasts({"model": TOLD, name: CLOSE}, ENDED, name)
+
+    assert scores.loc[name, "gap"] == 0
+    assert scores.loc["model", "gap"] == pytest.approx(np.log([0.5 / 0.6, 0.4 / 0.3, 0.7 / 0.5]).mean())
+
+
 def test_forecasts_are_compared_season_by_season():
     scores = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED, "close", by="season")
 
@@ -327,32 +356,58 @@ def test_forecasts_are_compared_season_by_season():
         compare_forecasts({"model": TOLD}, ENDED, "open")
 
 
-def test_reliability_counts_what_happened_of_what_was_told():
-    found = reliability({"model": TOLD}, ENDED, bins=3)
+def test_forecasts_are_calibrated_as_bookmakers_are():
+    told = as_bookmakers({"model": TOLD, "close": CLOSE}, common=True)
 
-    # ascending: 0.15 0.2 0.2 | 0.25 0.3 0.3 | 0.5 0.5 0.6; happened: none, the draw of m2, m1 and m3 of three
-    assert found["told"].tolist() == pytest.approx([0.55 / 3, 0.85 / 3, 1.6 / 3])
-    assert found["happened"].tolist() == pytest.approx([0, 1 / 3, 2 / 3])
-    half = 1.96 * np.sqrt((2 * 0.25 + 0.24) / 9)
-    assert found["high"].iloc[2] - found["happened"].iloc[2] == pytest.approx(half)
+    found = reliability(told, ENDED, by=["bookmaker"], bins=1).set_index("bookmaker")
+    bands = reliability(told, ENDED, by=["bookmaker", "outcome"], bins=1).set_index(["bookmaker", "outcome"])
+
+    # m4 is told by one only; of nine selections three happened, and three of three matches were no draw but m2
+    assert set(told["event_id"]) == {"m1", "m2", "m3"}
+    assert found["selections"].tolist() == [9, 9]
+    assert found["predicted"].tolist() == pytest.approx([1 / 3, 1 / 3])
+    assert found["observed"].tolist() == pytest.approx([1 / 3, 1 / 3])
+    assert bands.loc[("model", "home"), "predicted"] == pytest.approx((0.6 + 0.5 + 0.2) / 3)
+    assert bands.loc[("close", "draw"), "predicted"] == pytest.approx((0.25 + 0.4 + 0.2) / 3)
+    assert bands.loc[("close", "draw"), "observed"] == pytest.approx(1 / 3)
+
+
+def test_a_forecast_is_a_price_that_every_method_takes_for_what_it_says():
+    told = as_bookmakers({"model": TOLD})
+
+    for method in METHODS:
+        assert fair_probabilities(told.assign(observed_at=pd.NaT), method)["fair"].to_numpy() == pytest.approx(told["fair"].to_numpy()), (
+            method
+        )
+
+
+def test_matches_of_one_day_are_one_observation_of_a_forecast():
+    days = pd.to_datetime(["2025-03-01 15:00", "2025-03-01 18:00", "2025-03-02 15:00"], utc=True)
+
+    apart = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED, "close").loc["model"]
+    together = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED.assign(starts_at=days), "close").loc["model"]
+
+    # two days leave one degree of freedom: t = 12.7 in place of 4.3
+    assert together["gap"] == pytest.approx(apart["gap"])
+    sums = np.log([0.5 / 0.6, 0.4 / 0.3, 0.7 / 0.5]) - apart["gap"]
+    error = np.sqrt(2 * ((sums[0] + sums[1]) ** 2 + sums[2] ** 2)) / 3
+    assert together["high"] - together["gap"] == pytest.approx(12.7062 * error, rel=1e-4)
 
 
 def test_the_figures_of_forecasts_say_their_numbers():
     scores = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED, "close", by="season")
 
     gaps = forecast_gaps(scores, "close", note="invented")
-    told = forecast_reliability(reliability({"model": TOLD, "close": CLOSE}, ENDED, bins=3), "model", "close")
 
     # weighted by matches: mean of ln(0.5/0.6), ln(0.4/0.3), ln(0.7/0.5)
     mean = 1000 * np.log([0.5 / 0.6, 0.4 / 0.3, 0.7 / 0.5]).mean()
     assert f"model {mean:+.1f}" in gaps.alt
-    assert "3 groups of 3 outcomes" in told.alt
     assert gaps.svg().startswith(b"<?xml")
-    assert told.svg().startswith(b"<?xml")
 
 
 def test_figures_of_no_forecasts_are_drawn():
     nothing = {"model": TOLD.iloc[:0], "close": CLOSE.iloc[:0]}
 
     assert "none" in forecast_gaps(compare_forecasts(nothing, ENDED, "close", by="season"), "close").alt
-    assert "nothing was told" in forecast_reliability(reliability(nothing, ENDED), "model", "close").alt
+    told = reliability(as_bookmakers(nothing), ENDED, by=["bookmaker"])
+    assert "no decided matches" in reliability_diagram(told).alt

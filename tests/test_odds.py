@@ -1,10 +1,10 @@
-"""Margins and fair prices on tidy quotes, and reference prices."""
+"""Margins and fair prices on tidy quotes."""
 
 import numpy as np
 import pytest
 
-from overround.errors import ParameterError, UnknownMethod
-from overround.odds import fair_probabilities, overround, reference_probabilities
+from overround.errors import UnknownMethod
+from overround.odds import fair_probabilities, overround
 from tests.books import quote, quotes, three_way
 
 
@@ -54,18 +54,3 @@ def test_an_unknown_method_is_refused_also_for_a_table():
 
 def test_the_overround_of_a_market_with_a_missing_outcome_is_not_a_number():
     assert overround([[2.0, 4.0, 4.0], [2.0, np.nan, 4.0]]).tolist() == pytest.approx([1.0, np.nan], nan_ok=True)
-
-
-def test_the_consensus_leaves_out_the_bookmaker_that_is_judged_and_columns_that_are_no_account():
-    fair = np.array([[0.50, 0.52, 0.54, 0.60, 0.99]])
-    names = ["a", "b", "c", "d", "market_maximum"]
-
-    reference = reference_probabilities(fair, names, "consensus")
-
-    assert reference[0, 0] == pytest.approx((0.52 + 0.54 + 0.60) / 3)
-    assert reference[0, 3] == pytest.approx((0.50 + 0.52 + 0.54) / 3)
-
-
-def test_a_reference_without_prices_is_refused_with_those_that_have():
-    with pytest.raises(ParameterError, match=r"pinnacle.*a, b"):
-        reference_probabilities(np.zeros((1, 2)), ["a", "b"], "pinnacle")

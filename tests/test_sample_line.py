@@ -13,7 +13,7 @@ from tests.commands import ROOT, home, overround
 from tests.test_browser import faults_of_reports
 
 pytestmark = pytest.mark.slow
-LABELS = ["collect", "signals", "backtest-sharp", "backtest-consensus", "compare", "performance"]
+LABELS = ["collect", "bookmakers", "signals", "backtest-sharp", "backtest-consensus", "compare", "performance"]
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import blind_signals, closing_lines, value_signals
+from overround import Flat, Store, backtest, blind_signals, closing_lines, seed_signals, value_signals
 from overround.errors import ParameterError
-from tests.books import KICK_OFF, quote, quotes, three_way
+from tests.books import KICK_OFF, quote, quotes, result, results, three_way
+from tests.markets import random_market, slow_seed, slow_value
 
 FAIR = (2.0, 4.0, 4.0)  # sums to one: a sharp book without a margin
 
@@ -87,27 +88,6 @@ def test_a_price_seen_too_long_ago_no_longer_stands():
 
     assert value_signals(rows, "pinnacle", max_age_h=24).empty
     assert len(value_signals(rows, "pinnacle", max_age_h=72)) == 1
-
-
-def test_nothing_that_happens_later_changes_an_earlier_signal():
-    rng = np.random.default_rng(5)
-    groups = []
-    for event in range(30):
-        p = rng.dirichlet([5, 3, 4])
-        for hours in (40, 30, 20, 10, 5, 1):
-            for name, noise, margin in (("pinnacle", 0.02, 1.02), ("soft", 0.15, 1.06), ("softer", 0.2, 1.07), ("other", 0.1, 1.05)):
-                q = p * np.exp(rng.normal(0, noise, 3))
-                groups.append(three_way(f"m{event}", name, tuple(1 / (q / q.sum() * margin)), phase="snapshot", at=at(hours)))
-    rows = quotes(*groups)
-    cut = KICK_OFF - pd.Timedelta(hours=15)
-    future = rows["collected_at"] > cut
-    shuffled = rows.assign(price=rows["price"].where(~future, 1 + rng.random(len(rows)) * 9))
-
-    for reference in ("pinnacle", "consensus"):
-        known = value_signals(rows, reference).query("placed_at <= @cut")
-        other = value_signals(shuffled, reference).query("placed_at <= @cut")
-        assert len(known) > 5
-        pd.testing.assert_frame_equal(known.reset_index(drop=True), other.reset_index(drop=True))
 
 
 def test_in_play_prices_and_closing_prices_are_no_bets():
@@ -192,3 +172,89 @@ def test_without_the_reference_the_consensus_of_three_closes_and_two_are_not_eno
 
     assert closing_lines(three, "pinnacle")["closing_fair"].dropna().unique() == pytest.approx([0.5, 0.25])
     assert closing_lines(two, "pinnacle")["closing_fair"].isna().all()
+
+
+def rows_of(signals, columns):
+    lines = signals["line"].astype(object).where(signals["line"].notna(), None)
+    return sorted(zip(signals["event_id"], signals["market"], lines, *(signals[name] for name in columns), strict=True))
+
+
+@pytest.mark.parametrize("reference", ["pinnacle", "consensus"])
+@pytest.mark.parametrize("seed", range(6))
+def test_value_is_that_of_a_slow_reading(seed, reference):
+    rows = random_market(seed)
+
+    signals = value_signals(rows, reference, min_edge=0.01)
+
+    fast = rows_of(signals, ("outcome", "bookmaker", "price", "probability", "placed_at"))
+    slow = slow_value(rows, reference, 0.01)
+    assert len(slow) > 3
+    assert [(*one[:6], one[7]) for one in fast] == [(*one[:6], one[7]) for one in slow]
+    assert [one[6] for one in fast] == pytest.approx([one[6] for one in slow], abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_seed_rule_is_that_of_a_slow_reading(seed):
+    rows = random_market(seed)
+
+    fast = rows_of(seed_signals(rows), ("outcome", "bookmaker", "price", "placed_at"))
+
+    assert fast == slow_seed(rows)
+    assert len(fast) > 3
+
+
+def test_the_seed_rule_buys_above_evens_where_bookmakers_agree_at_the_best_price_and_is_settled_like_any_other():
+    rows = quotes(three_way(bookmaker="a", prices=(2.0, 3.5, 3.9)), three_way(bookmaker="b", prices=(2.1, 3.4, 3.4)),
+                  three_way(bookmaker="market_maximum", prices=(2.2, 3.6, 4.0)))  # fmt: skip
+
+    signals = seed_signals(rows)
+
+    # mean 2.05 with deviation 0.07, 3.45 with 0.07, 3.65 with 0.35
+    assert signals[["outcome", "bookmaker", "price"]].to_numpy().tolist() == [["draw", "a", 3.5], ["home", "b", 2.1]]
+    ledger = backtest(signals, results(result(home=1, away=0)), stake=Flat(1))
+    assert ledger.set_index("outcome")["profit"].to_dict() == pytest.approx({"draw": -1, "home": 1.1})
+
+
+def test_quotes_in_categories_and_in_any_order_give_the_same_bets():
+    rows = random_market(2)
+    coded = rows.sample(frac=1, random_state=9).astype(dict.fromkeys(("event_id", "bookmaker", "market", "outcome", "phase"), "category"))
+
+    plain, other = value_signals(rows, min_edge=0.0), value_signals(coded, min_edge=0.0)
+
+    assert len(plain) > 5
+    pd.testing.assert_frame_equal(plain, other.astype(plain.dtypes), check_exact=True)
+
+
+def test_a_board_cut_into_small_parts_says_the_same(monkeypatch):
+    from functools import partial
+
+    from overround import signals as module
+
+    rows = random_market(4)
+    whole = value_signals(rows, "consensus", min_edge=0.0)
+    monkeypatch.setattr(module, "boards", partial(module.boards, cells=1))
+
+    pd.testing.assert_frame_equal(whole, value_signals(rows, "consensus", min_edge=0.0), check_exact=True)
+
+
+def test_a_bet_at_the_close_is_placed_at_kick_off_and_knows_no_price_seen_later():
+    late = pd.DataFrame(snapshots("soft", (2.4, 3.6, 3.6), 0.1)).assign(collected_at=KICK_OFF + pd.Timedelta(minutes=1)).to_dict("records")
+    rows = quotes(snapshots("pinnacle", FAIR, 3), snapshots("soft", (2.2, 3.6, 3.6), 1), late)
+
+    signals = value_signals(rows, "pinnacle", at_close=True)
+
+    assert signals[["price", "placed_at"]].to_numpy().tolist() == [[2.2, KICK_OFF]]
+    assert closing_lines(rows, "pinnacle").set_index(["bookmaker", "outcome"]).loc[("soft", "home"), "closing_price"] == 2.4
+
+
+def test_a_ledger_is_stored_with_and_without_the_error_of_its_edges(tmp_path):
+    rows = quotes(three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6)))
+    signals = value_signals(rows, "pinnacle", "multiplicative", 0.02)
+    ledger = backtest(signals, results(result(home=1, away=0)), stake=Flat(1))
+    store = Store(tmp_path)
+
+    store.append("ledgers", ledger.drop(columns="edge_se", errors="ignore").assign(run_id="without"))
+    store.append("ledgers", ledger.assign(run_id="with", edge_se=0.25))
+
+    assert store.read("ledgers").set_index("run_id")["edge_se"].to_dict() == pytest.approx({"without": np.nan, "with": 0.25}, nan_ok=True)
+    assert len(backtest(signals.drop(columns="edge_se"), results(result(home=1, away=0)), stake=Flat(1))) == 1

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from overround import figures, history
+    from overround.accuracy import past_accuracy_weights
+    from overround.arbitrage import arbitrage_signals, back_lay, dutch, middle_signals
     from overround.backtest import backtest
+    from overround.calibration import calibration_table, longshot_bias, reliability
     from overround.collect import collect
     from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
@@ -15,15 +18,17 @@ if TYPE_CHECKING:
     from overround.luck import luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
-    from overround.models import MarketModel, as_bookmakers, compare_forecasts, market_probabilities, reliability
+    from overround.models import MarketModel, as_bookmakers, compare_forecasts, market_probabilities
+    from overround.movement import lowest_margin, reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.ratings import Elo
+    from overround.references import accuracy_weights, exchange_mid
     from overround.report import Run
-    from overround.scores import probability_scores
+    from overround.scores import early_and_close, probability_scores, score_table
     from overround.settings import Settings, load_settings
     from overround.show import evaluation_table, key_figures, table
-    from overround.signals import blind_signals, closing_lines, closing_quotes, value_signals
+    from overround.signals import blind_signals, closing_lines, closing_quotes, seed_signals, value_signals
     from overround.sources import credit
     from overround.staking import Flat, Kelly, Percentage, staking_rule
     from overround.store import Store
@@ -31,7 +36,10 @@ if TYPE_CHECKING:
     from overround.walkforward import walk_forward
 
 _WHERE = {
+    "accuracy": ("past_accuracy_weights",),
+    "arbitrage": ("arbitrage_signals", "back_lay", "dutch", "middle_signals"),
     "backtest": ("backtest",),
+    "calibration": ("calibration_table", "longshot_bias", "reliability"),
     "collect": ("collect",),
     "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
@@ -39,15 +47,17 @@ _WHERE = {
     "luck": ("luck_test",),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
-    "models": ("MarketModel", "as_bookmakers", "compare_forecasts", "market_probabilities", "reliability"),
+    "models": ("MarketModel", "as_bookmakers", "compare_forecasts", "market_probabilities"),
+    "movement": ("lowest_margin", "reaction_times", "reactions", "reverse_moves", "stale_prices", "steam_moves", "velocity"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "ratings": ("Elo",),
+    "references": ("accuracy_weights", "exchange_mid"),
     "report": ("Run",),
-    "scores": ("probability_scores",),
+    "scores": ("early_and_close", "probability_scores", "score_table"),
     "settings": ("Settings", "load_settings"),
     "show": ("evaluation_table", "key_figures", "table"),
-    "signals": ("blind_signals", "closing_lines", "closing_quotes", "value_signals"),
+    "signals": ("blind_signals", "closing_lines", "closing_quotes", "seed_signals", "value_signals"),
     "sources": ("credit",),
     "staking": ("Flat", "Kelly", "Percentage", "staking_rule"),
     "store": ("Store",),

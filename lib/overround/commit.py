@@ -1,17 +1,13 @@
-"""One commit to one Delta table: what of a batch is new, the commit itself, and forcing it to the disk.
+"""One commit to one Delta table: what of a batch is new, and the commit itself.
 
 It never retries: who calls it looks at the table again and decides.
 """
 
-import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 
 Partition = tuple[str, ...]
+CHECKPOINT_EVERY = 50  # versions
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,16 @@ class Scope:
 
 
 def configuration() -> dict[str, str]:
-    """Properties of a new table: opening it replays at most 50 commits, and delta-rs leaves the log alone.
+    """Properties of a new table: opening it replays few commits, and delta-rs leaves the log alone.
 
     By itself delta-rs drops log entries after 30 days, and with them the versions that reports have pinned; `vacuum` knows those.
     """
-    return {"delta.checkpointInterval": "50", "delta.enableExpiredLogCleanup": "false"}
+    return {
+        "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+        "delta.enableExpiredLogCleanup": "false",
+        # what a checkpoint still says of files that are gone; `vacuum` asks no longer
+        "delta.deletedFileRetentionDuration": "interval 1 days",
+    }
 
 
 def without_repeats(table: Table, batch: pa.Table) -> pa.Table:
@@ -143,8 +145,11 @@ def partitions(table: Table, rows: pa.Table) -> list[Partition]:
     """Those that the rows are in; of a table without partitions the empty one."""
     if not table.partition:
         return [()]
-    found = rows.select(list(table.partition)).group_by(list(table.partition)).aggregate([])
-    return sorted(tuple(row[name] for name in table.partition) for row in found.to_pylist())
+    words = [rows[name].unique() for name in table.partition]
+    if max(map(len, words)) > 1:
+        found = rows.select(list(table.partition)).group_by(list(table.partition)).aggregate([])
+        words = [found[name] for name in table.partition]
+    return sorted(zip(*(word.to_pylist() for word in words), strict=True))
 
 
 def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None) -> Scope:
@@ -216,35 +221,21 @@ def codes(rows: pa.Table) -> np.ndarray:
     return code
 
 
-def sync(folder: Path, version: int) -> None:
-    """Force a commit to the disk: delta-rs leaves that to the operating system."""
-    log = folder / "_delta_log" / f"{version:020d}.json"
-    files = [folder / unquote(action["add"]["path"]) for line in log.read_text().splitlines() if "add" in (action := json.loads(line))]
-    # a new partition is an entry in the folder above it, a new table one in the store's root
-    above = {parent for file in files for parent in file.parents if parent.is_relative_to(folder)}
-    # data before log, entries of folders last
-    for path in (*files, log, *sorted(above, reverse=True), log.parent, folder, folder.parent):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any]]) -> bool:
-    """Whether the log has a file that this leaves; as `file_uris` with the same conditions, in a quarter of its time."""
-    log = pa.table(delta.get_add_actions(flatten=True))
+    """Whether the log has a file that this leaves; as `file_uris` with the same conditions, in a tenth of its time."""
+    log, left = pa.table(delta.get_add_actions(flatten=True)), None
     for name, sign, value in files:
         column = f"partition.{name}" if name in table.partition else f"{'max' if sign == '>=' else 'min'}.{name}"
         if column not in log.column_names:
             continue
+        bound = log[column]
         if sign == "in":
-            log = log.filter(pc.is_in(log[column], pa.array(value, log[column].type)))
+            right = pc.is_in(bound, pa.array(value, bound.type))
         else:
             # a file without bounds for the column has only nulls in it, or was written by somebody who gave none
-            right = (pc.greater_equal if sign == ">=" else pc.less_equal)(log[column], pa.scalar(value, log[column].type))
-            log = log.filter(pc.fill_null(right, True))
-    return log.num_rows > 0
+            right = pc.fill_null((pc.greater_equal if sign == ">=" else pc.less_equal)(bound, pa.scalar(value, bound.type)), True)
+        left = right if left is None else pc.and_(left, right)
+    return log.num_rows > 0 if left is None else pc.any(left, min_count=0).as_py()
 
 
 def _quoted(value: str) -> str:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from overround.durable import new_folder, to_disk
 from overround.tables import Table
 
 if TYPE_CHECKING:
@@ -71,13 +72,14 @@ def _write(table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Ta
     rows, folder = rows.drop_columns(list(table.partition)), local_folder(delta)
     written: list = []
     if folder is not None:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        new_folder((folder / path).parent, folder)
         with (folder / path).open("wb") as file:
             pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
             size = file.tell()
             # on disk before the log names it: else a power cut could leave a version with a hole
             file.flush()
             os.fsync(file.fileno())
+        to_disk([(folder / path).parent])
     else:
         from deltalake.fs import DeltaStorageHandler
 

@@ -7,20 +7,26 @@ of the kernel's process.
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from overround.settings import Settings
 
+if TYPE_CHECKING:
+    from overround.warm import Warm
+
 # a Unix socket's path has at most 107 bytes, of which the kernel's own names take some
 _LONGEST_SOCKET_FOLDER = 90
 
 
-def execute(source: Path, given: Mapping[str, Any], settings: Settings, timeout_s: int) -> tuple[Any, BaseException | None, str]:
+def execute(
+    source: Path, given: Mapping[str, Any], settings: Settings, timeout_s: int, warm: "Warm | None" = None
+) -> tuple[Any, BaseException | None, str]:
     """Execute a notebook.
 
     Parameters
@@ -33,6 +39,8 @@ def execute(source: Path, given: Mapping[str, Any], settings: Settings, timeout_
         What the kernel gets as its environment; it works in `settings.home`.
     timeout_s : int
         The longest that one cell may take.
+    warm : Warm, optional
+        Where the kernel is forked from; else it is a process of its own.
 
     Returns
     -------
@@ -79,7 +87,7 @@ def execute(source: Path, given: Mapping[str, Any], settings: Settings, timeout_
                 execution_timeout=timeout_s,
                 iopub_timeout=60,  # the default of 4 s fails on a busy machine
                 coalesce_streams=True,
-                kernel_manager_class=_kernel_manager(scratch, settings, said),
+                kernel_manager_class=_kernel_manager(scratch, settings, said, warm),
             )
         except PapermillExecutionError:
             pass  # the notebook says more
@@ -90,20 +98,38 @@ def execute(source: Path, given: Mapping[str, Any], settings: Settings, timeout_
     return (kept[0] if kept else nbformat.read(source, as_version=4)), error, words
 
 
-def _kernel_manager(scratch: str, settings: Settings, said: IO[bytes]) -> type:
+@contextmanager
+def warmed(settings: Settings) -> Iterator["Warm | None"]:
+    """Yield a process from which the kernels inside can be forked; None where kernels are better started anew."""
+    from overround.warm import Warm, is_possible
+
+    if not is_possible():
+        yield None
+        return
+    with TemporaryDirectory(prefix="overround-") as scratch:
+        warm = Warm(_environment(settings, scratch))
+        try:
+            yield warm
+        finally:
+            warm.close()
+
+
+def _kernel_manager(scratch: str, settings: Settings, said: IO[bytes], warm: "Warm | None") -> type:
     """Return the kernels of this very environment, whatever kernel spec named python3 a user has installed."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    # figures inline although a shell or a Makefile asks for files; none of the user's own start-up scripts
-    env = {**os.environ, **_variables(settings), "MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": scratch}
+    metadata = {"kernel_provisioner": {"provisioner_name": "overround-forked"}} if warm else {}
+    env, forked_from = _environment(settings, scratch), warm
     sockets = os.name == "posix" and len(scratch) < _LONGEST_SOCKET_FOLDER
 
     class ThisEnvironment(AsyncKernelManager):
+        warm = forked_from  # for the provisioner
+
         @property
         def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(argv=argv, display_name="Python 3", language="python")
+            return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata=metadata)
 
         def __init__(self, **kwargs: Any):
             # sockets in a folder of one's own: no race for free ports, and nobody else can connect
@@ -114,6 +140,12 @@ def _kernel_manager(scratch: str, settings: Settings, said: IO[bytes]) -> type:
             await super().start_kernel(**{"env": env, "cwd": str(settings.home), "stdout": said, "stderr": said, **kwargs})
 
     return ThisEnvironment
+
+
+def _environment(settings: Settings, scratch: str) -> dict[str, str]:
+    """Figures inline although a shell or a Makefile asks for files; none of the user's own start-up scripts."""
+    inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": scratch}
+    return {**os.environ, **_variables(settings), **inline}
 
 
 def _variables(settings: Settings) -> dict[str, str]:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from overround.commit import Partition, dataset, keep_log, named, scope_of, sync
+from overround.commit import CHECKPOINT_EVERY, Partition, dataset, keep_log, named, scope_of
 from overround.datafiles import ROW_GROUP, commit_files, local_folder
+from overround.durable import sync, to_disk
 from overround.errors import StoreError
 from overround.tables import TABLES, Table
 
@@ -27,9 +28,11 @@ _log = logging.getLogger(__name__)
 
 # so many files of a partition below such a size become one: in two steps, so that a row is rewritten a few times in all
 _FILES, _SMALL_BYTES = 32, (2**18, 2**23)
-_CLEAN_EVERY, _VACUUM_EVERY = 256, 4096
-# at a poll every 30 seconds about nine hours: time enough to record which version a run has read
-_VERSIONS = 1024
+_CLEAN_EVERY, _VACUUM_EVERY = 64, 2048
+# at a poll every 30 seconds two hours: time enough to record which version a run has read. Each commit lists the whole log
+_VERSIONS = 256
+# files that were merged away stay a day for those who are still reading them
+_VACUUM_DAYS = 1.0
 
 
 def tend(store: "Store", table: Table, delta: "DeltaTable", parts: list[Partition], memory: "dict[Partition, Standing]") -> None:
@@ -38,10 +41,12 @@ def tend(store: "Store", table: Table, delta: "DeltaTable", parts: list[Partitio
 
     version = delta.version()
     try:
+        if store.is_local and version % CHECKPOINT_EVERY == 0:
+            to_disk((Path(store.root) / table.name / "_delta_log").glob(f"{version:020d}.checkpoint*"))
         for part in parts:
             _merge_small(store, table, delta, part, memory.get(part))
         if version % _VACUUM_EVERY == 0:
-            vacuum(store, tables=[table.name])
+            vacuum(store, _VACUUM_DAYS, tables=[table.name])
         elif version % _CLEAN_EVERY == 0 and store.is_local:
             _shorten_log(store, table.name, delta)
     except CommitFailedError:
@@ -131,9 +136,10 @@ def pinned(store: "Store", name: str) -> list[int]:
 
 
 def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partition, standing: "Standing | None") -> None:
-    folder, files = local_folder(delta), pa.table(delta.get_add_actions(flatten=True))
-    if folder is None:
+    folder, log = local_folder(delta), delta.get_add_actions(flatten=True)
+    if folder is None or log.num_rows < _FILES:
         return
+    files = pa.table(log).select(["path", "size_bytes", *(f"partition.{name}" for name in table.partition)])
     for name, value in zip(table.partition, part, strict=True):
         files = files.filter(pc.equal(files[f"partition.{name}"], value))
     sizes, (small, medium) = files["size_bytes"].to_numpy(), _SMALL_BYTES
@@ -150,7 +156,7 @@ def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partit
     # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there twice
     properties = named(table, delta, [part])
     commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=keep_log())
-    sync(folder, delta.version())
+    sync(folder, delta.version(), data=False)
     if standing is not None and in_step:
         # the same rows in other files: what is remembered of them stays true
         standing.files = frozenset(delta.file_uris(file_pruning_predicate=where))
@@ -184,7 +190,8 @@ def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
     """
     delta.create_checkpoint()
     log = Path(store.root) / name / "_delta_log"
-    sync(log.parent, delta.version())
+    # on disk before the entries go that it takes the place of
+    to_disk([*log.glob(f"{delta.version():020d}.checkpoint*"), log / "_last_checkpoint", log])
     entries: dict[int, list[Path]] = {}
     for path in log.iterdir():
         number = path.name.split(".", 1)[0]

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from overround.board import Board, boards, early_placed_at, microseconds, utc
 from overround.errors import ParameterError
-from overround.goals import Floats, check_positive
-from overround.odds import complete_markets, fair_probabilities
+from overround.goals import check_positive
+from overround.margin import Floats
 from overround.scores import probability_scores
-from overround.signals import _before_kick_off, _placed_at, closing_lines
+from overround.signals import closing_lines
 
 OUTCOMES = ("home", "draw", "away")
 PROBABILITIES = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
@@ -90,11 +91,12 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
         Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of the Friday or Tuesday
         before, or kick-off where that comes first.
     """
-    if lead_h is not None:
-        if not lead_h >= 0:
-            raise ParameterError(f"lead_h is {lead_h}; hours before kick-off are at least 0.")
-        return events["starts_at"] - pd.Timedelta(hours=lead_h)
-    return _placed_at(events.assign(phase="early"), pd.Series(pd.NaT, events.index, dtype="datetime64[us, UTC]"))
+    starts = events["starts_at"]
+    if lead_h is None:
+        return utc(early_placed_at(microseconds(starts))).set_axis(events.index).where(starts.notna())
+    if not lead_h >= 0:
+        raise ParameterError(f"lead_h is {lead_h}; hours before kick-off are at least 0.")
+    return starts - pd.Timedelta(hours=lead_h)
 
 
 def market_probabilities(
@@ -123,38 +125,52 @@ def market_probabilities(
     quotes = quotes[quotes["market"] == "h2h"]
     if at_close:
         fair = closing_lines(quotes, reference, method).drop_duplicates(["event_id", "outcome"])
-        fair = fair.assign(fair=fair["closing_fair"])
+        fair = fair.rename(columns={"closing_fair": "fair"})
     else:
-        mine = _before_kick_off(quotes[(quotes["bookmaker"] == reference) & (quotes["phase"] != "close")])
-        fair = fair_probabilities(complete_markets(mine), method).reset_index(drop=True)
-        fair["known_at"] = _placed_at(fair, fair["collected_at"])
-        fair = fair[fair["known_at"] <= forecast_times(fair, lead_h)]
-        fair = fair.sort_values(["known_at", "observed_at"], kind="stable").drop_duplicates(["event_id", "outcome"], keep="last")
+        mine = quotes[quotes["bookmaker"] == reference]
+        parts = [_last_known(board, board.names.index(reference), lead_h) for board in boards(mine, method, max_age_h=None)]
+        fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
     wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(OUTCOMES))  # noqa: PD010 one value each
     wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
     return wide.reset_index()
 
 
-def as_bookmakers(forecasts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Forecasts as `fair_probabilities` would give them, so that `probability_scores` and figures can hold them against bookmakers.
+def _last_known(board: Board, book: int, lead_h: float | None) -> pd.DataFrame:
+    """Probabilities of a bookmaker's last market that was known when each match was to be foretold."""
+    moment, slot = np.nonzero(board.row[book] >= 0)
+    shown = board.what(board.row[book, moment, slot]).assign(fair=board.fair[book, moment, slot], at=board.time[moment])
+    known = shown[shown["at"] <= microseconds(forecast_times(shown, lead_h))].sort_values("at", kind="stable")
+    return known.drop_duplicates(["event_id", "outcome"], keep="last")[["event_id", "outcome", "fair"]]
+
+
+def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close", common: bool = False) -> pd.DataFrame:
+    """Forecasts as the prices of bookmakers without a margin, for all that judges bookmakers: scores, calibration, their figures.
 
     Parameters
     ----------
     forecasts : mapping
         Name -> what `walk_forward` or `market_probabilities` returned.
+    phase : str
+        That of the prices that they are to stand beside.
+    common : bool
+        Only the matches that all of them foretold.
 
     Returns
     -------
     DataFrame
-        event_id, bookmaker (the name), market, outcome, fair, overround (1).
+        event_id, bookmaker (the name), market, line, outcome, phase, price (1 / probability), overround (1), fair (the probability), as of
+        `fair_probabilities`; without a probability there is no row.
     """
     parts = []
     for name, forecast in forecasts.items():
         columns = PROBABILITIES if PROBABILITIES[0] in forecast else MARKET_COLUMNS
-        wide = forecast[["event_id", *columns]].set_axis(["event_id", *OUTCOMES], axis=1)
-        long = wide.melt("event_id", list(OUTCOMES), "outcome", "fair")
-        parts.append(long.assign(bookmaker=name, market="h2h", overround=1.0))
-    return pd.concat(parts, ignore_index=True)
+        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *OUTCOMES], axis=1)
+        parts.append(wide.melt("event_id", list(OUTCOMES), "outcome", "fair").assign(bookmaker=name))
+    prices = pd.concat(parts, ignore_index=True)
+    if common:
+        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(OUTCOMES) * len(forecasts)]
+    prices = prices.assign(market="h2h", line=np.nan, phase=phase, price=1 / prices["fair"], overround=1.0)
+    return prices[["event_id", "bookmaker", "market", "line", "outcome", "phase", "price", "overround", "fair"]]
 
 
 def compare_forecasts(
@@ -181,7 +197,7 @@ def compare_forecasts(
     """
     if reference not in forecasts:
         raise ParameterError(f"reference {reference!r} is none of the forecasts: {', '.join(forecasts)}.")
-    fair = _on_common_matches(forecasts)
+    fair = as_bookmakers(forecasts, common=True)
     if by is None:
         return _scores(fair, results, reference)
     if by not in results:
@@ -190,34 +206,6 @@ def compare_forecasts(
     parts = [_scores(fair, part, reference).assign(**{by: value}) for value, part in told.groupby(by)]
     together = pd.concat(parts) if parts else _scores(fair, results, reference).assign(**{by: ""})
     return together[[by, *together.columns.drop(by)]]
-
-
-def reliability(forecasts: Mapping[str, pd.DataFrame], results: pd.DataFrame, *, bins: int = 10) -> pd.DataFrame:
-    """How often happened what was foretold, on the matches that all of the forecasts foretold, home, draw and away together.
-
-    Returns
-    -------
-    DataFrame
-        forecast, outcomes (how many), told (mean probability), happened (share), low and high (95 % interval of the share by its standard
-        error at the probabilities told); `bins` rows of equally many outcomes for each forecast.
-    """
-    fair = _on_common_matches(forecasts).merge(results[["event_id", "home_score", "away_score"]].dropna(), on="event_id")
-    sign = np.sign(fair["home_score"] - fair["away_score"])
-    fair = fair.assign(happened=(fair["outcome"].map({"home": 1, "draw": 0, "away": -1}) == sign).astype(float))
-    fair = fair.assign(variance=fair["fair"] * (1 - fair["fair"]))
-    rank = fair.groupby("bookmaker")["fair"].rank(method="first") - 1
-    fair = fair.assign(bin=(rank * bins // fair.groupby("bookmaker")["fair"].transform("size")).astype(int))
-    grouped = fair.groupby(["bookmaker", "bin"], sort=True)
-    found = grouped.agg(outcomes=("fair", "size"), told=("fair", "mean"), happened=("happened", "mean"), variance=("variance", "sum"))
-    half = 1.96 * np.sqrt(found.pop("variance")) / found["outcomes"]
-    found = found.assign(low=found["happened"] - half, high=found["happened"] + half)
-    return found.reset_index().rename(columns={"bookmaker": "forecast"}).drop(columns="bin")
-
-
-def _on_common_matches(forecasts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    fair = as_bookmakers(forecasts).dropna(subset=["fair"])
-    told = fair.groupby("event_id").size()
-    return fair[fair["event_id"].isin(told.index[told == len(OUTCOMES) * len(forecasts)])]
 
 
 def _scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:

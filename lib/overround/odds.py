@@ -1,4 +1,4 @@
-"""Prices to probabilities on tidy quotes: overround, margin removal (`overround.margin`) and reference prices. Pure functions."""
+"""Prices to probabilities on tidy quotes: overround and margin removal (`overround.margin`). Pure functions."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from overround.errors import ParameterError
 from overround.margin import METHODS, STATUSES, Floats, remove_margin
-from overround.tables import NOT_AN_ACCOUNT
 
 __all__ = [
-    "CONSENSUS", "MARKET", "METHODS", "SELECTION",
-    "complete_markets", "fair_probabilities", "group_codes", "moments", "overround", "reference_probabilities", "remove_margin",
+    "MARKET", "METHODS", "SELECTION", "complete_markets", "fair_probabilities", "group_codes", "overround", "remove_margin",
 ]  # fmt: skip
 
-CONSENSUS = "consensus"
 # one market as one bookmaker showed it at one time
 MARKET = ("event_id", "bookmaker", "market", "line", "phase", "observed_at")
 # what can be backed: the outcome of a market, whoever quotes it
@@ -107,38 +103,6 @@ def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
     changed = snapshots.iloc[first[at]]
     added = added.assign(observed_at=changed["observed_at"].array, collected_at=changed["collected_at"].array)
     return pd.concat([quotes, added], ignore_index=True)
-
-
-def reference_probabilities(fair: Floats, bookmakers: Sequence[str], reference: str, *, least: int = 3) -> Floats:
-    """What a reference says of each selection, for each bookmaker that is to be judged by it.
-
-    Parameters
-    ----------
-    fair : ndarray, shape (n, n_bookmakers)
-        Fair probability of one selection at one time, by bookmaker; NaN where it had no price.
-    bookmakers : sequence of str
-        Names of the columns.
-    reference : str
-        A bookmaker, or "consensus": the mean of all bookmakers other than the one that is judged.
-    least : int
-        Bookmakers that a consensus needs.
-
-    Returns
-    -------
-    ndarray, shape (n, n_bookmakers)
-        NaN where the reference has no opinion.
-    """
-    if reference != CONSENSUS:
-        if reference not in bookmakers:
-            raise ParameterError(
-                f"reference {reference!r} has no prices here; bookmakers are {', '.join(sorted(bookmakers))}, or consensus."
-            )
-        return np.repeat(fair[:, [list(bookmakers).index(reference)]], len(bookmakers), axis=1)
-    known = ~np.isnan(fair) & ~np.isin(bookmakers, NOT_AN_ACCOUNT)
-    values = np.where(known, fair, 0.0)
-    others = known.sum(axis=1, keepdims=True) - known
-    total = values.sum(axis=1, keepdims=True) - values
-    return np.where(others >= least, total / np.maximum(others, 1), np.nan)
 
 
 def moments(chain: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

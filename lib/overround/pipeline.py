@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from overround.errors import ParameterError
-from overround.odds import CONSENSUS
 from overround.parameters import notebook_path, parse_value, read_parameters
+from overround.references import CONSENSUS
 from overround.runner import OK, Outcome, Step, new_pipeline, run_pipeline
 from overround.settings import Settings
 from overround.sources import SHARP, SOURCES
@@ -14,6 +14,7 @@ from overround.sources import SHARP, SOURCES
 # label -> notebook and the parameters that make this step what it is
 STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "collect": ("collect", {}),
+    "bookmakers": ("bookmakers", {}),
     "signals": ("signals", {}),
     "backtest-sharp": ("backtest", {}),
     "backtest-consensus": ("backtest", {"reference": CONSENSUS}),

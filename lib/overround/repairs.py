@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -14,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from overround.commit import codes, dataset, keep_log, named, partitions, scope_of, sync
+from overround.commit import codes, dataset, keep_log, named, partitions, scope_of
+from overround.durable import sync, to_disk
 from overround.errors import StoreError
 from overround.tables import TABLES, Table
 
@@ -84,7 +84,7 @@ def repair(store: "Store") -> list[str]:
         store._opened.pop(name, None)
         while (torn := half_written(folder)) is not None:
             torn.unlink()
-            _sync_folder(torn.parent)
+            to_disk([torn.parent])
             done.append(f"{name}: the half-written last log entry {torn.name} is removed; its batch was never acknowledged.")
         try:
             delta = store._open(name)
@@ -182,11 +182,3 @@ def _orphans(folder: Path, delta: "DeltaTable") -> list[Path]:
                 continue
             named_in_log |= {folder / unquote(action[kind]["path"]) for kind in ("add", "remove") if kind in action}
     return sorted(path for path in folder.rglob("*.parquet") if path not in named_in_log and "_delta_log" not in path.parts)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

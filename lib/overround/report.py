@@ -66,6 +66,20 @@ class Run:
         """The reference bookmaker that was asked for, or else the sharp one of this source."""
         return str(self.parameters.get("reference") or SHARP.get(self.source, ""))
 
+    def leader(self, quotes: pd.DataFrame) -> str:
+        """The reference where it is a bookmaker with prices here, or else the sharp one of this source, or that with the lowest margin."""
+        from overround.movement import lowest_margin
+
+        names = set(quotes["bookmaker"])
+        return next((name for name in (self.sharp, SHARP.get(self.source, "")) if name in names), "") or lowest_margin(quotes)
+
+    def weights(self, quotes: pd.DataFrame, results: pd.DataFrame, method: str) -> pd.DataFrame | None:
+        """Weights of bookmakers by their accuracy in the past where the reference that was asked for needs them."""
+        from overround.accuracy import past_accuracy_weights
+        from overround.references import BY_ACCURACY
+
+        return past_accuracy_weights(quotes, results, self.leader(quotes), method) if self.sharp == BY_ACCURACY else None
+
     def stage(self, name: str) -> AbstractContextManager[Stage]:
         """Measure what happens inside, as `Meter.stage`."""
         return self.meter.stage(name)

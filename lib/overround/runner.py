@@ -10,17 +10,21 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from overround.errors import ParameterError, RunError
-from overround.execute import execute
+from overround.execute import execute, warmed
 from overround.parameters import check_parameters, notebook_path, plain, read_parameters
 from overround.render import RUN_MIME, render_index, render_run, write_atomically
 from overround.settings import Settings
+
+if TYPE_CHECKING:
+    from overround.warm import Warm
 
 __all__ = ["RUN_MIME", "Failure", "Outcome", "Step", "git_revision", "new_pipeline", "run_notebook", "run_pipeline", "versions"]
 
@@ -129,13 +133,17 @@ def run_pipeline(
 
     outcomes: list[Outcome] = []
     try:
-        for step in steps:
-            progress(step, None)
-            outcome = run_notebook(step, run_id=f"{pipeline}.{step.label}", settings=settings, show_code=show_code, timeout_s=timeout_s)
-            outcomes.append(outcome)
-            progress(step, outcome)
-            if not outcome.ok:
-                break
+        # a single kernel starts as quickly by itself
+        with warmed(settings) if len(steps) > 1 else nullcontext() as warm:
+            for step in steps:
+                progress(step, None)
+                outcome = run_notebook(
+                    step, run_id=f"{pipeline}.{step.label}", settings=settings, show_code=show_code, timeout_s=timeout_s, warm=warm
+                )
+                outcomes.append(outcome)
+                progress(step, outcome)
+                if not outcome.ok:
+                    break
     finally:
         # a page links to the pages of its pipeline: the earlier ones did not know the later ones yet
         for outcome in outcomes[:-1]:
@@ -144,7 +152,9 @@ def run_pipeline(
     return outcomes
 
 
-def run_notebook(step: Step, *, run_id: str, settings: Settings, show_code: bool = False, timeout_s: int = 600) -> Outcome:
+def run_notebook(
+    step: Step, *, run_id: str, settings: Settings, show_code: bool = False, timeout_s: int = 600, warm: "Warm | None" = None
+) -> Outcome:
     """Run one notebook; leave `<label>.ipynb`, `.html` and `.json` in the pipeline's folder.
 
     Parameters
@@ -155,6 +165,8 @@ def run_notebook(step: Step, *, run_id: str, settings: Settings, show_code: bool
         `<pipeline>.<label>`; the notebook gets it as its parameter `run_id`.
     settings, show_code, timeout_s
         As in `run_pipeline`.
+    warm : Warm, optional
+        Where the kernel is forked from.
 
     Returns
     -------
@@ -173,7 +185,7 @@ def run_notebook(step: Step, *, run_id: str, settings: Settings, show_code: bool
     folder.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC)
 
-    notebook, error, said = execute(source, given, settings, timeout_s)
+    notebook, error, said = execute(source, given, settings, timeout_s, warm)
 
     ended = datetime.now(UTC)
     failure = _failure(notebook, error, said, timeout_s)

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overround.changes import Standing, only_changes
-from overround.commit import Partition, adopt, commit, configuration, dataset, news, sync, without_repeats
+from overround.commit import Partition, adopt, commit, configuration, dataset, news, without_repeats
+from overround.durable import sync
 from overround.errors import StoreError, TableError
 from overround.maintenance import tend
 from overround.tables import TABLES, TIME, Table, tidy, to_arrow
@@ -115,7 +116,7 @@ class Store:
             done = Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
             try:
                 if self.is_local:
-                    sync(Path(self.root) / name, delta.version())
+                    sync(Path(self.root) / name, delta.version(), data=changed.num_rows > 0)
             except OSError as error:
                 raise StoreError(
                     f"store {self.root}: {name} has taken {batch.num_rows} rows, which the disk has not confirmed ({error})."
@@ -248,20 +249,24 @@ class Store:
         """The table at its newest version; an open one is brought up to date, which takes a tenth of opening it."""
         # taken out while in use: two threads of one store each have their own
         delta, memory = self._opened.pop(table.name, (None, {}))
-        if delta is not None and (not self.is_local or self._is_there(table.name, delta)):
-            delta.update_incremental()
+        if delta is not None and (not self.is_local or self._is_there(table.name, delta.version())):
+            # bringing up to date lists the log, which is long: first look whether there is a next version
+            if not self.is_local or self._is_there(table.name, delta.version() + 1):
+                delta.update_incremental()
         else:
             delta, memory = self._open(table.name, create=True), {}
         if delta is None:
             raise StoreError(f"store {self.root}: the table {table.name} can be neither opened nor made there.")
         if adopt(table, delta):
+            if self.is_local:
+                sync(Path(self.root) / table.name, delta.version(), data=False)
             delta = self._open(table.name)
             assert delta is not None  # noqa: S101  # it was there a line ago
         return delta, memory
 
-    def _is_there(self, name: str, delta: "DeltaTable") -> bool:
-        """Whether the folder still holds the version that was opened, and was not removed or made anew."""
-        return (Path(self.root) / name / "_delta_log" / f"{delta.version():020d}.json").exists()
+    def _is_there(self, name: str, version: int) -> bool:
+        """Whether the log has the entry of a version: the one that was opened, unless the folder was removed since or made anew."""
+        return (Path(self.root) / name / "_delta_log" / f"{version:020d}.json").exists()
 
     def _keep(self, name: str, delta: "DeltaTable", memory: "dict[Partition, Standing]") -> None:
         self._opened[name] = (delta, memory)
@@ -280,6 +285,8 @@ def _make(uri: str, table: Table) -> None:
     except DeltaError:
         if not DeltaTable.is_deltatable(uri):  # else another process made it at the same moment
             raise
+    if "://" not in uri:
+        sync(Path(uri), 0)
 
 
 def _short(error: Exception) -> str:

@@ -7,23 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from overround.board import Board, boards, microseconds
 from overround.errors import ParameterError
-from overround.goals import Floats
-from overround.models import OUTCOMES, PROBABILITIES
-from overround.odds import CONSENSUS, complete_markets, fair_probabilities
-from overround.signals import (
-    _PLAUSIBLE,
-    _accounts,
-    _earlier_quotes,
-    _first_and_best,
-    _placed_at,
-    _signals,
-    _standing,
-    _ticks,
-    closing_quotes,
-)
+from overround.margin import Floats
+from overround.models import PROBABILITIES
+from overround.references import CONSENSUS
+from overround.signals import accounts_of, as_signals, bets, bookmakers_of, first_and_best, first_moments
 from overround.tables import NOT_AN_ACCOUNT
 
 
@@ -69,22 +59,21 @@ def model_signals(
     missing = [column for column in ("event_id", "predicted_at", *PROBABILITIES) if column not in probabilities]
     if missing:
         raise ParameterError(f"probabilities need the column {missing[0]!r}; walk_forward gives it.")
+    quotes = quotes[quotes["market"] == "h2h"]
+    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
     told = probabilities.set_index("event_id")
-    prices = _prices(quotes[quotes["event_id"].isin(told.index)], at_close)
-    if prices.empty:
-        return _none(prices)
-    ticks = _Ticks(prices, max_age_h)
-    one = prices.iloc[ticks.any_row]  # a quote of each tick's selection
-    match = told.index.get_indexer(one["event_id"])
-    wide = told[list(PROBABILITIES)].to_numpy(float)[match]
-    probability = wide[np.arange(len(one)), one["outcome"].map({o: k for k, o in enumerate(OUTCOMES)}).to_numpy(int)]
-    too_early = (ticks.placed_at(one) < told["predicted_at"].iloc[match].reset_index(drop=True)).to_numpy()
-    probability = np.where(too_early, np.nan, probability)[:, None]
-    edge = probability * ticks.price - 1
-    edge[(edge > max_edge) | (ticks.price > max_price)] = np.nan
-    edge[:, ticks.refused(_accounts(ticks.names, "", bookmakers))] = np.nan
-    tick, best = _first_and_best(edge, ticks.price, ticks.selection, ticks.time, min_edge)
-    return ticks.signals(tick, best, probability[tick, 0], edge[tick, best], f"{name} (edge from {100 * min_edge:.1f}\N{NO-BREAK SPACE}%)")
+    wide, told_at = told[list(PROBABILITIES)].to_numpy(float), microseconds(told["predicted_at"])
+    parts = []
+    for board in boards(quotes[quotes["event_id"].isin(told.index)], "multiplicative", at_close=at_close, max_age_h=max_age_h):
+        price = _believable(board)
+        match = told.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
+        probability = np.where((board.time >= told_at[match])[:, None], wide[match], np.nan)
+        edge = probability * price - 1
+        mine = np.isin(board.names, list(accounts))[:, None, None]
+        wanted = (edge >= min_edge) & (edge <= max_edge) & (price <= max_price) & mine
+        at = first_and_best(board, wanted)
+        parts.append(bets(board, *at, price=price[at], probability=probability[at[1:]], edge=edge[at]))
+    return as_signals(parts, f"{name} (edge from {100 * min_edge:.1f}\N{NO-BREAK SPACE}%)")
 
 
 def consensus_signals(
@@ -132,76 +121,36 @@ def consensus_signals(
     """
     if not 0 <= margin < 1:
         raise ParameterError(f"margin is {margin}; it must be at least 0 and below 1.")
-    prices = _prices(quotes, at_close)
-    if prices.empty:
-        return _none(prices)
-    ticks = _Ticks(prices, max_age_h)
-    summary = np.isin(ticks.names, NOT_AN_ACCOUNT)
-    if consensus == CONSENSUS:
-        known = np.where(summary, np.nan, ticks.price)
-        count = (~np.isnan(known)).sum(axis=1)
-        mean = np.where(count >= least, np.nansum(known, axis=1) / np.maximum(count, 1), np.nan)
-    elif consensus in ticks.names:
-        mean = ticks.price[:, ticks.names.index(consensus)]
-    else:
-        raise ParameterError(f"consensus {consensus!r} has no prices here; those that have: {CONSENSUS}, {', '.join(ticks.names)}.")
-    probability = (1 / mean - margin)[:, None]
-    edge = probability * ticks.price - 1
-    edge[ticks.price > max_price] = np.nan
-    edge[:, ticks.refused(_accounts(ticks.names, "", bookmakers))] = np.nan
-    # above 0, not from 0: the source bets where the promise is positive
-    tick, best = _first_and_best(edge, ticks.price, ticks.selection, ticks.time, np.nextafter(0, 1))
-    tick, best = _most_promising(tick, best, edge[tick, best], ticks.time[tick], prices["event_id"].to_numpy(object)[ticks.any_row[tick]])
+    quotes = quotes[quotes["market"] == "h2h"]
+    names = bookmakers_of(quotes)
+    accounts = accounts_of(names, "", bookmakers)
+    if names and consensus not in (CONSENSUS, *names):
+        raise ParameterError(f"consensus {consensus!r} has no prices here; those that have: {CONSENSUS}, {', '.join(names)}.")
+    parts = []
+    for board in boards(quotes, "multiplicative", at_close=at_close, max_age_h=max_age_h):
+        price = _believable(board)
+        mean = _mean(price, board.names, least) if consensus == CONSENSUS else price[board.names.index(consensus)]
+        probability = 1 / mean - margin
+        edge = probability * price - 1
+        mine = np.isin(board.names, list(accounts))[:, None, None]
+        promise = np.where((edge > 0) & (price <= max_price) & mine, edge, 0.0)
+        moment, _ = first_moments(board, promise.max(axis=(0, 2))[:, None] > 0)
+        slot = promise[:, moment].max(axis=0).argmax(axis=1)
+        book = promise[:, moment, slot].argmax(axis=0)
+        at = book, moment, slot
+        parts.append(bets(board, *at, price=price[at], probability=probability[at[1:]], edge=edge[at]))
     which = "all prices" if consensus == CONSENSUS else consensus.replace("_", " ")
-    label = f"price against the mean of {which} (margin {100 * margin:.1f}\N{NO-BREAK SPACE}%)"
-    return ticks.signals(tick, best, probability[tick, 0], edge[tick, best], label)
+    return as_signals(parts, f"price against the mean of {which} (margin {100 * margin:.1f}\N{NO-BREAK SPACE}%)")
 
 
-class _Ticks:
-    """Standing price of every bookmaker, shape (ticks, bookmakers), at each time that anything was learnt of a selection."""
-
-    def __init__(self, prices: pd.DataFrame, max_age_h: float):
-        self.prices = prices
-        self.names: list[str] = sorted(set(prices["bookmaker"]))
-        tick_of_row, self.selection, self.time, phase_start = _ticks(prices)
-        row = np.full((len(self.time), len(self.names)), -1)
-        row[tick_of_row, pd.Categorical(prices["bookmaker"], categories=self.names).codes] = np.arange(len(prices))
-        self.any_row = row.max(axis=1)
-        self.row = _standing(row, phase_start, self.time, max_age_h)
-        self.price: Floats = np.where(self.row >= 0, prices["price"].to_numpy(float)[self.row], np.nan)
-
-    def placed_at(self, one: pd.DataFrame) -> pd.Series:
-        """When a bet at each tick would be placed."""
-        rows = one.reset_index(drop=True)
-        return _placed_at(rows, pd.Series(pd.to_datetime(self.time, utc=True)))
-
-    def refused(self, accounts: set[str]) -> NDArray[np.bool_]:
-        """Bookmakers where there is no account, shape (bookmakers,)."""
-        return np.array([name not in accounts for name in self.names])
-
-    def signals(self, tick: NDArray, best: NDArray, probability: Floats, edge: Floats, strategy: str) -> pd.DataFrame:
-        """The bets at these ticks with these bookmakers."""
-        chosen = self.prices.iloc[self.row[tick, best]]
-        return _signals(chosen.assign(probability=probability, edge=edge, seen_at=self.time[tick]), strategy)
+def _believable(board: Board) -> Floats:
+    """Prices (K, T, 3) of whole markets with a believable overround; what sums up the market may well have less than any bookmaker."""
+    summary = np.isin(board.names, NOT_AN_ACCOUNT)[:, None, None]
+    return np.where(np.isnan(board.fair) & ~summary, np.nan, board.price)
 
 
-def _prices(quotes: pd.DataFrame, at_close: bool) -> pd.DataFrame:
-    """Whole 1X2 markets with a believable overround; what a provider sums up may well have less than any bookmaker."""
-    h2h = quotes[quotes["market"] == "h2h"]
-    prices = closing_quotes(h2h) if at_close else _earlier_quotes(h2h)
-    if prices.empty:
-        return prices
-    prices = fair_probabilities(complete_markets(prices), "multiplicative").reset_index(drop=True)
-    return prices[prices["overround"].between(*_PLAUSIBLE) | prices["bookmaker"].isin(NOT_AN_ACCOUNT)].reset_index(drop=True)
-
-
-def _none(prices: pd.DataFrame) -> pd.DataFrame:
-    return _signals(prices.iloc[:0].assign(probability=0.0, edge=0.0), "")
-
-
-def _most_promising(tick: NDArray, best: NDArray, edge: Floats, time: NDArray, event: NDArray) -> tuple[NDArray, NDArray]:
-    """One bet a match: the earliest, and of those the one with the greatest edge."""
-    order = np.lexsort((-edge, time))
-    _, first = np.unique(event[order], return_index=True)
-    chosen = order[first]
-    return tick[chosen], best[chosen]
+def _mean(price: Floats, names: Sequence[str], least: int) -> Floats:
+    """Mean price (T, 3) of the bookmakers, where so many have one."""
+    mine = price[~np.isin(names, NOT_AN_ACCOUNT)]
+    count = (~np.isnan(mine)).sum(axis=0)
+    return np.where(count >= least, np.nansum(mine, axis=0) / np.maximum(count, 1), np.nan)

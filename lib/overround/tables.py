@@ -50,6 +50,8 @@ _SIGNAL = {
     "price": REAL, "probability": REAL, "edge": REAL, "placed_at": TIME, "strategy": TEXT,
 }  # fmt: skip
 SIGNAL_COLUMNS = tuple(_SIGNAL)
+# what a signal may know besides: the standard error of its edge
+OPTIONAL_SIGNAL_COLUMNS = ("edge_se",)
 LEDGER_COLUMNS = (*SIGNAL_COLUMNS, "stake", "result", "profit", "settled_at", "bankroll", "closing_price", "closing_fair", "clv")
 
 TABLES = {
@@ -105,9 +107,10 @@ TABLES = {
         Table(
             "ledgers",
             {"run_id": TEXT, **_SIGNAL, "stake": REAL, "result": TEXT, "profit": REAL, "settled_at": TIME, "bankroll": REAL,
-             "closing_price": REAL, "closing_fair": REAL, "clv": REAL, "starts_at": TIME, "competition": TEXT, "season": TEXT},
+             "closing_price": REAL, "closing_fair": REAL, "clv": REAL, "starts_at": TIME, "competition": TEXT, "season": TEXT,
+             "edge_se": REAL},
             key=("run_id", "event_id", "bookmaker", "market", "line", "outcome", "side", "strategy"), partition=("run_id",),
-            optional=frozenset({"line", "closing_price", "closing_fair", "clv", "probability", "edge"}),
+            optional=frozenset({"line", "closing_price", "closing_fair", "clv", "probability", "edge", *OPTIONAL_SIGNAL_COLUMNS}),
         ),
     )
 }  # fmt: skip

@@ -31,6 +31,19 @@ def canvas(height: float) -> tuple["Figure", "Axes"]:
         return figure, figure.subplots()
 
 
+def panels(height: float, count: int, columns: int) -> tuple["Figure", list["Axes"]]:
+    """A figure of this height (inches) in our look with so many axes, on the same scales."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_LOOK):
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        grid = figure.subplots(-(-max(count, 1) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for unused in grid[max(count, 1) :]:
+        unused.set_visible(False)
+    return figure, list(grid[: max(count, 1)])
+
+
 def finish(axes: "Axes", title: str, unit: str, note: str) -> None:
     """Title, unit of the vertical axis, and a note below."""
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11)

@@ -1,9 +1,9 @@
-"""Figures of forecasts: how far each is from the market's close, season by season, and whether what it tells happens."""
+"""Figures of forecasts: how far each is from the market's close, season by season."""
 
 import numpy as np
 import pandas as pd
 
-from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, finish, short, spread_labels
+from overround.figures.look import DARK, LINES, canvas, finish, short, spread_labels
 from overround.show import Picture
 
 
@@ -40,26 +40,3 @@ def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pi
     means = {name: 1000 * np.average(rows["gap"], weights=rows["matches"]) for name, rows in scores.groupby(level=0) if name in names}
     text = "; ".join(f"{name} {mean:+.1f}" for name, mean in means.items())
     return Picture(figure, f"Log loss above {reference} over {len(parts)} values of {by}, mean in thousandths of a nat: {text or 'none'}.")
-
-
-def forecast_reliability(reliability: pd.DataFrame, name: str, reference: str, *, note: str = "") -> Picture:
-    """How much more often something happened than was told, against what was told: one forecast, and the reference in grey."""
-    figure, axes = canvas(3.2)
-    axes.axhline(0, color=DARK, linewidth=1)
-    mine = reliability[reliability["forecast"] == name]
-    other = reliability[reliability["forecast"] == reference]
-    axes.plot(100 * other["told"], 100 * (other["happened"] - other["told"]), color=MIDDLE, linewidth=1.4, marker="o", markersize=4)
-    chance = [100 * (mine[end] - mine["happened"]) for end in ("low", "high")]
-    axes.fill_between(100 * mine["told"], *chance, color=LIGHT, alpha=0.6, linewidth=0)
-    axes.plot(100 * mine["told"], 100 * (mine["happened"] - mine["told"]), color=ACCENT, linewidth=1.6, marker="o", markersize=4)
-    axes.set_xlabel("told, %")
-    # both lines end near each other: their labels stand apart
-    ends = [(100 * (rows["happened"] - rows["told"]).iloc[-1], 100 * rows["told"].iloc[-1], short(label), colour)
-            for rows, label, colour in ((mine, name, ACCENT), (other, reference, MIDDLE)) if len(rows)]  # fmt: skip
-    spread_labels(axes, ends)
-    finish(axes, "Happened less told; grey band: chance alone", "percentage points", note)
-    off = 100 * (mine["happened"] - mine["told"])
-    outside = int(((mine["told"] < mine["low"]) | (mine["told"] > mine["high"])).sum())
-    groups = f"{len(mine)} groups of {int(mine['outcomes'].mean()) if len(mine) else 0:,} outcomes"
-    away = f"happened less told from {off.min():+.1f} to {off.max():+.1f} percentage points" if len(mine) else "nothing was told"
-    return Picture(figure, f"Reliability of {name} in {groups}: {away}, {outside} groups beyond chance.")

@@ -1,4 +1,4 @@
-"""Figures of prices: who is sharp, edges, how a price moves, who quotes what."""
+"""Figures of prices: edges, how a price moves, who quotes what."""
 
 import numpy as np
 import pandas as pd
@@ -6,23 +6,6 @@ import pandas as pd
 from overround.evaluate import percent
 from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, dates, finish, label, short
 from overround.show import Picture
-
-
-def sharpness(scores: pd.DataFrame, reference: str, *, note: str = "") -> Picture:
-    """Accuracy of each bookmaker's last prices against the reference's on the same matches, as `probability_scores` has it."""
-    rows = scores.dropna(subset=["gap"]).sort_values("gap", ascending=False)
-    figure, axes = canvas(1.1 + 0.3 * max(len(rows), 1))
-    at = np.arange(len(rows))
-    axes.axvline(0, color=DARK, linewidth=1)
-    axes.hlines(at, 1000 * rows["low"], 1000 * rows["high"], color=MIDDLE, linewidth=1.4)
-    axes.scatter(1000 * rows["gap"], at, s=30, zorder=3, color=ACCENT)
-    axes.set_yticks(at, [f"{short(name)}  ({100 * (margin - 1):.1f} %)" for name, margin in rows["overround"].items()])
-    axes.set_xlabel("log loss less the reference's, thousandths; lower is better")
-    axes.grid(axis="y", visible=False)
-    finish(axes, f"Last prices against {short(reference)} (margin in brackets)", "", note)
-    worse, better = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
-    text = f"{worse} bookmakers are less accurate than {reference} beyond noise, {better} more accurate"
-    return Picture(figure, f"Log loss of each bookmaker's last price against {reference} on the same matches: {text}.")
 
 
 def edges(signals: pd.DataFrame, *, note: str = "") -> Picture:
