@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from overround.collect import collect
     from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
+    from overround.goals import DixonColes, Poisson
     from overround.luck import luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
+    from overround.models import MarketModel, as_bookmakers, compare_forecasts, market_probabilities
     from overround.movement import lowest_margin, reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
+    from overround.ratings import Elo
     from overround.references import accuracy_weights, exchange_mid
     from overround.report import Run
     from overround.scores import early_and_close, probability_scores, score_table
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from overround.sources import credit
     from overround.staking import Flat, Kelly, Percentage, staking_rule
     from overround.store import Store
+    from overround.strategies import consensus_signals, model_signals
+    from overround.walkforward import walk_forward
 
 _WHERE = {
     "accuracy": ("past_accuracy_weights",),
@@ -38,12 +43,15 @@ _WHERE = {
     "collect": ("collect",),
     "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
+    "goals": ("DixonColes", "Poisson"),
     "luck": ("luck_test",),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
+    "models": ("MarketModel", "as_bookmakers", "compare_forecasts", "market_probabilities"),
     "movement": ("lowest_margin", "reaction_times", "reactions", "reverse_moves", "stale_prices", "steam_moves", "velocity"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
+    "ratings": ("Elo",),
     "references": ("accuracy_weights", "exchange_mid"),
     "report": ("Run",),
     "scores": ("early_and_close", "probability_scores", "score_table"),
@@ -53,6 +61,8 @@ _WHERE = {
     "sources": ("credit",),
     "staking": ("Flat", "Kelly", "Percentage", "staking_rule"),
     "store": ("Store",),
+    "strategies": ("consensus_signals", "model_signals"),
+    "walkforward": ("walk_forward",),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 

@@ -220,6 +220,11 @@ def microseconds(times: pd.Series) -> Whole:
     return times.astype("datetime64[us, UTC]").astype("int64").to_numpy()
 
 
+def utc(times: Whole) -> pd.Series:
+    """Times, from whole microseconds since 1970."""
+    return pd.Series(times).astype("datetime64[us]").dt.tz_localize("UTC")
+
+
 def early_placed_at(starts: Whole) -> Whole:
     """When an early price could have been bet, for kick-offs in microseconds.
 

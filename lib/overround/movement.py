@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.board import HOUR_US, Board, Whole, boards
+from overround.board import HOUR_US, Board, Whole, boards, utc
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.signals import accounts_of, bookmakers_of
@@ -265,7 +265,7 @@ def stale_prices(
         mine = np.isin(board.names, sorted(accounts))[:, None, None]
         found = mine & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
         book, moment, _ = at = np.nonzero(_onset(board, found))
-        price, since = board.price[at], _times(board.time[unmoved[book, moment]])
+        price, since = board.price[at], utc(board.time[unmoved[book, moment]])
         given = {"price": price, "since": since, "move": move[at], "edge": price * others[at] - 1}
         parts.append(_rows(board, at, bookmaker=_names(board, book), **given))
     return _tidy(parts, ["bookmaker", "at", "price", "since", "move", "edge"])
@@ -354,15 +354,11 @@ def _names(board: Board, book: Whole) -> NDArray[np.object_]:
     return np.array(board.names, object)[book]
 
 
-def _times(microseconds: Whole) -> pd.Series:
-    return pd.Series(microseconds).astype("datetime64[us]").dt.tz_localize("UTC")
-
-
 def _rows(board: Board, at: tuple[NDArray[Any], ...], **columns: Any) -> pd.DataFrame:
     """What moved and when, with these columns."""
     book, moment, slot = at
     frame = board.what(board.row[book, moment, slot])[_WHAT]
-    return frame.assign(at=_times(board.time[moment]), **columns)
+    return frame.assign(at=utc(board.time[moment]), **columns)
 
 
 def _tidy(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:

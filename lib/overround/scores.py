@@ -46,7 +46,7 @@ def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str
     of_market = group[markets.rows[:, 0]]
     p = markets.values("fair")
     book = markets.values("overround")[:, 0]
-    against = _against(p, markets.won, reference, *_reference_rows(markets, reference))
+    against = _against(p, markets.won, *_reference_rows(markets, reference))
     rows = _score_rows(p, book, against, markets, of_market, len(names))
     return _tested(pd.concat([names, rows], axis=1)).set_index("bookmaker")
 
@@ -101,7 +101,7 @@ def score_table(
     tables = []
     for method in methods:
         p = markets.fair(method)
-        against = fixed if fixed is not None else _against(p, markets.won, reference, *sharp)
+        against = fixed if fixed is not None else _against(p, markets.won, *sharp)
         rows = _score_rows(p, book, against, markets, of_market, len(names))
         tables.append(pd.concat([names.assign(method=method), rows], axis=1))
     table = pd.concat(tables, ignore_index=True)
@@ -168,7 +168,10 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
     half = (quotes["market"] == "totals") & (2 * quotes["line"] % 2 == 1) if "line" in quotes else False
     frame = quotes[(quotes["market"] == "h2h") | half]
     event, matches = pd.factorize(frame["event_id"])
-    ended = results.drop_duplicates("event_id").set_index("event_id")[["home_score", "away_score"]].reindex(matches).to_numpy(float)
+    ended = results.drop_duplicates("event_id").set_index("event_id").reindex(matches)
+    # a kick-off is the match's own: forecasts have none
+    dated = ended if "starts_at" in ended else frame.drop_duplicates("event_id")
+    days = pd.factorize(day(dated), use_na_sentinel=False)[0] if "starts_at" in dated else np.arange(len(matches))
     outcome = frame["outcome"].to_numpy(object)
     has_draw = np.zeros(len(matches), bool)
     has_draw[event[outcome == "draw"]] = True
@@ -180,15 +183,14 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
     first = rows.max(axis=1)
     event = event[first]
     is_h2h = (frame["market"] == "h2h").to_numpy()[first]
-    home, away = ended[event].T
+    home, away = ended[["home_score", "away_score"]].to_numpy(float)[event].T
     line = frame["line"].to_numpy(float)[first] if "line" in frame else np.full(n, np.nan)
     lead = np.where(is_h2h, home - away, home + away - line)
     three = is_h2h & has_draw[event]
     decided = ~np.isnan(lead) & ((lead != 0) | three) & (rows[:, ::2] >= 0).all(axis=1) & ((rows[:, 1] >= 0) == three)
     keyed, _ = group_codes(frame, [column for column in MARKET if column in frame and column != "bookmaker"])
-    days = group_codes(frame.assign(day=day(frame)), ("day",))[0] if "starts_at" in frame else pd.factorize(frame["event_id"])[0]
-    kept = first[decided]
-    return Decided(frame, rows[decided], 1 - np.sign(lead[decided]).astype(np.int64), days[kept], keyed[kept])
+    won = 1 - np.sign(lead[decided]).astype(np.int64)
+    return Decided(frame, rows[decided], won, days[event[decided]], keyed[first[decided]])
 
 
 def groups(frame: pd.DataFrame, by: Sequence[str]) -> tuple[Whole, pd.DataFrame]:
@@ -251,21 +253,25 @@ def _log_loss(p: Floats, won: Whole) -> Floats:
     return -np.log(p[np.arange(len(p)), won])
 
 
-def _reference_rows(markets: Decided, reference: str) -> tuple[NDArray[np.bool_], Whole]:
-    """Which markets may be the reference of others, and for each market the number of its reference."""
+def _reference_rows(markets: Decided, reference: str) -> tuple[NDArray[np.bool_], Whole, bool]:
+    """Which markets may be the reference of others, for each market the number of its reference, and whether that is a mean of others."""
     shown = markets.frame.take(markets.rows[:, 0])
+    named = (shown["bookmaker"] == reference).to_numpy()
+    # a forecast may be called consensus, early or close
+    if named.any():
+        return named, markets.key, False
     if reference == CONSENSUS:
-        return ~shown["bookmaker"].isin(NOT_AN_ACCOUNT).to_numpy(), markets.key
+        return ~shown["bookmaker"].isin(NOT_AN_ACCOUNT).to_numpy(), markets.key, True
     if reference in _PHASES:
         key, _ = group_codes(shown, [column for column in (*SELECTION[:-1], "bookmaker") if column in shown])
-        return (shown["phase"] == reference).to_numpy(), key
-    return (shown["bookmaker"] == reference).to_numpy(), markets.key
+        return (shown["phase"] == reference).to_numpy(), key, False
+    return named, markets.key, False
 
 
-def _against(p: Floats, won: Whole, reference: str, may_be: NDArray[np.bool_], key: Whole) -> Floats:
+def _against(p: Floats, won: Whole, may_be: NDArray[np.bool_], key: Whole, mean: bool) -> Floats:
     """Log loss of the reference's probabilities of each market, shape (n,); NaN where it has none."""
     known = may_be & ~np.isnan(p[:, 0])
-    if reference == CONSENSUS:
+    if mean:
         return _against_consensus(np.where(known, p[np.arange(len(p)), won], 0.0), known, key)
     loss = np.full(key.max(initial=-1) + 1, np.nan)
     loss[key[known]] = _log_loss(p[known], won[known])

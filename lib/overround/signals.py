@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.board import Board, Whole, boards, check_quotes, microseconds
+from overround.board import Board, Whole, boards, check_quotes, microseconds, utc
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.odds import SELECTION
@@ -87,7 +87,7 @@ def value_signals(
         edge = probability * board.price - 1
         mine = np.isin(board.names, list(accounts))[:, None, None]
         wanted = (edge >= min_edge) & (edge <= max_edge) & (board.price <= max_price) & mine
-        book, moment, slot = _first_and_best(board, wanted)
+        book, moment, slot = first_and_best(board, wanted)
         at, price = (book, moment, slot), board.price[book, moment, slot]
         se = price * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
         parts.append(bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se))
@@ -129,7 +129,7 @@ def seed_signals(
         mean, deviation = mean_and_deviation(board.price, board.names)
         buy = (mean > min_mean) & (deviation < max_spread)
         mine = np.isin(board.names, list(accounts))[:, None, None]
-        at = _first_and_best(board, buy & ~np.isnan(board.price) & mine)
+        at = first_and_best(board, buy & ~np.isnan(board.price) & mine)
         parts.append(bets(board, *at, price=board.price[at]))
     return as_signals(parts, f"seed rule (mean price above {min_mean:g}, spread below {max_spread:g})")
 
@@ -153,7 +153,7 @@ def blind_signals(quotes: pd.DataFrame, bookmaker: str, outcome: str, *, market:
     mine = quotes[(quotes["bookmaker"] == bookmaker) & (quotes["outcome"] == outcome) & (quotes["market"] == market)]
     parts = []
     for board in boards(mine, None, at_close=at_close, max_age_h=None):
-        at = _first_and_best(board, ~np.isnan(board.price))
+        at = first_and_best(board, ~np.isnan(board.price))
         parts.append(bets(board, *at, price=board.price[at]))
     return as_signals(parts, f"every {outcome} at {bookmaker}")
 
@@ -231,8 +231,7 @@ def bets(board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "
     rows = board.lay_row if side == "lay" else board.row
     assert rows is not None  # noqa: S101  # who lays has seen a price
     frame = board.what(rows[book, moment, slot])
-    placed = pd.Series(board.time[moment]).astype("datetime64[us]").dt.tz_localize("UTC")
-    return frame.assign(bookmaker=np.array(board.names, object)[book], side=side, placed_at=placed, **columns)
+    return frame.assign(bookmaker=np.array(board.names, object)[book], side=side, placed_at=utc(board.time[moment]), **columns)
 
 
 def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str] = ()) -> pd.DataFrame:
@@ -261,7 +260,7 @@ def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole
     return moment[first], column[first]
 
 
-def _first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole, Whole]:
+def first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole, Whole]:
     """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, the best wanted price at it."""
     moment, slot = first_moments(board, np.logical_or.reduce(wanted, axis=0))
     return np.where(wanted[:, moment, slot], board.price[:, moment, slot], -1.0).argmax(axis=0), moment, slot

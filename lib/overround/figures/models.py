@@ -1,0 +1,42 @@
+"""Figures of forecasts: how far each is from the market's close, season by season."""
+
+import numpy as np
+import pandas as pd
+
+from overround.figures.look import DARK, LINES, canvas, finish, short, spread_labels
+from overround.show import Picture
+
+
+def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Picture:
+    """Log loss of each forecast above the reference's, by season, with its interval.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        What `compare_forecasts(..., by="season")` returned; the first column names the parts.
+    reference : str
+        The forecast that the others were held against.
+    """
+    by = scores.columns[0]
+    parts = sorted(set(scores[by]))
+    names = [name for name in dict.fromkeys(scores.index) if name != reference]
+    figure, axes = canvas(3.6)
+    axes.axhline(0, color=DARK, linewidth=1)
+    ends = []
+    for i, name in enumerate(names):
+        rows = scores.loc[[name]].set_index(by).reindex(parts)
+        # side by side, so that intervals do not cover each other
+        at = np.arange(len(parts)) + (i - (len(names) - 1) / 2) * 0.14
+        colour = LINES[i % len(LINES)]
+        axes.vlines(at, 1000 * rows["low"], 1000 * rows["high"], color=colour, linewidth=1.1, alpha=0.45)
+        axes.plot(at, 1000 * rows["gap"], color=colour, linewidth=1.4, marker="o", markersize=4)
+        ends.append((1000 * rows["gap"].iloc[-1], len(parts) - 0.6, short(name), colour))
+    every = np.arange(0, len(parts), 1 + len(parts) // 10)
+    axes.set_xticks(every, [short(parts[number]) for number in every])
+    if parts:
+        axes.set_xlim(-0.6, len(parts) - 0.6)
+    spread_labels(axes, [end for end in ends if np.isfinite(end[0])])
+    finish(axes, f"Log loss less that of {reference}, by {by}", "thousandths of a nat, with 95 % interval", note)
+    means = {name: 1000 * np.average(rows["gap"], weights=rows["matches"]) for name, rows in scores.groupby(level=0) if name in names}
+    text = "; ".join(f"{name} {mean:+.1f}" for name, mean in means.items())
+    return Picture(figure, f"Log loss above {reference} over {len(parts)} values of {by}, mean in thousandths of a nat: {text or 'none'}.")

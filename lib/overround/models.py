@@ -1,0 +1,225 @@
+"""Models of 1X2 markets, and the market itself as one. A model knows tables and times, never a price it could bet at.
+
+A model has `fit(matches, at)`, which gives parameters learnt from finished matches as of a time, and `predict(parameters, fixtures)`, which
+gives probabilities of home, draw and away, shape (n, 3), NaN where it has none. Nothing is kept in between, so that a fit is a function of
+what it is shown. `overround.walkforward` sees to it that it is shown the past only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from overround.board import Board, boards, early_placed_at, microseconds, utc
+from overround.errors import ParameterError
+from overround.goals import check_positive
+from overround.margin import Floats
+from overround.scores import probability_scores
+from overround.signals import closing_lines
+
+OUTCOMES = ("home", "draw", "away")
+PROBABILITIES = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
+MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in OUTCOMES)
+
+
+class Model(Protocol):
+    """What a walk-forward asks of a model."""
+
+    def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Any:
+        """What is learnt by `at` from finished matches: rows of `events` with home_score and away_score."""
+
+    def predict(self, params: Any, fixtures: pd.DataFrame) -> Floats:
+        """Probabilities of home, draw and away of rows of `events`, shape (n, 3)."""
+
+
+@dataclass(frozen=True)
+class MarketModel:
+    """A bookmaker's margin-free probabilities, recalibrated: log p of an outcome is slope x log q + its own constant, then normalised.
+
+    Needs the columns of `market_probabilities` beside those of `events`; without market it has no opinion.
+
+    Parameters
+    ----------
+    prior_matches : float
+        About how many imagined matches speak for the market as it is: slope 1, constants 0.
+
+    References
+    ----------
+    Cox (1958), Biometrika 45, 562-565; for several outcomes Van Hoorde et al. (2014), Statistics in Medicine 33, 2585-2596.
+    """
+
+    prior_matches: float = 500.0
+
+    def __post_init__(self) -> None:
+        check_positive("prior_matches", self.prior_matches)
+
+    def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Floats:
+        """slope, constant of home and constant of away (a draw has none), by penalised maximum likelihood."""
+        from scipy.optimize import minimize
+
+        known = matches.dropna(subset=_market(matches))
+        log_q = np.log(known[list(MARKET_COLUMNS)].to_numpy(float))
+        margin = (known["home_score"] - known["away_score"]).to_numpy(float)
+        happened = np.eye(3)[1 - np.sign(margin).astype(int)]
+        identity = np.array([1.0, 0.0, 0.0])
+        # by how much one match tells of slope and constants, roughly
+        precision = 0.2 * self.prior_matches
+
+        def loss(theta: Floats) -> tuple[float, Floats]:
+            p = _recalibrated(log_q, theta)
+            error, off = happened - p, theta - identity
+            gradient = np.array([(error * log_q).sum(), error[:, 0].sum(), error[:, 2].sum()])
+            return -np.log((p * happened).sum(axis=1)).sum() + precision * off @ off / 2, precision * off - gradient
+
+        return minimize(loss, identity, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(known), 1)}).x
+
+    def predict(self, params: Floats, fixtures: pd.DataFrame) -> Floats:
+        """Probabilities of home, draw and away, shape (n, 3); NaN without market."""
+        return _recalibrated(np.log(fixtures[_market(fixtures)].to_numpy(float)), params)
+
+
+def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Series:
+    """When each match is to be foretold.
+
+    Parameters
+    ----------
+    events : DataFrame
+        With `starts_at`.
+    lead_h : float, optional
+        Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of the Friday or Tuesday
+        before, or kick-off where that comes first.
+    """
+    starts = events["starts_at"]
+    if lead_h is None:
+        return utc(early_placed_at(microseconds(starts))).set_axis(events.index).where(starts.notna())
+    if not lead_h >= 0:
+        raise ParameterError(f"lead_h is {lead_h}; hours before kick-off are at least 0.")
+    return starts - pd.Timedelta(hours=lead_h)
+
+
+def market_probabilities(
+    quotes: pd.DataFrame, reference: str = "pinnacle", method: str = "power", *, lead_h: float | None = None, at_close: bool = False
+) -> pd.DataFrame:
+    """What a reference's prices said of each match when it was to be foretold.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`, with `starts_at`.
+    reference : str
+        A bookmaker; `market_average` here too. For the close also "consensus".
+    method : str
+        Margin removal.
+    lead_h : float, optional
+        As of `forecast_times`: the last market known by then counts.
+    at_close : bool
+        The closing market instead: it judges a forecast, it must not make one.
+
+    Returns
+    -------
+    DataFrame
+        event_id, market_home, market_draw, market_away; a row a match of which the reference had a market.
+    """
+    quotes = quotes[quotes["market"] == "h2h"]
+    if at_close:
+        fair = closing_lines(quotes, reference, method).drop_duplicates(["event_id", "outcome"])
+        fair = fair.rename(columns={"closing_fair": "fair"})
+    else:
+        mine = quotes[quotes["bookmaker"] == reference]
+        parts = [_last_known(board, board.names.index(reference), lead_h) for board in boards(mine, method, max_age_h=None)]
+        fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
+    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(OUTCOMES))  # noqa: PD010 one value each
+    wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
+    return wide.reset_index()
+
+
+def _last_known(board: Board, book: int, lead_h: float | None) -> pd.DataFrame:
+    """Probabilities of a bookmaker's last market that was known when each match was to be foretold."""
+    moment, slot = np.nonzero(board.row[book] >= 0)
+    shown = board.what(board.row[book, moment, slot]).assign(fair=board.fair[book, moment, slot], at=board.time[moment])
+    known = shown[shown["at"] <= microseconds(forecast_times(shown, lead_h))].sort_values("at", kind="stable")
+    return known.drop_duplicates(["event_id", "outcome"], keep="last")[["event_id", "outcome", "fair"]]
+
+
+def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close", common: bool = False) -> pd.DataFrame:
+    """Forecasts as the prices of bookmakers without a margin, for all that judges bookmakers: scores, calibration, their figures.
+
+    Parameters
+    ----------
+    forecasts : mapping
+        Name -> what `walk_forward` or `market_probabilities` returned.
+    phase : str
+        That of the prices that they are to stand beside.
+    common : bool
+        Only the matches that all of them foretold.
+
+    Returns
+    -------
+    DataFrame
+        event_id, bookmaker (the name), market, line, outcome, phase, price (1 / probability), overround (1), fair (the probability), as of
+        `fair_probabilities`; without a probability there is no row.
+    """
+    parts = []
+    for name, forecast in forecasts.items():
+        columns = PROBABILITIES if PROBABILITIES[0] in forecast else MARKET_COLUMNS
+        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *OUTCOMES], axis=1)
+        parts.append(wide.melt("event_id", list(OUTCOMES), "outcome", "fair").assign(bookmaker=name))
+    prices = pd.concat(parts, ignore_index=True)
+    if common:
+        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(OUTCOMES) * len(forecasts)]
+    prices = prices.assign(market="h2h", line=np.nan, phase=phase, price=1 / prices["fair"], overround=1.0)
+    return prices[["event_id", "bookmaker", "market", "line", "outcome", "phase", "price", "overround", "fair"]]
+
+
+def compare_forecasts(
+    forecasts: Mapping[str, pd.DataFrame], results: pd.DataFrame, reference: str, *, by: str | None = None
+) -> pd.DataFrame:
+    """Scores of forecasts on the matches that all of them foretold, each held against a reference.
+
+    Parameters
+    ----------
+    forecasts : mapping
+        As of `as_bookmakers`.
+    results : DataFrame
+        The table `results`.
+    reference : str
+        One of the names: say, of the closing market.
+    by : str, optional
+        A column of `results`, season or competition: scores for each of its values.
+
+    Returns
+    -------
+    DataFrame
+        As `probability_scores`, but that the index is called `forecast` and there is no overround; with `by` as a column of its own,
+        first, in order.
+    """
+    if reference not in forecasts:
+        raise ParameterError(f"reference {reference!r} is none of the forecasts: {', '.join(forecasts)}.")
+    fair = as_bookmakers(forecasts, common=True)
+    if by is None:
+        return _scores(fair, results, reference)
+    if by not in results:
+        raise ParameterError(f"results have no column {by!r}; they have {', '.join(results.columns)}.")
+    told = results[results["event_id"].isin(fair["event_id"])]
+    parts = [_scores(fair, part, reference).assign(**{by: value}) for value, part in told.groupby(by)]
+    together = pd.concat(parts) if parts else _scores(fair, results, reference).assign(**{by: ""})
+    return together[[by, *together.columns.drop(by)]]
+
+
+def _scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:
+    return probability_scores(fair, results, reference).drop(columns="overround").rename_axis("forecast")
+
+
+def _recalibrated(log_q: Floats, theta: Floats) -> Floats:
+    from scipy.special import softmax
+
+    return softmax(theta[0] * log_q + np.array([theta[1], 0.0, theta[2]]), axis=1)
+
+
+def _market(rows: pd.DataFrame) -> list[str]:
+    missing = [column for column in MARKET_COLUMNS if column not in rows]
+    if missing:
+        raise ParameterError(f"the market model needs the column {missing[0]!r}; merge market_probabilities(quotes) into the events.")
+    return list(MARKET_COLUMNS)
