@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
+from overround.words import coded
 
 Floats = NDArray[np.float64]
 
@@ -65,12 +66,13 @@ class Kelly:
 
     def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
         """Fixed amount and share of the free bankroll for each signal."""
+        from overround.kernels import kelly_shares
+
         price, probability = signals["price"].to_numpy(float), signals["probability"].to_numpy(float)
         if np.isnan(probability).any():
             raise ParameterError("Kelly staking needs a probability for every bet; these signals have none: use Flat or Percentage.")
-        lay = (signals["side"] == "lay").to_numpy()
-        at_risk = np.where(lay, 1 - probability * price, (probability * price - 1) / (price - 1))
-        return np.zeros(len(signals)), np.clip(self.fraction * at_risk, 0, self.cap) / np.where(lay, price - 1, 1)
+        lay = coded(signals["side"], ("lay",)) == 0
+        return np.zeros(len(signals)), kelly_shares(price, probability, lay, np.empty(0), self.fraction, self.cap)
 
 
 def staking_rule(kind: str, stake: float, cap: float = 0.05) -> Staking:
