@@ -133,7 +133,10 @@ def histories(order, terms, limits, stakes, draws, money, points, key, first, la
         base = key + np.uint64(history) * np.uint64(n_draws) * _GAMMA
         for i in range(len(draw)):
             u = _uniform(base + np.uint64(draw[i]) * _GAMMA)
-            gain[i] = below[i] if u < low[i] else between[i] if u < high[i] else above[i]
+            # all three are read first, so that there is nothing to guess for a processor that runs ahead
+            a, b, c = below[i], between[i], above[i]
+            b = b if u < high[i] else c
+            gain[i] = a if u < low[i] else b
         _run(order, terms, limits, stakes, gain, money, out)
         profits[history] = after[settles[-1]] - at_start
         for k in range(len(points)):
@@ -154,6 +157,43 @@ def _empty(n, limited, purses):
 
 @njit(cache=True, nogil=True)
 def _run(order, terms, limits, stakes, gain, money, out):
+    """Play the book: bet after bet where nothing limits them, or by all the rules."""
+    if len(money) > 1 or len(order[5]) > 0 or len(limits[0]) > 0 or stakes[2] > 0 or stakes[3]:
+        _run_all(order, terms, limits, stakes, gain, money, out)
+        return
+    start, until, settles, exposure = order[0], order[1], order[3], terms[1]
+    amount, share = stakes[0], stakes[1]
+    stake, profit, after, taken = out[0], out[2], out[3], out[5]
+    free = total = money[0]
+    done = 0
+    for group in range(len(until) + 1):
+        for at in range(done, until[group] if group < len(until) else len(gain)):
+            bet = settles[at]
+            profit[bet] = stake[bet] * gain[bet]
+            total += profit[bet]
+            free += stake[bet] * exposure[bet] + profit[bet]
+            after[bet] = total
+        if group == len(until):
+            return
+        done = until[group]
+        base, need = max(free, 0.0), 0.0
+        for i in range(start[group], start[group + 1]):
+            stake[i] = max(amount[i] + share[i] * base, 0.0)
+            taken[i] = FULL if stake[i] > 0 else NO_STAKE
+            need += stake[i] * exposure[i]
+        if need > base or base == 0:
+            why = SHORT if base > 0 else BANKRUPT if total <= 1e-9 * money[0] else NO_MONEY
+            cut = base / need if need > base else 1.0
+            need = 0.0
+            for i in range(start[group], start[group + 1]):
+                taken[i] = why if stake[i] > 0 or base == 0 else NO_STAKE
+                stake[i] *= cut
+                need += stake[i] * exposure[i]
+        free -= need
+
+
+@njit(cache=True, nogil=True)
+def _run_all(order, terms, limits, stakes, gain, money, out):
     start, until, purse = order[0], order[1], order[2]
     exposure = terms[1]
     limited = len(limits[0]) > 0
@@ -186,7 +226,7 @@ def _run(order, terms, limits, stakes, gain, money, out):
     _settle(order, terms, done, len(gain), gain, floor, free, total, peak, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _without_money(begin, end, amount, fixed, why, limited, limits, stake, asked, taken):
     """Stakes that do not depend on money: those that are given, or none."""
     for i in range(begin, end):
@@ -197,7 +237,7 @@ def _without_money(begin, end, amount, fixed, why, limited, limits, stake, asked
             taken[i] = why
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _accept(limits, i, wanted, code):
     """Stake that the account's limits and the bookmaker let pass."""
     most, _, _, accepted, size, part = limits
@@ -217,7 +257,7 @@ def _accept(limits, i, wanted, code):
     return wanted, code
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _fit(limits, limited, exposure, begin, end, cut, stake, taken):
     """Cut the stakes of a group to the money that is free and round them down; returns the money that they tie up."""
     need = 0.0
@@ -236,24 +276,13 @@ def _fit(limits, limited, exposure, begin, end, cut, stake, taken):
     return need
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
     """Settle the places from `begin` to `end` in the order of settlement."""
     settles, instant, run_end = order[3], order[4], order[5]
     purse, exposure = terms[0], terms[1]
     stake, profit, after, own = out[0], out[2], out[3], out[4]
     netted, purses, everything = len(run_end) > 0, len(free) > 1, total.sum()
-    if not (netted or purses or floor > 0):
-        # the usual case, for its speed: the same as below
-        available = free[0]
-        for at in range(begin, end):
-            bet = settles[at]
-            profit[bet] = stake[bet] * gain[bet]
-            everything += profit[bet]
-            available += stake[bet] * exposure[bet] + profit[bet]
-            after[bet] = everything
-        free[0], total[0] = available, everything
-        return
     for at in range(begin, end):
         bet = settles[at]
         if not netted or run_end[at] == at + 1:
@@ -272,7 +301,7 @@ def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
                 peak[k] = max(peak[k], total[k])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _net(settles, begin, end, rate, stake, gain, profit):
     """Profits of the bets on one market of an exchange, which keeps its commission of what they win together."""
     won, net = 0.0, 0.0
