@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from overround import figures, history
+    from overround.accounts import Account, Execution
     from overround.backtest import backtest
     from overround.collect import collect
     from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
-    from overround.luck import luck_test
+    from overround.luck import luck_band, luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
     from overround.odds import fair_probabilities, overround
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
     from overround.show import evaluation_table, key_figures, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, value_signals
     from overround.sources import credit
-    from overround.staking import Flat, Kelly, Percentage, staking_rule
+    from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, SimultaneousKelly, TargetProfit, staking_rule
     from overround.store import Store
 
 _WHERE = {
+    "accounts": ("Account", "Execution"),
     "backtest": ("backtest",),
     "collect": ("collect",),
     "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
-    "luck": ("luck_test",),
+    "luck": ("luck_band", "luck_test"),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
     "odds": ("fair_probabilities", "overround"),
@@ -41,7 +43,16 @@ _WHERE = {
     "show": ("evaluation_table", "key_figures", "table"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "value_signals"),
     "sources": ("credit",),
-    "staking": ("Flat", "Kelly", "Percentage", "staking_rule"),
+    "staking": (
+        "DrawdownControl",
+        "EdgeProportional",
+        "Flat",
+        "Kelly",
+        "Percentage",
+        "SimultaneousKelly",
+        "TargetProfit",
+        "staking_rule",
+    ),
     "store": ("Store",),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}

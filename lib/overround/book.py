@@ -115,11 +115,38 @@ def make_book(
         )  # fmt: skip
     amount, share = stake.sizes(bets if len(terms.money) == 1 else bets.assign(purse=terms.purse))
     book = Book(
-        order=_order(placed, terms.purse, settled, market), terms=(terms.purse, exposure, rate), limits=limits,
+        order=event_order(placed, terms.purse, settled, market), terms=(terms.purse, exposure, rate), limits=limits,
         stakes=(amount, share, float(getattr(stake, "floor", 0.0)), False), money=terms.money, lay=lay, price=price,
         fee=fee, tax=terms.tax, known=terms.known,
     )  # fmt: skip
     return book, moved
+
+
+def event_order(placed: Times, purse: NDArray[np.int64], settled: Times, market: NDArray[np.int64] | None) -> tuple:
+    """Order of placements and settlements as `kernels.run_book` reads it; bets come in order of time and purse, `market` is -1 for none."""
+    n = len(placed)
+    new = np.ones(n, bool)
+    new[1:] = (placed[1:] != placed[:-1]) | (purse[1:] != purse[:-1])
+    first = np.flatnonzero(new)
+    if market is not None:
+        settles = np.lexsort((market, settled))
+    elif (settled[1:] >= settled[:-1]).all():
+        settles = np.arange(n)
+    else:
+        settles = np.argsort(settled, kind="stable")
+    in_time = settled[settles]
+    instant = np.ones(n, bool)
+    instant[:-1] = in_time[1:] != in_time[:-1]
+    run_end = _NO_PLACES
+    if market is not None:
+        same = market[settles]
+        ends = np.ones(n, bool)
+        ends[:-1] = instant[:-1] | (same[1:] != same[:-1]) | (same[:-1] < 0)
+        last = np.flatnonzero(ends) + 1
+        run_end = np.repeat(last, np.diff(last, prepend=0))
+    # at the same time winnings arrive before new bets are placed
+    until = np.searchsorted(in_time, placed[first], side="right")
+    return np.append(first, n), until, purse[first], settles, instant, run_end
 
 
 def _in_order(bets: pd.DataFrame, placed: Times) -> bool:
@@ -147,32 +174,6 @@ def _ranks(values: pd.Series) -> NDArray[np.int64]:
     """Place of each value among the sorted values; what is missing comes last, as pandas sorts."""
     codes, _ = pd.factorize(values, sort=True)
     return np.where(codes < 0, len(values), codes)
-
-
-def _order(placed: Times, purse: NDArray[np.int64], settled: Times, market: NDArray[np.int64] | None) -> tuple:
-    n = len(placed)
-    new = np.ones(n, bool)
-    new[1:] = (placed[1:] != placed[:-1]) | (purse[1:] != purse[:-1])
-    first = np.flatnonzero(new)
-    if market is not None:
-        settles = np.lexsort((market, settled))
-    elif (settled[1:] >= settled[:-1]).all():
-        settles = np.arange(n)
-    else:
-        settles = np.argsort(settled, kind="stable")
-    in_time = settled[settles]
-    instant = np.ones(n, bool)
-    instant[:-1] = in_time[1:] != in_time[:-1]
-    run_end = _NO_PLACES
-    if market is not None:
-        same = market[settles]
-        ends = np.ones(n, bool)
-        ends[:-1] = instant[:-1] | (same[1:] != same[:-1]) | (same[:-1] < 0)
-        last = np.flatnonzero(ends) + 1
-        run_end = np.repeat(last, np.diff(last, prepend=0))
-    # at the same time winnings arrive before new bets are placed
-    until = np.searchsorted(in_time, placed[first], side="right")
-    return np.append(first, n), until, purse[first], settles, instant, run_end
 
 
 def _shared_markets(bets: pd.DataFrame, fee: Floats) -> NDArray[np.int64] | None:

@@ -12,6 +12,7 @@ FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
 FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT, REFUSED, GONE, LATE, NO_ACCOUNT = range(
     13
 )  # `accounts.TAKEN`
+_DUST = 1e-9  # share of a purse below which it is empty: what is left there is the rounding of sums
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -176,13 +177,13 @@ def _run(order, terms, limits, stakes, gain, money, out):
         if group == len(until):
             return
         done = until[group]
-        base, need = max(free, 0.0), 0.0
+        base, need = free if free > _DUST * money[0] else 0.0, 0.0
         for i in range(start[group], start[group + 1]):
             stake[i] = max(amount[i] + share[i] * base, 0.0)
             taken[i] = FULL if stake[i] > 0 else NO_STAKE
             need += stake[i] * exposure[i]
         if need > base or base == 0:
-            why = SHORT if base > 0 else BANKRUPT if total <= 1e-9 * money[0] else NO_MONEY
+            why = SHORT if base > 0 else BANKRUPT if total <= _DUST * money[0] else NO_MONEY
             cut = base / need if need > base else 1.0
             need = 0.0
             for i in range(start[group], start[group + 1]):
@@ -206,9 +207,11 @@ def _run_all(order, terms, limits, stakes, gain, money, out):
             _settle(order, terms, done, until[group], gain, floor, free, total, peak, out)
             done = until[group]
         mine, begin, end = purse[group], start[group], start[group + 1]
-        base = max(free[mine] - floor * peak[mine], 0.0)
+        base = free[mine] - floor * peak[mine]
+        if base <= _DUST * money[mine]:
+            base = 0.0
         if fixed or base == 0:
-            why = FULL if fixed else BANKRUPT if total[mine] <= 1e-9 * money[mine] else NO_MONEY
+            why = FULL if fixed else BANKRUPT if total[mine] <= _DUST * money[mine] else NO_MONEY
             _without_money(begin, end, amount, fixed, why, limited, limits, stake, asked, taken)
             continue
         need = 0.0
@@ -285,7 +288,7 @@ def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
     netted, purses, everything = len(run_end) > 0, len(free) > 1, total.sum()
     for at in range(begin, end):
         bet = settles[at]
-        if not netted or run_end[at] == at + 1:
+        if not netted:
             profit[bet] = stake[bet] * gain[bet]
         elif at == begin or run_end[at - 1] != run_end[at]:
             _net(settles, at, run_end[at], terms[2], stake, gain, profit)
@@ -303,14 +306,14 @@ def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
 
 @njit(cache=True, nogil=True, inline="always")
 def _net(settles, begin, end, rate, stake, gain, profit):
-    """Profits of the bets on one market of an exchange, which keeps its commission of what they win together."""
+    """Profits of the bets on one market of an exchange, which keeps its commission of what they win together; one bet paid its own."""
     won, net = 0.0, 0.0
     for at in range(begin, end):
         bet = settles[at]
         profit[bet] = stake[bet] * gain[bet]
         won += max(profit[bet], 0.0)
         net += profit[bet]
-    if net > 0:
+    if net > 0 and end > begin + 1:
         kept = 1 - rate[settles[begin]] * net / won
         for at in range(begin, end):
             bet = settles[at]
