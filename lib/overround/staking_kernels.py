@@ -24,7 +24,9 @@ def joint_stakes(moment, market, outcome, price, probability, lay, exact):
         while end < len(price) and moment[end] == moment[begin]:
             end += 1
         if end - begin <= exact or market[begin] == market[end - 1]:
-            risk[begin:end] = _stakes(market[begin:end], outcome[begin:end], price[begin:end], probability[begin:end], lay[begin:end])
+            found = _stakes(market[begin:end], outcome[begin:end], price[begin:end], probability[begin:end], lay[begin:end])
+            for i in range(begin, end):
+                risk[i] = found[i - begin]
         else:
             _apart(begin, end, market, outcome, price, probability, lay, risk)
         begin = end
@@ -40,15 +42,22 @@ def _apart(begin, end, market, outcome, price, probability, lay, risk):
         last = first + 1
         while last < end and market[last] == market[first]:
             last += 1
-        one = slice(first, last)
-        risk[one] = _stakes(market[one], outcome[one], price[one], probability[one], lay[one])
-        returns, chance = _states(market[one], outcome[one], price[one], probability[one], lay[one])
-        won = returns @ risk[one]
-        mean = (won * chance).sum()
-        variance = (won * won * chance).sum() - mean * mean
-        if variance > 0:
-            quality[first - begin : last - begin] = mean * mean / variance
-            total += mean * mean / variance
+        one = market[first:last], outcome[first:last], price[first:last], probability[first:last], lay[first:last]
+        found = _stakes(*one)
+        returns, chance = _states(*one)
+        mean, square = 0.0, 0.0
+        for s in range(len(chance)):
+            won = 0.0
+            for i in range(first, last):
+                won += returns[s, i - first] * found[i - first]
+            mean += chance[s] * won
+            square += chance[s] * won * won
+        variance = square - mean * mean
+        sharpe = mean * mean / variance if variance > 0 else 0.0
+        total += sharpe
+        for i in range(first, last):
+            risk[i] = found[i - first]
+            quality[i - begin] = sharpe
         first = last
     for i in range(begin, end):
         risk[i] /= 1 + total - quality[i - begin]
@@ -60,31 +69,37 @@ def _stakes(market, outcome, price, probability, lay):
     n = len(price)
     if n == 1:
         edge = probability[0] * price[0] - 1
-        return np.array([max(-edge if lay[0] else edge / (price[0] - 1), 0.0)])
-    plain = market[0] == market[-1] and not lay.any()
+        alone = np.empty(1)
+        alone[0] = max(-edge if lay[0] else edge / (price[0] - 1), 0.0)
+        return alone
+    plain = market[0] == market[n - 1] and not lay[0]
     for i in range(1, n):
-        plain = plain and outcome[i] != outcome[i - 1]
+        plain = plain and outcome[i] != outcome[i - 1] and not lay[i]
     if plain:
         return _one_market(price, probability)
-    returns, chance = _states(market, outcome, price, probability, lay)
-    possible = np.flatnonzero(chance > 0)
-    return _newton(returns[possible], chance[possible])
+    return _newton(*_states(market, outcome, price, probability, lay))
 
 
 @njit(cache=True)
 def _one_market(price, probability):
     """Smoczynski and Tomkins (2010): bet while an outcome's expected return is above the reserve, down to probability - reserve / price."""
-    risk = np.zeros(len(price))
+    n = len(price)
+    risk, backed = np.zeros(n), np.zeros(n, np.bool_)
     left, unbacked, reserve = 1.0, 1.0, 1.0
-    for i in np.argsort(-probability * price):
-        if probability[i] * price[i] <= reserve or unbacked <= 1 / price[i]:
+    for _ in range(n):
+        best = -1
+        for i in range(n):
+            if not backed[i] and (best < 0 or probability[i] * price[i] > probability[best] * price[best]):
+                best = i
+        if probability[best] * price[best] <= reserve or unbacked <= 1 / price[best]:
             break
-        left -= probability[i]
-        unbacked -= 1 / price[i]
+        left -= probability[best]
+        unbacked -= 1 / price[best]
         reserve = max(left, 0.0) / unbacked
-        risk[i] = 1.0
-    for i in range(len(price)):
-        risk[i] = max(probability[i] - reserve / price[i], 0.0) if risk[i] > 0 else 0.0
+        backed[best] = True
+    for i in range(n):
+        if backed[i]:
+            risk[i] = max(probability[i] - reserve / price[i], 0.0)
     return risk
 
 
@@ -106,8 +121,8 @@ def _states(market, outcome, price, probability, lay):
         weight = np.zeros(len(chance) * len(p))
         for a in range(len(chance)):
             for b in range(len(p)):
-                more[a * len(p) + b] = returns[a]
-                more[a * len(p) + b, first:last] = table[b]
+                for i in range(n):
+                    more[a * len(p) + b, i] = table[b, i - first] if first <= i < last else returns[a, i]
                 weight[a * len(p) + b] = chance[a] * p[b]
         returns, chance = more, weight
         first = last
@@ -131,55 +146,108 @@ def _market_states(first, last, outcome, price, probability, lay):
                 table[s, i - first] = -1.0 if s == state else 1 / (price[i] - 1)
             else:
                 table[s, i - first] = price[i] - 1 if s == state else -1.0
-    p[k] = max(1 - p.sum(), 0.0)
-    return table, p / p.sum()
+    total = 0.0
+    for s in range(k):
+        total += p[s]
+    p[k] = max(1 - total, 0.0)
+    for s in range(k + 1):
+        p[s] /= max(total, 1.0)
+    # a result that cannot happen is none
+    return (table, p) if p[k] > 0 else (table[:k], p[:k])
 
 
 @njit(cache=True)
 def _newton(returns, chance):
     """Maximum of sum chance log(1 + returns f) over f >= 0 with sum f < 1.
 
-    By projected Newton steps (Bertsekas 1982, SIAM Journal on Control and Optimization 20, 221-246).
+    By projected Newton steps (Bertsekas 1982, SIAM Journal on Control and Optimization 20, 221-246). Loops instead of NumPy's linear
+    algebra, which takes the compiler ten times as long.
     """
     n = returns.shape[1]
-    f = np.zeros(n)
+    f, tried, step = np.zeros(n), np.zeros(n), np.zeros(n)
+    slope, bend, moves = np.zeros(n), np.zeros((n, n)), np.zeros(n, np.bool_)
     value = 0.0
     for _ in range(_STEPS):
-        wealth = 1 + returns @ f
-        spare = 1 - f.sum()
-        weight = chance / wealth
-        slope = returns.T @ weight - _WALL / spare
-        moving = np.flatnonzero((f > 0) | (slope > 0))
-        if len(moving) == 0 or np.abs(slope[moving] * np.maximum(f[moving], 1e-3)).max() < 1e-14:
+        _derivatives(returns, chance, f, slope, bend)
+        steepest = 0.0
+        for i in range(n):
+            moves[i] = f[i] > 0 or slope[i] > 0
+            if moves[i]:
+                steepest = max(steepest, abs(slope[i]) * max(f[i], 1e-3))
+        if steepest < 1e-14:
             break
-        scaled = np.ascontiguousarray(returns[:, moving]) * np.sqrt(weight / wealth).reshape(-1, 1)
-        bend = scaled.T @ scaled + _WALL / spare**2
-        for i in range(len(moving)):
-            bend[i, i] *= 1 + 1e-10  # two bets that are one
-        step = np.linalg.solve(bend, slope[moving])
+        _solve(bend, slope, moves, step)
         length, better = 1.0, False
         while length > 1e-12 and not better:
-            tried = f.copy()
-            tried[moving] = np.maximum(f[moving] + length * step, 0.0)
+            for i in range(n):
+                tried[i] = max(f[i] + length * step[i], 0.0)
             new = _log_wealth(returns, chance, tried)
             # near the maximum the value no longer tells which of two steps is higher, the slope still does
             better = new > value or (length == 1 and new > value - 1e-15)
             length /= 2
         if not better:
             break
-        f, value = tried, new
+        for i in range(n):
+            f[i] = tried[i]
+        value = new
     return f
 
 
 @njit(cache=True)
+def _derivatives(returns, chance, f, slope, bend):
+    """First and negative second derivatives of expected log wealth."""
+    n = len(f)
+    spare = 1.0
+    for i in range(n):
+        spare -= f[i]
+    for i in range(n):
+        slope[i] = -_WALL / spare
+        for j in range(n):
+            bend[i, j] = _WALL / (spare * spare)
+    for s in range(len(chance)):
+        wealth = 1.0
+        for i in range(n):
+            wealth += returns[s, i] * f[i]
+        weight = chance[s] / wealth
+        for i in range(n):
+            slope[i] += weight * returns[s, i]
+            for j in range(n):
+                bend[i, j] += weight / wealth * returns[s, i] * returns[s, j]
+
+
+@njit(cache=True)
+def _solve(matrix, target, some, result):
+    """Solve for the rows and columns `some` of a positive definite matrix, by Gauss-Jordan; the matrix is spoilt."""
+    n = len(target)
+    for i in range(n):
+        result[i] = target[i] if some[i] else 0.0
+        matrix[i, i] *= 1 + 1e-10  # two bets that are one
+    for k in range(n):
+        if some[k]:
+            for i in range(n):
+                if some[i] and i != k:
+                    factor = matrix[i, k] / matrix[k, k]
+                    for j in range(n):
+                        matrix[i, j] -= factor * matrix[k, j]
+                    result[i] -= factor * result[k]
+    for i in range(n):
+        if some[i]:
+            result[i] /= matrix[i, i]
+
+
+@njit(cache=True)
 def _log_wealth(returns, chance, f):
-    spare = 1 - f.sum()
+    spare = 1.0
+    for i in range(len(f)):
+        spare -= f[i]
     if spare <= 0:
         return -np.inf
     total = _WALL * np.log(spare)
-    wealth = 1 + returns @ f
-    for i in range(len(chance)):
-        if wealth[i] <= 0:
+    for s in range(len(chance)):
+        wealth = 1.0
+        for i in range(len(f)):
+            wealth += returns[s, i] * f[i]
+        if wealth <= 0:
             return -np.inf
-        total += chance[i] * np.log(wealth[i])
+        total += chance[s] * np.log(wealth)
     return total
