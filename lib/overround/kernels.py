@@ -195,104 +195,92 @@ def _run(order, terms, limits, stakes, gain, money, out):
 
 @njit(cache=True, nogil=True)
 def _run_all(order, terms, limits, stakes, gain, money, out):
-    start, until, purse = order[0], order[1], order[2]
-    exposure = terms[1]
-    limited = len(limits[0]) > 0
+    # unpacked once: every look into a tuple of arrays counts references
+    start, until, purse, settles, instant, run_end = order
+    of_bet, exposure, rate = terms
+    most, step, minimum, accepted, size, part = limits
     amount, share, floor, fixed = stakes
-    stake, asked, taken = out[0], out[1], out[5]
+    stake, asked, profit, after, own, taken = out
+    limited, n = len(most) > 0, len(gain)
     free, total, peak = money.copy(), money.copy(), money.copy()
     done = 0
-    for group in range(len(purse)):
-        if until[group] > done:
-            _settle(order, terms, done, until[group], gain, floor, free, total, peak, out)
-            done = until[group]
+    for group in range(len(purse) + 1):
+        upto = until[group] if group < len(purse) else n
+        if upto > done:
+            _settle(
+                settles, instant, run_end, of_bet, exposure, rate, done, upto, gain, floor, free, total, peak, stake, profit, after, own
+            )
+            done = upto
+        if group == len(purse):
+            return
         mine, begin, end = purse[group], start[group], start[group + 1]
         base = free[mine] - floor * peak[mine]
         if base <= _DUST * money[mine]:
             base = 0.0
         if fixed or base == 0:
             why = FULL if fixed else BANKRUPT if total[mine] <= _DUST * money[mine] else NO_MONEY
-            _without_money(begin, end, amount, fixed, why, limited, limits, stake, asked, taken)
+            for i in range(begin, end):
+                stake[i] = amount[i] if fixed else 0.0
+                if limited:
+                    asked[i] = amount[i]
+                if not limited or accepted[i] > 0:
+                    taken[i] = why
             continue
         need = 0.0
         for i in range(begin, end):
             stake[i] = max(amount[i] + share[i] * base, 0.0)
             if limited:
                 asked[i] = stake[i]
-                stake[i], taken[i] = _accept(limits, i, stake[i], taken[i])
+                stake[i], taken[i] = _accept(most[i], accepted[i], size, part, stake[i], taken[i])
             else:
                 taken[i] = FULL if stake[i] > 0 else NO_STAKE
             need += stake[i] * exposure[i]
         if need > base or limited:
-            need = _fit(limits, limited, exposure, begin, end, base / need if need > base else 1.0, stake, taken)
+            cut, need = base / need if need > base else 1.0, 0.0
+            for i in range(begin, end):
+                if cut < 1 and stake[i] > 0:
+                    stake[i] *= cut
+                    taken[i] = SHORT
+                if limited and stake[i] > 0:
+                    if step[i] > 0:
+                        # a stake that is a multiple of the step but for its last digits is one
+                        stake[i] = np.floor(stake[i] / step[i] + 1e-9) * step[i]
+                    if stake[i] <= 0 or stake[i] < minimum[i]:
+                        stake[i], taken[i] = 0.0, MINIMUM
+                need += stake[i] * exposure[i]
         free[mine] -= need
-    _settle(order, terms, done, len(gain), gain, floor, free, total, peak, out)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _without_money(begin, end, amount, fixed, why, limited, limits, stake, asked, taken):
-    """Stakes that do not depend on money: those that are given, or none."""
-    for i in range(begin, end):
-        stake[i] = amount[i] if fixed else 0.0
-        if limited:
-            asked[i] = amount[i]
-        if not limited or limits[3][i] > 0:
-            taken[i] = why
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _accept(limits, i, wanted, code):
+@njit(cache=True, nogil=True)
+def _accept(most, accepted, size, part, wanted, code):
     """Stake that the account's limits and the bookmaker let pass."""
-    most, _, _, accepted, size, part = limits
-    if accepted[i] == 0:
+    if accepted == 0:
         return 0.0, code
     if wanted == 0:
         return 0.0, NO_STAKE
     code = FULL
-    if wanted > most[i]:
-        wanted, code = most[i], LIMITED
+    if wanted > most:
+        wanted, code = most, LIMITED
     if wanted > size:
         if not part:
             return 0.0, TOO_LARGE
         wanted, code = size, PARTLY
-    if accepted[i] < 1:
-        wanted, code = wanted * accepted[i], PARTLY
+    if accepted < 1:
+        wanted, code = wanted * accepted, PARTLY
     return wanted, code
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _fit(limits, limited, exposure, begin, end, cut, stake, taken):
-    """Cut the stakes of a group to the money that is free and round them down; returns the money that they tie up."""
-    need = 0.0
-    for i in range(begin, end):
-        if cut < 1 and stake[i] > 0:
-            stake[i] *= cut
-            taken[i] = SHORT
-        if limited and stake[i] > 0:
-            step = limits[1][i]
-            if step > 0:
-                # a stake that is a multiple of the step but for its last digits is one
-                stake[i] = np.floor(stake[i] / step + 1e-9) * step
-            if stake[i] <= 0 or stake[i] < limits[2][i]:
-                stake[i], taken[i] = 0.0, MINIMUM
-        need += stake[i] * exposure[i]
-    return need
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
+def _settle(settles, instant, run_end, of_bet, exposure, rate, begin, end, gain, floor, free, total, peak, stake, profit, after, own):
     """Settle the places from `begin` to `end` in the order of settlement."""
-    settles, instant, run_end = order[3], order[4], order[5]
-    purse, exposure = terms[0], terms[1]
-    stake, profit, after, own = out[0], out[2], out[3], out[4]
     netted, purses, everything = len(run_end) > 0, len(free) > 1, total.sum()
     for at in range(begin, end):
         bet = settles[at]
         if not netted:
             profit[bet] = stake[bet] * gain[bet]
         elif at == begin or run_end[at - 1] != run_end[at]:
-            _net(settles, at, run_end[at], terms[2], stake, gain, profit)
-        mine = purse[bet] if purses else 0
+            _net(settles, at, run_end[at], rate, stake, gain, profit)
+        mine = of_bet[bet] if purses else 0
         everything += profit[bet]
         total[mine] += profit[bet]
         free[mine] += stake[bet] * exposure[bet] + profit[bet]
@@ -304,7 +292,7 @@ def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
                 peak[k] = max(peak[k], total[k])
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def _net(settles, begin, end, rate, stake, gain, profit):
     """Profits of the bets on one market of an exchange, which keeps its commission of what they win together; one bet paid its own."""
     won, net = 0.0, 0.0
