@@ -226,29 +226,45 @@ def _run_all(order, terms, limits, stakes, gain, money, out):
                 if not limited or accepted[i] > 0:
                     taken[i] = why
             continue
-        need = 0.0
+        need, tied = 0.0, 0.0
         for i in range(begin, end):
-            stake[i] = max(amount[i] + share[i] * base, 0.0)
+            wanted, code = max(amount[i] + share[i] * base, 0.0), NO_STAKE
             if limited:
-                asked[i] = stake[i]
-                stake[i], taken[i] = _accept(most[i], accepted[i], size, part, stake[i], taken[i])
-            else:
-                taken[i] = FULL if stake[i] > 0 else NO_STAKE
-            need += stake[i] * exposure[i]
-        if need > base or limited:
-            cut, need = base / need if need > base else 1.0, 0.0
+                asked[i] = wanted
+                wanted, code = _accept(most[i], accepted[i], size, part, wanted, taken[i])
+                need += wanted * exposure[i]
+                wanted, code = _rounded(step[i], minimum[i], wanted, code)
+            elif wanted > 0:
+                code = FULL
+            stake[i], taken[i] = wanted, code
+            tied += wanted * exposure[i]
+        need = need if limited else tied
+        if need > base:
+            tied = 0.0
             for i in range(begin, end):
-                if cut < 1 and stake[i] > 0:
-                    stake[i] *= cut
-                    taken[i] = SHORT
-                if limited and stake[i] > 0:
-                    if step[i] > 0:
-                        # a stake that is a multiple of the step but for its last digits is one
-                        stake[i] = np.floor(stake[i] / step[i] + 1e-9) * step[i]
-                    if stake[i] <= 0 or stake[i] < minimum[i]:
-                        stake[i], taken[i] = 0.0, MINIMUM
-                need += stake[i] * exposure[i]
-        free[mine] -= need
+                # from before it was rounded
+                wanted, code = stake[i], taken[i]
+                if limited:
+                    wanted, code = _accept(most[i], accepted[i], size, part, asked[i], code)
+                if wanted > 0:
+                    wanted, code = wanted * (base / need), SHORT
+                if limited:
+                    wanted, code = _rounded(step[i], minimum[i], wanted, code)
+                stake[i], taken[i] = wanted, code
+                tied += wanted * exposure[i]
+        free[mine] -= tied
+
+
+@njit(cache=True, nogil=True)
+def _rounded(step, minimum, wanted, code):
+    """Stake in whole steps, or nothing below the minimum."""
+    if wanted > 0:
+        if step > 0:
+            # a stake that is a multiple of the step but for its last digits is one
+            wanted = np.floor(wanted / step + 1e-9) * step
+        if wanted <= 0 or wanted < minimum:
+            return 0.0, MINIMUM
+    return wanted, code
 
 
 @njit(cache=True, nogil=True)
