@@ -1,7 +1,7 @@
 """Compiled loops of the backtest, kept on disk after the first call; import this module only inside the function that needs it.
 
 All of them are in one file: numba's store on disk forgets a compiled kernel when the file that it is in changes, not when one does
-that it calls into.
+that it calls into. Places are turned into unsigned numbers (`np.uintp`): an index that cannot be negative needs no check.
 """
 
 import numpy as np
@@ -169,7 +169,7 @@ def _run(order, terms, limits, stakes, gain, money, out):
     done = 0
     for group in range(len(until) + 1):
         for at in range(done, until[group] if group < len(until) else len(gain)):
-            bet = settles[at]
+            bet = np.uintp(settles[at])
             profit[bet] = stake[bet] * gain[bet]
             total += profit[bet]
             free += stake[bet] * exposure[bet] + profit[bet]
@@ -178,7 +178,8 @@ def _run(order, terms, limits, stakes, gain, money, out):
             return
         done = until[group]
         base, need = free if free > _DUST * money[0] else 0.0, 0.0
-        for i in range(start[group], start[group + 1]):
+        for at in range(start[group], start[group + 1]):
+            i = np.uintp(at)
             stake[i] = max(amount[i] + share[i] * base, 0.0)
             taken[i] = FULL if stake[i] > 0 else NO_STAKE
             need += stake[i] * exposure[i]
@@ -186,7 +187,8 @@ def _run(order, terms, limits, stakes, gain, money, out):
             why = SHORT if base > 0 else BANKRUPT if total <= _DUST * money[0] else NO_MONEY
             cut = base / need if need > base else 1.0
             need = 0.0
-            for i in range(start[group], start[group + 1]):
+            for at in range(start[group], start[group + 1]):
+                i = np.uintp(at)
                 taken[i] = why if stake[i] > 0 or base == 0 else NO_STAKE
                 stake[i] *= cut
                 need += stake[i] * exposure[i]
@@ -219,7 +221,8 @@ def _run_all(order, terms, limits, stakes, gain, money, out):
             base = 0.0
         if fixed or base == 0:
             why = FULL if fixed else BANKRUPT if total[mine] <= _DUST * money[mine] else NO_MONEY
-            for i in range(begin, end):
+            for at in range(begin, end):
+                i = np.uintp(at)
                 stake[i] = amount[i] if fixed else 0.0
                 if limited:
                     asked[i] = amount[i]
@@ -227,7 +230,8 @@ def _run_all(order, terms, limits, stakes, gain, money, out):
                     taken[i] = why
             continue
         need, tied = 0.0, 0.0
-        for i in range(begin, end):
+        for at in range(begin, end):
+            i = np.uintp(at)
             wanted, code = max(amount[i] + share[i] * base, 0.0), NO_STAKE
             if limited:
                 asked[i] = wanted
@@ -241,7 +245,8 @@ def _run_all(order, terms, limits, stakes, gain, money, out):
         need = need if limited else tied
         if need > base:
             tied = 0.0
-            for i in range(begin, end):
+            for at in range(begin, end):
+                i = np.uintp(at)
                 # from before it was rounded
                 wanted, code = stake[i], taken[i]
                 if limited:
@@ -290,8 +295,19 @@ def _accept(most, accepted, size, part, wanted, code):
 def _settle(settles, instant, run_end, of_bet, exposure, rate, begin, end, gain, floor, free, total, peak, stake, profit, after, own):
     """Settle the places from `begin` to `end` in the order of settlement."""
     netted, purses, everything = len(run_end) > 0, len(free) > 1, total.sum()
+    if not (netted or purses or floor > 0):
+        # the usual case, in registers: the same as below
+        available = free[0]
+        for at in range(begin, end):
+            bet = np.uintp(settles[at])
+            earned = stake[bet] * gain[bet]
+            everything += earned
+            available += stake[bet] * exposure[bet] + earned
+            profit[bet], after[bet] = earned, everything
+        free[0], total[0] = available, everything
+        return
     for at in range(begin, end):
-        bet = settles[at]
+        bet = np.uintp(settles[at])
         if not netted:
             profit[bet] = stake[bet] * gain[bet]
         elif at == begin or run_end[at - 1] != run_end[at]:
@@ -313,13 +329,13 @@ def _net(settles, begin, end, rate, stake, gain, profit):
     """Profits of the bets on one market of an exchange, which keeps its commission of what they win together; one bet paid its own."""
     won, net = 0.0, 0.0
     for at in range(begin, end):
-        bet = settles[at]
+        bet = np.uintp(settles[at])
         profit[bet] = stake[bet] * gain[bet]
         won += max(profit[bet], 0.0)
         net += profit[bet]
     if net > 0 and end > begin + 1:
         kept = 1 - rate[settles[begin]] * net / won
         for at in range(begin, end):
-            bet = settles[at]
+            bet = np.uintp(settles[at])
             if profit[bet] > 0:
                 profit[bet] *= kept
