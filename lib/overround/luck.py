@@ -297,7 +297,8 @@ def _play(again: _Replay, simulations: int, seed: int, points: NDArray[np.int64]
     def some(first: int, last: int) -> None:
         histories(book.order, book.terms, book.limits, book.stakes, again.draws, book.money, points, key, first, last, profits, paths)
 
-    threads = len(os.sched_getaffinity(0)) if simulations * len(book.lay) > _ALONE else 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores if simulations * len(book.lay) > _ALONE else 1
     if threads == 1:
         some(0, simulations)
     else:
