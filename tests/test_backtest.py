@@ -1,7 +1,5 @@
 """The engine: settlement rules, order of time, money that is tied up."""
 
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,58 +111,6 @@ def test_the_order_of_bets_placed_together_changes_nothing(order):
     mixed = backtest(bets(*(rows[i] for i in order)), ended, stake=Kelly(1.0, 0.4))
 
     pd.testing.assert_frame_equal(straight, mixed, check_exact=True)
-
-
-def plain_book(ledger: pd.DataFrame, sizes, bankroll: float) -> dict[str, tuple[float, float]]:
-    """The same rules in plain Python: stake and bankroll after settlement of every bet."""
-    actions = [(row.settled_at, 0, row) for row in ledger.itertuples()] + [(row.placed_at, 1, row) for row in ledger.itertuples()]
-    free, total, staked, after = bankroll, bankroll, {}, {}
-    for (_, kind), group in itertools.groupby(sorted(actions, key=lambda a: a[:2]), key=lambda a: a[:2]):
-        rows = [row for _, _, row in group]
-        if kind == 0:
-            for row in rows:
-                stake = staked[row.event_id]
-                gain = {"won": stake * (row.price - 1), "lost": -stake, "push": 0.0, "void": 0.0,
-                        "half_won": stake * (row.price - 1) / 2, "half_lost": -stake / 2}[row.result]  # fmt: skip
-                free, total = free + stake + gain, total + gain
-                after[row.event_id] = total
-        else:
-            asked = [sizes(row, free) for row in rows]
-            cut = min(1.0, free / sum(asked)) if sum(asked) > 0 else 1.0
-            for row, stake in zip(rows, asked, strict=True):
-                staked[row.event_id] = stake * cut
-            free -= sum(asked) * cut
-    return {event: (staked[event], after[event]) for event in staked}
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_the_compiled_book_equals_the_same_rules_in_plain_python(seed):
-    rng = np.random.default_rng(seed)
-    n = 60
-    starts = KICK_OFF + pd.to_timedelta(rng.integers(0, 40, n), unit="h")
-    rows, ended = [], []
-    for i, start in enumerate(starts):
-        market, line, outcome = [("h2h", None, "draw"), ("totals", float(rng.choice([2.0, 2.25, 2.5, 2.75])), "over"),
-                                 ("spreads", float(rng.choice([-0.75, -0.5, 0.0, 0.25])), "away")][rng.integers(3)]  # fmt: skip
-        placed = start - pd.Timedelta(hours=int(rng.integers(1, 20)))
-        price = round(float(rng.uniform(1.3, 5)), 2)
-        rows.append(
-            bet(f"m{i}", outcome, price, placed=str(placed)[:19], start=start, probability=min(0.95, 1.1 / price), market=market, line=line)
-        )
-        ended.append(result(f"m{i}", *(rng.integers(0, 4, 2) if rng.random() > 0.05 else (None, None))))
-
-    def kelly(row, free):
-        return free * min(max(0.5 * (row.probability * row.price - 1) / (row.price - 1), 0), 0.2)
-
-    for rule, sizes in ((Kelly(0.5, 0.2), kelly), (Flat(120), lambda row, free: 120.0)):
-        ledger = backtest(bets(*rows), results(*ended), stake=rule)
-        expected = plain_book(ledger, sizes, 1000.0)
-        got = {row.event_id: (row.stake, row.bankroll) for row in ledger.itertuples()}
-        # bets settled at the same instant: only the bankroll after the last of them is the same in any order
-        last = set(ledger.groupby("settled_at").tail(1)["event_id"])
-        assert {e: got[e][0] for e in got} == pytest.approx({e: expected[e][0] for e in got}, abs=1e-9)
-        assert ledger["bankroll"].iloc[-1] == pytest.approx(1000 + ledger["profit"].sum(), abs=1e-9)
-        assert len(last) > 5
 
 
 def test_money_is_neither_made_nor_lost():

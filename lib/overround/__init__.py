@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from overround import figures, history
+    from overround.accounts import Account, Execution
     from overround.accuracy import past_accuracy_weights
     from overround.arbitrage import arbitrage_signals, back_lay, dutch, middle_signals
     from overround.backtest import backtest
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
     from overround.goals import DixonColes, Poisson
-    from overround.luck import luck_test
+    from overround.luck import luck_band, luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
     from overround.models import MarketModel, as_bookmakers, compare_forecasts, market_probabilities
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from overround.show import evaluation_table, key_figures, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, seed_signals, value_signals
     from overround.sources import credit
-    from overround.staking import Flat, Kelly, Percentage, staking_rule
+    from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, SimultaneousKelly, TargetProfit, staking_rule
     from overround.store import Store
     from overround.strategies import consensus_signals, model_signals
     from overround.walkforward import walk_forward
@@ -38,13 +39,14 @@ if TYPE_CHECKING:
 _WHERE = {
     "accuracy": ("past_accuracy_weights",),
     "arbitrage": ("arbitrage_signals", "back_lay", "dutch", "middle_signals"),
+    "accounts": ("Account", "Execution"),
     "backtest": ("backtest",),
     "calibration": ("calibration_table", "longshot_bias", "reliability"),
     "collect": ("collect",),
     "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
     "goals": ("DixonColes", "Poisson"),
-    "luck": ("luck_test",),
+    "luck": ("luck_band", "luck_test"),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
     "models": ("MarketModel", "as_bookmakers", "compare_forecasts", "market_probabilities"),
@@ -59,7 +61,16 @@ _WHERE = {
     "show": ("evaluation_table", "key_figures", "table"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "seed_signals", "value_signals"),
     "sources": ("credit",),
-    "staking": ("Flat", "Kelly", "Percentage", "staking_rule"),
+    "staking": (
+        "DrawdownControl",
+        "EdgeProportional",
+        "Flat",
+        "Kelly",
+        "Percentage",
+        "SimultaneousKelly",
+        "TargetProfit",
+        "staking_rule",
+    ),
     "store": ("Store",),
     "strategies": ("consensus_signals", "model_signals"),
     "walkforward": ("walk_forward",),

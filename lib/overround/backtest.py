@@ -1,21 +1,26 @@
 """From signals to a ledger: every bet placed, staked and settled in the order of time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.accounts import TAKEN, Account, Execution, availability, worse_prices
+from overround.book import Book, is_lay, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import SELECTION
+from overround.settlement import MATCH, RESULTS, as_times, microseconds, settle, settlement_times
 from overround.staking import Flat, Staking
 from overround.tables import LEDGER_COLUMNS, SIGNAL_COLUMNS
+from overround.words import as_text, coded, moved, places, spelled
 
-# a football match with its interval and added time
-MATCH = pd.Timedelta(hours=2)
-# share of a winning bet's profit that an exchange keeps: Betfair's market base rate
+__all__ = ["COMMISSION", "MATCH", "backtest", "settle"]
+
+# share of what is won on a market that an exchange keeps: Betfair's market base rate
 COMMISSION = {"betfair_exchange": 0.05}
-_RESULTS = np.array(["lost", "half_lost", "push", "half_won", "won"])
+_CARRIED = ("starts_at", "competition", "season")
 
 
 def backtest(
@@ -26,12 +31,15 @@ def backtest(
     bankroll: float = 1_000.0,
     closing: pd.DataFrame | None = None,
     commission: Mapping[str, float] = COMMISSION,
+    accounts: Iterable[Account] | None = None,
+    execution: Execution | None = None,
 ) -> pd.DataFrame:
     """Ledger of the bets that a strategy wanted.
 
     Bets are placed at `placed_at` and settled at `settled_at` (where the provider does not tell: two hours after kick-off, or at
     the end of the day where only the day is known). A stake is sized on the bankroll that is free when it is placed: money on
-    open bets is not available, winnings are from their settlement on. Bets placed at the same time see the same bankroll.
+    open bets is not available, winnings are from their settlement on. Bets placed at the same time see the same bankroll; where
+    they ask for more than it holds, all are cut in proportion. A bankroll that is lost takes no more bets.
 
     Parameters
     ----------
@@ -41,20 +49,29 @@ def backtest(
         The table `results`. A match without one is not settled: its bets are left out and counted in `ledger.attrs["unsettled"]`.
         A match that ended without a score (abandoned) is void: the stake comes back.
     stake : Staking, optional
-        `Flat`, `Percentage` or `Kelly`; by default a flat hundredth of the bankroll.
+        A rule of `overround.staking`; by default a flat hundredth of the bankroll.
     bankroll : float
         Money at the start, in any currency.
     closing : DataFrame, optional
         What `closing_lines` returned, to judge each bet against the close.
     commission : mapping
-        Bookmaker -> share of a winning bet's profit that is kept.
+        Bookmaker -> share that is kept of what the bets on one market (match, market and line) win together.
+    accounts : iterable of Account, optional
+        Where bets can be placed, with their own money and limits; by default everywhere, from one bankroll without limits.
+    execution : Execution, optional
+        Slippage, refusals, delay; by default every price is got and every stake taken.
 
     Returns
     -------
     DataFrame
         Signals plus stake, result (won, lost, push, void, half_won, half_lost), profit, settled_at, bankroll (after
-        settlement), closing_price, closing_fair and clv (closing-line value: price x closing_fair - 1 for a back bet), ordered by
-        settlement.
+        settlement, all accounts together), closing_price, closing_fair and clv (closing-line value: price x closing_fair - 1 for a back
+        bet), ordered by settlement. A bet that was not placed stays in the ledger with a stake of 0. `attrs`: bankroll at the start,
+        unsettled, and refused and reduced, which count bets by reason.
+
+        With `accounts` or `execution` also wanted_price (`price` is the one that was got, `placed_at` the time of the bet), asked (the
+        stake that the rule wanted), accepted (share of any stake that the bookmaker takes), taken (one of `accounts.TAKEN`: full, or what
+        made the stake smaller or nothing) and account_bankroll (that of the bet's own account).
 
     Raises
     ------
@@ -62,42 +79,36 @@ def backtest(
         A bankroll that is not positive, a column that is missing, a side other than back and lay.
     """
     _check(signals, bankroll)
-    bets = signals.merge(results.drop(columns=["starts_at", "competition", "season"], errors="ignore"), on="event_id", how="inner")
-    # one order whatever the order given, so that bets of the same instant always get the same stakes to the last bit
-    bets = bets.sort_values(["placed_at", "event_id", "market", "line", "outcome", "bookmaker"], kind="stable").reset_index(drop=True)
-    bets["settled_at"] = _settled_at(bets)
-    bets["result"], gain, exposure = _gains(bets, commission)
-    amount, share = (stake or Flat(bankroll / 100)).sizes(bets)
-    bets["stake"], bets["bankroll"] = _run(bets, amount, share, exposure, gain, float(bankroll))
-    bets["profit"] = bets["stake"] * gain
-    bets = _judge_by_close(bets, closing)
-    ledger = bets.sort_values(["settled_at", "placed_at"], kind="stable")
-    ledger = ledger[[*LEDGER_COLUMNS, "starts_at", "competition", "season"]].reset_index(drop=True)
-    ledger.attrs.update(bankroll=float(bankroll), unsettled=len(signals) - len(bets))
+    bets, found = _with_results(signals, results)
+    settled = settlement_times(bets["starts_at"], found["settled_at"])
+    placed, price, wanted = microseconds(bets["placed_at"]), bets["price"].to_numpy(float), {}
+    accepted, code = None, None
+    if execution is not None:
+        wanted = {"wanted_price": price}
+        placed = placed + round(execution.delay_s * 1e6)
+        price = worse_prices(price, is_lay(bets["side"]), execution)
+        accepted, code = availability(bets, placed, execution)
+    ended = settle(bets["market"], bets["line"], bets["outcome"], found["home_score"], found["away_score"])
+    book, order = make_book(bets, price, placed, settled, stake=stake or Flat(bankroll / 100), bankroll=float(bankroll),
+                            commission=commission, accounts=accounts, execution=execution, accepted=accepted)  # fmt: skip
+    if order is not None:
+        bets, placed, settled, ended = bets.take(order), placed[order], settled[order], ended[order]
+        wanted = {name: values[order] for name, values in wanted.items()}
+        code = code if code is None else code[order]
+    columns, taken = _run(book, ended, code)
+    columns |= {"settled_at": settled, "price": book.price, "placed_at": placed}
+    if accounts is None and execution is None:
+        columns = {name: columns[name] for name in ("stake", "result", "profit", "bankroll", "settled_at")}
+    else:
+        columns |= {"wanted_price": book.price, "accepted": book.limits[3]} | wanted
+        columns["taken"] = taken
+    ledger = _ledger(bets, columns, book.settles)
+    if closing is not None:
+        ledger = _judge_by_close(ledger, closing)
+    first = [*LEDGER_COLUMNS, *_CARRIED]
+    ledger = ledger[[*first, *(name for name in ledger if name not in first)]]
+    ledger.attrs.update(bankroll=float(book.money.sum()), unsettled=len(signals) - len(bets), **_counted(taken))
     return ledger
-
-
-def settle(market: pd.Series, line: pd.Series, outcome: pd.Series, home_score: pd.Series, away_score: pd.Series) -> NDArray[np.float64]:
-    """How each selection ended: 1 won, 0.5 half won, 0 push, -0.5 half lost, -1 lost, NaN without a score.
-
-    Whole lines push on equality, quarter lines are two half bets on the lines beside them (Asian handicap rules). `line` is the
-    total's line, or the home team's handicap.
-    """
-    home, away = home_score.to_numpy(float), away_score.to_numpy(float)
-    kind, picked, at = market.to_numpy(object), outcome.to_numpy(object), line.to_numpy(float)
-    total = kind == "totals"
-    ahead = np.where(total, home + away - at, home - away + np.where(np.isin(kind, ("h2h", "h2h_lay")), 0.0, at))
-    # on a quarter line the two halves lie a quarter below and above
-    side = (np.sign(ahead - 0.25 * _is_quarter(at)) + np.sign(ahead + 0.25 * _is_quarter(at))) / 2
-    ended = np.where((picked == "home") | (picked == "over"), side, -side)
-    three_way = np.isin(kind, ("h2h", "h2h_lay"))
-    ended = np.where(three_way & (picked != "draw"), np.where(ended > 0, 1.0, -1.0), ended)
-    ended = np.where(three_way & (picked == "draw"), np.where(side == 0, 1.0, -1.0), ended)
-    return np.where(np.isnan(home + away), np.nan, ended)
-
-
-def _is_quarter(line: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.abs(np.mod(np.nan_to_num(line) * 2, 1) - 0.5) < 1e-9
 
 
 def _check(signals: pd.DataFrame, bankroll: float) -> None:
@@ -106,58 +117,81 @@ def _check(signals: pd.DataFrame, bankroll: float) -> None:
         raise ParameterError(f"signals need the column {missing[0]!r}; they have {', '.join(signals.columns)}.")
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
-    sides = set(signals["side"]) - {"back", "lay"}
-    if sides:
-        raise ParameterError(f"side {sorted(sides)[0]!r} is unknown; allowed: back, lay.")
-    late = signals["placed_at"] > signals["starts_at"]
+    unknown = coded(signals["side"], ("back", "lay")) < 0
+    if unknown.any():
+        raise ParameterError(f"side {signals['side'][unknown].iloc[0]!r} is unknown; allowed: back, lay.")
+    late = microseconds(signals["placed_at"]) > microseconds(signals["starts_at"])
     if late.any():
         row = signals[late].iloc[0]
         raise ParameterError(f"a bet on {row['event_id']} is placed at {row['placed_at']}, after its kick-off at {row['starts_at']}.")
 
 
-def _settled_at(bets: pd.DataFrame) -> pd.Series:
-    start = bets["starts_at"]
-    # midnight stands for a day without a time; at worst a match at midnight pays out late
-    assumed = start + pd.to_timedelta(np.where(start == start.dt.normalize(), 24, MATCH / pd.Timedelta(hours=1)), unit="h")
-    settled = bets["settled_at"].fillna(assumed)
-    return settled.where(settled > start, assumed).astype("datetime64[us, UTC]")
+def _with_results(signals: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+    """Bets whose match has a result, in the order of placement, and the result of each."""
+    place = places(signals["event_id"], results["event_id"])
+    if place is not None and (place < 0).any():
+        signals, place = signals[place >= 0], place[place >= 0]
+    order = placement_order(signals)
+    if order is not None:
+        signals, place = signals.take(order), order if place is None else place[order]
+    found = {name: results[name].to_numpy(float, na_value=np.nan) for name in ("home_score", "away_score")}
+    found["settled_at"] = microseconds(results["settled_at"])
+    return signals, found if place is None else {name: values[place] for name, values in found.items()}
 
 
-def _gains(bets: pd.DataFrame, commission: Mapping[str, float]) -> tuple[NDArray, NDArray, NDArray]:
-    """Result, profit per unit staked after commission, and money tied up per unit staked."""
-    ended = settle(bets["market"], bets["line"], bets["outcome"], bets["home_score"], bets["away_score"])
-    lay = (bets["side"] == "lay").to_numpy()
-    price = bets["price"].to_numpy(float)
-    kept = 1 - bets["bookmaker"].map(dict(commission)).fillna(0.0).to_numpy(float)
-    mine = np.nan_to_num(np.where(lay, -ended, ended))
-    exposure = np.where(lay, price - 1, 1.0)
-    prize = np.where(lay, 1.0, price - 1) * kept
-    gain = np.where(mine > 0, mine * prize, mine * exposure)
-    result = np.where(np.isnan(ended), "void", _RESULTS[np.rint(mine * 2).astype(int) + 2])
-    return result, gain, exposure
+def _run(book: Book, ended: NDArray, code: NDArray | None) -> tuple[dict[str, NDArray], NDArray[np.int8]]:
+    from overround.kernels import NO_ACCOUNT, run_book
+
+    gain, result = book.gain(ended)
+    stake, asked, profit, after, own, taken = run_book(book.order, book.terms, book.limits, book.stakes, gain, book.money)
+    if code is not None:
+        taken = np.where(code > 0, code, taken)
+    if not book.known.all():
+        taken = np.where(book.known, taken, NO_ACCOUNT)
+    if not len(own):
+        own = after
+    return {"stake": stake, "result": result, "profit": profit, "bankroll": after, "asked": asked,
+            "account_bankroll": own}, taken  # fmt: skip
 
 
-def _run(bets: pd.DataFrame, amount: NDArray, share: NDArray, exposure: NDArray, gain: NDArray, bankroll: float) -> tuple[NDArray, NDArray]:
-    from overround.kernels import run_book
+def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray[np.int64]) -> pd.DataFrame:
+    """Bets and what became of them, in the order of settlement."""
+    columns = {name: _plain(bets[name]) for name in (*SIGNAL_COLUMNS, *_CARRIED)} | dict(columns)
+    if (np.diff(settles) != 1).any():
+        columns = {
+            name: values.take(settles) if isinstance(values, np.ndarray) else moved(values, settles) for name, values in columns.items()
+        }
+    frame = {}
+    for name, values in columns.items():
+        if name in ("result", "taken"):
+            frame[name] = spelled(values, RESULTS if name == "result" else TAKEN)
+        elif name in ("placed_at", "settled_at", "starts_at"):
+            frame[name] = as_times(values)
+        else:
+            frame[name] = values if isinstance(values, np.ndarray) else pd.Series(values, dtype="str")
+    frame |= {name: np.full(len(settles), np.nan) for name in ("closing_price", "closing_fair", "clv")}
+    return pd.DataFrame(frame, copy=False)
 
-    n = len(bets)
-    time = np.concatenate([bets["settled_at"].astype("int64"), bets["placed_at"].astype("int64")])
-    settles = np.repeat([True, False], n)
-    # at the same time winnings arrive before new bets are placed
-    order = np.lexsort((~settles, time))
-    settles = settles[order]
-    starts = np.ones(2 * n, bool)
-    starts[1:] = (time[order][1:] != time[order][:-1]) | (settles[1:] != settles[:-1])
-    bounds = np.append(np.flatnonzero(starts), 2 * n)
-    group_end = np.repeat(bounds[1:], np.diff(bounds))
-    return run_book(order % max(n, 1), settles, group_end, amount, share, exposure, gain, bankroll)
+
+def _plain(column: pd.Series) -> NDArray | Any:
+    """The values without pandas around them: numbers, times as numbers, or an Arrow array of text."""
+    if column.dtype.kind == "M":
+        return microseconds(column)
+    return column.to_numpy() if column.dtype.kind in "fiub" else as_text(column)
 
 
-def _judge_by_close(bets: pd.DataFrame, closing: pd.DataFrame | None) -> pd.DataFrame:
+def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
+    counts = {TAKEN[code]: int((taken == code).sum()) for code in range(len(TAKEN))} if taken.any() else {}
+    counts = {name: n for name, n in counts.items() if n}
+    reduced = ("limited", "partly", "short of money")
+    return {"refused": {name: n for name, n in counts.items() if name not in ("full", *reduced)},
+            "reduced": {name: n for name, n in counts.items() if name in reduced}}  # fmt: skip
+
+
+def _judge_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:
     keys = list(SELECTION)
-    if closing is None:
-        return bets.assign(closing_price=np.nan, closing_fair=np.nan, clv=np.nan)
-    bets = bets.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")
-    bets = bets.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
-    value = bets["price"] * bets["closing_fair"] - 1
-    return bets.assign(clv=value.where(bets["side"] == "back", -value))
+    judged = bets.drop(columns=["closing_price", "closing_fair"])
+    judged = judged.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")
+    judged = judged.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
+    value = judged["price"] * judged["closing_fair"] - 1
+    return judged.assign(clv=value.where(judged["side"] == "back", -value))

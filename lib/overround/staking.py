@@ -1,7 +1,7 @@
 """How much to bet: each rule is a frozen dataclass whose `sizes` gives a fixed amount and a share of the free bankroll for every bet."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -9,12 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
+from overround.odds import group_codes
+from overround.words import coded
 
 Floats = NDArray[np.float64]
 
 
 class Staking(Protocol):
-    """What the backtest asks of a staking rule."""
+    """What the backtest asks of a staking rule; a rule that has a `floor` never stakes that share of the bankroll's peak."""
 
     def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
         """Fixed amount and share of the free bankroll for each signal; the stake is amount + share x free bankroll."""
@@ -22,7 +24,7 @@ class Staking(Protocol):
 
 @dataclass(frozen=True)
 class Flat:
-    """The same amount on every bet, in units of the bankroll's currency."""
+    """Level stakes: the same amount on every bet, in units of the bankroll's currency."""
 
     amount: float = 10.0
 
@@ -49,15 +51,53 @@ class Percentage:
 
 
 @dataclass(frozen=True)
+class TargetProfit:
+    """The stake whose win brings the same profit whatever the price, in units of the bankroll's currency (before commission)."""
+
+    profit: float = 10.0
+
+    def __post_init__(self) -> None:
+        _positive("profit", self.profit)
+
+    def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Fixed amount and share of the free bankroll for each signal."""
+        price = signals["price"].to_numpy(float)
+        return self.profit / np.where(_lay(signals), 1.0, price - 1), np.zeros(len(signals))
+
+
+@dataclass(frozen=True)
+class EdgeProportional:
+    """`per_edge` x the edge as a share of the free bankroll, at most `cap`: at 1.0 an edge of 3 % stakes 3 %. No edge, no bet."""
+
+    per_edge: float = 0.5
+    cap: float = 0.05
+
+    def __post_init__(self) -> None:
+        _positive("per_edge", self.per_edge)
+        _positive("cap", self.cap, most=1)
+
+    def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Fixed amount and share of the free bankroll for each signal."""
+        edge = _known(signals, "edge", "EdgeProportional")
+        return np.zeros(len(signals)), np.clip(self.per_edge * edge, 0, self.cap)
+
+
+@dataclass(frozen=True)
 class Kelly:
     """A fraction of the stake that maximises expected log wealth for one bet, at most `cap` of the free bankroll.
 
     For a back bet at price o with probability p the full share put at risk is (p o - 1) / (o - 1); for a lay bet it is the
     liability, 1 - p o. Source: Kelly (1956), Bell System Technical Journal 35, 917-926.
+
+    Bets that are placed together are each sized as if alone, see `SimultaneousKelly`. With `shrink` the share is also multiplied
+    by edge^2 / (edge^2 + edge_se^2), where the signals' column `edge_se` is the standard error of the edge (price x that of the
+    probability): an edge that is not known for sure deserves a smaller bet. Source: the approximation of Baker and McHale (2013),
+    Decision Analysis 10, 189-199.
     """
 
     fraction: float = 0.25
     cap: float = 0.05
+    shrink: bool = False
 
     def __post_init__(self) -> None:
         _positive("fraction", self.fraction, most=1)
@@ -65,22 +105,151 @@ class Kelly:
 
     def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
         """Fixed amount and share of the free bankroll for each signal."""
-        price, probability = signals["price"].to_numpy(float), signals["probability"].to_numpy(float)
-        if np.isnan(probability).any():
-            raise ParameterError("Kelly staking needs a probability for every bet; these signals have none: use Flat or Percentage.")
-        lay = (signals["side"] == "lay").to_numpy()
-        at_risk = np.where(lay, 1 - probability * price, (probability * price - 1) / (price - 1))
-        return np.zeros(len(signals)), np.clip(self.fraction * at_risk, 0, self.cap) / np.where(lay, price - 1, 1)
+        from overround.kernels import kelly_shares
+
+        price, probability = signals["price"].to_numpy(float), _known(signals, "probability", "Kelly")
+        factor = shrinkage(signals) if self.shrink else np.empty(0)
+        return np.zeros(len(signals)), kelly_shares(price, probability, _lay(signals), factor, self.fraction, self.cap)
 
 
-def staking_rule(kind: str, stake: float, cap: float = 0.05) -> Staking:
-    """The rule of a name: flat (`stake` in money), percentage (`stake` as a share) or kelly (`stake` as the fraction, at most `cap`)."""
+@dataclass(frozen=True)
+class SimultaneousKelly:
+    """A fraction of the stakes that together maximise expected log wealth, for all bets that are placed at one time.
+
+    Outcomes of one market exclude each other, matches are independent. On one market the stakes are those of Smoczynski and Tomkins
+    (2010), Mathematical Scientist 35, 10-17. On several markets with at most `exact` bets together the maximum is found by Newton's
+    method over all their results; beyond, each market's own stakes are divided by 1 + the squared Sharpe ratios (edge over standard
+    deviation, squared) of all other markets: so the maximum of log wealth expanded to second order does it (the inverse of the second
+    moments of independent bets, by the formula of Sherman and Morrison).
+
+    Bets on different markets of one match depend on each other in ways that the prices do not tell: they are taken as one, so the
+    stakes of a match are divided by the number of its markets. Pushes count as neither: `probability` is that of winning where
+    the stake does not come back.
+
+    With `shrink` as in `Kelly`; `cap` holds for each bet.
+    """
+
+    fraction: float = 0.25
+    cap: float = 0.05
+    shrink: bool = False
+    exact: int = 6
+
+    def __post_init__(self) -> None:
+        _positive("fraction", self.fraction, most=1)
+        _positive("cap", self.cap, most=1)
+        if not 1 <= self.exact <= 10:
+            raise ParameterError(f"exact is {self.exact}; it must be from 1 to 10 bets: every one more doubles the work.")
+
+    def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Fixed amount and share of the free bankroll for each signal."""
+        share = np.zeros(len(signals))
+        if len(signals):
+            share = self.fraction * together(signals, self.exact)
+            if self.shrink:
+                share *= shrinkage(signals)
+        # what is put at risk of a lay bet is its liability
+        return np.zeros(len(signals)), np.minimum(share, self.cap) / np.where(_lay(signals), signals["price"].to_numpy(float) - 1, 1.0)
+
+
+@dataclass(frozen=True)
+class DrawdownControl:
+    """Another rule on what the bankroll has above a floor of `1 - most` of its peak: it shrinks with the distance to the floor.
+
+    The rule sees free bankroll less floor as its bankroll, so that the bankroll never falls by more than `most` below its peak, even
+    where every open bet is lost. Source: Grossman and Zhou (1993), Mathematical Finance 3, 241-276: in continuous time, of all rules
+    that keep this promise, staking Kelly's share of the surplus grows fastest.
+    """
+
+    rule: Staking = field(default_factory=Kelly)
+    most: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.most < 1:
+            raise ParameterError(f"most is {self.most}; the largest drawdown is a share between 0 and 1.")
+
+    @property
+    def floor(self) -> float:
+        """Share of the peak that is never staked."""
+        return 1 - self.most
+
+    def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Fixed amount and share of the surplus for each signal."""
+        return self.rule.sizes(signals)
+
+
+def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0.2) -> Staking:
+    """The rule of a name.
+
+    Parameters
+    ----------
+    kind : str
+        flat (`stake` in money), percentage (`stake` as a share), target (`stake` is the profit of a win), edge (`stake` x the edge as a
+        share, at most `cap`), or a Kelly rule (`stake` as the fraction, at most `cap`): kelly, kelly-shrunk, kelly-simultaneous,
+        kelly-simultaneous-shrunk, kelly-drawdown (never more than `drawdown` below the peak).
+    stake, cap, drawdown : float
+        As the rule reads them.
+    """
     rules: dict[str, Callable[[], Staking]] = {
-        "flat": lambda: Flat(stake), "percentage": lambda: Percentage(stake), "kelly": lambda: Kelly(stake, cap)
-    }  # fmt: skip
+        "flat": lambda: Flat(stake),
+        "percentage": lambda: Percentage(stake),
+        "target": lambda: TargetProfit(stake),
+        "edge": lambda: EdgeProportional(stake, cap),
+        "kelly": lambda: Kelly(stake, cap),
+        "kelly-shrunk": lambda: Kelly(stake, cap, shrink=True),
+        "kelly-simultaneous": lambda: SimultaneousKelly(stake, cap),
+        "kelly-simultaneous-shrunk": lambda: SimultaneousKelly(stake, cap, shrink=True),
+        "kelly-drawdown": lambda: DrawdownControl(Kelly(stake, cap), drawdown),
+    }
     if kind not in rules:
         raise ParameterError(f"staking {kind!r} is unknown; the rules are {', '.join(rules)}.")
     return rules[kind]()
+
+
+def shrinkage(signals: pd.DataFrame) -> Floats:
+    """Factor by which Kelly's stake shrinks for the uncertainty of the edge, from 0 to 1; see `Kelly`."""
+    edge, error = _known(signals, "edge", "Shrunk Kelly"), _known(signals, "edge_se", "Shrunk Kelly")
+    if (error < 0).any():
+        raise ParameterError("edge_se is a standard error: it cannot be below 0.")
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(edge**2 / (edge**2 + error**2))
+
+
+def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
+    """Share of the bankroll put at risk by each bet so that expected log wealth is greatest; see `SimultaneousKelly`.
+
+    Bets are simultaneous where `placed_at` is equal, and where they draw on one purse (`purse`, a column that the backtest gives).
+    """
+    from overround.staking_kernels import joint_stakes
+
+    price, probability = signals["price"].to_numpy(float), _known(signals, "probability", "Kelly")
+    # the prices to back and to lay a match's outcomes are those of one market
+    market = signals["market"].where(signals["market"] != "h2h_lay", "h2h")
+    keys = ("placed_at", "purse") if "purse" in signals else ("placed_at",)
+    moment, _ = group_codes(signals, keys)
+    match, _ = group_codes(signals.assign(moment=moment), ("moment", "event_id"))
+    of_market, _ = group_codes(signals.assign(match=match, market=market), ("match", "market", "line"))
+    outcome, _ = group_codes(signals, ("outcome",))
+    order = np.lexsort((outcome, of_market, match, moment))
+    markets_of_match = np.bincount(match[np.unique(of_market, return_index=True)[1]], minlength=match.max() + 1)
+    share = np.empty(len(signals))
+    share[order] = joint_stakes(
+        moment[order], of_market[order], outcome[order], price[order], probability[order], _lay(signals)[order], exact
+    )
+    return share / markets_of_match[match]
+
+
+def _lay(signals: pd.DataFrame) -> NDArray[np.bool_]:
+    return coded(signals["side"], ("lay",)) == 0
+
+
+def _known(signals: pd.DataFrame, column: str, rule: str) -> Floats:
+    values = signals[column].to_numpy(float) if column in signals else np.full(max(len(signals), 1), np.nan)
+    if np.isnan(values).any():
+        raise ParameterError(f"{rule} staking needs {_ARTICLE[column]} for every bet; these signals have none: use Flat or Percentage.")
+    return values
+
+
+_ARTICLE = {"probability": "a probability", "edge": "an edge", "edge_se": "the standard error of the edge (column edge_se)"}
 
 
 def _positive(name: str, value: float, most: float = np.inf) -> None:

@@ -1,0 +1,60 @@
+"""How bets end: the rules of whole, half and quarter lines, when they are settled, and what time it is then. Nothing here knows a stake."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overround.words import coded
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]  # microseconds since 1970, UTC
+
+# a football match with its interval and added time
+MATCH = pd.Timedelta(hours=2)
+RESULTS = ("lost", "half_lost", "push", "half_won", "won", "void")  # the order of the codes of `kernels.payoffs`
+_US = pd.Timedelta(microseconds=1)
+_DAY = pd.Timedelta(days=1) // _US
+# the order of the codes of `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST; each has two words
+_KINDS = ("h2h", "totals", "spreads", "h2h_lay")
+_PICKED = ("home", "draw", "away", "over", "", "under")
+
+
+def settle(
+    market: pd.Series, line: pd.Series, outcome: pd.Series, home_score: pd.Series | Floats, away_score: pd.Series | Floats
+) -> Floats:
+    """How each selection ended: 1 won, 0.5 half won, 0 push, -0.5 half lost, -1 lost, NaN without a score.
+
+    Whole lines push on equality, quarter lines are two half bets on the lines beside them (Asian handicap rules). `line` is the
+    total's line, or the home team's handicap.
+    """
+    from overround.kernels import settled_selections
+
+    home, away = (np.asarray(score, float) for score in (home_score, away_score))
+    return settled_selections(kinds(market), picks(outcome), line.to_numpy(float), home, away)
+
+
+def kinds(market: pd.Series) -> NDArray[np.int8]:
+    """Code of each market: 0 h2h, 1 totals, 2 spreads."""
+    return coded(market, _KINDS) % 3
+
+
+def picks(outcome: pd.Series) -> NDArray[np.int8]:
+    """Code of each outcome: 0 home and over, 1 draw, 2 away and under."""
+    return coded(outcome, _PICKED) % 3
+
+
+def settlement_times(starts_at: pd.Series, told: Times) -> Times:
+    """When each bet is settled: when the provider says so, or two hours after kick-off, or at the end of a day without a time."""
+    from overround import kernels
+
+    return kernels.settlement_times(microseconds(starts_at), told, MATCH // _US, _DAY)
+
+
+def microseconds(times: pd.Series) -> Times:
+    """Times as numbers; a time that is missing is the smallest of them."""
+    return times.to_numpy("M8[us]").view(np.int64)
+
+
+def as_times(numbers: Times) -> pd.Series:
+    """Turn the numbers of `microseconds` back into times."""
+    return pd.Series(pd.DatetimeIndex(numbers.view("M8[us]"), tz="UTC"))
