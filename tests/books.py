@@ -74,3 +74,25 @@ def season(n: int, *, seed: int, edge: float = 0.0, per_day: int = 5) -> tuple[p
     ended = results(*(result(e, int(o == 0), int(o == 2)) for e, o in zip(events, outcome, strict=True)))
     closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(closing_price=wanted["price"], closing_fair=p[:, 0])
     return wanted, ended, closing
+
+
+def efficient_market(n: int, *, seed: int, per_day: int = 5, margin: float = 0.0) -> pd.DataFrame:
+    """Ledger of a unit on every outcome of n matches whose closing prices are right: fair but for the margin, so no bet has an edge."""
+    from overround import Flat, backtest
+
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([6, 3.5, 4], n)
+    outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    start = KICK_OFF + pd.to_timedelta(np.arange(n) // per_day, unit="D")
+    one = bets(bet(placed="2025-03-01 12:00"))
+    wanted = one.loc[np.zeros(3 * n, int)].reset_index(drop=True).assign(
+        event_id=np.repeat([f"m{i:05d}" for i in range(n)], 3), outcome=np.tile(["home", "draw", "away"], n),
+        price=1 / (p.ravel() * (1 + margin)), probability=p.ravel(), edge=1 / (1 + margin) - 1,
+        starts_at=np.repeat(start, 3), placed_at=np.repeat(start - pd.Timedelta(hours=3), 3),
+    )  # fmt: skip
+    wanted = wanted[wanted["price"] > 1].astype({"placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"})
+    ended = results(*(result(f"m{i:05d}", int(o == 0), int(o == 2)) for i, o in enumerate(outcome)))
+    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(
+        closing_price=wanted["price"], closing_fair=wanted["probability"]
+    )
+    return backtest(wanted, ended, stake=Flat(1), bankroll=1_000_000, closing=closing)

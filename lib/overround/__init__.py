@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from overround import figures, history
     from overround.backtest import backtest
+    from overround.breakdown import breakdown
     from overround.collect import collect
-    from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
+    from overround.drawdown import resampled_drawdowns
+    from overround.evaluate import compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
     from overround.luck import luck_test
     from overround.margin import add_margin, remove_margin
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.report import Run
+    from overround.robustness import bets_needed, haircut, suspicious, without_best
     from overround.scores import probability_scores
+    from overround.search import backtest_overfitting, correct_for_search, daily_profits, deflated_p, effective_number, luck_of_the_best
     from overround.settings import Settings, load_settings
     from overround.show import evaluation_table, key_figures, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, value_signals
@@ -27,8 +31,10 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "backtest": ("backtest",),
+    "breakdown": ("breakdown",),
     "collect": ("collect",),
-    "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
+    "drawdown": ("resampled_drawdowns",),
+    "evaluate": ("compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
     "luck": ("luck_test",),
     "margin": ("add_margin", "remove_margin"),
@@ -36,21 +42,25 @@ _WHERE = {
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "report": ("Run",),
+    "robustness": ("bets_needed", "haircut", "suspicious", "without_best"),
     "scores": ("probability_scores",),
+    "search": (
+        "backtest_overfitting", "correct_for_search", "daily_profits", "deflated_p", "effective_number", "luck_of_the_best",
+    ),
     "settings": ("Settings", "load_settings"),
     "show": ("evaluation_table", "key_figures", "table"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "value_signals"),
     "sources": ("credit",),
     "staking": ("Flat", "Kelly", "Percentage", "staking_rule"),
     "store": ("Store",),
-}
+}  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = ["figures", "history", *_MODULE_OF]
 
 
 # functions that have the name of their module: importing the module must not hide the function
-_NAMESAKES = ("backtest", "collect", "evaluate")
+_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate")
 
 
 def __getattr__(name: str) -> Any:

@@ -105,6 +105,10 @@ def evaluation_table(evaluation: pd.DataFrame) -> Html:
         "bets": FORMATS["count"],
         "odds": FORMATS["odds"],
         "probability": FORMATS["p"],
+        "times": FORMATS["figures"],
+        "days": FORMATS["count"],
+        "ratio": FORMATS["ratio"],
+        "strategies": FORMATS["count"],
     }
     rows = [
         {"figure": metric.replace("_", " "), "value": by_unit[row["unit"]](row["value"]) if pd.notna(row["value"]) else "–",
