@@ -62,7 +62,7 @@ def test_the_standard_errors_are_those_of_arch():
 
     table = correct_for_search(profits, block_days=7, simulations=10)
 
-    assert (profits.mean(axis=0) / table["statistic"]).tolist() == pytest.approx(np.sqrt(peer._loss_diff_var / 120).tolist())
+    assert (profits.mean(axis=0) / table["statistic"]).tolist() == pytest.approx(np.sqrt(peer._loss_diff_var / 120).tolist(), rel=1e-5)
 
 
 def test_the_step_down_finds_what_arch_finds():

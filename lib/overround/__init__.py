@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.report import Run
+    from overround.repriced import (
+        across_methods,
+        always_quoted,
+        at_each_price,
+        baselines,
+        delay_curve,
+        delayed,
+        missing_odds,
+        wrong_prices,
+    )
     from overround.robustness import bets_needed, haircut, suspicious, without_best
     from overround.scores import probability_scores
     from overround.search import backtest_overfitting, correct_for_search, daily_profits, deflated_p, effective_number, luck_of_the_best
@@ -42,6 +52,9 @@ _WHERE = {
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "report": ("Run",),
+    "repriced": (
+        "across_methods", "always_quoted", "at_each_price", "baselines", "delay_curve", "delayed", "missing_odds", "wrong_prices",
+    ),
     "robustness": ("bets_needed", "haircut", "suspicious", "without_best"),
     "scores": ("probability_scores",),
     "search": (

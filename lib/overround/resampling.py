@@ -28,7 +28,7 @@ def by_day(ledger: pd.DataFrame, days: pd.Index) -> Floats:
 
 def day_draws(
     n_days: int, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary"
-) -> Iterator[NDArray[np.int64]]:
+) -> Iterator[NDArray[np.int32]]:
     """Blocks of resamples of the numbers 0 .. n_days - 1, shape (resamples, n_days).
 
     Parameters
@@ -47,30 +47,35 @@ def day_draws(
         raise ParameterError(f"block_days is {block_days}; allowed: 1 to {n_days}, the number of days.")
     rng = np.random.default_rng(seed)
     size = max(1, CHUNK // max(n_days, 1))
-    place = np.arange(n_days)
+    place = np.arange(n_days, dtype=np.int32)
     for begin in range(0, simulations, size):
         shape = (min(size, simulations - begin), n_days)
-        drawn = rng.integers(0, n_days, shape)
+        drawn = rng.integers(0, n_days, shape, dtype=np.int32)
         if block_days > 1:
-            starts = (
-                rng.random(shape) < 1 / block_days if bootstrap == "stationary" else np.broadcast_to(place % int(block_days) == 0, shape)
-            )
-            first = np.where(starts, place, 0)
+            if bootstrap == "stationary":
+                starts = rng.random(shape, dtype=np.float32) < 1 / block_days
+            else:
+                starts = np.broadcast_to(place % int(block_days) == 0, shape)
+            first = np.where(starts, place, np.int32(0))
             np.maximum.accumulate(first, axis=1, out=first)
-            drawn = (np.take_along_axis(drawn, first, axis=1) + place - first) % n_days
+            drawn = np.take_along_axis(drawn, first, axis=1) + (place - first)
+            drawn -= np.where(drawn >= n_days, np.int32(n_days), np.int32(0))
         yield drawn
 
 
 def resample(sums: Floats, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary") -> Floats:
-    """Totals over days drawn with replacement, shape (simulations, columns): the bootstrap by day as a matrix product."""
+    """Totals over days drawn with replacement, shape (simulations, columns): the bootstrap by day as a matrix product.
+
+    In the precision of `sums`.
+    """
     n_days = len(sums)
     if not n_days:
         return np.zeros((simulations, sums.shape[1]))
     totals = []
     for drawn in day_draws(n_days, simulations, seed, block_days=block_days, bootstrap=bootstrap):
-        cells = drawn + n_days * np.arange(len(drawn))[:, None]
+        cells = drawn + n_days * np.arange(len(drawn), dtype=np.int64)[:, None]
         counts = np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        totals.append(counts.astype(float) @ sums)
+        totals.append(counts.astype(sums.dtype) @ sums)
     return np.concatenate(totals)
 
 
