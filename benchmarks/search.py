@@ -33,9 +33,8 @@ def main() -> None:
             work()
             seconds += [time.perf_counter() - began, time.process_time() - began_cpu]
         ratios.append(seconds[0] / seconds[2])
-        print(
-            f"  arch SPA {seconds[0]:8.2f} ({seconds[1]:.2f})   overround, SPA and step-down {seconds[2]:6.2f} ({seconds[3]:.2f})   {ratios[-1]:.0f} x"
-        )
+        pairs = (("arch SPA", *seconds[:2]), ("overround, SPA and step-down", *seconds[2:]))
+        print("  " + "   ".join(f"{name} {wall:.2f} ({cpu:.2f})" for name, wall, cpu in pairs) + f"   {ratios[-1]:.0f} x")
     print(f"  median ratio {np.median(ratios):.0f} x, smallest {min(ratios):.0f} x")
     race("parts", {
         "SPA and step-down, blocks of days": ours,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from overround.scores import probability_scores
     from overround.search import backtest_overfitting, correct_for_search, daily_profits, deflated_p, effective_number, luck_of_the_best
     from overround.settings import Settings, load_settings
-    from overround.show import evaluation_table, key_figures, table
+    from overround.show import download, evaluation_table, key_figures, stack, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, value_signals
     from overround.sources import credit
     from overround.staking import Flat, Kelly, Percentage, staking_rule
@@ -61,7 +61,7 @@ _WHERE = {
         "backtest_overfitting", "correct_for_search", "daily_profits", "deflated_p", "effective_number", "luck_of_the_best",
     ),
     "settings": ("Settings", "load_settings"),
-    "show": ("evaluation_table", "key_figures", "table"),
+    "show": ("download", "evaluation_table", "key_figures", "stack", "table"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "value_signals"),
     "sources": ("credit",),
     "staking": ("Flat", "Kelly", "Percentage", "staking_rule"),

@@ -14,7 +14,7 @@ from overround.tables import NOT_AN_ACCOUNT
 _DEVIATIONS = 6.0
 _BEATEN = 0.99
 _LEAST_BETS = 30
-_CONCENTRATED = 0.5
+_CONCENTRATED = 0.25
 
 
 def without_best(ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), shares: Sequence[float] = (0.01,)) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def without_best(ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), sh
     for name, k in out.items():
         rest = ordered.iloc[k:]
         staked, profit = rest["stake"].sum(), rest["profit"].sum()
-        share = (total - profit) / total if total > 0 else np.nan
+        share = ordered["profit"].iloc[:k].sum() / total if total > 0 else np.nan
         rows[name] = (len(rest), profit, profit / staked if staked else np.nan, share)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "profit", "yield", "share_of_profit"]).rename_axis("left_out")
 
@@ -141,12 +141,13 @@ def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:
           profit by match day or by those probabilities, whichever is larger;
         - close known: share of bets that beat the close. A strategy that bets at the close is flagged, too, and rightly: there the
           closing line judges its own choice;
-        - few bets: share of the profit from the best hundredth of the bets;
+        - few bets: share of all winnings from the best hundredth of the bets;
         - no account: share of the stakes at prices that are no bookmaker's (market maximum or average).
     """
     n = len(ledger)
     close = ledger["clv"].dropna()
-    best = without_best(ledger, counts=())["share_of_profit"].iloc[-1]
+    won = ledger["profit"].clip(lower=0).sort_values(ascending=False)
+    best = float(won.iloc[: int(np.ceil(n / 100))].sum() / won.sum()) if won.sum() else np.nan
     nowhere = float(ledger.loc[ledger["bookmaker"].isin(NOT_AN_ACCOUNT), "stake"].sum() / ledger["stake"].sum()) if n else 0.0
     rows = {
         "results known": (
@@ -154,7 +155,7 @@ def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:
         "close known": (
             float((close > 0).mean()) if len(close) else np.nan, _BEATEN, len(close) >= _LEAST_BETS,
             "nearly every bet beats the close, as if closing prices had chosen it"),
-        "few bets": (best, _CONCENTRATED, n >= 100, "one bet in a hundred made most of the profit: are those prices right?"),
+        "few bets": (best, _CONCENTRATED, n >= 100, "a hundredth of the bets made over a quarter of all winnings, as if a price was wrong"),
         "no account": (nowhere, 0.0, True, "it bets at prices that no bookmaker holds, a best or a mean of many"),
     }  # fmt: skip
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["found", "limit", "enough", "why"]).rename_axis("check")
