@@ -19,11 +19,11 @@ COLUMNS = ["bets", "staked", "profit", "yield", "low", "high", "shrunk", "shrunk
 def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, simulations: int = 2_000, seed: int = 7) -> pd.DataFrame:
     """Yield of each part of a ledger, as it is and shrunk toward the yield of all.
 
-    The shrunk yield is the empirical Bayes estimate of a random-effects model: parts' true yields spread with variance t² around a
-    common mean, each is seen with the variance that the prices of its bets imply, and t² is estimated by moments (DerSimonian and
-    Laird 1986, Controlled Clinical Trials 7, 177-188; the idea is James and Stein's). A part of few bets moves to the mean, one of
-    many stays; where parts differ by no more than noise all are the same. Variances are raised to what match days show where bets of
-    one day depend on each other.
+    The shrunk yield is the empirical Bayes estimate of a random-effects model: parts' true yields spread with variance t² around the
+    yield of all bets, each is seen with the variance that the prices of its bets imply, and t² is estimated by moments (DerSimonian
+    and Laird 1986, Controlled Clinical Trials 7, 177-188; the idea is James and Stein's). A part of few bets moves to the yield of
+    all, one of many stays; where parts differ by no more than noise all are the same. Variances are raised to what match days show
+    where bets of one day depend on each other.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
         rows[name] = (len(part), staked, profit, profit / staked if staked else np.nan, low, high, part["clv"].mean())
         variances.append(inflation * _price_variance(part) / staked**2 if staked else np.nan)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[c for c in COLUMNS if "shrunk" not in c]).rename_axis(by)
-    shrunk, error = _shrunk(table["yield"].to_numpy(float), np.array(variances, float))
+    shrunk, error = _shrunk(table["yield"].to_numpy(float), np.array(variances, float), table["staked"].to_numpy(float))
     return table.assign(shrunk=shrunk, shrunk_low=shrunk - _Z * error, shrunk_high=shrunk + _Z * error)[COLUMNS]
 
 
@@ -86,10 +86,10 @@ def _dependence(ledger: pd.DataFrame) -> float:
     return max(1.0, float((over**2).sum() * len(sums) / (len(sums) - 1)) / independent)
 
 
-def _shrunk(yields: Floats, variances: Floats) -> tuple[Floats, Floats]:
+def _shrunk(yields: Floats, variances: Floats, staked: Floats) -> tuple[Floats, Floats]:
     """Posterior mean and standard deviation of each true yield."""
     known = np.isfinite(variances) & (variances > 0) & np.isfinite(yields)
-    y, v = yields[known], variances[known]
+    y, v, share = yields[known], variances[known], staked[known] / staked[known].sum()
     shrunk, error = np.full(len(yields), np.nan), np.full(len(yields), np.nan)
     if not len(y):
         return shrunk, error
@@ -98,10 +98,8 @@ def _shrunk(yields: Floats, variances: Floats) -> tuple[Floats, Floats]:
     excess = (weight * (y - mean) ** 2).sum() - (len(y) - 1)
     scale = weight.sum() - (weight**2).sum() / weight.sum()
     spread = max(0.0, excess / scale) if len(y) > 1 else 0.0
-    weight = 1 / (v + spread)
-    mean = (weight * y).sum() / weight.sum()
     own = spread / (spread + v)
-    shrunk[known] = own * y + (1 - own) * mean
-    # what is not known of the mean is not known of the parts that lean on it
-    error[known] = np.sqrt(own * v + (1 - own) ** 2 / weight.sum())
+    shrunk[known] = own * y + (1 - own) * (share * y).sum()
+    # what is not known of the yield of all is not known of the parts that lean on it
+    error[known] = np.sqrt(own * v + (1 - own) ** 2 * (share**2 * (v + spread)).sum())
     return shrunk, error

@@ -8,6 +8,7 @@ import pandas as pd
 
 from overround.backtest import backtest
 from overround.errors import ParameterError
+from overround.evaluate import percent
 from overround.odds import SELECTION, group_codes
 from overround.resampling import by_day, day, interval, quotient, resample
 from overround.signals import closing_lines, value_signals
@@ -139,6 +140,8 @@ def baselines(
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high"]).rename_axis("bets_on")
     mine = rows["these bets"]["yield"]
     table.attrs["p_random"] = float((1 + (picked >= mine).sum()) / (1 + len(picked))) if n else np.nan
+    if n:
+        table.attrs["says"] = f"Of bettors who pick at random, {percent(table.attrs['p_random'])} earn at least as much."
     return table
 
 
@@ -173,6 +176,8 @@ def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: in
     shown = table["low"] > 0
     best = [name for name in (BEST, "market_maximum") if name in table.index]
     table.attrs["only_at_maximum"] = bool(shown[best].any() and not shown[accounts].any())
+    if table.attrs["only_at_maximum"]:
+        table.attrs["says"] = "Flagged: these bets show an edge at the best of all prices, and at no single bookmaker."
     return table
 
 
@@ -288,6 +293,8 @@ def across_methods(
         rows[method] = {"bets": len(ledger), **_yield(ledger, simulations, seed), "clv": ledger["clv"].mean()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high", "clv"]).rename_axis("method")
     table.attrs["only_under"] = only_one(table)
+    if table.attrs["only_under"]:
+        table.attrs["says"] = f"Flagged: an edge shows under {table.attrs['only_under']} alone; the method may have made it."
     return table
 
 

@@ -12,6 +12,9 @@ from overround.luck import luck_band
 from overround.resampling import Floats
 from overround.show import Picture
 
+# what a part's name does not say by itself
+_OF = {"season": "season ", "price_band": "price "}
+
 
 def bankroll(ledger: pd.DataFrame, *, note: str = "", seed: int = 7) -> Picture:
     """Bankroll after each settled bet, with the band that luck alone fills at the market's fair closing prices."""
@@ -141,7 +144,7 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     nested = breakdown.index.nlevels > 1
     name = "part" if nested else str(breakdown.index.name or "group")
     rows = breakdown[::-1] if by_name or nested else breakdown.sort_values("staked")
-    labels = [" ".join(map(str, label)) if nested else str(label) for label in rows.index]
+    labels = [f"{_OF.get(label[0], '')}{label[1]}" if nested else str(label) for label in rows.index]
     figure, axes = canvas(1.1 + 0.3 * max(len(rows), 1))
     at = np.arange(len(rows))
     shown = 100 * rows[["yield", "shrunk", "shrunk_low", "shrunk_high"]]
@@ -152,7 +155,7 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     axes.scatter(
         shown["shrunk"], at, s=30, zorder=3, color=[ACCENT if flag else "white" for flag in sure], edgecolors=ACCENT, linewidths=1.4
     )
-    axes.set_yticks(at, [f"{short(label)}  ({bets:,})" for label, bets in zip(labels, rows["bets"], strict=True)])
+    axes.set_yticks(at, [f"{short(label, 34)}  ({bets:,})" for label, bets in zip(labels, rows["bets"], strict=True)])
     axes.set_xlabel("yield, %; cross as it was; dot shrunk toward all,\nwith 95 % interval, filled if that excludes 0")
     axes.grid(axis="y", visible=False)
     if len(rows):
@@ -160,7 +163,10 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
         ends = np.append(shown[["shrunk_low", "shrunk_high"]].to_numpy().ravel(), 0.0)
         usual = shown["yield"].clip(*np.nanquantile(shown["yield"], [0.1, 0.9]))
         left, right = np.nanmin(np.append(ends, usual)), np.nanmax(np.append(ends, usual))
-        axes.set_xlim(left - 0.06 * (right - left) - 0.1, right + 0.06 * (right - left) + 0.1)
+        left, right = left - 0.06 * (right - left) - 0.1, right + 0.06 * (right - left) + 0.1
+        axes.set_xlim(left, right)
+        for beyond, edge, marker in ((shown["yield"] < left, left, "<"), (shown["yield"] > right, right, ">")):
+            axes.scatter(np.full(int(beyond.sum()), edge), at[beyond], s=26, marker=marker, color=MIDDLE, clip_on=False)
     finish(axes, f"{title or 'Yield by ' + name.replace('_', ' ')} (bets in brackets)", "", note)
     best = labels[int(np.nanargmax(rows["shrunk"]))] if rows["shrunk"].notna().any() else "none"
     return Picture(
