@@ -12,6 +12,8 @@ from overround.resampling import Floats, by_day, day, interval, quotient, resamp
 
 PRICE_BAND = "price_band"
 _BANDS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, np.inf)
+# true yields of parts of one strategy spread no more than this (standard deviation): few parts, or one lucky one, cannot tell
+_MOST_SPREAD = 0.1
 _Z = 1.959964  # 95 % of a normal distribution
 COLUMNS = ["bets", "staked", "profit", "yield", "low", "high", "shrunk", "shrunk_low", "shrunk_high", "clv"]
 
@@ -22,8 +24,8 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
     The shrunk yield is the empirical Bayes estimate of a random-effects model: parts' true yields spread with variance t² around the
     yield of all bets, each is seen with the variance that the prices of its bets imply, and t² is estimated by moments (DerSimonian
     and Laird 1986, Controlled Clinical Trials 7, 177-188; the idea is James and Stein's). A part of few bets moves to the yield of
-    all, one of many stays; where parts differ by no more than noise all are the same. Variances are raised to what match days show
-    where bets of one day depend on each other.
+    all, one of many stays; where parts differ by no more than noise all are the same. t is held to at most 0.1: a few parts, or one
+    that was lucky twice, cannot tell it. Variances are raised to what match days show where bets of one day depend on each other.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def _shrunk(yields: Floats, variances: Floats, staked: Floats) -> tuple[Floats, 
     mean = (weight * y).sum() / weight.sum()
     excess = (weight * (y - mean) ** 2).sum() - (len(y) - 1)
     scale = weight.sum() - (weight**2).sum() / weight.sum()
-    spread = max(0.0, excess / scale) if len(y) > 1 else 0.0
+    spread = float(np.clip(excess / scale, 0.0, _MOST_SPREAD**2)) if len(y) > 1 else 0.0
     own = spread / (spread + v)
     shrunk[known] = own * y + (1 - own) * (share * y).sum()
     # what is not known of the yield of all is not known of the parts that lean on it

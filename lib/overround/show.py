@@ -231,10 +231,10 @@ def _figures(value: float) -> str:
 
 # short: on a phone the numbers stand beside them
 _FIGURES = {
-    "turnover": "turnover, bankrolls", "roi": "return on bankroll", "drawdown_days": "days under that peak", "under_water": "time under water",
-    "drawdown_median": "drawdown, median path", "drawdown_95": "drawdown, 95 % path", "ruin": "ruin, half lost",
-    "sharpe": "Sharpe-like, a year", "clv": "closing-line value", "beat_close": "beat the close", "luck_p": "p of luck",
-    "luck_bets": "bets in luck test", "tried": "strategies tried", "luck_p_corrected": "p, corrected",
+    "turnover": "turnover, bankrolls", "roi": "return on bankroll", "drawdown_days": "days under that peak",
+    "under_water": "time under water", "drawdown_median": "drawdown, median path", "drawdown_95": "drawdown, 95 % path",
+    "ruin": "ruin, half lost", "sharpe": "Sharpe-like, a year", "clv": "closing-line value", "beat_close": "beat the close",
+    "luck_p": "p of luck", "luck_bets": "bets in luck test", "tried": "strategies tried", "luck_p_corrected": "p, corrected",
 }  # fmt: skip
 
 FORMATS: dict[str, Format] = {
