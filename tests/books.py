@@ -96,3 +96,30 @@ def efficient_market(n: int, *, seed: int, per_day: int = 5, margin: float = 0.0
         closing_price=wanted["price"], closing_fair=wanted["probability"]
     )
     return backtest(wanted, ended, stake=Flat(1), bankroll=1_000_000, closing=closing)
+
+
+def noisy_quotes(
+    n: int, books: int, *, seed: int, margin: float = 0.05, noise: float = 0.04, per_day: int = 5
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Early and closing three-way quotes of n matches and their results: each bookmaker adds its margin to the truth and errs on its own.
+
+    With `market_average` and `market_maximum`, as football-data.co.uk has them; the first bookmaker does not err.
+    """
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([6, 3.5, 4], n)
+    error = np.exp(rng.normal(0, noise, (books, n, 3)))
+    error[0] = 1
+    price = np.maximum(1 / (p * (1 + margin)) * error, 1.01)
+    price = np.concatenate([price, price.mean(axis=0)[None], price.max(axis=0)[None]])
+    names = np.array([f"b{i}" for i in range(books)] + ["market_average", "market_maximum"], dtype=object)
+    start = KICK_OFF + pd.to_timedelta(np.arange(n) // per_day, unit="D")
+    shape = price.shape
+    one = quotes(quote())
+    frame = one.loc[np.zeros(price.size, int)].reset_index(drop=True).assign(
+        event_id=np.tile(np.repeat([f"m{i:05d}" for i in range(n)], 3), shape[0]), bookmaker=np.repeat(names, 3 * n),
+        outcome=np.tile(["home", "draw", "away"], n * shape[0]), price=price.ravel(), starts_at=np.tile(np.repeat(start, 3), shape[0]),
+    )  # fmt: skip
+    frame = pd.concat([frame, frame.assign(phase="close")], ignore_index=True)
+    outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    ended = results(*(result(f"m{i:05d}", int(o == 0), int(o == 2)) for i, o in enumerate(outcome)))
+    return frame.astype({"starts_at": "datetime64[us, UTC]"}), ended

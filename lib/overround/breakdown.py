@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.luck import _payouts
+from overround.histories import moments_of_profit
 from overround.resampling import Floats, by_day, day, interval, quotient, resample
 
 PRICE_BAND = "price_band"
@@ -73,9 +73,7 @@ def _price_variance(bets: pd.DataFrame) -> float:
 
     Not the variance seen: a part that lost every bet would have none and look certain.
     """
-    if_hit, if_missed = _payouts(bets)
-    p = bets["closing_fair"].fillna(1 / bets["price"]).to_numpy(float)
-    return float((p * (1 - p) * (if_hit - if_missed) ** 2)[(bets["result"] != "void").to_numpy()].sum())
+    return float(moments_of_profit(bets)[1][(bets["result"] != "void").to_numpy()].sum())
 
 
 def _dependence(ledger: pd.DataFrame) -> float:

@@ -27,7 +27,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """Figures of merit of a ledger, each with its 95 % interval where it is an estimate.
 
-    Intervals come from match days drawn with replacement, never from single bets: a copy of every bet changes none of them.
+    Intervals come from match days drawn with replacement, never from single bets: a copy of every bet changes none of them. Bets
+    without a stake (none was left, or it was refused) are not counted.
 
     Parameters
     ----------
@@ -62,7 +63,10 @@ def evaluate(
     """
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
+    rule = {} if stake is None else {"stake": stake}
+    luck = luck_test(ledger, simulations=simulations, seed=seed, **rule)
     start = float(ledger.attrs.get("bankroll", np.nan))
+    ledger = ledger[ledger["stake"] > 0]
     decided = ledger[ledger["result"] != "void"]
     staked, profit = ledger["stake"].sum(), ledger["profit"].sum()
     drawn = _drawn(ledger, simulations, seed)
@@ -71,8 +75,6 @@ def evaluate(
     fall_median, fall_95 = np.quantile(falls, [0.5, 0.95]) if len(falls) else (np.nan, np.nan)
     days, under = drawdown_time(ledger)
     year = _days_a_year(ledger)
-    rule = {} if stake is None else {"stake": stake}
-    luck = luck_test(ledger, simulations=simulations, seed=seed, **rule)
     rows = {
         "bets": (len(ledger), None, None, "bets"),
         "staked": (staked, None, None, "money"),

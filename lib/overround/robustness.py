@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.luck import _luck_bets, _payouts, _worth
+from overround.histories import drawable, moments_of_profit
 from overround.resampling import by_day, day, interval, quotient, resample
 from overround.tables import NOT_AN_ACCOUNT
 
@@ -163,11 +163,10 @@ def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def _foreknowledge(ledger: pd.DataFrame) -> float:
-    bets = _luck_bets(ledger.assign(closing_fair=ledger["closing_fair"].fillna(1 / ledger["price"])))
+    bets = drawable(ledger.assign(closing_fair=ledger["closing_fair"].fillna(1 / ledger["price"])))
     if bets.empty:
         return np.nan
-    if_hit, if_missed = _payouts(bets)
-    p = bets["closing_fair"].to_numpy(float)
-    over = pd.Series(bets["profit"].to_numpy(float) - np.maximum(_worth(bets), 0.0)).groupby(day(bets).to_numpy()).sum()
-    spread = np.sqrt(max(float((p * (1 - p) * (if_hit - if_missed) ** 2).sum()), float(((over - over.mean()) ** 2).sum())))
+    mean, variance = moments_of_profit(bets)
+    over = pd.Series(bets["profit"].to_numpy(float) - np.maximum(mean, 0.0)).groupby(day(bets).to_numpy()).sum()
+    spread = np.sqrt(max(float(variance.sum()), float(((over - over.mean()) ** 2).sum())))
     return float(over.sum() / spread) if spread else np.nan

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
-from overround.luck import _luck_bets, _payouts, _redrawn, _worth
+from overround.histories import drawable, drawn_outcomes, moments_of_profit, payouts
 from overround.odds import SELECTION, group_codes
 from overround.resampling import CHUNK, Floats, day, resample, step_down
 
@@ -269,19 +269,21 @@ def _long_run_variance(deviations: NDArray[np.floating], block_days: float) -> F
 
 
 def _null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed: int) -> _Null:
-    tested = [_luck_bets(ledger) for ledger in ledgers.values()]
+    tested = [drawable(ledger) for ledger in ledgers.values()]
     bets = pd.concat(tested, ignore_index=True)
     if bets.empty:
         raise ParameterError("no bet has a closing probability: results cannot be drawn from the market.")
     strategy = np.repeat(np.arange(len(tested)), [len(one) for one in tested])
     shape = len(tested)
     selection, n = group_codes(bets, SELECTION)
-    if_hit, if_missed = _payouts(bets)
+    if_hit, if_missed = payouts(bets)
     # what each strategy gains where a selection comes in, over where it does not
     stake_on = np.zeros((n, shape))
     np.add.at(stake_on, (selection, strategy), if_hit - if_missed)
-    worth = np.bincount(strategy, _worth(bets), shape)
-    drawn = np.concatenate([hits @ stake_on for hits in _hits(bets, selection, simulations, seed)])
+    worth = np.bincount(strategy, moments_of_profit(bets)[0], shape)
+    _, one_each = np.unique(selection, return_index=True)
+    hits = drawn_outcomes(bets.iloc[one_each], simulations, seed)
+    drawn = np.concatenate([happens.astype(float) @ stake_on for happens in hits])
     drawn += np.bincount(strategy, if_missed, shape) - worth
     observed = np.bincount(strategy, bets["profit"], shape).astype(float)
     poor = np.minimum(worth, 0.0)
@@ -289,15 +291,6 @@ def _null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed:
         pd.Index(ledgers), np.array([ledger["profit"].sum() for ledger in ledgers.values()]), observed, drawn.std(axis=0), drawn,
         {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)}, np.bincount(strategy, bets["stake"], shape).astype(float),
     )  # fmt: skip
-
-
-def _hits(bets: pd.DataFrame, selection: Any, simulations: int, seed: int) -> Any:
-    """Blocks of histories: 1 where a selection comes in, 0 where not, shape (histories, selections), in the order of their codes."""
-    _, first = np.unique(selection, return_index=True)
-    # a bet of one at evens on each selection wins exactly where that comes in
-    one_each = bets.iloc[first].assign(side="back", bookmaker="", price=2.0, stake=1.0)
-    for profit in _redrawn(one_each, simulations, seed):
-        yield (profit > 0).astype(float)
 
 
 def _sharpe(days: Floats, total: Floats, squares: Floats) -> Floats:
