@@ -11,7 +11,7 @@ from overround.resampling import by_day, day, interval, quotient, resample
 from overround.tables import NOT_AN_ACCOUNT
 
 # limits beyond which honest strategies are not seen
-_DEVIATIONS = 6.0
+_DEVIATIONS = 5.0
 _BEATEN = 0.99
 _LEAST_BETS = 30
 _CONCENTRATED = 0.25
