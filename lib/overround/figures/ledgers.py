@@ -121,7 +121,7 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
     if parts:
         said, seen = np.array([p[part].mean() for part in parts]), np.array([happened[part].mean() for part in parts])
         low, high = _wilson(seen, np.array([len(part) for part in parts]))
-        close = np.array([bets["closing_fair"].to_numpy(float)[part].mean() for part in parts])
+        close = np.array([bets["closing_fair"].iloc[part].mean() for part in parts], float)  # of those that have one
         ends = [0.95 * min(said.min(), low.min()), 1.03 * max(said.max(), high.max())]
         axes.plot([100 * end for end in ends], [100 * end for end in ends], color=DARK, linewidth=1)
         axes.vlines(100 * said, 100 * low, 100 * high, color=MIDDLE, linewidth=1.4)

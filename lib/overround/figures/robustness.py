@@ -1,11 +1,18 @@
 """Figures of how a result holds: at worse prices, and placed later."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, finish, label
+from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, finish, spread_labels
 from overround.show import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def price_cuts(curve: pd.DataFrame, *, note: str = "") -> Picture:
@@ -13,9 +20,6 @@ def price_cuts(curve: pd.DataFrame, *, note: str = "") -> Picture:
     figure, axes = canvas(2.9)
     x = 100 * curve.index.to_numpy(float)
     _curve(axes, x, curve)
-    axes.plot(x, 100 * curve["clv"], color=DARK, linewidth=1.2, linestyle=(0, (4, 3)))
-    if len(curve) and curve["clv"].notna().any():
-        label(axes, x[-1], 100 * curve["clv"].iloc[-1], " closing line", DARK)
     axes.set_xlabel("every price worse by, %")
     finish(axes, "At worse prices", "yield, %", note)
     gone = curve.index[curve["yield"] <= 0]
@@ -35,25 +39,22 @@ def delays(curve: pd.DataFrame, *, note: str = "") -> Picture:
     # waits grow by doubling: equal steps read better than minutes to scale
     at = np.arange(len(curve), dtype=float)
     _curve(axes, at, curve)
-    axes.plot(at, 100 * curve["clv"], color=DARK, linewidth=1.2, linestyle=(0, (4, 3)))
-    if curve["clv"].notna().any():
-        label(axes, at[-1], 100 * curve["clv"].iloc[-1], " closing line", DARK)
     axes.set_xticks(at, [f"{wait:g}\n{bets:,}" for wait, bets in zip(curve.index, curve["bets"], strict=True)])
     axes.set_xlabel("minutes later, and the bets that could still be placed")
     finish(axes, "Placed later", "yield, %", note)
     return Picture(figure, f"Yield against later placement: {_ends(curve, lambda wait: f'{wait:g} minutes')}.")
 
 
-def _curve(axes, x: np.ndarray, curve: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
+def _curve(axes: "Axes", x: NDArray[np.float64], curve: pd.DataFrame) -> None:
     axes.axhline(0, color=DARK, linewidth=1)
     axes.fill_between(x, 100 * curve["low"], 100 * curve["high"], color=LIGHT, alpha=0.6, linewidth=0)
     axes.plot(x, 100 * curve["yield"], color=ACCENT, linewidth=1.8, marker="o", markersize=4)
-    if len(curve) and curve["yield"].notna().any():
-        label(axes, x[-1], 100 * curve["yield"].iloc[-1], " yield", ACCENT)
-        label(axes, x[-1], 100 * curve["high"].iloc[-1], " 95 %", MIDDLE)
+    axes.plot(x, 100 * curve["clv"], color=DARK, linewidth=1.2, linestyle=(0, (4, 3)))
+    ends = (("yield", "yield", ACCENT), ("high", "95 %", MIDDLE), ("clv", "closing line", DARK))
+    spread_labels(axes, [(100 * curve[name].iloc[-1], x[-1], word, colour) for name, word, colour in ends if curve[name].notna().any()])
 
 
-def _ends(curve: pd.DataFrame, write) -> str:  # type: ignore[no-untyped-def]
+def _ends(curve: pd.DataFrame, write: Callable[[float], str]) -> str:
     known = curve[curve["yield"].notna()]
     if known.empty:
         return "no bets"
