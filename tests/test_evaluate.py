@@ -336,3 +336,11 @@ def test_an_empty_ledger_has_an_evaluation_without_numbers_it_cannot_have():
 
     assert value[["bets", "staked", "max_drawdown"]].tolist() == [0, 0, 0]
     assert value[["yield", "clv", "luck_p", "ruin", "sharpe", "bets_needed"]].isna().all()
+
+
+def test_bets_without_a_stake_are_not_counted():
+    ledger = ledger_of(seed=3)
+    refused = pd.concat([ledger, ledger.head(50).assign(stake=0.0, profit=0.0, price=90.0, clv=9.0)], ignore_index=True)
+    refused.attrs.update(ledger.attrs)
+
+    pd.testing.assert_frame_equal(evaluate(refused, simulations=200), evaluate(ledger, simulations=200))
