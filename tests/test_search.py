@@ -280,6 +280,19 @@ def test_a_strategy_that_never_bet_is_not_the_best_and_breaks_nothing():
         assert np.isfinite([value for name, value in table.attrs.items() if name != "best"]).all()
 
 
+def test_strategies_without_a_bet_that_can_be_tested_have_no_p_value():
+    market = efficient_market(30, seed=1)
+
+    no_bets = correct_for_search({"a": market.head(0), "b": market.head(0)})
+    no_close = correct_for_search({"a": market.assign(closing_fair=np.nan)}, histories="market")
+
+    assert no_bets[["p", "p_adjusted"]].isna().all().all()
+    assert no_close["profit"].tolist() == pytest.approx([market["profit"].sum()])
+    assert np.isnan(no_close.attrs["spa_consistent"])
+    with pytest.raises(ParameterError, match="no bet has a closing probability"):
+        luck_of_the_best({"a": market.assign(closing_fair=np.nan)})
+
+
 def test_daily_profits_are_the_sums_of_each_day_of_each_strategy():
     market = efficient_market(20, seed=2, per_day=4)
 

@@ -66,20 +66,22 @@ def correct_for_search(
     -------
     DataFrame
         Index: strategy, in the order given. Columns profit, statistic, p (of this strategy alone, one-sided), p_adjusted (for all,
-        Romano-Wolf step-down). `attrs`: tried; best (the strategy of the largest statistic); reality_check (White's p that the
-        best has no edge: not studentized, all strategies as good as nothing); spa_lower, spa_consistent, spa_upper (Hansen's).
-        The step-down uses Hansen's consistent centring.
+        Romano-Wolf step-down); p NaN where no bet of any can be tested. `attrs`: tried; best (the strategy of the largest
+        statistic); reality_check (White's p that the best has no edge: not studentized, all strategies as good as nothing);
+        spa_lower, spa_consistent, spa_upper (Hansen's). The step-down uses Hansen's consistent centring.
 
     Raises
     ------
     ParameterError
-        No strategy, an unknown kind of histories, a matrix with holes, ledgers without closing probabilities for "market".
+        No strategy, an unknown kind of histories, a matrix with holes, a matrix for "market".
 
     References
     ----------
     White (2000), Econometrica 68, 1097-1126. Hansen (2005), Journal of Business & Economic Statistics 23, 365-380. Romano and Wolf
     (2005), Econometrica 73, 1237-1282.
     """
+    if isinstance(tried, Mapping) and tried and not any(len(drawable(one) if histories == "market" else one) for one in tried.values()):
+        return _untested(tried)
     return _judged(_null(tried, histories, simulations, block_days, bootstrap, seed), studentized)
 
 
@@ -209,6 +211,14 @@ def _null(tried: Tried, histories: str, simulations: int, block_days: float, boo
     if not isinstance(tried, Mapping) or not tried:
         raise ParameterError("histories of the market need a ledger for each strategy; daily profits do not say what was bet.")
     return _null_of_market(tried, simulations, seed)
+
+
+def _untested(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    table = pd.DataFrame({"profit": [one["profit"].sum() for one in ledgers.values()]}, index=pd.Index(ledgers))
+    table[["statistic", "p", "p_adjusted"]] = np.nan
+    unknown = dict.fromkeys(("reality_check", "spa_lower", "spa_consistent", "spa_upper"), np.nan)
+    table.attrs.update(tried=len(table), best=table.index[0], **unknown)
+    return table
 
 
 def _judged(null: _Null, studentized: bool = True) -> pd.DataFrame:
