@@ -74,3 +74,52 @@ def season(n: int, *, seed: int, edge: float = 0.0, per_day: int = 5) -> tuple[p
     ended = results(*(result(e, int(o == 0), int(o == 2)) for e, o in zip(events, outcome, strict=True)))
     closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(closing_price=wanted["price"], closing_fair=p[:, 0])
     return wanted, ended, closing
+
+
+def efficient_market(n: int, *, seed: int, per_day: int = 5, margin: float = 0.0) -> pd.DataFrame:
+    """Ledger of a unit on every outcome of n matches whose closing prices are right: fair but for the margin, so no bet has an edge."""
+    from overround import Flat, backtest
+
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([6, 3.5, 4], n)
+    outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    start = KICK_OFF + pd.to_timedelta(np.arange(n) // per_day, unit="D")
+    one = bets(bet(placed="2025-03-01 12:00"))
+    wanted = one.loc[np.zeros(3 * n, int)].reset_index(drop=True).assign(
+        event_id=np.repeat([f"m{i:05d}" for i in range(n)], 3), outcome=np.tile(["home", "draw", "away"], n),
+        price=1 / (p.ravel() * (1 + margin)), probability=p.ravel(), edge=1 / (1 + margin) - 1,
+        starts_at=np.repeat(start, 3), placed_at=np.repeat(start - pd.Timedelta(hours=3), 3),
+    )  # fmt: skip
+    wanted = wanted[wanted["price"] > 1].astype({"placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"})
+    ended = results(*(result(f"m{i:05d}", int(o == 0), int(o == 2)) for i, o in enumerate(outcome)))
+    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(
+        closing_price=wanted["price"], closing_fair=wanted["probability"]
+    )
+    return backtest(wanted, ended, stake=Flat(1), bankroll=1_000_000, closing=closing)
+
+
+def noisy_quotes(
+    n: int, books: int, *, seed: int, margin: float = 0.05, noise: float = 0.04, per_day: int = 5
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Early and closing three-way quotes of n matches and their results: each bookmaker adds its margin to the truth and errs on its own.
+
+    With `market_average` and `market_maximum`, as football-data.co.uk has them; the first bookmaker does not err.
+    """
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([6, 3.5, 4], n)
+    error = np.exp(rng.normal(0, noise, (books, n, 3)))
+    error[0] = 1
+    price = np.maximum(1 / (p * (1 + margin)) * error, 1.01)
+    price = np.concatenate([price, price.mean(axis=0)[None], price.max(axis=0)[None]])
+    names = np.array([f"b{i}" for i in range(books)] + ["market_average", "market_maximum"], dtype=object)
+    start = KICK_OFF + pd.to_timedelta(np.arange(n) // per_day, unit="D")
+    shape = price.shape
+    one = quotes(quote())
+    frame = one.loc[np.zeros(price.size, int)].reset_index(drop=True).assign(
+        event_id=np.tile(np.repeat([f"m{i:05d}" for i in range(n)], 3), shape[0]), bookmaker=np.repeat(names, 3 * n),
+        outcome=np.tile(["home", "draw", "away"], n * shape[0]), price=price.ravel(), starts_at=np.tile(np.repeat(start, 3), shape[0]),
+    )  # fmt: skip
+    frame = pd.concat([frame, frame.assign(phase="close")], ignore_index=True)
+    outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    ended = results(*(result(f"m{i:05d}", int(o == 0), int(o == 2)) for i, o in enumerate(outcome)))
+    return frame.astype({"starts_at": "datetime64[us, UTC]"}), ended

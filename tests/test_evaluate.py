@@ -1,10 +1,12 @@
 """Figures of merit, and that luck does not pass for skill."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, backtest, breakdown, compare_ledgers, evaluate, luck_test, probability_scores, verdict
+from overround import Flat, backtest, compare_ledgers, evaluate, luck_test, probability_scores, verdict
 from overround.errors import ParameterError
 from overround.evaluate import comparison_verdict, max_drawdown, percent
 from overround.luck import luck_band
@@ -126,17 +128,6 @@ def test_one_run_is_no_comparison():
         compare_ledgers({"one": ledger_of(seed=1)})
 
 
-def test_the_parts_of_a_breakdown_add_up():
-    ledger = ledger_of(seed=9).assign(bookmaker=lambda frame: np.where(np.arange(len(frame)) % 3 == 0, "a", "b"))
-
-    parts = breakdown(ledger, "bookmaker", simulations=200)
-
-    assert parts["profit"].sum() == pytest.approx(ledger["profit"].sum())
-    assert parts["bets"].to_dict() == {"a": 134, "b": 266}
-    with pytest.raises(ParameterError, match="no column 'colour'"):
-        breakdown(ledger, "colour")
-
-
 def test_scores_of_a_hand_made_forecast():
     fair = pd.DataFrame(
         {
@@ -193,3 +184,163 @@ def test_without_closing_prices_the_verdict_does_not_claim_to_have_tested_luck()
 @pytest.mark.parametrize(("share", "text"), [(0.0213, "2.1\u00a0%"), (-0.004, "−0.4\u00a0%"), (float("nan"), "–")])
 def test_percentages_are_written_the_same_everywhere(share, text):
     assert percent(share) == text
+
+
+def path_ledger(profits, *, days=None, start=100.0, stake=10.0):
+    """One bet a day with these profits, settled in the evening."""
+    n = len(profits)
+    when = pd.date_range("2025-03-01 15:00", periods=n, freq="D", tz="UTC") if days is None else pd.DatetimeIndex(days)
+    wanted = bets(*(bet(f"m{i}", placed=str(t - pd.Timedelta(hours=3))[:19], start=t) for i, t in enumerate(when)))
+    ledger = backtest(wanted, results(*(result(f"m{i}") for i in range(n))), stake=Flat(1))
+    ledger = ledger.assign(profit=profits, stake=stake, bankroll=start + np.cumsum(profits))
+    ledger.attrs["bankroll"] = start
+    return ledger
+
+
+def test_the_length_of_a_drawdown_runs_from_its_peak_until_the_peak_is_regained():
+    ledger = path_ledger([10.0, -20, -10, 15, 20, 5, -5, 10])
+
+    value = evaluate(ledger, simulations=200)["value"]
+
+    # peak 110 on day 1, down to 80 on day 3, 115 on day 5
+    assert value["max_drawdown"] == pytest.approx(30 / 110)
+    assert value["drawdown_days"] == pytest.approx(4)
+    # 3 days and 1 day of 7 days and the 5 hours from placement to settlement
+    assert value["under_water"] == pytest.approx(4 / (7 + 5 / 24))
+    assert value[["turnover", "roi"]].tolist() == pytest.approx([0.8, 0.25])
+
+
+def test_a_drawdown_that_is_not_regained_lasts_to_the_end():
+    assert evaluate(path_ledger([-10.0, -10, 5]), simulations=200).loc["drawdown_days", "value"] == pytest.approx(2 + 5 / 24)
+    assert evaluate(path_ledger([5.0, 5, 5]), simulations=200).loc[["drawdown_days", "under_water"], "value"].tolist() == [0, 0]
+
+
+def test_one_path_hides_ruin():
+    # wins first, then losses back to the start: this path never lost anything, one in four like it loses half
+    profits = [40.0] * 10 + [-40.0] * 10
+    value = evaluate(path_ledger(profits, stake=40.0, start=400.0), simulations=2_000)["value"]
+
+    assert value["max_drawdown"] == pytest.approx(0.5)
+    assert value["ruin"] > 0.15
+    assert value["drawdown_median"] < value["drawdown_95"] <= 1
+    calm = evaluate(path_ledger([4.0, -4.0] * 10), simulations=2_000)["value"]
+    assert calm["max_drawdown"] < 0.05
+    assert calm["drawdown_95"] > 3 * calm["max_drawdown"]
+
+
+def test_ruin_agrees_with_the_reflection_principle():
+    # a fair game of 100 rounds of 1 with 10 to lose: P(min <= -10) = 2 P(S < -10) + P(S = -10)
+    from scipy.stats import binom
+
+    ledger = path_ledger([1.0, -1.0] * 50, start=20.0, stake=1.0)
+    exact = 2 * binom.cdf(44, 100, 0.5) + binom.pmf(45, 100, 0.5)
+
+    assert evaluate(ledger, simulations=2_000).loc["ruin", "value"] == pytest.approx(exact, abs=0.04)
+
+
+def test_where_stakes_follow_the_bankroll_days_compound():
+    from overround import resampled_drawdowns
+
+    # +25 % and -20 % in turn: every path of compounded returns depends only on how many of each were drawn, and none is below 0
+    profits, bankroll = [], 100.0
+    for i in range(40):
+        profits.append(bankroll * (0.25 if i % 2 == 0 else -0.2))
+        bankroll += profits[-1]
+    ledger = path_ledger(profits, stake=1.0).assign(stake=lambda frame: 100 + np.concatenate([[0], frame["profit"].cumsum()[:-1]]))
+
+    falls, _ = resampled_drawdowns(ledger, simulations=500)
+
+    steps = np.log(1 - falls) / np.log(0.8)
+    assert (falls < 1).all()
+    assert np.allclose(steps, np.round(steps), atol=1e-6)  # ln 1.25 = -ln 0.8
+
+
+def test_the_sharpe_like_ratio_is_the_textbook_one():
+    rng = np.random.default_rng(1)
+    profits = rng.normal(0.2, 1, 365)
+    ledger = path_ledger(profits, start=1e6)
+
+    row = evaluate(ledger, simulations=1_000).loc["sharpe"]
+
+    assert row["value"] == pytest.approx(profits.mean() / profits.std(ddof=1) * np.sqrt(365.25), rel=1e-3)
+    assert row["low"] < row["value"] < row["high"]
+
+
+def test_no_interval_of_the_evaluation_is_moved_by_a_copy_of_every_bet():
+    ledger = ledger_of(seed=5)
+    doubled = pd.concat([ledger, ledger.assign(bookmaker="twin")], ignore_index=True)
+    doubled.attrs.update(ledger.attrs)
+
+    one, two = (evaluate(book, simulations=1_000) for book in (ledger, doubled))
+
+    for metric in ("yield", "hit_rate", "mean_price", "clv", "beat_close"):
+        assert two.loc[metric, ["low", "high"]].tolist() == pytest.approx(one.loc[metric, ["low", "high"]].tolist()), metric
+    # dependence is seen: a copy of every bet asks for twice the bets
+    assert two.loc["bets_needed", "value"] == pytest.approx(2 * one.loc["bets_needed", "value"], abs=1) or one["value"]["yield"] <= 0
+
+
+def test_the_number_tried_deflates_the_p_and_the_verdict_says_so():
+    wanted, ended, closing = season(4_000, seed=2, edge=0.03)
+    ledger = backtest(wanted, ended, stake=Flat(1), closing=closing)
+    alone, searched = (evaluate(ledger, tried=tried, simulations=500) for tried in (1, 2_000))
+
+    assert searched.loc["luck_p_corrected", "value"] == pytest.approx(1 - (1 - alone.loc["luck_p", "value"]) ** 2_000)
+    assert verdict(searched, ledger).startswith("A profit that luck may explain.")
+    assert "as the best of 2,000 strategies in up to" in verdict(searched, ledger)
+    assert "strategies" not in verdict(alone, ledger)
+    with pytest.raises(ParameterError, match="tried is 0"):
+        evaluate(ledger, tried=0)
+
+
+def test_a_staking_rule_goes_on_to_the_luck_test(monkeypatch):
+    module = sys.modules["overround.evaluate"]  # the name overround.evaluate is the function
+    seen = {}
+    real = module.luck_test
+
+    def spy(ledger, **more):
+        seen.update(more)
+        more.pop("stake", None)
+        return real(ledger, **more)
+
+    monkeypatch.setattr(module, "luck_test", spy)
+    rule = Flat(2)
+    evaluate(ledger_of(seed=1), stake=rule, simulations=100)
+
+    assert seen["stake"] is rule
+
+
+def test_comparing_many_runs_corrects_for_how_many_there_are():
+    found, naive = 0, 0
+    for seed in range(25):
+        base = ledger_of(100, seed=seed)
+        rng = np.random.default_rng(seed)
+        runs = {"base": base, **{f"r{i}": base.assign(profit=base["profit"] + rng.normal(0, 1, len(base))) for i in range(12)}}
+        table = compare_ledgers(runs, simulations=300)
+        naive += table["p"].min() <= 0.05
+        found += table["p_adjusted"].min() <= 0.05
+        assert (table["p_adjusted"] >= table["p"]).iloc[1:].all()
+
+    # 5 % of 25 is 1.25; 5 is exceeded by chance in two of a thousand
+    assert found <= 5
+    assert naive >= 8
+    assert table.attrs["tried"] == 13
+    assert "corrected for 12 runs" in comparison_verdict(table)
+
+
+def test_an_empty_ledger_has_an_evaluation_without_numbers_it_cannot_have():
+    ledger = ledger_of(seed=1)
+    none = ledger.head(0)
+    none.attrs.update(ledger.attrs)
+
+    value = evaluate(none, simulations=100)["value"]
+
+    assert value[["bets", "staked", "max_drawdown"]].tolist() == [0, 0, 0]
+    assert value[["yield", "clv", "luck_p", "ruin", "sharpe", "bets_needed"]].isna().all()
+
+
+def test_bets_without_a_stake_are_not_counted():
+    ledger = ledger_of(seed=3)
+    refused = pd.concat([ledger, ledger.head(50).assign(stake=0.0, profit=0.0, price=90.0, clv=9.0)], ignore_index=True)
+    refused.attrs.update(ledger.attrs)
+
+    pd.testing.assert_frame_equal(evaluate(refused, simulations=200), evaluate(ledger, simulations=200))

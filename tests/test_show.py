@@ -1,6 +1,8 @@
 """Figures and tables: every number in its unit, every figure with words, every name as text."""
 
+import base64
 import re
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,16 @@ from overround import (
     breakdown,
     closing_lines,
     compare_ledgers,
+    delay_curve,
+    download,
     evaluate,
     evaluation_table,
     fair_probabilities,
     figures,
+    haircut,
     key_figures,
     probability_scores,
+    stack,
     table,
     value_signals,
 )
@@ -49,6 +55,11 @@ def all_figures(ledger, rows):
         "line_movement": figures.line_movement(rows[rows["event_id"] == "m1"], HOSTILE, highlight="pinnacle"),
         "edges": figures.edges(value_signals(rows, min_edge=0.0)), "coverage": figures.coverage(rows),
         "compared": figures.compared_bankrolls(pair), "differences": figures.differences(compare_ledgers(pair, simulations=100)),
+        "closing_scatter": figures.closing_scatter(ledger), "calibration": figures.calibration(ledger),
+        "parts": figures.yields(breakdown(ledger, ["bookmaker", "season", "price_band"], simulations=50)),
+        "price_cuts": figures.price_cuts(haircut(ledger, simulations=50)),
+        "no clock": figures.delays(delay_curve(ledger, rows.head(0), rows)),
+        "delays": figures.delays(haircut(ledger, simulations=50).rename_axis("minutes").assign(bets=120)),
         "costs": figures.costs(costs), "latencies": figures.latencies(requests, note=HOSTILE),
     }  # fmt: skip
 
@@ -73,6 +84,7 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
         figures.yields(breakdown(nothing)), figures.line_movement(no_rows, "none"),
         figures.compared_bankrolls({"a": nothing, "b": nothing}),
         figures.latencies(pd.DataFrame({"from_cache": [], "latency_s": []})), figures.coverage(no_rows),
+        figures.closing_scatter(nothing), figures.calibration(nothing), figures.price_cuts(haircut(nothing, simulations=10)),
     ):  # fmt: skip
         assert picture.svg()
 
@@ -122,3 +134,68 @@ def test_closing_lines_of_nothing_are_a_table_of_nothing(rows):
         "closing_price",
         "closing_fair",
     ]
+
+
+def saved(html):
+    """The file behind a link, as a browser saves it, and the words beside it."""
+    source, words = re.search(r'href="data:text/csv;base64,([^"]+)" download="bets.csv">[^<]*</a>([^<]*)', html).groups()
+    return base64.b64decode(source).decode(), words
+
+
+def test_a_table_can_be_saved_from_the_page_and_read_back(ledger):
+    text, words = saved(download(ledger)._repr_html_())
+
+    back = pd.read_csv(StringIO(text))
+    assert list(back.columns) == list(ledger.columns)
+    assert np.allclose(back["profit"], ledger["profit"], atol=1e-4)
+    assert pd.to_datetime(back["placed_at"]).tolist() == ledger["placed_at"].tolist()
+    assert "120 rows" in words
+
+
+def test_text_that_a_spreadsheet_would_run_is_saved_as_text():
+    frame = pd.DataFrame({"=1+1": ["=HYPERLINK(1)", "+1", "-x", "@a", "\tb", "\rc", "a=b", "Bayern"], "profit": [-1.5, *range(7)]})
+
+    text, _ = saved(download(frame).html)
+
+    back = pd.read_csv(StringIO(text, newline=""), dtype=str, lineterminator="\n")
+    assert back.columns[0] == "'=1+1"
+    assert back.iloc[:, 0].tolist() == ["'=HYPERLINK(1)", "'+1", "'-x", "'@a", "'\tb", "'\rc", "a=b", "Bayern"]
+    assert back["profit"].iloc[0] == "-1.5"  # a number is no formula
+
+
+def test_a_long_table_is_cut_to_what_fits_and_the_link_says_so(ledger):
+    text, words = saved(download(ledger, most_kb=10).html)
+
+    rows = text.count("\n") - 1
+    assert 3_000 < len(text) <= 10_000
+    assert f"the first {rows} of 120 rows" in words
+
+
+def test_the_link_of_a_download_survives_the_rendering_and_needs_no_right_of_the_page(ledger, tmp_path):
+    from bs4 import BeautifulSoup
+
+    from overround.render import _tidy
+
+    page = _tidy(download(ledger).html, {})[2]
+
+    link = BeautifulSoup(page, "html.parser").find("a")
+    assert link["href"].startswith("data:text/csv;base64,")
+    assert link["download"] == "bets.csv"
+
+
+def test_what_a_table_says_of_itself_stands_below_it_as_text():
+    frame = pd.DataFrame({"n": [1]})
+    frame.attrs["says"] = f"Flagged: {HOSTILE}"
+
+    html = stack(table(frame), table(frame)).html
+
+    assert html.count("<p>Flagged: &lt;script&gt;") == 2
+
+
+def test_a_figure_keeps_its_words_and_loses_digits_that_no_screen_shows(ledger):
+    drawing = figures.bankroll(ledger).svg()
+
+    longest = max(re.findall(rb' d="([^"]+)"', drawing), key=len)
+    assert len(longest) > 500
+    assert not re.search(rb"\.\d\d\d", longest)
+    assert b"0.005" in figures.over_time(pd.Series([0.005], index=[KICK_OFF]), "0.005 of it", "x").svg()

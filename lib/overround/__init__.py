@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from overround.accuracy import past_accuracy_weights
     from overround.arbitrage import arbitrage_signals, back_lay, dutch, middle_signals
     from overround.backtest import backtest
+    from overround.breakdown import breakdown
     from overround.calibration import calibration_table, longshot_bias, reliability
     from overround.collect import collect
-    from overround.evaluate import breakdown, compare_ledgers, comparison_verdict, evaluate, percent, verdict
+    from overround.drawdown import resampled_drawdowns
+    from overround.evaluate import compare_ledgers, comparison_verdict, evaluate, percent, verdict
     from overround.formats import convert_odds
     from overround.goals import DixonColes, Poisson
     from overround.luck import luck_band, luck_test
@@ -26,9 +28,21 @@ if TYPE_CHECKING:
     from overround.ratings import Elo
     from overround.references import accuracy_weights, exchange_mid
     from overround.report import Run
+    from overround.repriced import (
+        across_methods,
+        always_quoted,
+        at_each_price,
+        baselines,
+        delay_curve,
+        delayed,
+        missing_odds,
+        wrong_prices,
+    )
+    from overround.robustness import bets_needed, haircut, suspicious, without_best
     from overround.scores import early_and_close, probability_scores, score_table
+    from overround.search import backtest_overfitting, correct_for_search, daily_profits, deflated_p, effective_number, luck_of_the_best
     from overround.settings import Settings, load_settings
-    from overround.show import evaluation_table, key_figures, table
+    from overround.show import download, evaluation_table, key_figures, stack, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, seed_signals, value_signals
     from overround.sources import credit
     from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, SimultaneousKelly, TargetProfit, staking_rule
@@ -41,9 +55,11 @@ _WHERE = {
     "arbitrage": ("arbitrage_signals", "back_lay", "dutch", "middle_signals"),
     "accounts": ("Account", "Execution"),
     "backtest": ("backtest",),
+    "breakdown": ("breakdown",),
     "calibration": ("calibration_table", "longshot_bias", "reliability"),
     "collect": ("collect",),
-    "evaluate": ("breakdown", "compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
+    "drawdown": ("resampled_drawdowns",),
+    "evaluate": ("compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
     "goals": ("DixonColes", "Poisson"),
     "luck": ("luck_band", "luck_test"),
@@ -56,9 +72,16 @@ _WHERE = {
     "ratings": ("Elo",),
     "references": ("accuracy_weights", "exchange_mid"),
     "report": ("Run",),
+    "repriced": (
+        "across_methods", "always_quoted", "at_each_price", "baselines", "delay_curve", "delayed", "missing_odds", "wrong_prices",
+    ),
+    "robustness": ("bets_needed", "haircut", "suspicious", "without_best"),
+    "search": (
+        "backtest_overfitting", "correct_for_search", "daily_profits", "deflated_p", "effective_number", "luck_of_the_best",
+    ),
+    "show": ("download", "evaluation_table", "key_figures", "stack", "table"),
     "scores": ("early_and_close", "probability_scores", "score_table"),
     "settings": ("Settings", "load_settings"),
-    "show": ("evaluation_table", "key_figures", "table"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "seed_signals", "value_signals"),
     "sources": ("credit",),
     "staking": (
@@ -74,14 +97,14 @@ _WHERE = {
     "store": ("Store",),
     "strategies": ("consensus_signals", "model_signals"),
     "walkforward": ("walk_forward",),
-}
+}  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = ["figures", "history", *_MODULE_OF]
 
 
 # functions that have the name of their module: importing the module must not hide the function
-_NAMESAKES = ("backtest", "collect", "evaluate")
+_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate")
 
 
 def __getattr__(name: str) -> Any:

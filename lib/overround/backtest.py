@@ -13,7 +13,7 @@ from overround.errors import ParameterError
 from overround.odds import SELECTION
 from overround.settlement import MATCH, RESULTS, as_times, microseconds, settle, settlement_times
 from overround.staking import Flat, Staking
-from overround.tables import LEDGER_COLUMNS, SIGNAL_COLUMNS
+from overround.tables import LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.words import as_text, coded, moved, places, spelled
 
 __all__ = ["COMMISSION", "MATCH", "backtest", "settle"]
@@ -156,7 +156,8 @@ def _run(book: Book, ended: NDArray, code: NDArray | None) -> tuple[dict[str, ND
 
 def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray[np.int64]) -> pd.DataFrame:
     """Bets and what became of them, in the order of settlement."""
-    columns = {name: _plain(bets[name]) for name in (*SIGNAL_COLUMNS, *_CARRIED)} | dict(columns)
+    optional = [name for name in OPTIONAL_SIGNAL_COLUMNS if name in bets]
+    columns = {name: _plain(bets[name]) for name in (*SIGNAL_COLUMNS, *_CARRIED, *optional)} | dict(columns)
     if (np.diff(settles) != 1).any():
         columns = {
             name: values.take(settles) if isinstance(values, np.ndarray) else moved(values, settles) for name, values in columns.items()

@@ -1,56 +1,109 @@
 """What a ledger is worth: yield, drawdown, closing-line value, each with its interval, and runs against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
+from overround.accounts import Account, Execution
+from overround.backtest import COMMISSION
+from overround.drawdown import MOST_PATHS, day_returns, drawdown_time, max_drawdown, resampled_drawdowns
 from overround.errors import ParameterError
 from overround.luck import luck_test
-from overround.resampling import Floats, by_day, day, interval, quotient, resample, resampled_mean, resampled_yield
+from overround.resampling import Floats, by_day, day, interval, quotient, resample, step_down
+from overround.robustness import bets_needed, suspicious
+from overround.search import deflated_p
+from overround.staking import Staking
+
+__all__ = ["compare_ledgers", "comparison_verdict", "evaluate", "max_drawdown", "percent", "verdict"]
 
 
-def evaluate(ledger: pd.DataFrame, *, simulations: int = 10_000, seed: int = 7) -> pd.DataFrame:
+def evaluate(
+    ledger: pd.DataFrame,
+    *,
+    stake: Staking | None = None,
+    accounts: Iterable[Account] | None = None,
+    execution: Execution | None = None,
+    commission: Mapping[str, float] = COMMISSION,
+    tried: int = 1,
+    ruin: float = 0.5,
+    simulations: int = 10_000,
+    seed: int = 7,
+) -> pd.DataFrame:
     """Figures of merit of a ledger, each with its 95 % interval where it is an estimate.
+
+    Intervals come from match days drawn with replacement, never from single bets: a copy of every bet changes none of them. Bets
+    without a stake (none was left, or it was refused) are not counted.
 
     Parameters
     ----------
     ledger : DataFrame
         What `backtest` returned.
+    stake, accounts, execution, commission : optional
+        What the backtest was called with: the luck test then plays every history by the same rules, stakes sized anew; without a
+        `stake` they stay as they were.
+    tried : int
+        Strategies that were tried before this one was chosen, itself included.
+    ruin : float
+        Share of the bankroll whose loss is ruin.
     simulations : int
-        Resamples of match days for the intervals, and re-drawn histories for the luck test.
+        Resamples of match days for the intervals, and re-drawn histories for the luck test (of bankroll paths at most 2,000).
     seed : int
-        Of both.
+        Of all.
 
     Returns
     -------
     DataFrame
-        Index `metric`; columns value, low, high, unit. Shares (yield, clv ...) are fractions, not per cent. Rows: bets, staked,
-        profit, yield, roi, hit_rate, mean_price, final_bankroll, max_drawdown (share of the peak), clv, beat_close,
-        luck_p (chance of at least this profit by luck alone, see `luck_test`), luck_bets (bets with a close).
+        Index `metric`; columns value, low, high, unit. Shares (yield, clv ...) are fractions, not per cent. Rows:
+
+        - bets, staked, turnover (staked over the bankroll at the start), profit, yield (profit over staked), roi (profit over the
+          bankroll at the start), hit_rate, mean_price, final_bankroll;
+        - max_drawdown (share of the peak), drawdown_days (from that peak until it is regained, or to the end), under_water (share of
+          time below an earlier peak); drawdown_median, drawdown_95 (quantiles of the deepest fall over resampled paths), ruin (share
+          of those paths that ever lose the share `ruin` of the bankroll at the start), see `resampled_drawdowns`;
+        - sharpe: mean over standard deviation of the returns of match days, times the root of the match days in a year;
+        - bets_needed to tell this yield from zero, see `bets_needed`;
+        - clv (price against the margin-free close), beat_close (share of bets with clv above 0);
+        - luck_p (chance of at least this profit by luck alone, see `luck_test`), luck_bets (bets with a close), tried, and
+          luck_p_corrected for the number tried, see `deflated_p`.
     """
+    if not tried >= 1:
+        raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
+    luck = luck_test(ledger, simulations=simulations, seed=seed, stake=stake, accounts=accounts, execution=execution, commission=commission)
     start = float(ledger.attrs.get("bankroll", np.nan))
+    ledger = ledger[ledger["stake"] > 0]
     decided = ledger[ledger["result"] != "void"]
     staked, profit = ledger["stake"].sum(), ledger["profit"].sum()
-    low, high = interval(resampled_yield(ledger, simulations, seed))
-    clv_low, clv_high = interval(resampled_mean(ledger, "clv", simulations, seed))
-    beat = decided.assign(beat=(decided["clv"] > 0).where(decided["clv"].notna()).astype(float))
-    beat_low, beat_high = interval(resampled_mean(beat, "beat", simulations, seed))
-    luck = luck_test(ledger, simulations=simulations, seed=seed)
+    drawn = _drawn(ledger, simulations, seed)
+    low, high = interval(quotient(drawn["yield"]))
+    falls, ruined = resampled_drawdowns(ledger, simulations=min(simulations, MOST_PATHS), ruin=ruin, seed=seed)
+    fall_median, fall_95 = np.quantile(falls, [0.5, 0.95]) if len(falls) else (np.nan, np.nan)
+    days, under = drawdown_time(ledger)
+    year = _days_a_year(ledger)
     rows = {
         "bets": (len(ledger), None, None, "bets"),
         "staked": (staked, None, None, "money"),
+        "turnover": (_ratio(staked, start), None, None, "times"),
         "profit": (profit, low * staked, high * staked, "money"),
         "yield": (_ratio(profit, staked), low, high, "share"),
-        "roi": (_ratio(profit, start), None, None, "share"),
-        "hit_rate": ((decided["profit"] > 0).mean() if len(decided) else np.nan, None, None, "share"),
-        "mean_price": (ledger["price"].mean(), None, None, "odds"),
+        "roi": (_ratio(profit, start), _ratio(low * staked, start), _ratio(high * staked, start), "share"),
+        "hit_rate": ((decided["profit"] > 0).mean() if len(decided) else np.nan, *interval(quotient(drawn["hit"])), "share"),
+        "mean_price": (ledger["price"].mean(), *interval(quotient(drawn["price"])), "odds"),
         "final_bankroll": (start + profit, None, None, "money"),
         "max_drawdown": (max_drawdown(start, ledger["bankroll"].to_numpy(float)), None, None, "share"),
-        "clv": (ledger["clv"].mean(), clv_low, clv_high, "share"),
-        "beat_close": (beat["beat"].mean(), beat_low, beat_high, "share"),
+        "drawdown_days": (days, None, None, "days"),
+        "under_water": (under, None, None, "share"),
+        "drawdown_median": (fall_median, None, None, "share"),
+        "drawdown_95": (fall_95, None, None, "share"),
+        "ruin": (ruined, None, None, "share"),
+        "sharpe": (_sharpe(_moments(day_returns(ledger)).sum(axis=0)[None], year)[0], *interval(_sharpe(drawn["return"], year)), "ratio"),
+        "bets_needed": (bets_needed(ledger), None, None, "bets"),
+        "clv": (ledger["clv"].mean(), *interval(quotient(drawn["clv"])), "share"),
+        "beat_close": (_beat(decided).mean(), *interval(quotient(drawn["beat"])), "share"),
         "luck_p": (luck["p"], None, None, "probability"),
         "luck_bets": (luck["bets"], None, None, "bets"),
+        "tried": (tried, None, None, "strategies"),
+        "luck_p_corrected": (deflated_p(luck["p"], tried), None, None, "probability"),
     }
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "unit"]).rename_axis("metric")
     return frame.astype({"value": float, "low": float, "high": float})
@@ -59,65 +112,59 @@ def evaluate(ledger: pd.DataFrame, *, simulations: int = 10_000, seed: int = 7) 
 def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7) -> pd.DataFrame:
     """Each ledger against the first: the difference in yield, paired by match day.
 
-    The same resampled days are drawn for both, so that what a good or bad day does to both cancels.
+    The same resampled days are drawn for all, so that what a good or bad day does to both sides of a difference cancels.
 
     Returns
     -------
     DataFrame
         Index: name of the ledger; columns bets, staked, profit, yield, clv, difference (of yield to the first), low, high (95 %),
-        p (two-sided), common_days. NaN differences for the first.
+        p (two-sided, of this difference alone), p_adjusted (for all of them: `step_down` over the differences in standard errors),
+        common_days. NaN differences for the first. `attrs["tried"]`: how many ledgers were compared.
     """
     names = list(ledgers)
     if len(names) < 2:
         raise ParameterError(f"a comparison needs at least two runs; got {len(names)}.")
     days = pd.Index(sorted(set().union(*(day(ledger) for ledger in ledgers.values()))))
-    sums = {name: by_day(ledger, days) for name, ledger in ledgers.items()}
-    first = quotient(resample(sums[names[0]], simulations, seed))
-    rows: list[dict[str, float]] = []
-    for name, ledger in ledgers.items():
-        staked, profit = ledger["stake"].sum(), ledger["profit"].sum()
-        row = {"bets": len(ledger), "staked": staked, "profit": profit, "yield": _ratio(profit, staked), "clv": ledger["clv"].mean(),
-               "difference": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "common_days": np.nan}  # fmt: skip
-        if name != names[0]:
-            # the same seed draws the same days for both
-            drawn = quotient(resample(sums[name], simulations, seed)) - first
-            drawn = drawn[~np.isnan(drawn)]
-            row["difference"] = row["yield"] - rows[0]["yield"]
-            row["low"], row["high"] = interval(drawn)
-            row["p"] = min(1.0, 2 * (1 + min((drawn <= 0).sum(), (drawn >= 0).sum())) / (1 + simulations))
-            row["common_days"] = int(((sums[name][:, 0] > 0) & (sums[names[0]][:, 0] > 0)).sum())
-        rows.append(row)
-    return pd.DataFrame(rows, index=pd.Index(names, name="run"))
-
-
-def breakdown(ledger: pd.DataFrame, by: str = "bookmaker", *, simulations: int = 2_000, seed: int = 7) -> pd.DataFrame:
-    """Bets, money staked, profit, yield with its 95 % interval and closing-line value, for each value of a column of the ledger."""
-    if by not in ledger:
-        raise ParameterError(f"a ledger has no column {by!r}; it has {', '.join(ledger.columns)}.")
-    rows = {}
-    for name, part in ledger.groupby(by, sort=True):
-        low, high = interval(resampled_yield(part, simulations, seed))
-        staked, profit = part["stake"].sum(), part["profit"].sum()
-        rows[name] = (len(part), staked, profit, _ratio(profit, staked), low, high, part["clv"].mean())
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "staked", "profit", "yield", "low", "high", "clv"]).rename_axis(by)
-
-
-def max_drawdown(start: float, bankroll: Floats) -> float:
-    """Largest fall of the bankroll from a peak, as a share of that peak; 0 for a ledger without bets."""
-    path = np.concatenate([[start], bankroll])
-    peak = np.maximum.accumulate(path)
-    return float(((peak - path) / peak).max())
+    sums = np.stack([by_day(ledger, days) for ledger in ledgers.values()])
+    drawn = resample(np.hstack(list(sums)), simulations, seed)
+    yields = np.stack([quotient(drawn[:, 2 * i : 2 * i + 2]) for i in range(len(names))], axis=1)
+    money = sums.sum(axis=1)
+    table = pd.DataFrame(
+        {"bets": [len(ledger) for ledger in ledgers.values()], "staked": money[:, 0], "profit": money[:, 1], "yield": quotient(money),
+         "clv": [ledger["clv"].mean() for ledger in ledgers.values()]}, index=pd.Index(names, name="run"),
+    )  # fmt: skip
+    gap = quotient(money) - quotient(money)[0]
+    gap[0] = np.nan
+    known = np.flatnonzero(~np.isnan(gap))
+    gaps = (yields - yields[:, :1])[:, known]
+    gaps = gaps[~np.isnan(gaps).any(axis=1)]
+    spread = np.maximum(gaps.std(axis=0), 1e-12) if len(gaps) else np.ones(len(known))
+    distance, by_chance = np.abs(gap[known]) / spread, np.abs(gaps - gap[known]) / spread
+    columns = ("difference", "low", "high", "p", "p_adjusted", "common_days")
+    table[list(columns)] = np.nan
+    at = table.index[known]
+    table.loc[at, "difference"] = gap[known]
+    table.loc[at, ["low", "high"]] = [interval(one) for one in gaps.T]
+    table.loc[at, "p"] = (1 + (by_chance >= distance).sum(axis=0)) / (1 + len(gaps))
+    table.loc[at, "p_adjusted"] = step_down(distance, by_chance)
+    table.loc[at, "common_days"] = ((sums[known, :, 0] > 0) & (sums[0, :, 0] > 0)).sum(axis=1)
+    table.attrs["tried"] = len(names)
+    return table
 
 
 def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
-    """Return the answer in one sentence: edge, its interval, luck, the closing line."""
+    """Return the answer in one sentence: edge, its interval, luck, the number tried, the closing line; and what to check first."""
     value = evaluation["value"]
     if not value["bets"]:
         return "No bets: nothing met the strategy's conditions."
-    low, high, p, clv = evaluation.loc["yield", "low"], evaluation.loc["yield", "high"], value["luck_p"], value["clv"]
+    low, high, p, clv = evaluation.loc["yield", "low"], evaluation.loc["yield", "high"], value["luck_p_corrected"], value["clv"]
+    tried = int(value["tried"])
     count = f"{int(value['bets']):,} bets"
     yielded = f"yield {percent(value['yield'])} ({percent(low)} to {percent(high)})"
-    luck = "no closing prices to test luck with" if np.isnan(p) else f"luck alone does as well in {percent(p)} of histories"
+    luck = "no closing prices to test luck with" if np.isnan(p) else f"luck alone does as well in {percent(value['luck_p'])} of histories"
+    if tried > 1:
+        corrected = "" if np.isnan(p) else f", as the best of {tried:,} strategies in up to {percent(p)}"
+        luck += corrected or f", and {tried:,} strategies were tried"
     line = "" if np.isnan(clv) else f", the closing line says {percent(clv, sign=True)} a bet"
     if np.isnan(p):
         judged = "An edge is not shown" if low <= 0 else "Profit beyond its day-to-day noise, but luck untested"
@@ -128,21 +175,24 @@ def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
     else:
         judged = "No edge"
     strategy = ", ".join(dict.fromkeys(ledger["strategy"]))
-    return f"{judged}. {strategy[:1].upper()}{strategy[1:]}: {count}, {yielded}; {luck}{line}."
+    checks = suspicious(ledger)
+    first = "".join(f" Check first: {reason}." for reason in checks.loc[checks["flagged"], "why"])
+    return f"{judged}. {strategy[:1].upper()}{strategy[1:]}: {count}, {yielded}; {luck}{line}.{first}"
 
 
 def comparison_verdict(comparison: pd.DataFrame) -> str:
-    """Return what `compare_ledgers` says, in one sentence."""
+    """Return what `compare_ledgers` says, in one sentence; its p is corrected for the number of runs compared."""
     others = comparison.dropna(subset=["difference"])
     first = comparison.index[0]
     if others.empty:
         return f"Nothing to compare with {first}: a run without bets has no yield."
-    name = others["p"].idxmin()
+    name = others["p_adjusted"].idxmin()
     row = others.loc[name]
-    clear = "differs from" if row["low"] > 0 or row["high"] < 0 else "is within noise of"
-    tried = f" ({len(others)} runs were compared, p is not corrected for that)" if len(others) > 1 else ""
+    clear = "differs from" if row["p_adjusted"] <= 0.05 else "is within noise of"
+    corrected = f" (corrected for {len(others)} runs compared with it)" if len(others) > 1 else ""
     gap = f"{percent(row['difference'], sign=True)} ({percent(row['low'])} to {percent(row['high'])})"
-    return f"The yield of {name} {clear} that of {first}: {gap}, p {row['p']:.3f}, {int(row['common_days'])} common match days{tried}."
+    days = f"{int(row['common_days'])} common match days"
+    return f"The yield of {name} {clear} that of {first}: {gap}, p {row['p_adjusted']:.3f}{corrected}, {days}."
 
 
 def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
@@ -153,5 +203,44 @@ def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def _ratio(profit: float, staked: float) -> float:
-    return float(profit / staked) if staked else np.nan
+def _drawn(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, Floats]:
+    """Over resampled match days: (how much, of what) for each estimate, and the sums of returns; all of the same days."""
+    decided = ledger["result"] != "void"
+    beat = _beat(ledger[decided]).reindex(ledger.index)
+    pairs = {
+        "yield": (ledger["stake"], ledger["profit"]),
+        "hit": (decided, decided & (ledger["profit"] > 0)),
+        "price": (pd.Series(1.0, ledger.index), ledger["price"]),
+        "clv": (ledger["clv"].notna(), ledger["clv"].fillna(0.0)),
+        "beat": (beat.notna(), beat.fillna(0.0)),
+    }
+    columns = pd.DataFrame({(name, i): pair[i].astype(float) for name, pair in pairs.items() for i in (0, 1)}, index=ledger.index)
+    sums = columns.groupby(day(ledger)).sum().sort_index().to_numpy(float)
+    drawn = resample(np.hstack([sums, _moments(day_returns(ledger))]), simulations, seed)
+    return {**{name: drawn[:, 2 * i : 2 * i + 2] for i, name in enumerate(pairs)}, "return": drawn[:, 2 * len(pairs) :]}
+
+
+def _beat(decided: pd.DataFrame) -> pd.Series:
+    """1 where a bet beat the close, 0 where not, NaN without a close."""
+    return (decided["clv"] > 0).astype(float).where(decided["clv"].notna())
+
+
+def _moments(returns: Floats) -> Floats:
+    return np.stack([np.ones_like(returns), returns, returns**2], axis=1)
+
+
+def _sharpe(sums: Floats, days_a_year: float) -> Floats:
+    count, total, squares = sums.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / count
+        spread = np.sqrt(np.maximum(squares / count - mean**2, 0) * count / (count - 1))
+        return np.where(spread > 1e-15, mean / spread * np.sqrt(days_a_year), np.nan)
+
+
+def _days_a_year(ledger: pd.DataFrame) -> float:
+    days = day(ledger)
+    return days.nunique() / (((days.max() - days.min()).days + 1) / 365.25) if len(days) else np.nan
+
+
+def _ratio(amount: float, base: float) -> float:
+    return float(amount / base) if base else np.nan

@@ -1,13 +1,18 @@
 """Intervals by bootstrap over match days: bets of one day depend on each other, days do not. Pure functions on ledgers."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from overround.errors import ParameterError
 
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 CHUNK = 4_000_000  # random numbers held at once
+BOOTSTRAPS = ("stationary", "circular")
 
 
 def day(ledger: pd.DataFrame) -> pd.Series:
@@ -21,15 +26,57 @@ def by_day(ledger: pd.DataFrame, days: pd.Index) -> Floats:
     return sums.reindex(days, fill_value=0.0).to_numpy(float)
 
 
-def resample(sums: Floats, simulations: int, seed: int) -> Floats:
-    """Totals over days drawn with replacement, shape (simulations, columns): the bootstrap by day as a matrix product."""
+def day_draws(
+    n_days: int, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary"
+) -> Iterator[NDArray[np.int32]]:
+    """Blocks of resamples of the numbers 0 .. n_days - 1, shape (resamples, n_days).
+
+    Parameters
+    ----------
+    n_days, simulations, seed : int
+        Days to draw from, and as many are drawn; how many resamples; of the random numbers.
+    block_days : float
+        Days in a row that are drawn together: their mean length in the stationary bootstrap (Politis and Romano 1994, JASA 89,
+        1303-1313), their length in the circular one. 1 draws each day by itself.
+    bootstrap : str
+        One of `BOOTSTRAPS`.
+    """
+    if bootstrap not in BOOTSTRAPS:
+        raise ParameterError(f"bootstrap {bootstrap!r} is unknown; there are {', '.join(BOOTSTRAPS)}.")
+    if not 1 <= block_days <= max(n_days, 1):
+        raise ParameterError(f"block_days is {block_days}; allowed: 1 to {n_days}, the number of days.")
+    rng = np.random.default_rng(seed)
+    size = max(1, CHUNK // max(n_days, 1))
+    place = np.arange(n_days, dtype=np.int32)
+    for begin in range(0, simulations, size):
+        shape = (min(size, simulations - begin), n_days)
+        drawn = rng.integers(0, n_days, shape, dtype=np.int32)
+        if block_days > 1:
+            if bootstrap == "stationary":
+                starts = rng.random(shape, dtype=np.float32) < 1 / block_days
+            else:
+                starts = np.broadcast_to(place % int(block_days) == 0, shape)
+            first = np.where(starts, place, np.int32(0))
+            np.maximum.accumulate(first, axis=1, out=first)
+            drawn = np.take_along_axis(drawn, first, axis=1) + (place - first)
+            drawn -= np.where(drawn >= n_days, np.int32(n_days), np.int32(0))
+        yield drawn
+
+
+def resample(sums: Floats, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary") -> Floats:
+    """Totals over days drawn with replacement, shape (simulations, columns): the bootstrap by day as a matrix product.
+
+    In the precision of `sums`.
+    """
     n_days = len(sums)
     if not n_days:
         return np.zeros((simulations, sums.shape[1]))
-    rng = np.random.default_rng(seed)
-    block = max(1, CHUNK // n_days)
-    sizes = [min(block, simulations - begin) for begin in range(0, simulations, block)]
-    return np.concatenate([rng.multinomial(n_days, np.full(n_days, 1 / n_days), size=size) @ sums for size in sizes])
+    totals = []
+    for drawn in day_draws(n_days, simulations, seed, block_days=block_days, bootstrap=bootstrap):
+        cells = drawn + n_days * np.arange(len(drawn), dtype=np.int64)[:, None]
+        counts = np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        totals.append(counts.astype(sums.dtype) @ sums)
+    return np.concatenate(totals)
 
 
 def quotient(drawn: Floats) -> Floats:
@@ -44,13 +91,6 @@ def resampled_yield(ledger: pd.DataFrame, simulations: int, seed: int) -> Floats
     return quotient(resample(by_day(ledger, days), simulations, seed))
 
 
-def resampled_mean(ledger: pd.DataFrame, column: str, simulations: int, seed: int) -> Floats:
-    """Mean of a column over resampled match days, shape (simulations,); NaN rows are left out."""
-    known = ledger.dropna(subset=[column])
-    sums = known.groupby(day(known))[column].agg(["size", "sum"]).to_numpy(float)
-    return quotient(resample(sums, simulations, seed))
-
-
 def interval(drawn: Floats) -> tuple[float, float]:
     """The 95 % interval of what was drawn, by quantiles; NaN where nothing was."""
     drawn = drawn[~np.isnan(drawn)]
@@ -58,3 +98,31 @@ def interval(drawn: Floats) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def step_down(observed: Floats, drawn: Floats) -> Floats:
+    """p-values adjusted for all hypotheses together, by the step-down maximum of Romano and Wolf.
+
+    Parameters
+    ----------
+    observed : ndarray, shape (k,)
+        Statistics; large ones speak against the null.
+    drawn : ndarray, shape (simulations, k)
+        The same statistics under the null, dependence kept: a row is one history.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+        Adjusted p-values; rejecting those of at most `a` keeps the family-wise error at `a`.
+
+    References
+    ----------
+    Romano and Wolf (2005), Econometrica 73, 1237-1282, and (2016), Statistics and Probability Letters 113, 38-40.
+    """
+    order = np.argsort(-observed, kind="stable")
+    # the maximum over a strategy and all that did worse, from the worst up
+    rivals = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
+    beaten = (rivals >= observed[order]).sum(axis=0)
+    adjusted = np.empty(len(observed))
+    adjusted[order] = np.maximum.accumulate((1 + beaten) / (1 + len(drawn)))
+    return adjusted

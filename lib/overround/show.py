@@ -1,6 +1,7 @@
 """How a figure, a table or a strip of key figures appears: the same in JupyterLab and in a rendered report."""
 
 import base64
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INTERVAL = "95 % interval"
+_DECIMALS = re.compile(rb"(\.\d\d)\d+")
 Format = Callable[[Any], str]
 
 
@@ -37,7 +39,8 @@ class Picture:
         with rc_context({"svg.hashsalt": "overround", "svg.fonttype": "none"}), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
             self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        return buffer.getvalue()
+        # a hundredth of a point is finer than any screen, and half the size
+        return re.sub(rb'(?<= d=")[^"]*|(?<= [xy]=")[^"]*', lambda found: _DECIMALS.sub(rb"\1", found[0]), buffer.getvalue())
 
     def _repr_html_(self) -> str:
         source = base64.b64encode(self.svg()).decode()
@@ -65,7 +68,7 @@ class Html:
 
 
 def table(frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None, *, most: int = 50, empty: str = "None.") -> Html:
-    """A table of a report: right-aligned numbers, everything escaped.
+    """A table of a report: right-aligned numbers, everything escaped; below it what `frame.attrs["says"]` says of it.
 
     Parameters
     ----------
@@ -93,6 +96,7 @@ def table(frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None
         cells[0] = f'<th scope="row"{right[shown.columns[0]]}>{texts[0]}</th>'
         rows.append(f"<tr>{''.join(cells)}</tr>")
     more = f"<p class='ov-more'>{len(frame) - most:,} more rows.</p>" if len(frame) > most else ""
+    more += f"<p>{escape(frame.attrs['says'])}</p>" if frame.attrs.get("says") else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return Html(f'<div class="ov-table"><table class="dataframe">{body}</table></div>{more}', shown.to_string(index=False))
 
@@ -105,12 +109,17 @@ def evaluation_table(evaluation: pd.DataFrame) -> Html:
         "bets": FORMATS["count"],
         "odds": FORMATS["odds"],
         "probability": FORMATS["p"],
+        "times": FORMATS["figures"],
+        "days": FORMATS["count"],
+        "ratio": FORMATS["ratio"],
+        "strategies": FORMATS["count"],
     }
-    rows = [
-        {"figure": metric.replace("_", " "), "value": by_unit[row["unit"]](row["value"]) if pd.notna(row["value"]) else "–",
-         INTERVAL: "" if pd.isna(row["low"]) else f"{by_unit[row['unit']](row['low'])} to {by_unit[row['unit']](row['high'])}"}
-        for metric, row in evaluation.iterrows()
-    ]  # fmt: skip
+    rows = []
+    for metric, row in evaluation.iterrows():
+        write = by_unit[row["unit"]]
+        value, low, high = ("–" if pd.isna(row[name]) else write(row[name]) for name in ("value", "low", "high"))
+        name = _FIGURES.get(str(metric), str(metric).replace("_", " "))
+        rows.append({"figure": name, "value": value, INTERVAL: "" if low == "–" else f"{low} to {high}"})
     return table(pd.DataFrame(rows), {"value": "text"})
 
 
@@ -122,17 +131,65 @@ def key_figures(evaluation: pd.DataFrame) -> Html:
         low, high = evaluation.loc[metric, ["low", "high"]]
         return "" if np.isnan(low) else f"{percent(low)} to {percent(high)}"
 
-    p = value["luck_p"]
+    p, tried = value["luck_p_corrected"], int(value["tried"])
+    needed = value["bets_needed"]
     cards = [
         ("Yield", percent(value["yield"]), interval("yield")),
         ("Profit", FORMATS["money"](value["profit"]), f"on {FORMATS['money'](value['staked'])} staked"),
-        ("Bets", f"{int(value['bets']):,}", f"mean price {value['mean_price']:.2f}"),
-        ("Luck test", "–" if np.isnan(p) else f"p {FORMATS['p'](p)}", "chance of this profit by luck alone"),
+        ("Bets", f"{int(value['bets']):,}", "" if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero"),
+        ("Luck test", "–" if np.isnan(p) else f"p {FORMATS['p'](p)}",
+         "chance of this profit by luck alone" if tried == 1 else f"by luck alone, as the best of {tried:,} tried"),
         ("Closing-line value", percent(value["clv"], sign=True), interval("clv")),
-        ("Deepest drawdown", percent(value["max_drawdown"]), "of the peak"),
-    ]
+        ("Beat the close", percent(value["beat_close"], 0), interval("beat_close")),
+        ("Deepest drawdown", percent(value["max_drawdown"]), f"of the peak; {percent(value['drawdown_95'], 0)} in the worst 5 % of paths"),
+        ("Ruin", percent(value["ruin"]), "of paths lose half the bankroll"),
+        ("Sharpe-like ratio", FORMATS["ratio"](value["sharpe"]) if pd.notna(value["sharpe"]) else "–", "a year, of daily returns"),
+    ]  # fmt: skip
     body = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(big)}<small>{escape(small)}</small></dd></div>" for name, big, small in cards)
     return Html(f'<dl class="ov-key">{body}</dl>', "; ".join(f"{name} {big} {small}".strip() for name, big, small in cards))
+
+
+def stack(*pieces: Any) -> Html:
+    """Several figures, tables or strips, one below the other, from one cell."""
+    return Html("".join(piece._repr_html_() for piece in pieces), "\n".join(repr(piece) for piece in pieces))
+
+
+def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 125) -> Html:
+    """A link that saves a table as CSV from the page itself, which stays one file that loads nothing.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is left out.
+    name : str
+        Of the file.
+    most_kb : float
+        Rows that would make the file larger are left out, and the link says so.
+
+    Numbers have four decimals. Text that a spreadsheet would run as a formula (it begins with =, +, -, @, a tab or a line end) gets
+    an apostrophe in front.
+    """
+    safe = frame.rename(columns=lambda column: _no_formula(str(column)))
+    texts = [column for column in safe if not pd.api.types.is_numeric_dtype(safe[column]) and safe[column].dtype.kind not in "Mmb"]
+    safe = safe.assign(**{column: safe[column].map(_no_formula, na_action="ignore") for column in texts})
+    rows, content = len(frame), _csv(safe)
+    while len(content) > 1_000 * most_kb and rows:
+        rows = int(0.98 * rows * 1_000 * most_kb / len(content))
+        content = _csv(safe.head(rows))
+    what = f"{len(frame):,} rows" if rows == len(frame) else f"the first {rows:,} of {len(frame):,} rows, as many as fit in this page"
+    source = base64.b64encode(content).decode()
+    link = f'<a href="data:text/csv;base64,{source}" download="{escape(name, quote=True)}">Download {escape(name)}</a>'
+    return Html(f"<p>{link} ({what}, {len(content) / 1_000:,.0f} kB).</p>", f"{name}: {what}")
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(
+        index=False, float_format=lambda x: f"{x:.4f}".rstrip("0").rstrip("."), date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n"
+    ).encode()
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
 
 
 def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> pd.DataFrame:
@@ -172,6 +229,14 @@ def _figures(value: float) -> str:
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
+# short: on a phone the numbers stand beside them
+_FIGURES = {
+    "turnover": "turnover, bankrolls", "roi": "return on bankroll", "drawdown_days": "days under that peak",
+    "under_water": "time under water", "drawdown_median": "drawdown, median path", "drawdown_95": "drawdown, 95 % path",
+    "ruin": "ruin, half lost", "sharpe": "Sharpe-like, a year", "clv": "closing-line value", "beat_close": "beat the close",
+    "luck_p": "p of luck", "luck_bets": "bets in luck test", "tried": "strategies tried", "luck_p_corrected": "p, corrected",
+}  # fmt: skip
+
 FORMATS: dict[str, Format] = {
     "percent": lambda x: percent(x, 2),
     "signed percent": lambda x: percent(x, 2, sign=True),
@@ -182,7 +247,8 @@ FORMATS: dict[str, Format] = {
     "figures": _figures,
     "p": lambda x: "< 0.001" if x < 0.001 else f"{x:.3f}",
     "score": lambda x: f"{x:.4f}",
-    "ratio": lambda x: f"{x:.2f}",
+    "ratio": lambda x: f"{x:.2f}".replace("-", "−"),
+    "yes": lambda x: "yes" if x else "no",
     "day": lambda x: f"{x:%Y-%m-%d}",
     "time": lambda x: f"{x:%Y-%m-%d %H:%M}",
     "text": str,
@@ -191,16 +257,33 @@ FORMATS: dict[str, Format] = {
 # how the columns of our own tables are written, wherever they appear
 BY_NAME: dict[str, str] = {
     INTERVAL: "text",
-    **dict.fromkeys(("yield", "edge", "mean_edge", "probability", "fair", "hit_rate", "from_cache", "thread_efficiency"), "percent"),
-    **dict.fromkeys(("low", "high"), "short percent"),
+    **dict.fromkeys(
+        (
+            "yield",
+            "shrunk",
+            "share_of_profit",
+            "missing",
+            "roi",
+            "edge",
+            "mean_edge",
+            "probability",
+            "fair",
+            "hit_rate",
+            "from_cache",
+            "thread_efficiency",
+        ),
+        "percent",
+    ),
+    **dict.fromkeys(("low", "high", "shrunk_low", "shrunk_high", "cut"), "short percent"),
     **dict.fromkeys(("difference", "clv"), "signed percent"),
     **dict.fromkeys(("price", "mean_price", "stake"), "odds"),
     **dict.fromkeys(("overround", "brier", "log_loss", "rps", "gap"), "score"),
-    **dict.fromkeys(("p", "luck_p"), "p"),
+    **dict.fromkeys(("p", "p_adjusted", "luck_p"), "p"),
     **dict.fromkeys(("staked", "profit"), "money"),
     **dict.fromkeys(("rows", "rows_per_s", "peak_mb"), "count"),
     **dict.fromkeys(("placed_at", "settled_at", "starts_at", "begin", "end"), "time"),
     **dict.fromkeys(("first", "last"), "day"),
     "ratio": "ratio",
+    "flagged": "yes",
     "line": "figures",
 }

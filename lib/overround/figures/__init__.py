@@ -2,14 +2,25 @@
 
 from overround.figures.collection import looks, over_time
 from overround.figures.costs import costs, latencies
-from overround.figures.ledgers import bankroll, closing_line, compared_bankrolls, differences, drawdown, yields
+from overround.figures.ledgers import (
+    bankroll,
+    calibration,
+    closing_line,
+    closing_scatter,
+    compared_bankrolls,
+    differences,
+    drawdown,
+    yields,
+)
 from overround.figures.models import forecast_gaps
 from overround.figures.prices import coverage, edges, line_movement
+from overround.figures.robustness import delays, price_cuts
 from overround.figures.scores import longshots, methods_compared, reliability_diagram, sharpness, sharpness_by_season
 from overround.figures.signals import arbitrages, edge_certainty, middles, reaction, reverses, stale, steam, velocities
 
 __all__ = [
-    "arbitrages", "bankroll", "closing_line", "compared_bankrolls", "costs", "coverage", "differences", "drawdown", "edge_certainty",
-    "edges", "forecast_gaps", "latencies", "line_movement", "longshots", "looks", "methods_compared", "middles", "over_time", "reaction",
-    "reliability_diagram", "reverses", "sharpness", "sharpness_by_season", "stale", "steam", "velocities", "yields",
+    "arbitrages", "bankroll", "calibration", "closing_line", "closing_scatter", "compared_bankrolls", "costs", "coverage", "delays",
+    "differences", "drawdown", "edge_certainty", "edges", "forecast_gaps", "latencies", "line_movement", "longshots", "looks",
+    "methods_compared", "middles", "over_time", "price_cuts", "reaction", "reliability_diagram", "reverses", "sharpness",
+    "sharpness_by_season", "stale", "steam", "velocities", "yields",
 ]  # fmt: skip

@@ -64,6 +64,7 @@ def dates(axes: "Axes") -> None:
 
 def label(axes: "Axes", x: Any, y: float, text: str, colour: str) -> None:
     """Write a text beside a point, outside the axes where it must."""
+    text = text.replace(" ", "\N{NO-BREAK SPACE}")  # a browser drops a space at the beginning of a line
     axes.annotate(text, (x, y), xytext=(2, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False)
 
 
