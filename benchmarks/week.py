@@ -18,16 +18,19 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote
 
-import numpy as np
-import pandas as pd
-import psutil  # type: ignore[import-untyped]
-from pydantic import SecretStr
-
-from benchmarks.pairs import race
-from overround import Store
 from overround.lean import lean
-from overround.poll import Polled, poll
-from overround.settings import Settings
+
+lean()  # as the command does, before anything is loaded
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import psutil  # type: ignore[import-untyped]  # noqa: E402
+from pydantic import SecretStr  # noqa: E402
+
+from benchmarks.pairs import race  # noqa: E402
+from overround import Store  # noqa: E402
+from overround.poll import Polled, poll  # noqa: E402
+from overround.settings import Settings  # noqa: E402
 
 EVERY_S, WEEK = 30, 20_160
 EVENTS, BOOKS = 40, 11
@@ -205,7 +208,6 @@ def recorded(folder: Path) -> None:
 
 def watched(polls: int, folder: Path, url: str, clock: Callable[[int], float], sport: str = SPORT, **more) -> tuple[Seen, Polled, Store]:  # type: ignore[no-untyped-def]
     """Poll in simulated time, with a watch on each poll and append."""
-    lean()  # as the command does
     seen, process, turn, began = Seen(), psutil.Process(), [0], [time.perf_counter()]
 
     class Watched(Store):

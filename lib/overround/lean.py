@@ -1,10 +1,10 @@
 """Memory of a process that runs for years: given back, instead of kept by every thread that once used some.
 
-On glibc each thread allocates from a heap of its own, and Arrow's allocator keeps what it has had: over 10,000 polls that was 180 MB.
-Elsewhere nothing is done.
+On glibc each thread allocates from a heap of its own, and Arrow's own allocator keeps what it has had: over 10,000 polls that was 180 MB.
 """
 
 import ctypes
+import os
 import sys
 from functools import cache
 
@@ -12,10 +12,8 @@ _ARENA_MAX = -8  # M_ARENA_MAX of mallopt(3)
 
 
 def lean() -> None:
-    """Let this whole process use few heaps, and Arrow the system's allocator: for a command to call before it begins."""
-    import pyarrow as pa
-
-    pa.set_memory_pool(pa.system_memory_pool())
+    """Let this whole process use few heaps, and Arrow the system's allocator: for a command to call before it loads anything."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # read when pyarrow is loaded
     if libc := _glibc():
         libc.mallopt(_ARENA_MAX, 2)
 
