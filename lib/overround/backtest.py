@@ -105,8 +105,6 @@ def backtest(
     ledger = _ledger(bets, columns, book.settles)
     if closing is not None:
         ledger = _judge_by_close(ledger, closing)
-    first = [*LEDGER_COLUMNS, *_CARRIED]
-    ledger = ledger[[*first, *(name for name in ledger if name not in first)]]
     ledger.attrs.update(bankroll=float(book.money.sum()), unsettled=len(signals) - len(bets), **_counted(taken))
     return ledger
 
@@ -171,7 +169,8 @@ def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray
         else:
             frame[name] = values if isinstance(values, np.ndarray) else pd.Series(values, dtype="str")
     frame |= {name: np.full(len(settles), np.nan) for name in ("closing_price", "closing_fair", "clv")}
-    return pd.DataFrame(frame, copy=False)
+    first = (*LEDGER_COLUMNS, *_CARRIED)
+    return pd.DataFrame({name: frame[name] for name in (*first, *(name for name in frame if name not in first))}, copy=False)
 
 
 def _plain(column: pd.Series) -> NDArray | Any:
@@ -191,8 +190,8 @@ def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
 
 def _judge_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:
     keys = list(SELECTION)
-    judged = bets.drop(columns=["closing_price", "closing_fair"])
+    judged = bets.drop(columns=["closing_price", "closing_fair", "clv"])
     judged = judged.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")
     judged = judged.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
     value = judged["price"] * judged["closing_fair"] - 1
-    return judged.assign(clv=value.where(judged["side"] == "back", -value))
+    return judged.assign(clv=value.where(judged["side"] == "back", -value))[list(bets)]

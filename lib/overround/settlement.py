@@ -57,4 +57,5 @@ def microseconds(times: pd.Series) -> Times:
 
 def as_times(numbers: Times) -> pd.Series:
     """Turn the numbers of `microseconds` back into times."""
-    return pd.Series(pd.DatetimeIndex(numbers.view("M8[us]"), tz="UTC"))
+    # a third of the time of DatetimeIndex(..., tz="UTC"), which converts from UTC to UTC
+    return pd.Series(pd.DatetimeIndex(numbers.view("M8[us]"), copy=False).tz_localize("UTC"), copy=False)
