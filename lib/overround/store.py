@@ -59,7 +59,7 @@ class Store:
         self.is_local = "://" not in self.root
         self._options = None if self.is_local else _options(self.root)
         self._opened: dict[str, tuple[DeltaTable, dict[Partition, Standing]]] = {}
-        # appends to an object store whose answer was lost: mark -> version before
+        # appends to a log on an object store whose answer was lost: mark -> version before
         self._unsure: dict[str, int] = {}
 
     def __repr__(self) -> str:
@@ -215,8 +215,11 @@ class Store:
         name, before = table.name, None
         try:
             delta, memory = self._for_writing(table)
-            if mark in self._unsure and (version := marked(delta, mark, self._unsure.pop(mark))) is not None:
-                return Appended(0, 0, given.num_rows, version)
+            if mark in self._unsure:
+                if (version := marked(delta, mark, self._unsure[mark])) is not None:
+                    self._keep(name, delta, memory)
+                    return Appended(0, 0, given.num_rows, version)
+                del self._unsure[mark]
             batch = only_changes(table, delta, given, memory) if changes_only else given
             new, changed = news(table, delta, batch)
             unchanged, before = given.num_rows - new.num_rows - changed.num_rows, delta.version()
@@ -229,7 +232,8 @@ class Store:
                 # the answer to a commit that went through may be lost: then it stands in the log, in the way of its own repetition
                 if (version := self._stands(name, mark, before)) is not None:
                     return Appended(new.num_rows, changed.num_rows, unchanged, version)
-                self._unsure[mark] = before
+                if not table.key:  # where there is one, it tells
+                    self._unsure[mark] = before
             if isinstance(error, CommitFailedError):
                 if before is not None:
                     self._keep(name, delta, memory)
@@ -258,11 +262,10 @@ class Store:
         if self.is_local and not create and not (Path(uri) / "_delta_log").is_dir():
             return None
         try:
-            if create and not DeltaTable.is_deltatable(uri, self._options):
-                _make(uri, TABLES[name], self._options)
+            # not `is_deltatable`: in delta-rs 1.6 it keeps the interpreter locked for as long as an object store takes
             return DeltaTable(uri, version=version, storage_options=self._options)
         except TableNotFoundError:
-            return None
+            return _make(uri, TABLES[name], self._options) if create else None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
             raise StoreError(f"store {self.root}: {what} cannot be opened ({_short(error)}).{_hint(error)}") from None
@@ -332,7 +335,7 @@ def _options(root: str) -> dict[str, str]:
     return options(root, load_settings().store_timeout)
 
 
-def _make(uri: str, table: Table, storage: dict[str, str] | None) -> None:
+def _make(uri: str, table: Table, storage: dict[str, str] | None) -> "DeltaTable":
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
@@ -345,11 +348,15 @@ def _make(uri: str, table: Table, storage: dict[str, str] | None) -> None:
             configuration=configuration(storage is None),
             storage_options=storage,
         )
-    except DeltaError:
-        if not DeltaTable.is_deltatable(uri, storage):  # else another process made it at the same moment
-            raise
-    if "://" not in uri:
+        made = DeltaTable(uri, storage_options=storage)
+    except (DeltaError, OSError) as error:
+        try:
+            made = DeltaTable(uri, storage_options=storage)  # another process made it at the same moment
+        except (DeltaError, OSError):
+            raise StoreError(f"store {uri} cannot be made ({_short(error)}).{_hint(error)}") from None
+    if storage is None:
         sync(Path(uri), 0)
+    return made
 
 
 def _short(error: Exception) -> str:
