@@ -56,7 +56,7 @@ def options(root: str, timeout_s: float) -> dict[str, str]:
     }
 
 
-def reason(error: Exception) -> str | None:
+def reason(error: BaseException) -> str | None:
     """Why an object store did not do what was asked, where that is known."""
     text = str(error)
     return next((words for pattern, words in _REASONS if re.search(pattern, text)), None)

@@ -56,6 +56,8 @@ def check(store: "Store") -> pd.DataFrame:
         try:
             delta = store._open(table.name, version=int(torn.stem) - 1 if torn is not None else None)
         except StoreError as error:
+            if error.__context__ and reason(error.__context__):
+                raise  # out of reach, which is no damage
             findings.append((table.name, UNREADABLE, str(folder / "_delta_log"), f"restore the folder from a backup: {error}"))
             continue
         if delta is None:

@@ -265,6 +265,8 @@ class Store:
             # not `is_deltatable`: in delta-rs 1.6 it keeps the interpreter locked for as long as an object store takes
             return DeltaTable(uri, version=version, storage_options=self._options)
         except TableNotFoundError:
+            if version is not None:
+                raise StoreError(f"store {self.root}: version {version} of {name} is not there: it never was, or the vacuum took it.") from None
             return _make(uri, TABLES[name], self._options) if create else None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
