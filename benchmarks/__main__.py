@@ -1,10 +1,10 @@
-"""`python -m benchmarks [odds] [store] [backtest] [fetch]`: run all, or those named; week (minutes) only by name."""
+"""`python -m benchmarks [odds] [store] [backtest] [fetch]`: run all, or those named; week and scale (minutes) only by name."""
 
 import sys
 from importlib import import_module
 
 ALL = ("odds", "store", "backtest", "fetch")
-BY_NAME = ("week",)
+BY_NAME = ("week", "scale")
 
 for name in sys.argv[1:] or ALL:
     if name not in ALL + BY_NAME:

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-KEY, SECRET = "AKIACANARYCANARY1234", "canary/secret+canary/secret"  # noqa: S105  # invented
+KEY, SECRET = "AKIACANARYCANARY1234", "canary/secret+canary/secret"  # invented
 _REQUEST = re.compile(rb"^(GET|PUT|POST|DELETE|HEAD) (\S+) HTTP/1\.1\r\n", re.MULTILINE)
 
 

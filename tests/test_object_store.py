@@ -92,7 +92,9 @@ def operations(store: Store) -> list:
         done.append(store.append("quotes", polled(minute, prices=(price, 3.5, 4.0)), changes_only=True))
     done += [store.append("quotes", polled(2), changes_only=True), store.version(), store.compact(), store.version()]
     done.append(len(store.check().query("what != 'orphan file'")))
-    done.append(store.sql("SELECT outcome, count(*) AS n, max(observed_at) AS last FROM quotes GROUP BY ALL ORDER BY ALL").to_numpy().tolist())
+    done.append(
+        store.sql("SELECT outcome, count(*) AS n, max(observed_at) AS last FROM quotes GROUP BY ALL ORDER BY ALL").to_numpy().tolist()
+    )
     return done
 
 
@@ -226,7 +228,9 @@ def rows_of(table: str, number: int) -> pd.DataFrame:
     if table == "quotes":
         return many(20, bookmaker=f"b{number}")
     at = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(range(60), unit="s")
-    return pd.DataFrame({"provider": "p", "endpoint": f"e{number}", "status": 200, "from_cache": False, "latency_s": 0.1, "bytes": 5, "at": at})
+    return pd.DataFrame(
+        {"provider": "p", "endpoint": f"e{number}", "status": 200, "from_cache": False, "latency_s": 0.1, "bytes": 5, "at": at}
+    )
 
 
 @pytest.mark.parametrize("table", ["quotes", "requests"])
@@ -347,7 +351,7 @@ def test_damage_is_found_and_mended(root, s3):
     store = Store(root)
     for i in range(3):
         store.append("quotes", many(10, bookmaker=f"b{i}"))
-    bucket, path = root.removeprefix("s3://").split("/", 1)
+    bucket = root.removeprefix("s3://").split("/", 1)[0]
     keys = [one.removeprefix(f"s3://{bucket}/") for one in store._open("quotes").file_uris()]
     s3.delete_object(Bucket=bucket, Key=keys[0])
     s3.put_object(Bucket=bucket, Key=keys[1], Body=b"torn")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from overround.meter import Meter, cost_table
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
+    from overround.partitions import map_partitions, partition_sizes
     from overround.report import Run
     from overround.scores import early_and_close, probability_scores, score_table
     from overround.settings import Settings, load_settings
@@ -37,6 +38,7 @@ _WHERE = {
     "meter": ("Meter", "cost_table"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
+    "partitions": ("map_partitions", "partition_sizes"),
     "report": ("Run",),
     "scores": ("early_and_close", "probability_scores", "score_table"),
     "settings": ("Settings", "load_settings"),

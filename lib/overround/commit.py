@@ -4,7 +4,7 @@ It never retries: who calls it looks at the table again and decides.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from overround.datafiles import by_partition, commit_files
 from overround.errors import StoreError
@@ -222,6 +223,33 @@ def dataset(table: Table, delta: "DeltaTable", files: list | None = None, *, eve
     if everything:
         schema = pa.schema(delta.schema().to_arrow())
     return delta.to_pyarrow_dataset(schema=schema, file_pruning_predicate=files or None)
+
+
+def log_condition(table: Table, where: Mapping[str, Any] | None) -> list[tuple[str, str, list[str]]]:
+    """The part of a condition that the log answers without a look into a file."""
+    values = {name: _values(value) for name, value in (where or {}).items() if name in table.partition}
+    return [(name, "in", wanted) for name, wanted in values.items() if wanted and all(isinstance(one, str) for one in wanted)]
+
+
+def row_condition(where: Mapping[str, Any] | None) -> pc.Expression | None:
+    """Column -> value or values, said to Arrow."""
+    condition = None
+    for column, value in (where or {}).items():
+        one = pc.field(column).isin(_values(value))
+        condition = one if condition is None else condition & one
+    return condition
+
+
+def _values(value: Any) -> list:
+    return list(value) if isinstance(value, list | tuple | set | frozenset | pd.Series) else [value]
+
+
+def in_order(found: ds.Dataset) -> ds.Dataset:
+    """The same files always in the same order: in which the log names them depends on where its last checkpoint is."""
+    if not isinstance(found, ds.FileSystemDataset):
+        return found
+    files = sorted(found.get_fragments(), key=lambda one: one.path)
+    return ds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
 
 
 def adopt(table: Table, delta: "DeltaTable") -> bool:

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     odds_api_key: SecretStr = Field(SecretStr(""), description="key of The Odds API; never written anywhere")
     live_ttl: float = Field(30, ge=0, description="seconds that a live answer stays fresh")
     scheduler: str = Field("", description="address of a Dask scheduler")
+    memory_mb: float = Field(2_000, gt=0, description="memory that partitions in work may take together, MB")
 
     @property
     def store_root(self) -> str:

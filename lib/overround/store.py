@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from overround.changes import Standing, only_changes
-from overround.commit import Partition, adopt, commit, configuration, dataset, mark_of, marked, news, without_repeats
+from overround.commit import (
+    Partition,
+    adopt,
+    commit,
+    configuration,
+    dataset,
+    in_order,
+    log_condition,
+    mark_of,
+    marked,
+    news,
+    row_condition,
+    without_repeats,
+)
 from overround.durable import sync
 from overround.errors import StoreError, TableError
 from overround.maintenance import tend
@@ -149,7 +161,8 @@ class Store:
         else:
             key = ["event_id"] if kick_off and "event_id" not in wanted else []
             try:
-                frame = dataset(table, delta, _files(table, where)).to_table(columns=[*wanted, *key], filter=_filter(where)).to_pandas()
+                found = in_order(dataset(table, delta, log_condition(table, where)))
+                frame = found.to_table(columns=[*wanted, *key], filter=row_condition(where)).to_pandas()
             except (OSError, pa.ArrowException) as error:
                 raise StoreError(f"store {self.root}: {name} cannot be read ({_short(error)}).{_hint(error)}") from None
         if kick_off:
@@ -184,6 +197,15 @@ class Store:
         """Versions of the tables that research reads, e.g. `events=3,quotes=12,results=3`: give it to `read` to see the same rows again."""
         tables = ((name, self._open(name)) for name in ("events", "quotes", "results"))
         return ",".join(f"{name}={delta.version()}" for name, delta in tables if delta is not None)
+
+    def files(self, name: str, version: int | str | Mapping[str, int] | None = None) -> pa.Table:
+        """Files of a table by its log, none opened: path, rows, size_bytes and the columns that it is partitioned by."""
+        delta, by = self._open(name, version=_version_of(name, version)), list(_table(name).partition)
+        wanted = ["path", "num_records", "size_bytes", *(f"partition.{column}" for column in by)]
+        named = ["path", "rows", "size_bytes", *by]
+        if delta is None:
+            return pa.table({column: [] for column in named})
+        return pa.table(delta.get_add_actions(flatten=True)).select(wanted).rename_columns(named)
 
     def compact(self) -> int:
         """Rewrite each partition that is in many files into one, in order; returns how many partitions that were."""
@@ -266,7 +288,9 @@ class Store:
             return DeltaTable(uri, version=version, storage_options=self._options)
         except TableNotFoundError:
             if version is not None:
-                raise StoreError(f"store {self.root}: version {version} of {name} is not there: it never was, or the vacuum took it.") from None
+                raise StoreError(
+                    f"store {self.root}: version {version} of {name} is not there: it never was, or the vacuum took it."
+                ) from None
             return _make(uri, TABLES[name], self._options) if create else None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
@@ -385,21 +409,3 @@ def _version_of(name: str, version: int | str | Mapping[str, int] | None) -> int
         except ValueError:
             raise StoreError(f"version {version!r} cannot be read; it looks like 'events=3,quotes=12,results=3'.") from None
     return version.get(name)
-
-
-def _files(table: Table, where: Mapping[str, Any] | None) -> list[tuple[str, str, list[str]]]:
-    """The part of a condition that the log answers without a look into a file."""
-    values = {name: _values(value) for name, value in (where or {}).items() if name in table.partition}
-    return [(name, "in", wanted) for name, wanted in values.items() if wanted and all(isinstance(one, str) for one in wanted)]
-
-
-def _values(value: Any) -> list:
-    return list(value) if isinstance(value, list | tuple | set | frozenset | pd.Series) else [value]
-
-
-def _filter(where: Mapping[str, Any] | None) -> pc.Expression | None:
-    condition = None
-    for column, value in (where or {}).items():
-        one = pc.field(column).isin(_values(value))
-        condition = one if condition is None else condition & one
-    return condition
