@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -155,6 +156,8 @@ def _one(store: Store, work: Work, tables: tuple[str, ...], where: dict[str, Any
     answer = work(frames)
     if not isinstance(answer, pd.DataFrame):
         raise TypeError(f"the work returned {type(answer).__name__}, not a DataFrame")
+    # a slice of what was read would keep all of it in memory for as long as the answers are gathered
+    answer = answer.take(np.arange(len(answer)))
     frames.clear()
     pa.default_memory_pool().release_unused()
     return answer
@@ -240,7 +243,7 @@ def _on_dask(client: "Client", tasks: list[tuple], sizes: list[float], room: flo
     from distributed import as_completed
 
     done: dict[int, pd.DataFrame] = {}
-    todo, completed = list(range(len(tasks))), as_completed()
+    todo, completed = list(range(len(tasks))), as_completed(loop=client.loop)
     running: dict[Any, int] = {}
     try:
         client.wait_for_workers(1, timeout=_PATIENCE_S)
