@@ -156,11 +156,18 @@ def _one(store: Store, work: Work, tables: tuple[str, ...], where: dict[str, Any
     answer = work(frames)
     if not isinstance(answer, pd.DataFrame):
         raise TypeError(f"the work returned {type(answer).__name__}, not a DataFrame")
-    # a slice of what was read would keep all of it in memory for as long as the answers are gathered
-    answer = answer.take(np.arange(len(answer)))
+    answer = _apart(answer)
     frames.clear()
     pa.default_memory_pool().release_unused()
     return answer
+
+
+def _apart(answer: pd.DataFrame) -> pd.DataFrame:
+    """The same rows in memory of their own: a slice of what was read keeps all of it for as long as the answers are gathered."""
+    if not len(answer):
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in answer.dtypes.items()})
+    # taking all rows in their order gives them back as they are; one more, and they are copied
+    return answer.take(np.append(np.arange(len(answer)), 0)).iloc[:-1]
 
 
 def _named(task: tuple, call: Callable[[], pd.DataFrame]) -> pd.DataFrame:
