@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 Work = Callable[[dict[str, pd.DataFrame]], pd.DataFrame]
 HERE = "here"
 _PARTITION = ("competition", "season")
-# of a row of quotes, while signals are made of it: measured by `benchmarks.scale`, see docs/scale.md
-_ROW_BYTES = 1_000
+# of a row of quotes, while signals and a ledger are made of it: 1.65 kB measured, see docs/scale.md
+_ROW_BYTES = 1_700
 # so often a partition is tried whose worker has died
 _TRIES = 3
 _PATIENCE_S = 30
@@ -71,7 +71,7 @@ def map_partitions(
         "here" for this process; the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by default the setting
         OVERROUND_SCHEDULER, and where that is empty processes of this machine.
     memory_mb : float, optional
-        Partitions are begun only as long as those in work take this together, at about 1 kB for each row that the store's log
+        Partitions are begun only as long as those in work take this together, at 1.7 kB for each row that the store's log
         counts; by default the setting OVERROUND_MEMORY_MB. The libraries of each process (about 250 MB) come on top.
     workers : int, optional
         Processes of this machine, by default one a core.
