@@ -1,10 +1,10 @@
-"""`python -m benchmarks [odds] [signals] [store] [backtest] [models] [fetch]`: all, or those named; search and week only by name."""
+"""`python -m benchmarks [odds] [signals] [store] [backtest] [models] [fetch]`: all, or those named; scale, search and week only by name."""
 
 import sys
 from importlib import import_module
 
 ALL = ("odds", "signals", "store", "backtest", "models", "fetch")
-BY_NAME = ("search", "week")
+BY_NAME = ("scale", "search", "week")
 
 for name in sys.argv[1:] or ALL:
     if name not in ALL + BY_NAME:

@@ -11,6 +11,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# no test is timed: a busy machine is no defect
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

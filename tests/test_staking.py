@@ -223,8 +223,8 @@ def test_the_edge_is_staked_in_proportion_and_never_below_nothing():
     ("kind", "rule"),
     [
         ("flat", Flat(0.5)), ("percentage", Percentage(0.5)), ("target", TargetProfit(0.5)), ("edge", EdgeProportional(0.5, 0.1)),
-        ("kelly", Kelly(0.5, 0.1)), ("kelly-shrunk", Kelly(0.5, 0.1, shrink=True)), ("kelly-simultaneous", SimultaneousKelly(0.5, 0.1)),
-        ("kelly-simultaneous-shrunk", SimultaneousKelly(0.5, 0.1, shrink=True)),
+        ("kelly", Kelly(0.5, 0.1)), ("kelly-shrunk", Kelly(0.5, 0.1, shrink=True)), ("kelly-joint", SimultaneousKelly(0.5, 0.1)),
+        ("kelly-joint-shrunk", SimultaneousKelly(0.5, 0.1, shrink=True)),
         ("kelly-drawdown", DrawdownControl(Kelly(0.5, 0.1), 0.3)),
     ],
 )  # fmt: skip

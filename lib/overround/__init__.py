@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from overround.movement import lowest_margin, reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
+    from overround.partitions import map_partitions, partition_sizes
     from overround.ratings import Elo
     from overround.references import accuracy_weights, exchange_mid
     from overround.report import Run
@@ -69,6 +70,7 @@ _WHERE = {
     "movement": ("lowest_margin", "reaction_times", "reactions", "reverse_moves", "stale_prices", "steam_moves", "velocity"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
+    "partitions": ("map_partitions", "partition_sizes"),
     "ratings": ("Elo",),
     "references": ("accuracy_weights", "exchange_mid"),
     "report": ("Run",),

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from overround.commit import Partition, codes, dataset, partitions, scope_of
-from overround.datafiles import by_partition
+from overround.datafiles import by_partition, path_in, read_file
 from overround.tables import Table
 
 if TYPE_CHECKING:
@@ -33,11 +32,11 @@ class Standing:
     rows: pa.Table | None = None
 
 
-def only_changes(table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, Standing] | None) -> pa.Table:
+def only_changes(table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, Standing]) -> pa.Table:
     """The rows of a batch that are no repetition of the price before them.
 
     Rows without a clock time pass. A row whose key is stored passes too, unless its price is the stored one: it is a correction.
-    `memory` is kept up to date; None for a store whose files are not on this machine.
+    `memory` is kept up to date.
     """
     timed = batch[_TIME].is_valid()
     rows = batch.filter(timed)
@@ -66,10 +65,8 @@ def _is_change(stored: pa.Table, batch: pa.Table) -> np.ndarray:
     return ~same[stored.num_rows :]
 
 
-def _stood(table: Table, delta: "DeltaTable", part: Partition, batch: pa.Table, memory: dict[Partition, Standing] | None) -> pa.Table:
+def _stood(table: Table, delta: "DeltaTable", part: Partition, batch: pa.Table, memory: dict[Partition, Standing]) -> pa.Table:
     events = set(batch["event_id"].unique().to_pylist())
-    if memory is None:
-        return _history(table, delta, part, batch.column_names, events)
     standing = memory.setdefault(part, Standing())
     _refresh(table, delta, part, standing, batch.column_names)
     if unknown := events - standing.events:
@@ -95,7 +92,7 @@ def _refresh(table: Table, delta: "DeltaTable", part: Partition, standing: Stand
         known = pa.array(sorted(standing.events), pa.string())
         wanted = pc.field("event_id").isin(known) & pc.field(_TIME).is_valid()
         for file in files - standing.files:
-            come = pq.read_table(file, columns=columns, schema=standing.rows.schema, partitioning=None, filters=wanted)
+            come = read_file(delta, path_in(delta, file), standing.rows.schema, columns, wanted)
             standing.rows = _latest(pa.concat_tables([standing.rows, come]))
     standing.files = files
 

@@ -3,16 +3,19 @@
 It never retries: who calls it looks at the table again and decides.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from overround.datafiles import by_partition, commit_files
 from overround.errors import StoreError
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 
 Partition = tuple[str, ...]
-CHECKPOINT_EVERY = 50  # versions
+# versions; where each entry of the log is a request of its own, fewer are read between two checkpoints
+CHECKPOINT_EVERY, CHECKPOINT_EVERY_REMOTE = 50, 10
+_MARK = "overround"
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,13 @@ class Scope:
     sql: str | None
 
 
-def configuration() -> dict[str, str]:
+def configuration(is_local: bool = True) -> dict[str, str]:
     """Properties of a new table: opening it replays few commits, and delta-rs leaves the log alone.
 
     By itself delta-rs drops log entries after 30 days, and with them the versions that reports have pinned; `vacuum` knows those.
     """
     return {
-        "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+        "delta.checkpointInterval": str(CHECKPOINT_EVERY if is_local else CHECKPOINT_EVERY_REMOTE),
         "delta.enableExpiredLogCleanup": "false",
         # what a checkpoint still says of files that are gone; `vacuum` asks no longer
         "delta.deletedFileRetentionDuration": "interval 1 days",
@@ -84,19 +89,32 @@ def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, 
     return batch.filter(pa.array(~known)), batch.take(changed)
 
 
-def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table) -> list[Partition]:
+def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, mark: str | None = None) -> list[Partition]:
     """Write new and changed rows as one version; returns the partitions they are in.
+
+    A mark, which a commit to an object store has, stands in the log: by it `marked` finds the commit again when its answer was lost.
 
     Raises
     ------
     CommitFailedError
         Another writer was first in one of these partitions.
     """
-    from deltalake import write_deltalake
+    from deltalake import WriterProperties, write_deltalake
 
     both = pa.concat_tables([new, changed])
     if not changed.num_rows:
         parts = partitions(table, new)
+        if mark is not None:
+            # delta-rs uploads a file in one request, a file system in three; nothing is to be forced to a disk here
+            write_deltalake(
+                delta,
+                fit(delta, new),
+                mode="append",
+                writer_properties=WriterProperties(compression="ZSTD"),
+                commit_properties=named(table, delta, parts, mark),
+                post_commithook_properties=keep_log(),
+            )
+            return parts
         once = named(table, delta, parts) if table.key else None
         commit_files(table, delta, by_partition(table, parts, fit(delta, new)), properties=once, hooks=keep_log())
         return parts
@@ -118,20 +136,43 @@ def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table) 
         rows,
         mode="overwrite",
         predicate=scope.sql,
-        commit_properties=named(table, delta, parts),
+        commit_properties=named(table, delta, parts, mark),
         post_commithook_properties=keep_log(),
     )
     return parts
 
 
-def named(table: Table, delta: "DeltaTable", parts: Iterable[Partition]) -> "CommitProperties":
+def mark_of(table: Table, batch: pa.Table) -> str:
+    """What names an append in the log of an object store.
+
+    Of a log, which has no key, the batch's own content: appended again after a lost answer, the rows are known by it.
+    """
+    if table.key:
+        return uuid4().hex
+    out = pa.BufferOutputStream()
+    with pa.ipc.new_stream(out, batch.schema) as stream:
+        stream.write_table(batch)
+    return hashlib.sha256(out.getvalue()).hexdigest()
+
+
+def marked(delta: "DeltaTable", mark: str, before: int) -> int | None:
+    """The version after this one that has the mark, or None."""
+    later = delta.version() - before
+    entries = delta.history(later) if later > 0 else []
+    return next((entry["version"] for entry in entries if entry.get(_MARK) == mark and entry["version"] > before), None)
+
+
+def named(table: Table, delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = None) -> "CommitProperties":
     """One application transaction a partition: of two writers that looked at the same version only one can commit.
 
     So neither stores a row twice. Compaction goes by the same names.
     """
     from deltalake import CommitProperties, Transaction
 
-    return CommitProperties(app_transactions=[Transaction(f"append {'/'.join(part)}", delta.version() + 1) for part in parts])
+    return CommitProperties(
+        app_transactions=[Transaction(f"append {'/'.join(part)}", delta.version() + 1) for part in parts],
+        custom_metadata={_MARK: mark} if mark else None,
+    )
 
 
 def keep_log() -> "PostCommitHookProperties":
@@ -182,6 +223,33 @@ def dataset(table: Table, delta: "DeltaTable", files: list | None = None, *, eve
     if everything:
         schema = pa.schema(delta.schema().to_arrow())
     return delta.to_pyarrow_dataset(schema=schema, file_pruning_predicate=files or None)
+
+
+def log_condition(table: Table, where: Mapping[str, Any] | None) -> list[tuple[str, str, list[str]]]:
+    """The part of a condition that the log answers without a look into a file."""
+    values = {name: _values(value) for name, value in (where or {}).items() if name in table.partition}
+    return [(name, "in", wanted) for name, wanted in values.items() if wanted and all(isinstance(one, str) for one in wanted)]
+
+
+def row_condition(where: Mapping[str, Any] | None) -> pc.Expression | None:
+    """Column -> value or values, said to Arrow."""
+    condition = None
+    for column, value in (where or {}).items():
+        one = pc.field(column).isin(_values(value))
+        condition = one if condition is None else condition & one
+    return condition
+
+
+def _values(value: Any) -> list:
+    return list(value) if isinstance(value, list | tuple | set | frozenset | pd.Series) else [value]
+
+
+def in_order(found: ds.Dataset) -> ds.Dataset:
+    """The same files always in the same order: in which the log names them depends on where its last checkpoint is."""
+    if not isinstance(found, ds.FileSystemDataset):
+        return found
+    files = sorted(found.get_fragments(), key=lambda one: one.path)
+    return ds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
 
 
 def adopt(table: Table, delta: "DeltaTable") -> bool:

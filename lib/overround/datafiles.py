@@ -63,6 +63,29 @@ def local_folder(delta: "DeltaTable") -> Path | None:
     return Path(unquote(uri.removeprefix("file://"))) if uri.startswith("file://") else None if "://" in uri else Path(uri)
 
 
+def file_system(delta: "DeltaTable") -> pafs.FileSystem:
+    """The table's own files, wherever it is; paths are relative to the table."""
+    from deltalake.fs import DeltaStorageHandler
+
+    return pafs.PyFileSystem(DeltaStorageHandler.from_table(delta._table))
+
+
+def path_in(delta: "DeltaTable", uri: str) -> str:
+    """A file of `file_uris` as `read_file` takes it."""
+    return uri if local_folder(delta) else uri.removeprefix(delta.table_uri.rstrip("/")).lstrip("/")
+
+
+def read_file(delta: "DeltaTable", path: str, schema: pa.Schema, columns: list[str] | None = None, rows: Any = None) -> pa.Table:
+    """One data file of the table, whole in one request where that is far away."""
+    folder = local_folder(delta)
+    if folder is not None:
+        source: Any = folder / path
+    else:
+        with file_system(delta).open_input_file(path) as file:
+            source = pa.BufferReader(file.read())
+    return pq.read_table(source, columns=columns, schema=schema, partitioning=None, filters=rows)
+
+
 def _write(table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Table, *, data_change: bool) -> "AddAction":
     from deltalake.transaction import AddAction
 
@@ -81,9 +104,7 @@ def _write(table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Ta
             os.fsync(file.fileno())
         to_disk([(folder / path).parent])
     else:
-        from deltalake.fs import DeltaStorageHandler
-
-        with pafs.PyFileSystem(DeltaStorageHandler(delta.table_uri)).open_output_stream(path) as file:
+        with file_system(delta).open_output_stream(path) as file:
             pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
             size = file.tell()
     return AddAction(path, size, values, int(time.time() * 1000), data_change, json.dumps(_bounds(rows, written[0])))

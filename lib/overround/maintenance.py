@@ -4,16 +4,20 @@ Rows are never changed here, and no version that a recorded run has pinned is ev
 """
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import pyarrow.fs as pafs
 
 from overround.commit import CHECKPOINT_EVERY, Partition, dataset, keep_log, named, scope_of
-from overround.datafiles import ROW_GROUP, commit_files, local_folder
+from overround.datafiles import ROW_GROUP, commit_files, file_system, local_folder, read_file
 from overround.durable import sync, to_disk
 from overround.errors import StoreError
 from overround.tables import TABLES, Table
@@ -31,6 +35,8 @@ _FILES, _SMALL_BYTES = 32, (2**18, 2**23)
 _CLEAN_EVERY, _VACUUM_EVERY = 64, 2048
 # at a poll every 30 seconds two hours: time enough to record which version a run has read. Each commit lists the whole log
 _VERSIONS = 256
+# on an object store entries of the log stay a day whatever their number: a machine that slept in mid-commit must find them there
+_LOG_HOURS = 24
 # files that were merged away stay a day for those who are still reading them
 _VACUUM_DAYS = 1.0
 
@@ -47,7 +53,7 @@ def tend(store: "Store", table: Table, delta: "DeltaTable", parts: list[Partitio
             _merge_small(store, table, delta, part, memory.get(part))
         if version % _VACUUM_EVERY == 0:
             vacuum(store, _VACUUM_DAYS, tables=[table.name])
-        elif version % _CLEAN_EVERY == 0 and store.is_local:
+        elif version % _CLEAN_EVERY == 0:
             _shorten_log(store, table.name, delta)
     except CommitFailedError:
         pass  # another writer is at it; the next append looks again
@@ -119,8 +125,7 @@ def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None =
                 post_commithook_properties=keep_log(),
             )
         )
-        if store.is_local:
-            _shorten_log(store, name, delta)
+        _shorten_log(store, name, delta)
     return removed
 
 
@@ -136,8 +141,8 @@ def pinned(store: "Store", name: str) -> list[int]:
 
 
 def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partition, standing: "Standing | None") -> None:
-    folder, log = local_folder(delta), delta.get_add_actions(flatten=True)
-    if folder is None or log.num_rows < _FILES:
+    log = delta.get_add_actions(flatten=True)
+    if log.num_rows < _FILES:
         return
     files = pa.table(log).select(["path", "size_bytes", *(f"partition.{name}" for name in table.partition)])
     for name, value in zip(table.partition, part, strict=True):
@@ -150,13 +155,16 @@ def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partit
     where = scope_of(table, [part]).files
     in_step = standing is not None and standing.files == frozenset(delta.file_uris(file_pruning_predicate=where))
     schema = pa.schema([one for one in pa.schema(delta.schema().to_arrow()) if one.name not in table.partition])
-    rows = pa.concat_tables([pq.read_table(folder / unquote(one["path"]), schema=schema, partitioning=None) for one in files])
+    # several at once, where each is a request
+    with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
+        rows = pa.concat_tables(pool.map(lambda one: read_file(delta, unquote(one["path"]), schema), files))
     for name, value in zip(table.partition, part, strict=True):
         rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
     # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there twice
     properties = named(table, delta, [part])
     commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=keep_log())
-    sync(folder, delta.version(), data=False)
+    if store.is_local:
+        sync(Path(store.root) / table.name, delta.version(), data=False)
     if standing is not None and in_step:
         # the same rows in other files: what is remembered of them stays true
         standing.files = frozenset(delta.file_uris(file_pruning_predicate=where))
@@ -189,15 +197,18 @@ def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
     A version is built from the last checkpoint at or before it and the entries since.
     """
     delta.create_checkpoint()
-    log = Path(store.root) / name / "_delta_log"
-    # on disk before the entries go that it takes the place of
-    to_disk([*log.glob(f"{delta.version():020d}.checkpoint*"), log / "_last_checkpoint", log])
-    entries: dict[int, list[Path]] = {}
-    for path in log.iterdir():
-        number = path.name.split(".", 1)[0]
+    if store.is_local:
+        log = Path(store.root) / name / "_delta_log"
+        # on disk before the entries go that it takes the place of
+        to_disk([*log.glob(f"{delta.version():020d}.checkpoint*"), log / "_last_checkpoint", log])
+    files = local_folder(delta)
+    system = pafs.SubTreeFileSystem(str(files), pafs.LocalFileSystem()) if files else file_system(delta)
+    entries: dict[int, list[pafs.FileInfo]] = {}
+    for info in system.get_file_info(pafs.FileSelector("_delta_log")):
+        number = info.base_name.split(".", 1)[0]
         if number.isdigit():
-            entries.setdefault(int(number), []).append(path)
-    checkpoints = sorted(version for version, paths in entries.items() if any(".checkpoint" in path.name for path in paths))
+            entries.setdefault(int(number), []).append(info)
+    checkpoints = sorted(version for version, infos in entries.items() if any(".checkpoint" in info.base_name for info in infos))
 
     def base(version: int) -> int:
         return max((one for one in checkpoints if one <= version), default=0)
@@ -206,6 +217,12 @@ def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
     needed = set(range(base(newest - _VERSIONS), newest + 1))
     for version in pinned(store, name):
         needed.update(range(base(version), version + 1))
-    for version in sorted(entries.keys() - needed):
-        for path in entries[version]:
-            path.unlink(missing_ok=True)
+    young = datetime.now(UTC) - timedelta(hours=0 if store.is_local else _LOG_HOURS)
+    old = [info for version in entries.keys() - needed for info in entries[version] if info.mtime is None or info.mtime <= young]
+    with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
+        list(pool.map(partial(_drop, system), sorted(info.path for info in old)))
+
+
+def _drop(system: pafs.FileSystem, path: str) -> None:
+    with suppress(FileNotFoundError):  # another process does the same
+        system.delete_file(path)

@@ -1,4 +1,4 @@
-"""Look for damage that a crash, a full disk or a stray hand left in a local store, and mend what can be mended.
+"""Look for damage that a crash, a full disk or a stray hand left in a store, and mend what can be mended.
 
 `check` only looks. `repair` says what was lost: a row that is gone from the disk cannot be brought back, only collected again.
 """
@@ -11,11 +11,14 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from overround.commit import codes, dataset, keep_log, named, partitions, scope_of
+from overround.datafiles import file_system
 from overround.durable import sync, to_disk
 from overround.errors import StoreError
+from overround.objectstore import reason, without_keys
 from overround.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -32,31 +35,34 @@ _WITH_FILES = ("WRITE", "OPTIMIZE", "MERGE", "DELETE", "UPDATE")
 
 
 def check(store: "Store") -> pd.DataFrame:
-    """Findings about every table of a local store, one a row.
+    """Findings about every table of a store, one a row.
+
+    On an object store an entry of the log is there whole or not at all, so none is half-written; files are held against the log by
+    their size alone, as reading them would cost more than it finds; and orphans are not looked for: `vacuum` takes them.
 
     Returns
     -------
     DataFrame
         table, what, where, mend. An orphan file is no damage: a batch that was never acknowledged, or a version whose log is gone.
     """
-    if not store.is_local:
-        raise StoreError(f"store {store.root}: only a store in a local folder can be checked.")
     findings = []
     for table in TABLES.values():
         folder = Path(store.root) / table.name
-        if not (folder / "_delta_log").is_dir():
+        if store.is_local and not (folder / "_delta_log").is_dir():
             continue
-        torn = half_written(folder)
+        torn = half_written(folder) if store.is_local else None
         if torn is not None:
             findings.append((table.name, HALF_WRITTEN, str(torn), "repair removes it: its batch was never acknowledged"))
         try:
             delta = store._open(table.name, version=int(torn.stem) - 1 if torn is not None else None)
         except StoreError as error:
+            if error.__context__ and reason(error.__context__):
+                raise  # out of reach, which is no damage
             findings.append((table.name, UNREADABLE, str(folder / "_delta_log"), f"restore the folder from a backup: {error}"))
             continue
         if delta is None:
             continue
-        bad = _bad_files(folder, delta)
+        bad = _bad_files(folder, delta) if store.is_local else _bad_objects(store, delta)
         findings += [
             (table.name, what, str(path), f"repair drops it from the log: {rows:,} rows are lost unless the file comes back")
             for path, (what, rows) in bad.items()
@@ -66,7 +72,8 @@ def check(store: "Store") -> pd.DataFrame:
                 (table.name, TWICE, "/".join(part) or str(folder), f"repair keeps the last of each: {count:,} rows go")
                 for part, count in _repeats(table, delta).items()
             ]
-        findings += [(table.name, ORPHAN, str(path), "vacuum removes it when it is old enough") for path in _orphans(folder, delta)]
+        orphans = _orphans(folder, delta) if store.is_local else []
+        findings += [(table.name, ORPHAN, str(path), "vacuum removes it when it is old enough") for path in orphans]
     return pd.DataFrame(findings, columns=list(_COLUMNS))
 
 
@@ -82,7 +89,7 @@ def repair(store: "Store") -> list[str]:
     for name in check(store).query("what != @ORPHAN")["table"].unique():
         table, folder = TABLES[name], Path(store.root) / name
         store._opened.pop(name, None)
-        while (torn := half_written(folder)) is not None:
+        while store.is_local and (torn := half_written(folder)) is not None:
             torn.unlink()
             to_disk([torn.parent])
             done.append(f"{name}: the half-written last log entry {torn.name} is removed; its batch was never acknowledged.")
@@ -93,17 +100,20 @@ def repair(store: "Store") -> list[str]:
             continue
         if delta is None:
             continue
-        if bad := _bad_files(folder, delta):
+        if bad := _bad_files(folder, delta) if store.is_local else _bad_objects(store, delta):
+            system = pafs.LocalFileSystem() if store.is_local else file_system(delta)
             for path, (what, _) in bad.items():
                 if what == DAMAGED:
-                    path.rename(path.with_name(path.name + ".damaged"))
+                    system.move(str(path), f"{path}.damaged")
             delta.repair(post_commithook_properties=keep_log())
-            sync(folder, delta.version())
+            if store.is_local:
+                sync(folder, delta.version())
             lost = sum(rows for _, rows in bad.values())
             done.append(f"{name}: {lost:,} ROWS ARE LOST with {len(bad)} missing or damaged files; collect them again.")
         for part, count in _repeats(table, delta).items() if table.key else ():
             _keep_last(table, delta, part)
-            sync(folder, delta.version())
+            if store.is_local:
+                sync(folder, delta.version())
             done.append(f"{name}: {count:,} rows that were stored twice are removed from {'/'.join(part) or name}.")
     return done
 
@@ -138,6 +148,20 @@ def _bad_files(folder: Path, delta: "DeltaTable") -> dict[Path, tuple[str, int]]
             whole = False
         if not whole:
             bad[path] = (DAMAGED, action["num_records"] or 0)
+    return bad
+
+
+def _bad_objects(store: "Store", delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
+    """Like `_bad_files` for an object store, by what it lists; paths are relative to the table."""
+    try:
+        found = file_system(delta).get_file_info(pafs.FileSelector("", recursive=True))
+    except OSError as error:
+        raise StoreError(f"store {store.root}: its files cannot be listed ({reason(error) or without_keys(str(error))}).") from None
+    sizes, bad = {info.path: info.size for info in found}, {}
+    for action in pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"]).to_pylist():
+        path = unquote(action["path"])
+        if sizes.get(path) != action["size_bytes"]:
+            bad[Path(path)] = (DAMAGED if path in sizes else MISSING, action["num_records"] or 0)
     return bad
 
 

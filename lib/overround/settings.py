@@ -27,6 +27,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=project_home, description="folder that holds notebooks/")
     store: Annotated[str, NoDecode] = Field("", description="root of the tables: a folder or an object-store URL")
+    store_timeout: float = Field(30, gt=0, description="seconds that a store on an object store waits for an answer")
     cache: Path | None = Field(None, description="folder of the HTTP cache")
     reports: Path | None = Field(None, description="folder of executed notebooks and rendered reports")
     football_data_url: str = Field("https://www.football-data.co.uk", pattern="^https?://")
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     odds_api_key: SecretStr = Field(SecretStr(""), description="key of The Odds API; never written anywhere")
     live_ttl: float = Field(30, ge=0, description="seconds that a live answer stays fresh")
     scheduler: str = Field("", description="address of a Dask scheduler")
+    memory_mb: float = Field(2_000, gt=0, description="memory that partitions in work may take together, MB")
 
     @property
     def store_root(self) -> str:

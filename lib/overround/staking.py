@@ -184,8 +184,8 @@ def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0
     ----------
     kind : str
         flat (`stake` in money), percentage (`stake` as a share), target (`stake` is the profit of a win), edge (`stake` x the edge as a
-        share, at most `cap`), or a Kelly rule (`stake` as the fraction, at most `cap`): kelly, kelly-shrunk, kelly-simultaneous,
-        kelly-simultaneous-shrunk, kelly-drawdown (never more than `drawdown` below the peak).
+        share, at most `cap`), or a Kelly rule (`stake` as the fraction, at most `cap`): kelly, kelly-shrunk, kelly-joint,
+        kelly-joint-shrunk, kelly-drawdown (never more than `drawdown` below the peak).
     stake, cap, drawdown : float
         As the rule reads them.
     """
@@ -196,8 +196,8 @@ def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0
         "edge": lambda: EdgeProportional(stake, cap),
         "kelly": lambda: Kelly(stake, cap),
         "kelly-shrunk": lambda: Kelly(stake, cap, shrink=True),
-        "kelly-simultaneous": lambda: SimultaneousKelly(stake, cap),
-        "kelly-simultaneous-shrunk": lambda: SimultaneousKelly(stake, cap, shrink=True),
+        "kelly-joint": lambda: SimultaneousKelly(stake, cap),
+        "kelly-joint-shrunk": lambda: SimultaneousKelly(stake, cap, shrink=True),
         "kelly-drawdown": lambda: DrawdownControl(Kelly(stake, cap), drawdown),
     }
     if kind not in rules:

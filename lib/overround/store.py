@@ -12,14 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from overround.changes import Standing, only_changes
-from overround.commit import Partition, adopt, commit, configuration, dataset, news, without_repeats
+from overround.commit import (
+    Partition,
+    adopt,
+    commit,
+    configuration,
+    dataset,
+    in_order,
+    log_condition,
+    mark_of,
+    marked,
+    news,
+    row_condition,
+    without_repeats,
+)
 from overround.durable import sync
 from overround.errors import StoreError, TableError
 from overround.maintenance import tend
-from overround.tables import TABLES, TIME, Table, tidy, to_arrow
+from overround.objectstore import options, reason, without_keys
+from overround.sql import register, utc
+from overround.tables import TABLES, Table, tidy, to_arrow
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -55,7 +69,10 @@ class Store:
             root = load_settings().store_root
         self.root = str(root)
         self.is_local = "://" not in self.root
+        self._options = None if self.is_local else _options(self.root)
         self._opened: dict[str, tuple[DeltaTable, dict[Partition, Standing]]] = {}
+        # appends to a log on an object store whose answer was lost: mark -> version before
+        self._unsure: dict[str, int] = {}
 
     def __repr__(self) -> str:
         """Name the root and the tables with their versions."""
@@ -88,42 +105,19 @@ class Store:
         StoreError
             The batch could not be committed; nothing is written.
         """
-        from deltalake.exceptions import CommitFailedError, DeltaError
+        from deltalake.exceptions import CommitFailedError
 
         table = _table(name)
         if changes_only and "observed_at" not in table.key:
             raise StoreError(f"table {name} has no prices that could stand unchanged; changes_only is for quotes.")
         batch = to_arrow(name, rows)
-        given = batch = without_repeats(table, batch) if table.key else batch
+        batch = without_repeats(table, batch) if table.key else batch
+        mark = None if self.is_local else mark_of(table, batch)
         for attempt in range(_ATTEMPTS):
             try:
-                delta, memory = self._for_writing(table)
-                if changes_only:
-                    batch = only_changes(table, delta, given, memory if self.is_local else None)
-                new, changed = news(table, delta, batch)
-                unchanged = given.num_rows - new.num_rows - changed.num_rows
-                if not new.num_rows and not changed.num_rows:
-                    self._keep(name, delta, memory)
-                    return Appended(0, 0, unchanged, delta.version())
-                parts = commit(table, delta, new, changed)
+                return self._append(table, batch, changes_only, mark)
             except CommitFailedError:  # another writer was first: look again at what is new
                 time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
-                continue
-            except (DeltaError, OSError, pa.ArrowException) as error:
-                raise StoreError(
-                    f"store {self.root}: {name} could not take {batch.num_rows} rows ({_short(error)}); nothing was written. {_CHECK}"
-                ) from None
-            done = Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
-            try:
-                if self.is_local:
-                    sync(Path(self.root) / name, delta.version(), data=changed.num_rows > 0)
-            except OSError as error:
-                raise StoreError(
-                    f"store {self.root}: {name} has taken {batch.num_rows} rows, which the disk has not confirmed ({error})."
-                ) from None
-            tend(self, table, delta, parts, memory)
-            self._keep(name, delta, memory)
-            return done
         raise StoreError(f"store {self.root}: {name} was changed by other writers {_ATTEMPTS} times in a row; nothing was written.")
 
     def read(
@@ -167,12 +161,12 @@ class Store:
         else:
             key = ["event_id"] if kick_off and "event_id" not in wanted else []
             try:
-                frame = dataset(table, delta).to_table(columns=[*wanted, *key], filter=_filter(where)).to_pandas()
+                found = in_order(dataset(table, delta, log_condition(table, where)))
+                frame = found.to_table(columns=[*wanted, *key], filter=row_condition(where)).to_pandas()
             except (OSError, pa.ArrowException) as error:
-                raise StoreError(f"store {self.root}: {name} cannot be read ({_short(error)}). {_CHECK}") from None
+                raise StoreError(f"store {self.root}: {name} cannot be read ({_short(error)}).{_hint(error)}") from None
         if kick_off:
-            events = self.read("events", columns=("event_id", "starts_at"), version=version if not isinstance(version, int) else None)
-            frame["starts_at"] = events.set_index("event_id")["starts_at"].reindex(frame["event_id"]).array
+            frame["starts_at"] = self._kick_off(frame["event_id"], where, None if isinstance(version, int) else version)
         return frame[[*wanted, *(["starts_at"] if kick_off else [])]]
 
     def sql(self, query: str, version: str | Mapping[str, int] | None = None) -> pd.DataFrame:
@@ -190,12 +184,12 @@ class Store:
             for name in TABLES:
                 delta = self._open(name, version=_version_of(name, version))
                 if delta is not None:
-                    _register(connection, name, delta, self.is_local)
-            return _utc(connection.sql(query).to_arrow_table()).to_pandas()
+                    register(connection, name, delta, self.is_local)
+            return utc(connection.sql(query).to_arrow_table()).to_pandas()
         except (duckdb.IOException, duckdb.InvalidInputException) as error:  # a file that is gone, or no Parquet file
-            raise StoreError(f"store {self.root}: {error} {_CHECK}") from None
+            raise StoreError(f"store {self.root}: {reason(error) or without_keys(str(error))}.{_hint(error)}") from None
         except duckdb.Error as error:
-            raise StoreError(f"store {self.root}: {error}") from None
+            raise StoreError(f"store {self.root}: {without_keys(str(error))}") from None
         finally:
             connection.close()
 
@@ -203,6 +197,15 @@ class Store:
         """Versions of the tables that research reads, e.g. `events=3,quotes=12,results=3`: give it to `read` to see the same rows again."""
         tables = ((name, self._open(name)) for name in ("events", "quotes", "results"))
         return ",".join(f"{name}={delta.version()}" for name, delta in tables if delta is not None)
+
+    def files(self, name: str, version: int | str | Mapping[str, int] | None = None) -> pa.Table:
+        """Files of a table by its log, none opened: path, rows, size_bytes and the columns that it is partitioned by."""
+        delta, by = self._open(name, version=_version_of(name, version)), list(_table(name).partition)
+        wanted = ["path", "num_records", "size_bytes", *(f"partition.{column}" for column in by)]
+        named = ["path", "rows", "size_bytes", *by]
+        if delta is None:
+            return pa.table({column: [] for column in named})
+        return pa.table(delta.get_add_actions(flatten=True)).select(wanted).rename_columns(named)
 
     def compact(self) -> int:
         """Rewrite each partition that is in many files into one, in order; returns how many partitions that were."""
@@ -228,6 +231,51 @@ class Store:
 
         return repair(self)
 
+    def _append(self, table: Table, given: pa.Table, changes_only: bool, mark: str | None) -> Appended:
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        name, before = table.name, None
+        try:
+            delta, memory = self._for_writing(table)
+            if mark in self._unsure:
+                if (version := marked(delta, mark, self._unsure[mark])) is not None:
+                    self._keep(name, delta, memory)
+                    return Appended(0, 0, given.num_rows, version)
+                del self._unsure[mark]
+            batch = only_changes(table, delta, given, memory) if changes_only else given
+            new, changed = news(table, delta, batch)
+            unchanged, before = given.num_rows - new.num_rows - changed.num_rows, delta.version()
+            if not new.num_rows and not changed.num_rows:
+                self._keep(name, delta, memory)
+                return Appended(0, 0, unchanged, before)
+            parts = commit(table, delta, new, changed, mark)
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            if mark is not None and before is not None:
+                # the answer to a commit that went through may be lost: then it stands in the log, in the way of its own repetition
+                if (version := self._stands(name, mark, before)) is not None:
+                    return Appended(new.num_rows, changed.num_rows, unchanged, version)
+                if not table.key:  # where there is one, it tells
+                    self._unsure[mark] = before
+            if isinstance(error, CommitFailedError):
+                if before is not None:
+                    self._keep(name, delta, memory)
+                raise
+            so = "append the batch again: nothing is stored twice" if mark and before is not None else "nothing was written"
+            raise StoreError(
+                f"store {self.root}: {name} could not take {given.num_rows} rows ({_short(error)}); {so}.{_hint(error)}"
+            ) from None
+        done = Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
+        try:
+            if self.is_local:
+                sync(Path(self.root) / name, delta.version(), data=changed.num_rows > 0)
+        except OSError as error:
+            raise StoreError(
+                f"store {self.root}: {name} has taken {given.num_rows} rows, which the disk has not confirmed ({error})."
+            ) from None
+        tend(self, table, delta, parts, memory)
+        self._keep(name, delta, memory)
+        return done
+
     def _open(self, name: str, *, create: bool = False, version: int | None = None) -> "DeltaTable | None":
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -236,14 +284,36 @@ class Store:
         if self.is_local and not create and not (Path(uri) / "_delta_log").is_dir():
             return None
         try:
-            if create and not DeltaTable.is_deltatable(uri):
-                _make(uri, TABLES[name])
-            return DeltaTable(uri, version=version)
+            # not `is_deltatable`: in delta-rs 1.6 it keeps the interpreter locked for as long as an object store takes
+            return DeltaTable(uri, version=version, storage_options=self._options)
         except TableNotFoundError:
-            return None
+            if version is not None:
+                raise StoreError(
+                    f"store {self.root}: version {version} of {name} is not there: it never was, or the vacuum took it."
+                ) from None
+            return _make(uri, TABLES[name], self._options) if create else None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
-            raise StoreError(f"store {self.root}: {what} cannot be opened ({_short(error)}). {_CHECK}") from None
+            raise StoreError(f"store {self.root}: {what} cannot be opened ({_short(error)}).{_hint(error)}") from None
+
+    def _kick_off(self, of: pd.Series, where: Mapping[str, Any] | None, version: str | Mapping[str, int] | None) -> Any:
+        """When each of these events starts; those of the same league and season are looked at first."""
+        near = {name: value for name, value in (where or {}).items() if name in TABLES["events"].partition}
+        found = self.read("events", near, ("event_id", "starts_at"), version).set_index("event_id")["starts_at"]
+        if near and len(missing := set(of) - set(found.index)):  # an event may have moved to another season
+            more = self.read("events", {"event_id": sorted(missing)}, ("event_id", "starts_at"), version)
+            found = pd.concat([found, more.set_index("event_id")["starts_at"]])
+        return found.reindex(of).array
+
+    def _stands(self, name: str, mark: str | None, before: int) -> int | None:
+        """The version in which an append with this mark stands, if it can be seen that it does."""
+        if mark is None:
+            return None
+        try:
+            delta = self._open(name)
+            return marked(delta, mark, before) if delta is not None else None
+        except (StoreError, OSError, pa.ArrowException):
+            return None
 
     def _for_writing(self, table: Table) -> "tuple[DeltaTable, dict[Partition, Standing]]":
         """The table at its newest version; an open one is brought up to date, which takes a tenth of opening it."""
@@ -252,7 +322,7 @@ class Store:
         if delta is not None and (not self.is_local or self._is_there(table.name, delta.version())):
             # bringing up to date lists the log, which is long: first look whether there is a next version
             if not self.is_local or self._is_there(table.name, delta.version() + 1):
-                delta.update_incremental()
+                delta = self._up_to_date(table.name, delta)
         else:
             delta, memory = self._open(table.name, create=True), {}
         if delta is None:
@@ -263,6 +333,15 @@ class Store:
             delta = self._open(table.name)
             assert delta is not None  # noqa: S101  # it was there a line ago
         return delta, memory
+
+    def _up_to_date(self, name: str, delta: "DeltaTable") -> "DeltaTable | None":
+        from deltalake.exceptions import DeltaError
+
+        try:
+            delta.update_incremental()
+        except DeltaError:  # so long ago that the log's entries since are gone
+            return self._open(name)
+        return delta
 
     def _is_there(self, name: str, version: int) -> bool:
         """Whether the log has the entry of a version: the one that was opened, unless the folder was removed since or made anew."""
@@ -276,22 +355,43 @@ class Store:
         return {**self.__dict__, "_opened": {}}
 
 
-def _make(uri: str, table: Table) -> None:
+def _options(root: str) -> dict[str, str]:
+    from overround.settings import load_settings
+
+    return options(root, load_settings().store_timeout)
+
+
+def _make(uri: str, table: Table, storage: dict[str, str] | None) -> "DeltaTable":
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     try:
-        DeltaTable.create(uri, table.schema, mode="ignore", partition_by=list(table.partition) or None, configuration=configuration())
-    except DeltaError:
-        if not DeltaTable.is_deltatable(uri):  # else another process made it at the same moment
-            raise
-    if "://" not in uri:
+        DeltaTable.create(
+            uri,
+            table.schema,
+            mode="ignore",
+            partition_by=list(table.partition) or None,
+            configuration=configuration(storage is None),
+            storage_options=storage,
+        )
+        made = DeltaTable(uri, storage_options=storage)
+    except (DeltaError, OSError) as error:
+        try:
+            made = DeltaTable(uri, storage_options=storage)  # another process made it at the same moment
+        except (DeltaError, OSError):
+            raise StoreError(f"store {uri} cannot be made ({_short(error)}).{_hint(error)}") from None
+    if storage is None:
         sync(Path(uri), 0)
+    return made
 
 
 def _short(error: Exception) -> str:
-    """First line of an error: delta-rs appends its stack."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """First line of an error, delta-rs appends its stack; of an object store's the reason."""
+    return reason(error) or without_keys(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+def _hint(error: Exception) -> str:
+    return "" if reason(error) else f" {_CHECK}"
 
 
 def _table(name: str) -> Table:
@@ -309,40 +409,3 @@ def _version_of(name: str, version: int | str | Mapping[str, int] | None) -> int
         except ValueError:
             raise StoreError(f"version {version!r} cannot be read; it looks like 'events=3,quotes=12,results=3'.") from None
     return version.get(name)
-
-
-def _filter(where: Mapping[str, Any] | None) -> pc.Expression | None:
-    condition = None
-    for column, value in (where or {}).items():
-        values = list(value) if isinstance(value, list | tuple | set | frozenset | pd.Series) else [value]
-        one = pc.field(column).isin(values)
-        condition = one if condition is None else condition & one
-    return condition
-
-
-def _utc(answer: pa.Table) -> pa.Table:
-    kinds = [pa.field(one.name, TIME) if pa.types.is_timestamp(one.type) else one for one in answer.schema]
-    return answer.cast(pa.schema(kinds))
-
-
-def _register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) -> None:
-    table = TABLES[name]
-    files = delta.file_uris() if is_local else []
-    if files:
-        # the table's own files: DuckDB prunes and streams them itself, through a dataset it is 40 times slower
-        listing = ", ".join(f"'{file.replace(chr(39), chr(39) * 2)}'" for file in files)
-        source = f"read_parquet([{listing}], hive_partitioning=true, hive_types_autocast=false)"
-        if [one.name for one in delta.schema().fields] != list(table.columns):
-            # another version's table: its files may lack a column, which an empty table of all columns supplies
-            source = source[:-1] + ", union_by_name=true)"
-            connection.register(f"_{name}", table.schema.empty_table())
-            source = f"(SELECT * FROM {source} UNION ALL BY NAME SELECT * FROM _{name})"  # noqa: S608
-    else:
-        source = f"_{name}"
-        connection.register(source, dataset(table, delta))
-    # plain timestamps in UTC: a timestamp with a zone would be cut into days by the machine's own zone. In these words and not
-    # as a cast, since DuckDB turns a condition on them into one on the file's own column, and skips what it rules out
-    columns = ", ".join(
-        f'make_timestamp(epoch_us("{column}")) AS "{column}"' if kind == TIME else f'"{column}"' for column, kind in table.columns.items()
-    )
-    connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {source}")  # noqa: S608
