@@ -1,9 +1,9 @@
-"""`python -m benchmarks [odds] [store] [backtest] [fetch]`: run all, or those named; week (minutes) only by name."""
+"""`python -m benchmarks [odds] [store] [backtest] [fetch] [meter]`: run all, or those named; week (minutes) only by name."""
 
 import sys
 from importlib import import_module
 
-ALL = ("odds", "store", "backtest", "fetch")
+ALL = ("odds", "store", "backtest", "fetch", "meter")
 BY_NAME = ("week",)
 
 for name in sys.argv[1:] or ALL:

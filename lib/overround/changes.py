@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from overround.commit import Partition, codes, dataset, partitions, scope_of
 from overround.datafiles import by_partition
+from overround.stopwatch import timed
 from overround.tables import Table
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Standing:
     rows: pa.Table | None = None
 
 
+@timed("store_look_s")
 def only_changes(table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, Standing] | None) -> pa.Table:
     """The rows of a batch that are no repetition of the price before them.
 

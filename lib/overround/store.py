@@ -19,6 +19,7 @@ from overround.commit import Partition, adopt, commit, configuration, dataset, n
 from overround.durable import sync
 from overround.errors import StoreError, TableError
 from overround.maintenance import tend
+from overround.stopwatch import timed
 from overround.tables import TABLES, TIME, Table, tidy, to_arrow
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Store:
                     return Appended(0, 0, unchanged, delta.version())
                 parts = commit(table, delta, new, changed)
             except CommitFailedError:  # another writer was first: look again at what is new
-                time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
+                with timed("store_lock_s"):
+                    time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
                 continue
             except (DeltaError, OSError, pa.ArrowException) as error:
                 raise StoreError(
