@@ -81,6 +81,40 @@ def compare(
         raise typer.Exit(1)
 
 
+@app.command()
+def watch(
+    metric: Annotated[str, typer.Option(help="cpu_s, wall_s or peak_mb")] = "cpu_s",
+    figure: Annotated[Path | None, typer.Option(help="also draw the time line, as .svg or .png")] = None,
+) -> None:
+    """Look through the history of every stage in the store; exit status 1 while one is slower than usual."""
+    from overround.cli import _sentences
+
+    with _sentences():
+        from overround.anomalies import LEAST, LOOK, histories
+        from overround.anomalies import watch as look
+        from overround.store import Store
+
+        store = Store()
+        history = histories(store.read("measurements"), store.read("runs"), metric)
+        found = look(history)
+        runs = history.groupby("stage").size()
+        judged = int((runs >= LEAST + LOOK).sum())
+        for row in found[::-1].itertuples(index=False):
+            typer.echo(
+                f"{row.noticed_at:%Y-%m-%d %H:%M}  {row.stage}: {row.kind}, {row.ratio:.2f} times the usual {row.usual:.3g} ({row.run_id})"
+            )
+        still = found[found["open"]]
+        typer.echo(
+            f"{judged} stage{'' if judged == 1 else 's'} with {LEAST + LOOK} runs or more, {len(still)} slower than usual in {metric}."
+        )
+        if figure is not None:
+            from overround.figures import stage_history
+
+            stage_history(history, found, metric=metric).figure.savefig(figure, dpi=150)
+    if len(still):
+        raise typer.Exit(1)
+
+
 def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  # noqa: F821
     """The comparison as lines of text."""
     lines = [f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   {'ratio (95 % interval)':<24} {'verdict':<14} pairs"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, finish, short
+from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, columns, finish, short
 from overround.perf_stats import NOISE, Change, compare, quiet_pairs
 from overround.show import Picture
 
@@ -45,6 +45,58 @@ def change(samples: pd.DataFrame, *, metric: str = "wall_s", names: tuple[str, s
     finish(axes, f"{what.capitalize()}: {names[1]} against {names[0]}", "", note)
     words = "; ".join(str(one) for one in found.values())
     return Picture(figure, f"Samples of {names[0]} and {names[1]}, ratios with 95 % intervals. {words}.")
+
+
+def stage_history(history: pd.DataFrame, found: pd.DataFrame, *, metric: str = "cpu_s", most: int = 6, note: str = "") -> Picture:
+    """Time line of stages, a panel each: those that changed first, then the dearest; a change where it began, with its size.
+
+    Parameters
+    ----------
+    history, found : DataFrame
+        Of `overround.anomalies.histories` and `watch`.
+    metric : str
+        What the history is of.
+    most : int
+        Stages that are shown.
+    note : str
+        Below the figure.
+    """
+    dear = history.groupby("stage")["value"].median().sort_values(ascending=False).index
+    stages = list(dict.fromkeys([*found["stage"], *dear]))[:most]
+    figure, axes = columns(0.7 + 0.85 * max(len(stages), 1), len(stages))
+    what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
+    for one, stage in zip(axes, stages, strict=False):
+        mine = history[history["stage"] == stage].reset_index(drop=True)
+        run = np.arange(1, len(mine) + 1)
+        values = factor * mine["value"].to_numpy(float)
+        one.scatter(run, values, s=9, color=MIDDLE, linewidths=0)
+        for change in found[found["stage"] == stage].itertuples(index=False):
+            _mark(one, mine, run, factor, change)
+        one.set_ylim(0, None)
+        one.set_ylabel(unit)
+        one.set_title(short(stage, 60), loc="left", fontsize=9)
+    if stages:
+        axes[len(stages) - 1].set_xlabel("run, oldest first")
+    figure.suptitle(f"{what.capitalize()} of stages, run by run", x=0.01, ha="left", fontweight="bold", fontsize=11)
+    if note:
+        axes[-1].annotate(note, (1, -0.62), xycoords="axes fraction", ha="right", fontsize=8, color=MIDDLE)
+    words = "; ".join(
+        f"{one.stage} {one.kind} at run {one.run_id}, {one.ratio:.2f} times" for one in found.head(most).itertuples(index=False)
+    )
+    return Picture(figure, f"{what.capitalize()} of {len(stages)} stages over their runs. Changes: {words or 'none'}.")
+
+
+def _mark(axes, mine: pd.DataFrame, run: np.ndarray, factor: float, change) -> None:  # type: ignore[no-untyped-def]
+    """A change: dots from where it began to where it was noticed in colour, and its size."""
+    span = (mine["at"] >= change.began_at) & (mine["at"] <= change.noticed_at)
+    colour = ACCENT if change.kind in ("slower", "accepted") else DARK
+    axes.scatter(run[span], factor * mine["value"].to_numpy(float)[span], s=16, color=colour, linewidths=0, zorder=3)
+    axes.axvline(run[span][0] - 0.5, color=colour, linewidth=0.8, linestyle=(0, (2, 2)))
+    # where the dots after it are not
+    height, side = (0.95, "top") if change.kind == "faster" else (0.06, "bottom")
+    text = change.kind if change.kind == "recovered" else f"{change.kind} {change.ratio:.2f}×"
+    at = (run[span][0], height)
+    axes.annotate(f" {text}", at, xycoords=("data", "axes fraction"), fontsize=8, color=colour, va=side)
 
 
 def _row(axes, at: float, samples: pd.DataFrame, metric: str, one: Change) -> None:  # type: ignore[no-untyped-def]
