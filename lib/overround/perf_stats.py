@@ -38,9 +38,12 @@ class Change:
 
     def __str__(self) -> str:
         """Say it with its interval."""
-        spread = f"{100 * (self.ratio - 1):+.1f} % ({100 * (self.low - 1):+.1f} to {100 * (self.high - 1):+.1f})".replace("-", "−")
         aside = f", {self.set_aside} set aside" if self.set_aside else ""
-        return f"{self.workload}, {self.metric}: {spread}, {self.verdict} ({self.pairs} pairs{aside})"
+        return f"{self.workload}, {self.metric}: {self.change()}, {self.verdict} ({self.pairs} pairs{aside})"
+
+    def change(self) -> str:
+        """The change in per cent, with its interval."""
+        return f"{100 * (self.ratio - 1):+.1f} % ({100 * (self.low - 1):+.1f} to {100 * (self.high - 1):+.1f})".replace("-", "−")
 
 
 def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05, resamples: int = 4000, seed: int = 0) -> Change:

@@ -40,11 +40,13 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
         figures = {"calibration_s": calibrate()}
         _procfs.reset_peak()
         first = _procfs.begin()
-        run()
+        told = run()
         figures |= _procfs.between(first, _procfs.end(), thread_only=False)
         figures["peak_mb"] = _procfs.peak_mb()
         # before and after: a machine that became busy meanwhile is seen by the second
         figures["calibration_s"] = max(figures["calibration_s"], calibrate())
+        if isinstance(told, dict):  # what only the work itself can know
+            figures |= told
         if floor is not None:
             began = time.perf_counter()
             floor()
