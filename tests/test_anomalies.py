@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from overround import Store
+from overround import Store, figures
 from overround.anomalies import ACCEPTED, FASTER, RECOVERED, SLOWER, changes, histories, watch
 from overround.cli import app
 
@@ -139,3 +139,15 @@ def test_runs_with_other_parameters_are_another_history(tmp_path):
     history = histories(store.read("measurements"), runs)
 
     assert history["stage"].value_counts().to_dict() == {"backtest: evaluate": 3, "backtest: evaluate (2)": 3}
+
+
+def test_the_time_line_marks_what_changed_and_says_where_there_is_too_little_to_show(tmp_path):
+    store = history_store(tmp_path, stepped(np.random.default_rng(9), before=40, after=8, factor=1.6))
+    history = histories(store.read("measurements"), store.read("runs"))
+
+    picture = figures.stage_history(history, watch(history))
+    short = figures.stage_history(history.head(2), watch(history.head(2)))
+
+    assert "backtest: evaluate slower" in picture.alt
+    assert any("slower 1." in text.get_text() for text in picture.figure.axes[0].texts)
+    assert "No stage has 3 runs" in short.alt

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from overround import figures
 from overround.errors import ParameterError
 from overround.perf_stats import BETTER, NOISE, WORSE, compare, compare_all, quiet_pairs
 
@@ -109,3 +110,15 @@ def test_too_few_pairs_or_a_metric_that_is_not_there_is_said():
         compare(samples)
     with pytest.raises(ParameterError, match="'peak_mb'"):
         compare(samples, "peak_mb")
+
+
+def test_the_figure_shows_every_sample_and_says_each_change_with_its_interval():
+    samples = pd.concat([machine(np.random.default_rng(n), 12, factor).assign(workload=name, floor_s=0.03)
+                         for n, (name, factor) in enumerate({"one": 1.3, "two": 0.5}.items())])  # fmt: skip
+
+    picture = figures.change(samples, names=("old", "new"))
+
+    dots = sum(len(shown.get_offsets()) for shown in picture.figure.axes[0].collections)
+    assert dots == len(samples)
+    assert str(compare(samples[samples["workload"] == "one"])) in picture.alt
+    assert b"floor" in picture.svg()

@@ -9,6 +9,8 @@ from overround.show import Picture
 
 _UNITS = {"wall_s": ("wall time", "ms", 1000.0), "cpu_s": ("processor time", "ms", 1000.0), "peak_mb": ("peak memory", "MB", 1.0)}
 
+_FEW = 3  # runs make no time line
+
 
 def change(samples: pd.DataFrame, *, metric: str = "wall_s", names: tuple[str, str] = ("before", "after"), note: str = "") -> Picture:
     """Every sample as a dot, a row of two a workload, in multiples of its median before; the ratio with its interval beside.
@@ -61,9 +63,19 @@ def stage_history(history: pd.DataFrame, found: pd.DataFrame, *, metric: str = "
     note : str
         Below the figure.
     """
+    from matplotlib.ticker import MaxNLocator
+
+    runs = history.groupby("stage")["value"].transform("size")
+    history = history[runs >= _FEW]
+    if history.empty:
+        empty, place = canvas(1.0)
+        place.axis("off")
+        text = f"No stage has {_FEW} runs with the same parameters yet."
+        place.text(0, 0.5, text, color=MIDDLE, va="center")
+        return Picture(empty, text)
     dear = history.groupby("stage")["value"].median().sort_values(ascending=False).index
     stages = list(dict.fromkeys([*found["stage"], *dear]))[:most]
-    figure, axes = columns(0.7 + 0.85 * max(len(stages), 1), len(stages))
+    figure, axes = columns(0.7 + 0.85 * len(stages), len(stages))
     what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
     for one, stage in zip(axes, stages, strict=False):
         mine = history[history["stage"] == stage].reset_index(drop=True)
@@ -75,8 +87,8 @@ def stage_history(history: pd.DataFrame, found: pd.DataFrame, *, metric: str = "
         one.set_ylim(0, None)
         one.set_ylabel(unit)
         one.set_title(short(stage, 60), loc="left", fontsize=9)
-    if stages:
-        axes[len(stages) - 1].set_xlabel("run, oldest first")
+    axes[-1].set_xlabel("run, oldest first")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(f"{what.capitalize()} of stages, run by run", x=0.01, ha="left", fontweight="bold", fontsize=11)
     if note:
         axes[-1].annotate(note, (1, -0.62), xycoords="axes fraction", ha="right", fontsize=8, color=MIDDLE)
