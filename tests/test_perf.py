@@ -152,3 +152,15 @@ def test_every_workload_works(name: str, tmp_path: Path):
         if floor is not None:
             floor()
         assert time.process_time() > began
+
+
+def test_a_profile_shows_where_a_workload_spends_its_time(tmp_path: Path):
+    pytest.importorskip("pyinstrument")
+
+    said = CliRunner().invoke(app, ["perf", "profile", "append", "--html", str(tmp_path / "p.html")])
+    unknown = CliRunner().invoke(app, ["perf", "profile", "nothing"])
+
+    assert said.exit_code == 0, said.output
+    assert "Store.append" in said.output
+    assert "<html" in (tmp_path / "p.html").read_text().lower()
+    assert unknown.exit_code == 2

@@ -27,7 +27,7 @@ EXPERIMENTS = {
 }  # fmt: skip
 METRICS = {
     "wall_s": ("runtime", "ms", 1000.0), "cpu_s": ("processor time", "ms", 1000.0), "peak_mb": ("memory", "MB", 1.0),
-    "latency_ms": ("API latency, median", "ms", 1.0), "io_wait_s": ("I/O wait", "ms", 1000.0),
+    "latency_ms": ("median API latency", "ms", 1.0), "io_wait_s": ("I/O wait", "ms", 1000.0),
     "thread_efficiency": ("thread efficiency", "%", 100.0), "calls": ("API calls", "", 1.0),
 }  # fmt: skip
 _CLOCK_S = 1e-3  # shorter waits are the clock's noise
@@ -71,7 +71,7 @@ def by_module(samples: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict
-        Module -> frame with the columns experiment, figure, unit, before, after (medians), change (with its 95 % interval), verdict.
+        Module -> frame of experiment, figure (with its unit), change (with its 95 % interval), verdict, before, after (medians).
     """
     tables: dict[str, list[dict]] = {}
     for name, mine in samples.groupby("workload", sort=False):
@@ -94,14 +94,15 @@ def _rows(name: str, samples: pd.DataFrame) -> list[dict]:
         middle = samples.groupby("side")[metric].median()
         if metric == "io_wait_s" and middle.max() < _CLOCK_S:
             continue
-        row = {"experiment": name, "figure": what, "unit": unit, "before": factor * middle["A"], "after": factor * middle["B"]}
+        row = {
+            "experiment": name, "figure": f"{what}, {unit}" if unit else what, "change": "–", "verdict": "",
+            "before": factor * middle["A"], "after": factor * middle["B"],
+        }  # fmt: skip
         if (samples[metric] > 0).all():
             one = compare(samples, metric)
             row |= {"before": factor * one.before, "after": factor * one.after, "change": one.change()}
             # more of it is no loss, unlike time and memory
             row["verdict"] = "" if metric in ("thread_efficiency", "calls") else one.verdict
-        else:
-            row |= {"change": "–", "verdict": ""}  # nothing has no ratio
         rows.append(row)
     return rows
 

@@ -75,7 +75,7 @@ def measure(
         Where a workload fails, with its last words.
     """
     rows = []
-    for workload in _known(workloads):
+    for workload in known(workloads):
         for pair in range(pairs):
             progress(f"{workload}, pair {pair + 1} of {pairs}")
             for name, side in sides.items():
@@ -165,6 +165,15 @@ def kept(name: str, settings: Settings | None = None) -> tuple[pd.DataFrame, dic
         raise ParameterError(f"{file} is no baseline ({type(error).__name__}); remove it and take another.") from None
 
 
+def known(workloads: Iterable[str]) -> list[str]:
+    """Names of workloads, each once; ParameterError for one that does not exist."""
+    asked = list(dict.fromkeys(workloads))
+    unknown = [name for name in asked if name not in WORKLOADS]
+    if unknown or not asked:
+        raise ParameterError(f"workload {(unknown or [''])[0]!r} is unknown; there are {', '.join(WORKLOADS)}.")
+    return asked
+
+
 def _side(name: str, settings: Settings, stack: ExitStack) -> Side:
     revision = git_revision(settings.home)
     if name == HERE:
@@ -222,14 +231,6 @@ def _on_one_scale(samples: pd.DataFrame) -> pd.DataFrame:
     for column in ("wall_s", "cpu_s", "calibration_s"):
         samples[column] = samples[column] * scale
     return samples
-
-
-def _known(workloads: Iterable[str]) -> list[str]:
-    asked = list(dict.fromkeys(workloads))
-    unknown = [name for name in asked if name not in WORKLOADS]
-    if unknown or not asked:
-        raise ParameterError(f"workload {(unknown or [''])[0]!r} is unknown; there are {', '.join(WORKLOADS)}.")
-    return asked
 
 
 def _file(name: str, settings: Settings) -> Path:

@@ -115,6 +115,36 @@ def watch(
         raise typer.Exit(1)
 
 
+@app.command()
+def profile(
+    workload: Annotated[str, typer.Argument(help="margin, signals, backtest, evaluate, append, read or collect")],
+    html: Annotated[Path | None, typer.Option(help="also write the call tree as a page that unfolds")] = None,
+) -> None:
+    """Show where a workload spends its time, by samples of its calls; needs pyinstrument."""
+    from overround.cli import _sentences
+
+    with _sentences():
+        import tempfile
+
+        from overround import perf
+        from overround.perf_workloads import WORKLOADS
+
+        perf.known([workload])
+        try:
+            from pyinstrument import Profiler
+        except ImportError:
+            raise ParameterError("a profile needs pyinstrument: pip install pyinstrument.") from None
+        profiler = Profiler(interval=0.001)
+        with tempfile.TemporaryDirectory() as folder, WORKLOADS[workload](Path(folder)) as (run, _):
+            run()  # compilers, caches, imports
+            with profiler:
+                for _ in range(5):
+                    run()
+        typer.echo(profiler.output_text(color=False, show_all=False))
+        if html is not None:
+            html.write_text(profiler.output_html())
+
+
 def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  # noqa: F821
     """The comparison as lines of text."""
     lines = [f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   {'ratio (95 % interval)':<24} {'verdict':<14} pairs"]
