@@ -1,9 +1,9 @@
-"""`python -m benchmarks [odds] [signals] [store] [backtest] [models] [fetch]`: all, or those named; scale, search and week only by name."""
+"""`python -m benchmarks [odds] [signals] [store] [backtest] [models] [fetch] [meter]`: all, or those; scale, search, week by name."""
 
 import sys
 from importlib import import_module
 
-ALL = ("odds", "signals", "store", "backtest", "models", "fetch")
+ALL = ("odds", "signals", "store", "backtest", "models", "fetch", "meter")
 BY_NAME = ("scale", "search", "week")
 
 for name in sys.argv[1:] or ALL:

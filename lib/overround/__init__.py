@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from overround import figures, history
+    from overround import anomalies, experiments, figures, history, perf_stats
     from overround.accounts import Account, Execution
     from overround.accuracy import past_accuracy_weights
     from overround.arbitrage import arbitrage_signals, back_lay, dutch, middle_signals
@@ -102,7 +102,8 @@ _WHERE = {
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = ["figures", "history", *_MODULE_OF]
+_MODULES = ("anomalies", "experiments", "figures", "history", "perf_stats")
+__all__ = [*_MODULES, *_MODULE_OF]
 
 
 # functions that have the name of their module: importing the module must not hide the function
@@ -110,7 +111,7 @@ _NAMESAKES = ("backtest", "breakdown", "collect", "evaluate")
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("figures", "history"):
+    if name in _MODULES:
         return import_module(f"overround.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'overround' has no attribute {name!r}")

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from overround.commit import Partition, codes, dataset, partitions, scope_of
 from overround.datafiles import by_partition, path_in, read_file
+from overround.stopwatch import timed
 from overround.tables import Table
 
 if TYPE_CHECKING:
@@ -32,18 +33,19 @@ class Standing:
     rows: pa.Table | None = None
 
 
+@timed("store_look_s")
 def only_changes(table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, Standing]) -> pa.Table:
     """The rows of a batch that are no repetition of the price before them.
 
     Rows without a clock time pass. A row whose key is stored passes too, unless its price is the stored one: it is a correction.
     `memory` is kept up to date.
     """
-    timed = batch[_TIME].is_valid()
-    rows = batch.filter(timed)
+    clocked = batch[_TIME].is_valid()
+    rows = batch.filter(clocked)
     if not rows.num_rows:
         return batch
     columns = [name for name in table.key if name != _TIME] + [_TIME, _VALUE]
-    kept = [batch.filter(pc.invert(timed))]
+    kept = [batch.filter(pc.invert(clocked))]
     for part, mine in by_partition(table, partitions(table, rows), rows):
         stored = _stood(table, delta, part, mine.select(columns), memory)
         kept.append(mine.filter(pa.array(_is_change(stored, mine.select(columns)))))

@@ -98,7 +98,7 @@ def _run(
 ) -> None:
     iterator = iter(batches)
     while True:
-        with meter.stage(FETCH, workers=connection.fetcher.workers) as stage:
+        with meter.stage(FETCH) as stage:
             batch = next(iterator, None)
             if batch is None:
                 return

@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 
 from overround.datafiles import by_partition, commit_files
 from overround.errors import StoreError
+from overround.stopwatch import timed
 from overround.tables import Table
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ def configuration(is_local: bool = True) -> dict[str, str]:
     }
 
 
+@timed("store_encode_s")
 def without_repeats(table: Table, batch: pa.Table) -> pa.Table:
     """The batch with the last row of each key."""
     again = pd.Series(codes(batch.select(list(table.key)))).duplicated(keep="last").to_numpy()
     return batch.filter(pa.array(~again)) if again.any() else batch
 
 
+@timed("store_look_s")
 def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Rows of the batch whose key is not stored, and rows stored under their key with other values."""
     if not table.key or not batch.num_rows:
@@ -89,6 +92,7 @@ def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, 
     return batch.filter(pa.array(~known)), batch.take(changed)
 
 
+@timed("store_commit_s")
 def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, mark: str | None = None) -> list[Partition]:
     """Write new and changed rows as one version; returns the partitions they are in.
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from overround.durable import new_folder, to_disk
+from overround.stopwatch import timed
 from overround.tables import Table
 
 if TYPE_CHECKING:
@@ -97,17 +98,39 @@ def _write(table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Ta
     if folder is not None:
         new_folder((folder / path).parent, folder)
         with (folder / path).open("wb") as file:
-            pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
+            _encode(rows, _Timed(file), written)
             size = file.tell()
             # on disk before the log names it: else a power cut could leave a version with a hole
-            file.flush()
-            os.fsync(file.fileno())
+            with timed("store_write_s"):
+                file.flush()
+            with timed("store_fsync_s"):
+                os.fsync(file.fileno())
         to_disk([(folder / path).parent])
     else:
         with file_system(delta).open_output_stream(path) as file:
-            pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
+            _encode(rows, file, written)
             size = file.tell()
     return AddAction(path, size, values, int(time.time() * 1000), data_change, json.dumps(_bounds(rows, written[0])))
+
+
+class _Timed:
+    """A file whose writing is told apart from the encoding that asks for it."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.tell, self.write = file.tell, timed("store_write_s")(file.write)
+
+    def flush(self) -> None:
+        """Left to who has the file."""
+
+    close = flush
+
+
+@timed("store_encode_s")
+def _encode(rows: pa.Table, file: Any, written: list[pq.FileMetaData]) -> None:
+    pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
 
 
 def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
+from overround.stopwatch import timed
 
+
+@timed("store_fsync_s")
 def to_disk(paths: Iterable[Path]) -> None:
     """Force files, or the entries of folders, to the disk, one after the other."""
     for path in paths:

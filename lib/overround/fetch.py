@@ -6,7 +6,7 @@ import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from overround.http_cache import KEPT_STALE_S, AnswerCache
 from overround.politeness import AnswerTooLarge, Circuit, Patience, PoliteAdapter, ProviderResting, failed
 from overround.quota import Credits, credits_of
 from overround.redaction import is_secret, redact, redact_debug_logs
+from overround.stopwatch import WatchedPool
 
 __all__ = ["FOREVER", "Answer", "Fetcher", "Patience", "is_secret", "redact"]
 
@@ -162,7 +163,7 @@ class Fetcher:
     ) -> Iterable[Answer]:
         """Answers to many calls in their order, fetched by a pool of `workers` threads that runs a little ahead of the reader."""
         calls = iter(calls)
-        pool = ThreadPoolExecutor(self.workers)
+        pool = WatchedPool(self.workers)
         started: deque[Future[Answer]] = deque()
         try:
             # twice the workers: one being slow leaves the others something to do, and a hundred thousand answers never wait in memory

@@ -14,9 +14,10 @@ FOUND = "found"  # the pseudo-stage under which a run's figures of merit are kep
 def newest_pipeline(measurements: pd.DataFrame, *, before: str = "") -> str:
     """Name of the newest pipeline, or of the newest before another; empty where there is none.
 
-    A pipeline's name begins with its time (UTC), so names order themselves. A poller, which may run for months, is none.
+    A pipeline's name begins with its time (UTC), so names order themselves. A poller, which may run for months, is none, and
+    neither is a report on performance by itself.
     """
-    names = {run_id.partition(".")[0] for run_id in measurements["run_id"].unique() if not run_id.endswith(".poll")}
+    names = {run_id.partition(".")[0] for run_id in measurements["run_id"].unique() if not run_id.endswith((".poll", ".performance"))}
     return max((name for name in names if not before or name < before), default="")
 
 

@@ -1,36 +1,113 @@
-"""What a stage costs: wall and CPU time, peak memory, time blocked, and what it counted. Nothing here sleeps or prints."""
+"""What a stage costs: time, processor, memory, input and output, and what it counted. Nothing here sleeps or prints.
+
+Stages may lie inside one another, and side by side in threads: none disturbs what another measures.
+"""
 
 import os
-import resource
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tracemalloc
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pandas as pd
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_SCHEDULE = Path("/proc/thread-self/schedstat")
+from overround import procfs
+from overround.stopwatch import listener
+
+_PARTS = ("encode", "look", "write", "fsync", "commit", "lock")
+_KINDS = ("hit", "revalidated", "missed")
 UNITS = {
-    "wall_s": "s", "cpu_s": "s", "io_wait_s": "s", "peak_mb": "MB", "rows": "rows", "rows_per_s": "rows/s", "thread_efficiency": "share",
+    "wall_s": "s", "cpu_s": "s", "io_wait_s": "s", "block_io_s": "s", **{f"store_{part}_s": "s" for part in _PARTS},
+    "peak_mb": "MB", "allocated_peak_mb": "MB", "rows": "rows", "rows_per_s": "rows/s", "thread_efficiency": "share", "errors": "errors",
     "requests": "requests", "requests_failed": "requests", "cache_hits": "requests", "cache_hit_share": "share",
-    "latency_p50_ms": "ms", "latency_p95_ms": "ms", "latency_max_ms": "ms", "bytes": "bytes",
+    **dict.fromkeys(_KINDS, "requests"), "latency_p50_ms": "ms", "latency_p95_ms": "ms", "latency_p99_ms": "ms", "latency_max_ms": "ms",
+    **{f"latency_{kind}_{q}_ms": "ms" for kind in _KINDS[:2] for q in ("p50", "p95", "p99", "max")},
+    "bytes": "bytes", "read_bytes": "bytes", "written_bytes": "bytes", "disk_read_bytes": "bytes", "disk_written_bytes": "bytes",
 }  # fmt: skip
+_LARGER = frozenset(metric for metric, unit in UNITS.items() if unit in ("MB", "ms", "share"))  # the others add up
+_HIDDEN = ("busy_s", "worker_s", "helpers_cpu_s")
 
 
-@dataclass
 class Stage:
     """A stage while it runs: add what it counts, e.g. `stage.count(rows=len(quotes))`."""
 
-    counts: dict[str, float] = field(default_factory=dict)
+    def __init__(self, meter: "Meter", name: str, outer: "Stage | None"):
+        self.counts: dict[str, float] = {}
+        self.outer = outer
+        self.peak_mb = self.allocated_mb = 0.0
+        self.shared = False  # another stage, neither around nor inside this one, ran at the same time
+        self._meter, self._name, self._ended, self._lock = meter, name, False, Lock()
 
     def count(self, **numbers: float) -> None:
-        """Add to the stage's counters; the names are those of `UNITS`."""
-        for name, number in numbers.items():
-            self.counts[name] = self.counts.get(name, 0.0) + number
+        """Add to the stage's counters; the names are those of `UNITS`. Times of parts also count in the stages around."""
+        with self._lock:
+            late = self._ended
+            if not late:
+                for name, number in numbers.items():
+                    self.counts[name] = self.counts.get(name, 0.0) + number
+        if late:  # a pool goes on working when the stage that asked for the work has ended
+            self._meter.record(self._name, **numbers)
+        if self.outer is not None and (times := {name: number for name, number in numbers.items() if name.startswith("store_")}):
+            self.outer.count(**times)
+
+    def end(self) -> dict[str, float]:
+        """What was counted; whatever comes later goes to the meter."""
+        with self._lock:
+            self._ended = True
+            return self.counts
+
+    def around(self, other: "Stage") -> bool:
+        """Whether the other stage lies inside this one."""
+        stage: Stage | None = other
+        while stage is not None and stage is not self:
+            stage = stage.outer
+        return stage is self
+
+
+class _Measuring(ContextDecorator):
+    """One entry of a stage."""
+
+    def __init__(self, meter: "Meter", name: str, workers: int, allocations: bool):
+        self._of = meter, name, workers, allocations
+
+    def _recreate_cm(self) -> "_Measuring":
+        return _Measuring(*self._of)
+
+    def __enter__(self) -> Stage:
+        meter, name, _, allocations = self._of
+        outer = listener.get()
+        self._stage = Stage(meter, name, outer if isinstance(outer, Stage) else None)
+        listener.set(self._stage)
+        _watch(self._stage, allocations)
+        self._began = procfs.begin()
+        return self._stage
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        now, stage = procfs.end(), self._stage
+        meter, name, workers, allocations = self._of
+        _unwatch(stage)
+        # not by the token of `set`: a generator may be left in another context than it was entered in
+        listener.set(stage.outer)
+        counts = stage.end()
+        # where stages run side by side the process's counters are those of all: then the thread's, and what its helpers tell
+        values = procfs.between(self._began, now, thread_only=stage.shared)
+        if stage.shared:
+            values["cpu_s"] += counts.get("helpers_cpu_s", 0.0)
+        values["peak_mb"] = stage.peak_mb
+        if kind is not None and not issubclass(kind, GeneratorExit):
+            values["errors"] = 1.0
+        if allocations:
+            values["allocated_peak_mb"] = stage.allocated_mb
+        if workers > 1:
+            values["worker_s"] = values["wall_s"] * workers
+        for metric, value in counts.items():
+            values[metric] = values.get(metric, 0.0) + value
+        if not values.get("read_bytes"):
+            values.pop("read_bytes", None)
+        meter._add(name, values)
 
 
 @dataclass
@@ -49,63 +126,118 @@ class Meter:
 
     run_id: str
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    @contextmanager
-    def stage(self, name: str, *, workers: int = 1) -> Iterator[Stage]:
-        """Measure what happens inside, also when it fails.
+    def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> _Measuring:
+        """Measure what happens inside, also when it fails; as context manager or decorator.
 
-        Records wall_s; cpu_s of the whole process; io_wait_s, the time in which this thread was neither on a processor nor waiting
-        for one (it waited for a disk, the network, a lock or another process); peak_mb, the highest resident memory inside the
-        stage (on Linux; elsewhere of the process so far); with several workers thread_efficiency, CPU time over wall x workers;
-        rows_per_s where rows were counted.
+        Records wall_s; cpu_s; io_wait_s, the time in which this thread was neither on a processor nor waiting for one (it waited for
+        a disk, the network, a lock or another process), and block_io_s where the kernel counts it; peak_mb, the highest resident
+        memory of the process inside the stage (on Linux; elsewhere so far); bytes read and written by system calls and from and to
+        storage; errors; the store's time by part; rows_per_s where rows were counted. Bytes, errors and parts of 0 are left out.
+
+        Processor time and bytes are the whole process's while no other stage runs beside this one, and else those of this thread
+        and of the pools that it started.
+
+        Parameters
+        ----------
+        name : str
+            Of the stage.
+        workers : int
+            Threads or processes that share the work: adds thread_efficiency, their busy time over wall x workers. A `WatchedPool`
+            tells of itself.
+        allocations : bool
+            Also the highest sum of what Python and NumPy hold that was allocated inside, by `tracemalloc`: this slows Python down.
         """
-        stage = Stage()
-        _reset_peak()
-        wall, cpu, on_cpu = time.perf_counter(), time.process_time(), _thread_on_or_waiting_for_cpu_s()
-        try:
-            yield stage
-        finally:
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            blocked = max(0.0, wall - (_thread_on_or_waiting_for_cpu_s() - on_cpu))
-            values = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": blocked, "peak_mb": _peak_mb(), **stage.counts}
-            if workers > 1:
-                values["worker_s"] = wall * workers
-            self.record(name, **values)
+        return _Measuring(self, name, workers, allocations)
 
     def record(self, stage: str, **values: float) -> None:
         """Add measurements made elsewhere; sums add up, maxima and quantiles take the larger."""
-        kept = self.stages.setdefault(stage, {})
-        for metric, value in values.items():
-            old = kept.get(metric)
-            kept[metric] = float(value) if old is None else max(old, value) if UNITS.get(metric) in ("MB", "ms", "share") else old + value
+        self._add(stage, values)
+
+    def _add(self, stage: str, values: dict[str, float]) -> None:
+        with self._lock:
+            kept = self.stages.setdefault(stage, {})
+            for metric, value in values.items():
+                old = kept.get(metric)
+                kept[metric] = float(value) if old is None else max(old, value) if metric in _LARGER else old + value
+
+    def away(self, name: str, work: Callable[..., Any]) -> "Away":
+        """The work, measured wherever it is done: hand it to a pool of processes or a cluster, and its answers to `home`."""
+        return Away(name, work)
+
+    def home(self, answer: "Measured") -> Any:
+        """Take what was measured away, and return the work's own result. Inside a stage with workers it was busy time of these."""
+        for stage, values in answer.stages.items():
+            self.record(stage, **values)
+        around = listener.get()
+        if around is not None:
+            around.count(busy_s=sum(values["wall_s"] for values in answer.stages.values()))
+        return answer.result
 
     def frame(self) -> pd.DataFrame:
         """The measurements so far, in the columns of the table `measurements`."""
         now = datetime.now(UTC)
+        with self._lock:
+            stages = {stage: dict(values) for stage, values in self.stages.items()}
         rows = [
             {"run_id": self.run_id, "stage": stage, "metric": metric, "value": float(value), "unit": UNITS.get(metric, ""), "at": now}
-            for stage, values in self.stages.items()
+            for stage, values in stages.items()
             for metric, value in _with_ratios(values).items()
         ]
         return pd.DataFrame(rows, columns=["run_id", "stage", "metric", "value", "unit", "at"])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Locks stay in their process."""
+        return Meter, (self.run_id, self.stages)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A result, and what it has cost where it was made."""
+
+    result: Any
+    stages: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Away:
+    """Work that measures itself, and can be sent to another process."""
+
+    name: str
+    work: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Measured:
+        """Do the work."""
+        meter = Meter("")
+        with meter.stage(self.name):
+            result = self.work(*args, **kwargs)
+        return Measured(result, meter.stages)
+
 
 def request_figures(requests: list[dict]) -> dict[str, float]:
-    """Latency of the calls that reached the network, cache hits and bytes, from the rows of a `Fetcher`."""
+    """Figures of calls, from the rows of a `Fetcher`: answered by the cache (hit), confirmed by the provider (revalidated), or missed.
+
+    latency_p50_ms and so on are of those that missed; of the others latency_hit_p50_ms and latency_revalidated_p50_ms.
+    """
     if not requests:
         return {}
     frame = pd.DataFrame(requests)
-    called = frame[~frame["from_cache"].astype(bool)]
+    cached, empty = frame["from_cache"].astype(bool), frame["bytes"] == 0
+    kinds = {"hit": cached & ~empty, "revalidated": cached & empty, "missed": ~cached}
     figures = {
         "requests": len(frame),
         "requests_failed": int((frame["status"] != 200).sum()),
-        "cache_hits": int(frame["from_cache"].sum()),
-        "cache_hit_share": float(frame["from_cache"].mean()),
+        "cache_hits": int(cached.sum()),
+        "cache_hit_share": float(cached.mean()),
+        **{kind: int(rows.sum()) for kind, rows in kinds.items()},
         "bytes": float(frame["bytes"].sum()),
     }
-    if len(called):
-        p50, p95 = called["latency_s"].quantile([0.5, 0.95]) * 1000
-        figures |= {"latency_p50_ms": p50, "latency_p95_ms": p95, "latency_max_ms": called["latency_s"].max() * 1000}
+    for kind, rows in kinds.items():
+        if rows.any():
+            name = "latency" if kind == "missed" else f"latency_{kind}"
+            quantiles = frame.loc[rows, "latency_s"].quantile([0.5, 0.95, 0.99, 1.0]) * 1000
+            figures |= {f"{name}_{q}_ms": float(value) for q, value in zip(("p50", "p95", "p99", "max"), quantiles, strict=True)}
     return figures
 
 
@@ -115,42 +247,73 @@ def cost_table(measurements: pd.DataFrame) -> pd.DataFrame:
     return wide[[metric for metric in UNITS if metric in wide]]
 
 
-def _with_ratios(values: dict[str, float]) -> dict[str, float]:
-    values = dict(values)
-    worker_s = values.pop("worker_s", 0.0)
-    if worker_s:
-        values["thread_efficiency"] = values["cpu_s"] / worker_s
-    if "rows" in values and values.get("wall_s"):
-        values["rows_per_s"] = values["rows"] / values["wall_s"]
-    return values
-
-
-def _thread_on_or_waiting_for_cpu_s() -> float:
-    try:
-        on_cpu, queued, _ = _SCHEDULE.read_bytes().split()
-        return (int(on_cpu) + int(queued)) / 1e9
-    except (OSError, ValueError):  # not Linux
-        return time.thread_time()
-
-
-def _reset_peak() -> None:
-    try:
-        _CLEAR.write_bytes(b"5")  # resets the high-water mark of resident memory, see proc(5)
-    except OSError:
-        return
-
-
-def _peak_mb() -> float:
-    try:
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
-    except (OSError, StopIteration):
-        scale = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1024**2
-
-
 def machine() -> dict[str, str]:
     """What the numbers were measured on."""
     import platform
 
     return {"cores": str(os.cpu_count()), "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+
+
+def _with_ratios(values: dict[str, float]) -> dict[str, float]:
+    busy = values.get("busy_s", values.get("cpu_s", 0.0))
+    shown = {metric: value for metric, value in values.items() if metric not in _HIDDEN}
+    if values.get("worker_s"):
+        shown["thread_efficiency"] = busy / values["worker_s"]
+    if "rows" in shown and shown.get("wall_s"):
+        shown["rows_per_s"] = shown["rows"] / shown["wall_s"]
+    return shown
+
+
+# The high-water marks of memory are one for the process. Whenever a stage begins they are first told to all stages that run, and
+# then reset; whenever one ends they are told again: so each stage sees the highest of all spans between its begin and its end.
+_running: list[Stage] = []
+_tracing: dict[Stage, int] = {}  # bytes that were held when it began
+_traced_before = False
+_marks = Lock()
+
+
+def _watch(stage: Stage, allocations: bool) -> None:
+    global _traced_before
+    with _marks:
+        if allocations and not _tracing:
+            _traced_before = tracemalloc.is_tracing()
+            tracemalloc.start(1)
+        _tell_marks()
+        procfs.reset_peak()
+        for other in _running:
+            if not other.around(stage):
+                other.shared = stage.shared = True
+        _running.append(stage)
+        if allocations:
+            tracemalloc.reset_peak()
+            _tracing[stage] = tracemalloc.get_traced_memory()[0]
+
+
+def _unwatch(stage: Stage) -> None:
+    with _marks:
+        _tell_marks()
+        if stage in _running:  # a process forked inside the stage knows nothing of it
+            _running.remove(stage)
+        if _tracing.pop(stage, None) is not None and not _tracing and not _traced_before:
+            tracemalloc.stop()
+
+
+def _tell_marks() -> None:
+    if _running:
+        peak = procfs.peak_mb()
+        for one in _running:
+            one.peak_mb = max(one.peak_mb, peak)
+    if _tracing:
+        peak = tracemalloc.get_traced_memory()[1]
+        for one, before in _tracing.items():
+            one.allocated_mb = max(one.allocated_mb, (peak - before) / 1024**2)
+
+
+def _forked() -> None:
+    global _marks
+    _running.clear()
+    _tracing.clear()
+    _marks = Lock()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -80,9 +80,9 @@ class Run:
 
         return past_accuracy_weights(quotes, results, self.leader(quotes), method) if self.sharp == BY_ACCURACY else None
 
-    def stage(self, name: str) -> AbstractContextManager[Stage]:
+    def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> AbstractContextManager[Stage]:
         """Measure what happens inside, as `Meter.stage`."""
-        return self.meter.stage(name)
+        return self.meter.stage(name, workers=workers, allocations=allocations)
 
     def read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """Rows of a table that the notebook's parameters source, leagues and seasons choose, as of this run's version.

@@ -33,6 +33,7 @@ from overround.errors import StoreError, TableError
 from overround.maintenance import tend
 from overround.objectstore import options, reason, without_keys
 from overround.sql import register, utc
+from overround.stopwatch import timed
 from overround.tables import TABLES, Table, tidy, to_arrow
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class Store:
             try:
                 return self._append(table, batch, changes_only, mark)
             except CommitFailedError:  # another writer was first: look again at what is new
-                time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
+                with timed("store_lock_s"):
+                    time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
         raise StoreError(f"store {self.root}: {name} was changed by other writers {_ATTEMPTS} times in a row; nothing was written.")
 
     def read(

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from overround.errors import TableError
+from overround.stopwatch import timed
 
 TIME = pa.timestamp("us", tz="UTC")
 TEXT, REAL, WHOLE, FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
@@ -139,6 +140,7 @@ def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
     return to_arrow(name, rows).to_pandas()
 
 
+@timed("store_encode_s")
 def to_arrow(name: str, rows: pd.DataFrame | Iterable[dict]) -> pa.Table:
     """Like `tidy`, as an Arrow table."""
     table = TABLES[name]

@@ -13,14 +13,15 @@ from overround.figures.ledgers import (
     yields,
 )
 from overround.figures.models import forecast_gaps
+from overround.figures.performance import change, stage_history
 from overround.figures.prices import coverage, edges, line_movement
 from overround.figures.robustness import delays, price_cuts
 from overround.figures.scores import longshots, methods_compared, reliability_diagram, sharpness, sharpness_by_season
 from overround.figures.signals import arbitrages, edge_certainty, middles, reaction, reverses, stale, steam, velocities
 
 __all__ = [
-    "arbitrages", "bankroll", "calibration", "closing_line", "closing_scatter", "compared_bankrolls", "costs", "coverage", "delays",
-    "differences", "drawdown", "edge_certainty", "edges", "forecast_gaps", "latencies", "line_movement", "longshots", "looks",
-    "methods_compared", "middles", "over_time", "price_cuts", "reaction", "reliability_diagram", "reverses", "sharpness",
-    "sharpness_by_season", "stale", "steam", "velocities", "yields",
+    "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "costs", "coverage",
+    "delays", "differences", "drawdown", "edge_certainty", "edges", "forecast_gaps", "latencies", "line_movement", "longshots",
+    "looks", "methods_compared", "middles", "over_time", "price_cuts", "reaction", "reliability_diagram", "reverses", "sharpness",
+    "sharpness_by_season", "stage_history", "stale", "steam", "velocities", "yields",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     for y, total in zip(at, busy + blocked, strict=True):
         axes.text(total, y, f" {total:.2f} s" if total >= 0.01 else f" {total * 1000:.1f} ms", va="center", fontsize=9)
     axes.set_yticks(at, [short(str(name), 40) for name in table.index])
-    axes.set_xlabel("seconds: dark working, light blocked (disk, network, other processes)")
+    axes.set_xlabel("seconds: dark working, light blocked")
     axes.margins(x=0.12)
     axes.grid(axis="y", visible=False)
     finish(axes, "Wall time of each stage", "", note)

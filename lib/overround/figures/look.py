@@ -44,6 +44,16 @@ def panels(height: float, count: int, columns: int) -> tuple["Figure", list["Axe
     return figure, list(grid[: max(count, 1)])
 
 
+def columns(height: float, count: int) -> tuple["Figure", list["Axes"]]:
+    """A figure of this height (inches) in our look with so many axes below one another, on the same horizontal scale only."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_LOOK):
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        return figure, list(figure.subplots(max(count, 1), 1, sharex=True, squeeze=False).ravel())
+
+
 def finish(axes: "Axes", title: str, unit: str, note: str) -> None:
     """Title, unit of the vertical axis, and a note below."""
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11)

@@ -1,0 +1,91 @@
+"""How one would write it first: row by row, one by one, in loops. Baselines of the performance report, and oracles of the tests.
+
+Each gives the same as the library's function of its name, for the plain case that it knows. Needs only what the library needs.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from overround.fetch import Answer, Fetcher
+from overround.store import Store
+
+
+def append(store: Store, rows: pd.DataFrame) -> int:
+    """Store a batch row by row; returns how many were new."""
+    return sum(store.append("quotes", rows.iloc[[number]]).inserted for number in range(len(rows)))
+
+
+def get_many(fetcher: Fetcher, calls: Iterable[tuple[str, Mapping[str, Any]]], *, ttl: float) -> list[Answer]:
+    """Ask for one after the other."""
+    return [fetcher.get(path, params, ttl=ttl) for path, params in calls]
+
+
+def value_signals(quotes: pd.DataFrame, reference: str, min_edge: float = 0.02) -> list[tuple[str, str, str, str, float, pd.Timestamp]]:
+    """Bets better than a reference's price without its margin (multiplicative): event, market, outcome, bookmaker, price, time.
+
+    For prices with clock times and markets that are shown whole; see `overround.value_signals` for the rules.
+    """
+    rows = quotes[(quotes["collected_at"] < quotes["starts_at"]) & (quotes["observed_at"] < quotes["starts_at"])]
+    ticks: dict[tuple, list[dict]] = {}
+    for row in rows.to_dict("records"):
+        line = None if pd.isna(row["line"]) else row["line"]
+        ticks.setdefault((row["event_id"], row["market"], line, row["collected_at"]), []).append(row)
+    standing: dict[tuple, dict[str, dict[str, Any]]] = {}
+    bets: dict[tuple, tuple[str, str, str, str, float, pd.Timestamp]] = {}
+    for (event, market, line, time), shown in sorted(ticks.items(), key=lambda item: item[0][3]):
+        books = standing.setdefault((event, market, line), {})
+        for row in shown:
+            books.setdefault(row["bookmaker"], {})[row["outcome"]] = (row["price"], time)
+        fair = {name: _fair(prices, time) for name, prices in books.items()}
+        for outcome in {row["outcome"] for row in shown}:
+            chance = fair.get(reference, {}).get(outcome)
+            if chance is None or (event, market, line, outcome) in bets:
+                continue
+            good = []
+            for name in sorted(books):
+                price = books[name].get(outcome, (0.0, time))[0]
+                if name != reference and outcome in _now(books[name], time) and price <= 15 and min_edge <= chance * price - 1 <= 0.25:
+                    good.append((price, name))
+            if good:
+                price, name = max(good, key=lambda one: one[0])
+                bets[event, market, line, outcome] = (event, market, outcome, name, price, time)
+    return sorted(bets.values(), key=lambda bet: (bet[5], bet[0], bet[1], bet[2]))
+
+
+def backtest(signals: pd.DataFrame, results: pd.DataFrame, share: float = 0.01, bankroll: float = 1_000.0) -> float:
+    """Bankroll after back bets on h2h, each a share of what is free when it is placed; settled two hours after kick-off."""
+    scores = {row["event_id"]: row for row in results.to_dict("records")}
+    happenings = []
+    for number, bet in enumerate(signals.to_dict("records")):
+        happenings.append((bet["placed_at"], 1, number, bet))
+        start = bet["starts_at"]
+        hours = 24 if start == start.normalize() else 2  # midnight stands for a day without a time
+        happenings.append((start + pd.Timedelta(hours=hours), 0, number, bet))
+    stakes: dict[int, float] = {}
+    free, seen, at = bankroll, bankroll, None
+    for time, places, number, bet in sorted(happenings, key=lambda one: one[:3]):
+        if not places:
+            score = scores[bet["event_id"]]
+            home, away = score["home_score"], score["away_score"]
+            won = bet["outcome"] == ("home" if home > away else "away" if away > home else "draw")
+            free += stakes[number] * bet["price"] if won else 0.0
+            continue
+        if time != at:
+            # bets placed at the same time see the same bankroll
+            seen, at = free, time
+        stakes[number] = share * seen
+        free -= stakes[number]
+    return free
+
+
+def _now(prices: Mapping[str, tuple[float, pd.Timestamp]], time: pd.Timestamp) -> Mapping[str, tuple[float, pd.Timestamp]]:
+    """Prices that still stand: not older than a day."""
+    return {outcome: one for outcome, one in prices.items() if time - one[1] <= pd.Timedelta(hours=24)}
+
+
+def _fair(prices: Mapping[str, tuple[float, pd.Timestamp]], time: pd.Timestamp) -> dict[str, float]:
+    inverse = {outcome: 1 / price for outcome, (price, _) in _now(prices, time).items()}
+    book = sum(inverse.values())
+    return {outcome: one / book for outcome, one in inverse.items()} if 0.98 <= book <= 1.5 else {}

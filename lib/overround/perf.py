@@ -1,0 +1,258 @@
+"""Baselines and comparisons of what the library costs: samples taken in turns, A B A B, each in a fresh process.
+
+A side is this checkout, another revision of it, a setting, or a baseline that was kept. Samples, with the revision, versions and load
+under which they were taken, are JSON files in `data/perf` under the project.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from overround.errors import ParameterError, RunError
+from overround.meter import machine
+from overround.perf_worker import take
+from overround.perf_workloads import WORKLOADS
+from overround.runner import git_revision, versions
+from overround.settings import PACKAGE, Settings, load_settings
+
+PAIRS, REPEATS = 15, 5
+DEFAULT = ("margin", "signals", "backtest", "evaluate", "append", "read", "collect")
+HERE = "."
+_LONGEST_S = 600
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared: whose library, under which settings; or samples that were taken earlier."""
+
+    name: str
+    library: Path = PACKAGE.parent
+    revision: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    kept: pd.DataFrame | None = None
+
+
+def measure(
+    sides: Mapping[str, Side], workloads: Iterable[str] = DEFAULT, *, pairs: int = PAIRS, repeats: int = REPEATS, progress: Progress = str
+) -> pd.DataFrame:
+    """Samples of each workload, the sides in turns, each sample in a process of its own.
+
+    Parameters
+    ----------
+    sides : mapping
+        Name of the side ("A", "B") -> what it is.
+    workloads : iterable of str
+        Of `overround.perf_workloads.WORKLOADS`.
+    pairs : int
+        Samples of each side.
+    repeats : int
+        Calls in a process after one that is not counted; a sample is their median.
+    progress : callable
+        Told what is measured next.
+
+    Returns
+    -------
+    DataFrame
+        workload, pair, side, wall_s, cpu_s, io_wait_s, peak_mb, calibration_s, floor_s, load, at.
+
+    Raises
+    ------
+    ParameterError
+        For a workload that does not exist or an option that it does not take.
+    RunError
+        Where a workload fails, with its last words.
+    """
+    rows = []
+    for workload in known(workloads):
+        for pair in range(pairs):
+            progress(f"{workload}, pair {pair + 1} of {pairs}")
+            for name, side in sides.items():
+                if side.kept is None:
+                    rows.append({"workload": workload, "pair": pair, "side": name, **_sample(side, workload, repeats)})
+                else:
+                    earlier = side.kept[(side.kept["workload"] == workload) & (side.kept["pair"] == pair)]
+                    rows += earlier.assign(side=name).to_dict("records")
+    samples = pd.DataFrame(rows)
+    return _on_one_scale(samples) if any(side.kept is not None for side in sides.values()) else samples
+
+
+def in_turns(
+    name: str, before: Callable[[], object], after: Callable[[], object], *, pairs: int = PAIRS, warm: bool = True
+) -> pd.DataFrame:
+    """Samples of two ways to do one thing, in turns in this process, as `measure` gives them.
+
+    Parameters
+    ----------
+    name : str
+        Of the workload.
+    before, after : callable
+        Work without arguments.
+    pairs : int
+        Samples of each.
+    warm : bool
+        Do both once before, uncounted.
+    """
+    if warm:
+        before()
+        after()
+    rows = [
+        {"workload": name, "pair": pair, "side": side, **take(work)}
+        for pair in range(pairs)
+        for side, work in (("A", before), ("B", after))
+    ]
+    return pd.DataFrame(rows)
+
+
+@contextmanager
+def resolved(*names: str, settings: Settings | None = None) -> Iterator[list[Side]]:
+    """What each name means: `.` for this checkout, `name=value,...` for options of the workload (or, in capitals, of the environment), a
+    baseline's name, or a git revision, which is checked out in a temporary folder for as long as the context lasts.
+
+    Raises
+    ------
+    ParameterError
+        For a name that is none of these.
+    """  # noqa: D205
+    settings = settings or load_settings()
+    with ExitStack() as stack:
+        yield [_side(name, settings, stack) for name in names]
+
+
+def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side], settings: Settings | None = None) -> Path:
+    """Write samples with what they were taken of and on, as `data/perf/<name>.json`; returns the file."""
+    settings = settings or load_settings()
+    file = _file(name, settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "name": name, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "versions": versions(),
+        "sides": {side: {"name": one.name, "revision": one.revision, "options": dict(one.options), "environment": dict(one.environment)}
+                  for side, one in sides.items()},
+        "samples": json.loads(samples.to_json(orient="records")),
+    }  # fmt: skip
+    draft = file.with_suffix(".part")
+    draft.write_text(json.dumps(about, indent=1) + "\n")
+    draft.replace(file)
+    return file
+
+
+def kept(name: str, settings: Settings | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Samples that were kept under a name, and what is known of them.
+
+    Raises
+    ------
+    ParameterError
+        For a name that nothing was kept under, or a file that cannot be read.
+    """
+    file = _file(name, settings or load_settings())
+    try:
+        about = json.loads(file.read_text())
+        return pd.DataFrame(about.pop("samples")), about
+    except FileNotFoundError:
+        raise ParameterError(f"there is no baseline {name!r} in {file.parent}.") from None
+    except (ValueError, KeyError) as error:
+        raise ParameterError(f"{file} is no baseline ({type(error).__name__}); remove it and take another.") from None
+
+
+def known(workloads: Iterable[str]) -> list[str]:
+    """Names of workloads, each once; ParameterError for one that does not exist."""
+    asked = list(dict.fromkeys(workloads))
+    unknown = [name for name in asked if name not in WORKLOADS]
+    if unknown or not asked:
+        raise ParameterError(f"workload {(unknown or [''])[0]!r} is unknown; there are {', '.join(WORKLOADS)}.")
+    return asked
+
+
+def _side(name: str, settings: Settings, stack: ExitStack) -> Side:
+    revision = git_revision(settings.home)
+    if name == HERE:
+        return Side("this checkout", revision=revision)
+    if "=" in name:
+        pairs = dict(part.split("=", 1) for part in name.split(",") if "=" in part)
+        environment = {key: value for key, value in pairs.items() if key.isupper()}
+        options = {key: _plain(value) for key, value in pairs.items() if key not in environment}
+        return Side(name, revision=revision, options=options, environment=environment)
+    if _is_name(name) and _file(name, settings).exists():
+        samples, about = kept(name, settings)
+        return Side(f"baseline {name}", revision=next(iter(about["sides"].values()))["revision"], kept=samples)
+    found = _git(settings.home, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    if not found or name.startswith("-"):
+        raise ParameterError(
+            f"{name!r} is neither '.', nor name=value, nor a baseline in {settings.home / 'data' / 'perf'}, nor a revision of git."
+        )
+    return Side(name, stack.enter_context(_checkout(settings.home, found)), found[:12])
+
+
+@contextmanager
+def _checkout(home: Path, revision: str) -> Iterator[Path]:
+    """A revision's library in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        if _git(home, "worktree", "add", "--detach", str(tree), revision) is None:
+            raise RunError(f"git cannot check out {revision[:12]} beside {home}.")
+        try:
+            yield tree / "lib"
+        finally:
+            _git(home, "worktree", "remove", "--force", str(tree))
+
+
+def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
+    asked = json.dumps({"workload": workload, "options": dict(side.options), "repeats": repeats})
+    environment = {**os.environ, **side.environment, "PYTHONPATH": str(side.library)}
+    # without the folder of the program on the path, whose modules would be found as if they were the standard library's
+    done = subprocess.run([sys.executable, "-P", str(PACKAGE / "perf_worker.py"), asked],  # noqa: S603  our own module
+                          env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False)  # fmt: skip
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        if "unexpected keyword argument" in last:
+            raise ParameterError(f"workload {workload} does not take {', '.join(side.options)}: {last}.")
+        raise RunError(f"workload {workload} of {side.name} failed: {last}")
+    figures = json.loads(done.stdout.splitlines()[-1])
+    return {**figures, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def _on_one_scale(samples: pd.DataFrame) -> pd.DataFrame:
+    """Times in units of each side's own calibration loop: a baseline was taken when the machine had another speed."""
+    samples = samples.copy()
+    usual = samples.groupby(["workload", "side"])["calibration_s"].transform(lambda loop: loop.quantile(0.25))
+    first = samples[samples["side"] == "A"].groupby("workload")["calibration_s"].quantile(0.25)
+    scale = samples["workload"].map(first) / usual
+    for column in ("wall_s", "cpu_s", "calibration_s"):
+        samples[column] = samples[column] * scale
+    return samples
+
+
+def _file(name: str, settings: Settings) -> Path:
+    if not _is_name(name):
+        raise ParameterError(f"{name!r} cannot be a baseline's name; it takes letters, digits, -, _ and dots inside.")
+    return settings.home / "data" / "perf" / f"{name}.json"
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and not name.startswith(".") and all(letter.isalnum() or letter in "-_." for letter in name)
+
+
+def _plain(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _git(home: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=home, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

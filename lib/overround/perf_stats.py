@@ -1,0 +1,129 @@
+"""Whether one of two programs is faster, from samples taken in turns on a machine that is busy now and then. Only computes.
+
+Both sides of a pair were taken one after the other, each with a fixed calibration loop beside it. A pair in which the loop was slow was
+taken while the machine was busy, and is set aside: this looks at the loop alone, never at what is compared, so it favours nobody.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overround.errors import ParameterError
+
+WORSE, BETTER, NOISE = "worse", "better", "within noise"
+LEAST_PAIRS = 5
+_LEVEL = 0.95
+_BUSY = 1.25  # times the loop's fast quarter
+_MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
+_SIGNS = {"wall_s", "cpu_s", "io_wait_s", "peak_mb"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of one workload, before and after; lower is better."""
+
+    workload: str
+    metric: str
+    before: float
+    after: float
+    ratio: float
+    low: float
+    high: float
+    verdict: str
+    pairs: int
+    set_aside: int
+    floor: float = float("nan")
+
+    def __str__(self) -> str:
+        """Say it with its interval."""
+        aside = f", {self.set_aside} set aside" if self.set_aside else ""
+        return f"{self.workload}, {self.metric}: {self.change()}, {self.verdict} ({self.pairs} pairs{aside})"
+
+    def change(self) -> str:
+        """The change in per cent, with its interval."""
+        return f"{100 * (self.ratio - 1):+.1f} % ({100 * (self.low - 1):+.1f} to {100 * (self.high - 1):+.1f})".replace("-", "−")
+
+
+def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05, resamples: int = 4000, seed: int = 0) -> Change:
+    """Ratio of the medians of two sides, with a bootstrap interval over pairs.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Of one workload: pair, side ("A" before or "B" after), calibration_s, and the metric; a row a sample.
+    metric : str
+        A column in which less is better, such as wall_s, cpu_s or peak_mb.
+    threshold : float
+        A change smaller than this is none, however sure.
+    resamples : int
+        Of the bootstrap.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Change
+        `verdict` is better or worse where the 95 % interval excludes 1 and the ratio is beyond the threshold, else within noise.
+
+    Raises
+    ------
+    ParameterError
+        For fewer than five pairs, or a metric that no sample has.
+
+    Notes
+    -----
+    Percentile bootstrap of the ratio of medians; pairs are drawn whole, so that a machine that slowed both sides of a pair counts as
+    one accident and not as two (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13).
+    """
+    if metric not in samples:
+        raise ParameterError(f"samples have no {metric!r}; they have {', '.join(sorted(_SIGNS & set(samples.columns)))}.")
+    name = str(samples["workload"].iloc[0]) if "workload" in samples and len(samples) else ""
+    wide = samples.pivot_table(index="pair", columns="side", values=[metric, "calibration_s"], aggfunc="median").dropna()
+    if len(wide) < LEAST_PAIRS or not {(metric, "A"), (metric, "B")} <= set(wide.columns):
+        raise ParameterError(f"{name or 'a comparison'} has {len(wide)} pairs of samples; at least {LEAST_PAIRS} are needed.")
+    quiet = quiet_pairs(wide["calibration_s"].to_numpy(float))
+    before, after = (wide[metric, side].to_numpy(float)[quiet] for side in ("A", "B"))
+    ratio = float(np.median(after) / np.median(before))
+    draws = np.random.default_rng(seed).integers(0, len(before), (resamples, len(before)))
+    ratios = np.median(after[draws], axis=1) / np.median(before[draws], axis=1)
+    low, high = np.quantile(ratios, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    floor = float(samples["floor_s"].median()) if metric != "peak_mb" and "floor_s" in samples else float("nan")
+    return Change(
+        name, metric, float(np.median(before)), float(np.median(after)), ratio, float(low), float(high),
+        _verdict(ratio, low, high, threshold), len(before), int((~quiet).sum()), floor,
+    )  # fmt: skip
+
+
+def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which pairs were taken on a quiet machine, by their calibration loops (n pairs x 2 sides).
+
+    At least five pairs, and half of them, are kept whatever the loop says.
+    """
+    slow = calibration.max(axis=1)
+    limit = _BUSY * np.quantile(calibration, 0.25)
+    least = max(LEAST_PAIRS, int(np.ceil(len(slow) * (1 - _MOST_ASIDE))))
+    if (slow <= limit).sum() < least:
+        limit = np.sort(slow)[least - 1]
+    return slow <= limit
+
+
+def compare_all(samples: pd.DataFrame, metrics: tuple[str, ...] = ("wall_s", "cpu_s", "peak_mb"), **settings: float) -> pd.DataFrame:
+    """`compare` for each workload and metric; a row each, in the columns of `Change`."""
+    rows = [
+        vars(compare(mine, metric, **settings))  # type: ignore[arg-type]
+        for _, mine in samples.groupby("workload", sort=False)
+        for metric in metrics
+        if metric in mine and mine[metric].notna().all()
+    ]
+    return pd.DataFrame(rows, columns=list(Change.__dataclass_fields__))
+
+
+def _verdict(ratio: float, low: float, high: float, threshold: float) -> str:
+    if low > 1 and ratio > 1 + threshold:
+        return WORSE
+    # a gain and a loss of the same factor are the same change
+    if high < 1 and ratio < 1 / (1 + threshold):
+        return BETTER
+    return NOISE

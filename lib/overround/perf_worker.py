@@ -1,0 +1,84 @@
+"""One sample of a workload: run as a program in a fresh process, or called in this one. Needs nothing but the standard library.
+
+So the same measurement can be made of any revision of the project: `PYTHONPATH` says whose library the workload imports.
+"""
+
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_STEPS = 150_000  # about 10 ms
+
+
+def calibrate() -> float:
+    """Seconds that a fixed loop takes: how busy the machine is just now."""
+    began, total = time.perf_counter(), 0
+    for number in range(_STEPS):
+        total += number & 7
+    return time.perf_counter() - began
+
+
+def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *, repeats: int = 1) -> dict[str, float]:
+    """Run it so many times, each beside the calibration loop; the median of each figure, of the peak the highest.
+
+    Returns
+    -------
+    dict
+        wall_s, cpu_s (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s; floor_s where there is one: the
+        time of the least work that could give the same.
+    """
+    taken: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        figures = {"calibration_s": calibrate()}
+        _procfs.reset_peak()
+        first = _procfs.begin()
+        told = run()
+        figures |= _procfs.between(first, _procfs.end(), thread_only=False)
+        figures["peak_mb"] = _procfs.peak_mb()
+        # before and after: a machine that became busy meanwhile is seen by the second
+        figures["calibration_s"] = max(figures["calibration_s"], calibrate())
+        if isinstance(told, dict):  # what only the work itself can know
+            figures |= told
+        if floor is not None:
+            began = time.perf_counter()
+            floor()
+            figures["floor_s"] = time.perf_counter() - began
+        for name, value in figures.items():
+            taken.setdefault(name, []).append(value)
+    return {name: max(values) if name == "peak_mb" else statistics.median(values) for name, values in taken.items()}
+
+
+def main(text: str) -> None:
+    """Take the sample that the text (JSON) asks for, and print it as the last line."""
+    asked = json.loads(text)
+    workloads = _beside("perf_workloads")
+    with tempfile.TemporaryDirectory() as folder, workloads.WORKLOADS[asked["workload"]](Path(folder), **asked["options"]) as work:
+        run, floor = work
+        run()  # compilers, caches, imports
+        figures: dict[str, Any] = take(run, floor, repeats=asked["repeats"])
+    figures["load"] = os.getloadavg()[0]
+    print("\n" + json.dumps(figures))
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, whatever `overround` is on the path."""
+    spec = importlib.util.spec_from_file_location(f"_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None  # noqa: S101  # a file beside this one
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_procfs = _beside("procfs")
+
+if __name__ == "__main__":
+    main(sys.argv[1])

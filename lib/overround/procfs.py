@@ -1,0 +1,137 @@
+"""What the kernel counts for this process and for this thread. On Linux; elsewhere only what Python itself knows."""
+
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+_BLOCK_IO = Path("/proc/sys/kernel/task_delayacct")
+
+
+# wall s, process CPU s, thread CPU s, then texts of the kernel: thread's schedule, thread's and process's input and output, process's
+# block delay. They are read only by `between`: most of a stage's cost would else be reading numbers that nobody wants.
+Moment = tuple[float, float, float, bytes, bytes, bytes, bytes]
+
+
+_forks = 0
+
+
+class _File:
+    """A file of /proc that stays open: reading it again takes a tenth of opening it. After a fork it is another process's."""
+
+    def __init__(self, path: str, most: int = 256, flags: int = os.O_RDONLY):
+        self._path, self._most, self._flags, self._descriptor, self._forks = path, most, flags, -1, -1
+
+    def descriptor(self) -> int:
+        if self._forks != _forks:
+            self.close()
+            self._descriptor, self._forks = os.open(self._path, self._flags), _forks
+        return self._descriptor
+
+    def read(self) -> bytes:
+        try:
+            return os.pread(self._descriptor if self._forks == _forks else self.descriptor(), self._most, 0)
+        except OSError:  # not Linux, or not allowed here
+            return b""
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    __del__ = close
+
+
+class _Thread(threading.local):
+    """Files of the thread that asks."""
+
+    def __init__(self) -> None:
+        self.schedule, self.io = _File("/proc/thread-self/schedstat"), _File("/proc/thread-self/io")
+
+
+_mine = _Thread()
+_stat, _status, _io = _File("/proc/self/stat", 1024), _File("/proc/self/status", 4096), _File("/proc/self/io")
+_clear = _File("/proc/self/clear_refs", flags=os.O_WRONLY)
+_clears = True
+_counts_block_io = _BLOCK_IO.exists() and _BLOCK_IO.read_text().strip() == "1"
+_inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # or less
+_tick_s = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def begin() -> Moment:
+    """Counters at a stage's begin: the clocks last."""
+    block = _stat.read() if _counts_block_io else b""
+    schedule, thread, process = _mine.schedule.read(), _mine.io.read(), _io.read()
+    return time.perf_counter(), time.process_time(), time.thread_time(), schedule, thread, process, block
+
+
+def end() -> Moment:
+    """Counters at a stage's end: in the reverse order."""
+    thread_cpu, process_cpu, wall = time.thread_time(), time.process_time(), time.perf_counter()
+    process, thread, schedule = _io.read(), _mine.io.read(), _mine.schedule.read()
+    return wall, process_cpu, thread_cpu, schedule, thread, process, _stat.read() if _counts_block_io else b""
+
+
+def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, float]:
+    """What lies between two moments: seconds and bytes, of the whole process or of this thread only.
+
+    Returns
+    -------
+    dict
+        wall_s; cpu_s; io_wait_s, in which the thread was neither on a processor nor ready to be; block_io_s; bytes read and written
+        by system calls, and from and to storage.
+    """
+    wall, thread_cpu = last[0] - first[0], last[2] - first[2]
+    cpu, queued = thread_cpu if thread_only else last[1] - first[1], 0.0
+    if first[3] and last[3]:
+        queued = (int(last[3].split()[1]) - int(first[3].split()[1])) / 1e9
+    spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - thread_cpu - queued)}
+    if _counts_block_io:
+        spent["block_io_s"] = _block_io_s(last[6]) - _block_io_s(first[6])
+    # reading these counters counts as reading, but not until it is done: what was read after the first and before the last
+    before, after = (first[4], last[4]) if thread_only else (first[5], last[5])
+    own = len(first[5]) + (len(first[4]) + len(last[5]) if thread_only else 0)
+    if before and after:
+        old, new = before.split(), after.split()
+        # rchar, wchar, read_bytes, write_bytes, see proc(5)
+        spent["read_bytes"] = float(int(new[1]) - int(old[1]) - own)
+        for metric, at in (("written_bytes", 3), ("disk_read_bytes", 9), ("disk_written_bytes", 11)):
+            if new[at] != old[at]:
+                spent[metric] = float(int(new[at]) - int(old[at]))
+    return spent
+
+
+def reset_peak() -> None:
+    """Begin the high-water mark of resident memory anew, see proc(5); it walks no pages, so a large process pays no more."""
+    global _clears
+    if _clears:
+        try:
+            os.write(_clear.descriptor(), b"5")
+        except OSError:
+            _clears = False
+
+
+def peak_mb() -> float:
+    """Highest resident memory since `reset_peak`; where that cannot be, since the process began."""
+    # getrusage costs an eighth of reading the file, but never tells less than what the program had that started this one
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if highest <= _inherited and (status := _status.read()):
+        at = status.index(b"VmHWM:") + 6
+        highest = int(status[at : status.index(b"kB", at)])
+    return highest / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def _block_io_s(text: bytes) -> float:
+    # the second word is the program's name in brackets, which may hold spaces; field 42 of all
+    words = text.rpartition(b")")[2].split()
+    return int(words[39]) * _tick_s if len(words) > 39 else 0.0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,166 @@
+"""Baselines and comparisons, with real processes: what was planted is found, in processor time, which a busy machine leaves alone."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from overround import perf
+from overround.cli import app
+from overround.errors import ParameterError, RunError
+from overround.perf_stats import BETTER, NOISE, WORSE, compare
+from overround.perf_workloads import WORKLOADS
+from tests.test_perf_stats import machine
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OVERROUND_HOME", str(tmp_path))
+    return tmp_path
+
+
+def loop(steps: int) -> int:
+    return sum(number & 7 for number in range(steps))
+
+
+def test_two_ways_in_turns_in_one_process_are_told_apart():
+    samples = perf.in_turns("loop", lambda: loop(200_000), lambda: loop(50_000), pairs=7)
+
+    one = compare(samples, "cpu_s")
+
+    assert one.verdict == BETTER
+    assert one.ratio == pytest.approx(0.25, rel=0.3)
+    assert list(samples["side"][:4]) == ["A", "B", "A", "B"]
+
+
+def test_what_is_kept_comes_back_with_what_it_was_taken_of(home: Path):
+    samples = machine(np.random.default_rng(1), 6)
+
+    file = perf.keep("before", samples, {"A": perf.Side("this checkout", revision="abc")})
+    again, about = perf.kept("before")
+
+    pd.testing.assert_frame_equal(again, samples, check_dtype=False)
+    assert file == home / "data" / "perf" / "before.json"
+    assert about["sides"]["A"]["revision"] == "abc"
+    assert {"python", "pandas", "numpy"} <= set(about["versions"])
+    assert about["machine"]["cores"]
+
+
+def test_a_baseline_of_a_machine_half_as_fast_is_held_against_its_own_loop(home: Path):
+    rng = np.random.default_rng(1)
+    earlier = machine(rng, 15).query("side == 'A'").assign(cpu_s=lambda rows: rows["wall_s"])
+    now = machine(rng, 15).query("side == 'A'").assign(cpu_s=lambda rows: rows["wall_s"], workload="spin")
+    earlier = earlier.assign(workload="spin", wall_s=2 * earlier["wall_s"], calibration_s=2 * earlier["calibration_s"])
+    perf.keep("slow", earlier, {"A": perf.Side("x")})
+    perf.keep("fast", now, {"A": perf.Side("x")})
+
+    with perf.resolved("slow", "fast") as (a, b):
+        samples = perf.measure({"A": a, "B": b}, ["spin"], pairs=15)
+
+    assert compare(samples).verdict == NOISE
+
+
+@pytest.mark.parametrize(("name", "words"), [("no-such-thing", "nor a revision of git"), ("../x", "nor a revision of git")])
+def test_a_side_that_is_nothing_is_refused(home: Path, name: str, words: str):
+    with pytest.raises(ParameterError, match=words), perf.resolved(name):
+        pass
+
+
+def test_names_workloads_and_files_that_cannot_be_are_said(home: Path):
+    with pytest.raises(ParameterError, match="cannot be a baseline's name"):
+        perf.keep("../x", pd.DataFrame(), {})
+    with pytest.raises(ParameterError, match="no baseline 'x'"):
+        perf.kept("x")
+    with pytest.raises(ParameterError, match="'nothing' is unknown"):
+        perf.measure({}, ["nothing"])
+    (home / "data" / "perf").mkdir(parents=True)
+    (home / "data" / "perf" / "x.json").write_text("{")
+    with pytest.raises(ParameterError, match="is no baseline"):
+        perf.kept("x")
+
+
+def test_a_wrong_option_and_a_failing_workload_are_said(home: Path):
+    with perf.resolved("colour=red") as (side,), pytest.raises(ParameterError, match="spin does not take colour"):
+        perf.measure({"A": side}, ["spin"], pairs=1)
+    with perf.resolved("steps=many") as (side,), pytest.raises(RunError, match="workload spin of steps=many failed"):
+        perf.measure({"A": side}, ["spin"], pairs=1)
+
+
+@pytest.mark.slow
+def test_a_planted_slow_down_fails_the_command_and_the_same_again_does_not(home: Path):
+    command = ["perf", "compare", "steps=500000", "steps=750000", "-w", "spin", "--pairs", "7", "--metric", "cpu_s", "--fail-on", "worse"]
+
+    slower = CliRunner().invoke(app, [*command, "--figure", str(home / "f.svg")])
+    faster = CliRunner().invoke(app, [*command[:2], command[3], command[2], *command[4:]])
+
+    assert slower.exit_code == 1, slower.output
+    assert "worse in cpu_s: spin" in slower.output
+    assert (home / "f.svg").read_text().startswith("<?xml")
+    assert faster.exit_code == 0, faster.output
+    kept = json.loads(next((home / "data" / "perf").glob("compared-*.json")).read_text())
+    assert {"load", "cpu_s", "wall_s", "calibration_s", "at"} <= set(kept["samples"][0])
+    assert kept["versions"]
+
+
+@pytest.mark.slow
+def test_each_revision_is_measured_with_its_own_library(home: Path):
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=home, check=True, capture_output=True)
+
+    library = home / "lib" / "overround"
+    library.mkdir(parents=True)
+    git("init", "-q")
+    for tag, steps in (("quick", 100_000), ("slow", 400_000)):
+        (library / "__init__.py").write_text(f"def remove_margin(prices, method):\n    return sum(n & 7 for n in range({steps}))\n")
+        git("add", ".")
+        git("commit", "-qm", tag)
+        git("tag", tag)
+
+    with perf.resolved("quick", "slow") as (a, b):
+        samples = perf.measure({"A": a, "B": b}, ["margin"], pairs=5, repeats=2)
+        folders = [a.library, b.library]
+
+    one = compare(samples, "cpu_s")
+    assert one.verdict == WORSE
+    assert one.ratio == pytest.approx(4, rel=0.3)
+    assert not any(folder.exists() for folder in folders)
+    assert subprocess.run(["git", "worktree", "list"], cwd=home, capture_output=True, text=True).stdout.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_baseline_can_be_compared_with_what_is_measured_now(home: Path):
+    kept = CliRunner().invoke(app, ["perf", "baseline", "now", "-w", "spin", "--pairs", "5", "--repeats", "2"])
+    compared = CliRunner().invoke(app, ["perf", "compare", "now", ".", "-w", "spin", "--pairs", "5", "--repeats", "2"])
+
+    assert kept.exit_code == 0, kept.output
+    assert compared.exit_code == 0, compared.output
+    assert "spin         cpu" in compared.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_every_workload_works(name: str, tmp_path: Path):
+    with WORKLOADS[name](tmp_path) as (run, floor):
+        began = time.process_time()
+        run()
+        run()
+        if floor is not None:
+            floor()
+        assert time.process_time() > began
+
+
+def test_a_profile_shows_where_a_workload_spends_its_time(tmp_path: Path):
+    pytest.importorskip("pyinstrument")
+
+    said = CliRunner().invoke(app, ["perf", "profile", "append", "--html", str(tmp_path / "p.html")])
+    unknown = CliRunner().invoke(app, ["perf", "profile", "nothing"])
+
+    assert said.exit_code == 0, said.output
+    assert "Store.append" in said.output
+    assert "<html" in (tmp_path / "p.html").read_text().lower()
+    assert unknown.exit_code == 2

@@ -1,0 +1,124 @@
+"""The comparison's verdicts, proved on simulated machines whose truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from overround import figures
+from overround.errors import ParameterError
+from overround.perf_stats import BETTER, NOISE, WORSE, compare, compare_all, quiet_pairs
+
+
+def machine(rng: np.random.Generator, pairs: int, factor: float = 1.0, stage_s: float = 0.1) -> pd.DataFrame:
+    """Samples in turns on a machine that for spells is up to 2.3 times as slow, with noise and single hiccups of its own."""
+    busy, slow, rows = False, 1.0, []
+    for pair in range(pairs):
+        for side, true in (("A", stage_s), ("B", stage_s * factor)):
+            if busy:
+                busy = rng.random() < 0.7
+            elif rng.random() < 0.1:
+                busy, slow = True, rng.uniform(1.3, 2.3)
+            spell = slow if busy else 1.0
+            hiccup = rng.exponential(0.03) if rng.random() < 0.05 else 0.0
+            rows.append({
+                "workload": "w", "pair": pair, "side": side, "wall_s": true * spell * rng.lognormal(0, 0.04) + hiccup,
+                "calibration_s": 0.02 * spell * rng.lognormal(0, 0.03),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def verdicts(factor: float, pairs: int = 15) -> list[str]:
+    return [compare(machine(np.random.default_rng(seed), pairs, factor), resamples=1000).verdict for seed in range(100)]
+
+
+def test_the_same_program_twice_is_within_noise_at_least_95_times_in_100():
+    assert verdicts(1.0).count(NOISE) >= 95
+
+
+def test_a_tenth_slower_is_found_at_least_80_times_in_100_and_never_called_better():
+    found = verdicts(1.10)
+
+    assert found.count(WORSE) >= 80
+    assert BETTER not in found
+
+
+def test_a_tenth_faster_is_found_as_well():
+    assert verdicts(1 / 1.10).count(BETTER) >= 80
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    held = [(one := compare(machine(np.random.default_rng(seed), 15, 1.2), resamples=1000)).low <= 1.2 <= one.high for seed in range(200)]
+
+    assert 0.90 <= np.mean(held) <= 1.0
+
+
+def test_a_sure_but_small_change_is_no_change():
+    pairs = np.arange(30)
+    samples = pd.concat([pd.DataFrame({"pair": pairs, "side": side, "wall_s": s + pairs * 1e-6, "calibration_s": 1.0})
+                         for side, s in (("A", 1.0), ("B", 1.03))])  # fmt: skip
+
+    one = compare(samples)
+
+    assert one.low > 1
+    assert one.verdict == NOISE
+    assert compare(samples, threshold=0.02).verdict == WORSE
+
+
+def test_pairs_of_a_busy_spell_are_set_aside_by_the_loop_alone():
+    calibration = np.ones((12, 2))
+    calibration[3, 0], calibration[7] = 2.0, 1.9
+
+    quiet = quiet_pairs(calibration)
+
+    assert np.flatnonzero(~quiet).tolist() == [3, 7]
+    assert quiet_pairs(np.linspace(1, 10, 24).reshape(12, 2)).sum() == 6
+
+
+def test_what_a_busy_spell_did_to_one_side_does_not_decide():
+    samples = machine(np.random.default_rng(5), 20)
+    spell = samples["pair"].between(4, 9) & (samples["side"] == "B")
+    samples.loc[spell, ["wall_s", "calibration_s"]] *= 2.3
+
+    one = compare(samples)
+
+    assert one.set_aside >= 6
+    assert one.verdict == NOISE
+
+
+def test_a_change_is_said_with_its_interval():
+    text = str(compare(machine(np.random.default_rng(1), 15, 1.3)))
+
+    assert "worse" in text
+    assert "to +" in text
+    assert "pairs" in text
+
+
+def test_all_workloads_and_metrics_in_one_table():
+    first = machine(np.random.default_rng(1), 12, 1.3).assign(cpu_s=lambda d: d["wall_s"] * 0.9)
+    table = compare_all(pd.concat([first, first.assign(workload="other", cpu_s=1.0)]))
+
+    assert list(zip(table["workload"], table["metric"], strict=True)) == [
+        ("w", "wall_s"), ("w", "cpu_s"), ("other", "wall_s"), ("other", "cpu_s"),
+    ]  # fmt: skip
+    assert table["verdict"].tolist() == [WORSE, WORSE, WORSE, NOISE]
+
+
+def test_too_few_pairs_or_a_metric_that_is_not_there_is_said():
+    samples = machine(np.random.default_rng(1), 4)
+
+    with pytest.raises(ParameterError, match="4 pairs"):
+        compare(samples)
+    with pytest.raises(ParameterError, match="'peak_mb'"):
+        compare(samples, "peak_mb")
+
+
+def test_the_figure_shows_every_sample_and_says_each_change_with_its_interval():
+    samples = pd.concat([machine(np.random.default_rng(n), 12, factor).assign(workload=name, floor_s=0.03)
+                         for n, (name, factor) in enumerate({"one": 1.3, "two": 0.5}.items())])  # fmt: skip
+
+    picture = figures.change(samples, names=("old", "new"))
+
+    dots = sum(len(shown.get_offsets()) for shown in picture.figure.axes[0].collections)
+    assert dots == len(samples)
+    assert str(compare(samples[samples["workload"] == "one"])) in picture.alt
+    assert b"floor" in picture.svg()
