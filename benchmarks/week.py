@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -98,11 +99,11 @@ class Week:
 
 @dataclass
 class Seen:
-    """What was measured while polling."""
+    """What was measured while polling, in arrays: the watch must not be what grows."""
 
-    seconds: list[float] = field(default_factory=list)  # of each poll
-    memory_mb: list[float] = field(default_factory=list)
-    appends: list[float] = field(default_factory=list)  # seconds of each append of quotes
+    seconds: array = field(default_factory=lambda: array("d"))  # of each poll
+    memory_mb: array = field(default_factory=lambda: array("d"))
+    appends: array = field(default_factory=lambda: array("d"))  # seconds of each append of quotes
 
 
 def main() -> None:
@@ -160,7 +161,7 @@ def aged(old: Store, young: Store) -> None:
     race("append of a change", {"store of an hour": lambda: change(young), "store of the week": lambda: change(old)}, rounds=200)
 
 
-def _parts(values: list[float], number: int) -> tuple[list[float], list[float]]:
+def _parts(values: array, number: int) -> tuple[array, array]:
     """The second and the last of so many equal parts."""
     size = max(1, len(values) // number)
     return values[size : 2 * size], values[-size:]
