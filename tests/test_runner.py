@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,9 @@ def test_an_interrupt_ends_the_kernel_and_leaves_the_notebook(tmp_path: Path) ->
         home = Path({str(tmp_path)!r})
         run_pipeline([Step("trial", "first")], settings=Settings(home=home, reports=home / "reports"), pipeline="p1")
     """)
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    # a shell's background job would hand down that Ctrl-C is ignored
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     _until(lambda: pid_file.exists() and pid_file.read_text() != "")
 
     process.send_signal(signal.SIGINT)

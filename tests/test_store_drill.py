@@ -49,7 +49,7 @@ def test_fifty_kills_at_random_moments_lose_and_double_no_acknowledged_batch(tmp
                     said += os.read(read, 100).decode()
                 pace = (time.monotonic() - began) / 3
                 acknowledged += map(int, said.split())
-            time.sleep(rng.uniform(0.5, 4) * pace)
+            time.sleep(rng.uniform(0.5, 8) * pace)
             os.kill(writer, signal.SIGKILL)
             os.waitpid(writer, 0)
             with os.fdopen(read) as pipe:
