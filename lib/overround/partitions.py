@@ -207,19 +207,24 @@ def _in_processes(workers: int, tasks: list[tuple], sizes: list[float], room: fl
     from multiprocessing import get_context
 
     done: dict[int, pd.DataFrame] = {}
+    failed: dict[int, RunError] = {}
     tries = [0] * len(tasks)
     while len(done) < len(tasks):
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             todo = [number for number in range(len(tasks)) if number not in done]
             running: dict[Future, int] = {}
             try:
-                while todo or running:
-                    _begin(pool, workers, tasks, sizes, room, todo, running)
+                while running or (todo and not failed):
+                    # after an error none is begun, but those in work are waited for: the first in order is told, not the quickest
+                    _begin(pool, workers, tasks, sizes, room, [] if failed else todo, running)
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         if isinstance(future.exception(), BrokenProcessPool):
                             future.result()
                         number = running.pop(future)
-                        done[number] = _named(tasks[number], future.result)
+                        try:
+                            done[number] = _named(tasks[number], future.result)
+                        except RunError as error:
+                            failed[number] = error
             except BrokenProcessPool:
                 for number in running.values():
                     tries[number] += 1
@@ -227,9 +232,8 @@ def _in_processes(workers: int, tasks: list[tuple], sizes: list[float], room: fl
                         part = " ".join(tasks[number][3][name] for name in _PARTITION)
                         raise RunError(f"{part}: its process died {_TRIES} times; out of memory?") from None
                 _log.warning("a process died; %d partitions are begun again", len(running))
-            except RunError:
-                pool.shutdown(cancel_futures=True)
-                raise
+        if failed:
+            raise failed[min(failed)]
     return [done[number] for number in range(len(tasks))]
 
 
