@@ -111,6 +111,20 @@ def test_an_event_that_moves_to_another_season_stays_one_event(store):
     assert store.read("events")["season"].tolist() == ["2025"]
 
 
+def test_prices_stored_before_their_event_moved_are_read_with_the_new_kick_off(store):
+    later = KICK_OFF + pd.Timedelta(days=300)
+    store.append("events", [event("m1"), event("m2")])
+    store.append("quotes", quotes(three_way("m1"), three_way("m2"), three_way("unknown")).assign(season="2425"))
+    store.append("events", [event("m2", later, season="2526")])
+
+    rows = store.read("quotes", {"season": "2425"})
+
+    starts = rows.groupby("event_id")["starts_at"].agg(lambda found: found.iloc[0])
+    assert starts["m1"] == KICK_OFF
+    assert starts["m2"] == later
+    assert starts["unknown"] is pd.NaT
+
+
 def test_a_bad_row_writes_nothing_of_its_batch(store):
     store.append("quotes", many(2))
 

@@ -302,10 +302,12 @@ class Store:
         """When each of these events starts; those of the same league and season are looked at first."""
         near = {name: value for name, value in (where or {}).items() if name in TABLES["events"].partition}
         found = self.read("events", near, ("event_id", "starts_at"), version).set_index("event_id")["starts_at"]
-        if near and len(missing := set(of) - set(found.index)):  # an event may have moved to another season
-            more = self.read("events", {"event_id": sorted(missing)}, ("event_id", "starts_at"), version)
+        at = found.index.get_indexer(of)
+        if near and (at < 0).any():  # an event may have moved to another season
+            more = self.read("events", {"event_id": sorted(of[at < 0].unique())}, ("event_id", "starts_at"), version)
             found = pd.concat([found, more.set_index("event_id")["starts_at"]])
-        return found.reindex(of).array
+            at = found.index.get_indexer(of)
+        return found.array.take(at, allow_fill=True)
 
     def _stands(self, name: str, mark: str | None, before: int) -> int | None:
         """The version in which an append with this mark stands, if it can be seen that it does."""
