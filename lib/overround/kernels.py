@@ -12,6 +12,7 @@ FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
 FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT, REFUSED, GONE, LATE, NO_ACCOUNT = range(
     13
 )  # `accounts.TAKEN`
+_DAY = 86_400_000_000  # microseconds
 _DUST = 1e-9  # share of a purse below which it is empty: what is left there is the rounding of sums
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
@@ -24,7 +25,7 @@ def settled_selections(kind, picked, line, home, away):
         if kind[i] == H2H:
             difference = home[i] - away[i]
             won = difference > 0 if picked[i] == FIRST else difference < 0 if picked[i] == LAST else difference == 0
-            ended[i] = 1.0 if won else -1.0
+            ended[i] = 2.0 * won - 1.0  # nothing for the processor to guess
         else:
             ahead = home[i] + away[i] - line[i] if kind[i] == TOTALS else home[i] - away[i] + line[i]
             # on a quarter line the two halves lie a quarter below and above
@@ -38,12 +39,12 @@ def settled_selections(kind, picked, line, home, away):
 
 
 @njit(cache=True)
-def settlement_times(start, told, match, day):
+def settlement_times(start, told, match):
     """See `settlement.settlement_times`."""
     settled = np.empty(len(start), np.int64)
     for i in range(len(start)):
         # midnight stands for a day without a time; what is not told is the smallest number
-        settled[i] = told[i] if told[i] > start[i] else start[i] + (match if start[i] % day else day)
+        settled[i] = told[i] if told[i] > start[i] else start[i] + (match if start[i] % _DAY else _DAY)
     return settled
 
 

@@ -13,10 +13,9 @@ Times = NDArray[np.int64]  # microseconds since 1970, UTC
 MATCH = pd.Timedelta(hours=2)
 RESULTS = ("lost", "half_lost", "push", "half_won", "won", "void")  # the order of the codes of `kernels.payoffs`
 _US = pd.Timedelta(microseconds=1)
-_DAY = pd.Timedelta(days=1) // _US
-# the order of the codes of `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST; each has two words
-_KINDS = ("h2h", "totals", "spreads", "h2h_lay")
-_PICKED = ("home", "draw", "away", "over", "", "under")
+# words, and what each is among the codes of `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST; the last code is that of any other word
+_KINDS, _KIND = ("h2h", "totals", "spreads", "h2h_lay"), np.array([0, 1, 2, 0, 2], np.int8)
+_PICKED, _PICK = ("home", "draw", "away", "over", "under"), np.array([0, 1, 2, 0, 2, 2], np.int8)
 
 
 def settle(
@@ -35,19 +34,19 @@ def settle(
 
 def kinds(market: pd.Series) -> NDArray[np.int8]:
     """Code of each market: 0 h2h, 1 totals, 2 spreads."""
-    return coded(market, _KINDS) % 3
+    return _KIND.take(coded(market, _KINDS))
 
 
 def picks(outcome: pd.Series) -> NDArray[np.int8]:
     """Code of each outcome: 0 home and over, 1 draw, 2 away and under."""
-    return coded(outcome, _PICKED) % 3
+    return _PICK.take(coded(outcome, _PICKED))
 
 
 def settlement_times(starts_at: pd.Series, told: Times) -> Times:
     """When each bet is settled: when the provider says so, or two hours after kick-off, or at the end of a day without a time."""
     from overround import kernels
 
-    return kernels.settlement_times(microseconds(starts_at), told, MATCH // _US, _DAY)
+    return kernels.settlement_times(microseconds(starts_at), told, MATCH // _US)
 
 
 def microseconds(times: pd.Series) -> Times:
