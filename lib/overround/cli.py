@@ -29,7 +29,7 @@ def run(
     season: Season = [],
     parameter: Given = [],
     show_code: ShowCode = False,
-    timeout: Annotated[int, typer.Option(help="seconds that one cell may take")] = 600,
+    timeout: Annotated[int, typer.Option(min=1, help="seconds that one cell may take")] = 600,
 ) -> None:
     """Run the whole line and write reports/index.html."""
     with _sentences():
@@ -157,7 +157,7 @@ def store_compact(days: Annotated[float, typer.Option(help="old files stay this 
 
 
 @app.command("serve-sample")
-def serve_sample(port: Annotated[int, typer.Option(help="0: any free one")] = 8765, seed: int = 2026) -> None:
+def serve_sample(port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8765, seed: int = 2026) -> None:
     """Serve the simulated market on loopback in The Odds API's format, until interrupted."""
     with _sentences():
         from overround.sources.sample import Market
@@ -180,6 +180,10 @@ def _sentences() -> Iterator[None]:
         raise typer.Exit(2) from None
     except OverroundError as error:
         typer.echo(f"overround: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:  # a folder that is not there, a full disk, a port that is taken
+        what = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"overround: {what}{error.strerror or error}.", err=True)
         raise typer.Exit(1) from None
 
 

@@ -28,6 +28,8 @@ OddsFormat = Literal["", "decimal", "american"]
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 # American prices of -1000000 are shown in play
 _HIGHEST_PRICE, _HIGHEST_POINT = 1e7, 1e4
+# seconds since 1970 of a plausible time: from 1980 to 2100
+_EARLIEST, _LATEST = 315e6, 4.1e9
 _SIDES = {"Over": "over", "Under": "under"}
 _UNSEEN = (None, 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -293,21 +295,22 @@ def _time_or_none(part: dict, column: str, path: str) -> int | None:
     try:
         return None if value is None else _time(value)
     except (TypeError, ValueError):
-        raise _Unusable(f"{path}.{column}", value, "not a time; ISO 8601 with its zone, or seconds since 1970") from None
+        raise _Unusable(f"{path}.{column}", value, "not a time; ISO 8601 with its zone, or seconds since 1970, from 1980 to 2099") from None
 
 
 @lru_cache(maxsize=65_536, typed=True)
 def _time(value: Any) -> int:
     """Microseconds since 1970 of an ISO or unix time."""
     if isinstance(value, str):
-        time = datetime.fromisoformat(value)
-    # a plausible one: from 1980 to 2100
-    elif isinstance(value, int | float) and 315e6 < value < 4.1e9:
-        time = datetime.fromtimestamp(value, UTC)
+        # a time without a zone raises TypeError: it is not known which moment it means
+        time = (datetime.fromisoformat(value) - EPOCH) // MICROSECOND
+    elif isinstance(value, int | float) and abs(value) < _LATEST:
+        time = (datetime.fromtimestamp(value, UTC) - EPOCH) // MICROSECOND
     else:
         raise ValueError
-    # a time without a zone raises TypeError: it is not known which moment it means
-    return (time - EPOCH) // MICROSECOND
+    if not _EARLIEST < time / 1e6 < _LATEST:
+        raise ValueError
+    return time
 
 
 def _columns(rows: Iterable[tuple], number: int) -> list[tuple]:
