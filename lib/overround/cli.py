@@ -10,6 +10,7 @@ import typer
 
 from overround import perf_cli
 from overround.errors import OverroundError, ParameterError
+from overround.redaction import printable
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A workbench for research on sports odds."
@@ -69,11 +70,11 @@ def collect(
         done = collect_source(source, leagues=league, seasons=season)
         typer.echo(str(done))
         for row in done.set_aside.head(10).itertuples(index=False):
-            typer.echo(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})", err=True)
+            _say(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})")
         if len(done.set_aside) > 10:
             typer.echo(f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.", err=True)
         for name, why in done.failed.items():
-            typer.echo(f"  failed: {name}: {why}", err=True)
+            _say(f"  failed: {name}: {why}")
     if done.failed:
         raise typer.Exit(1)
 
@@ -122,7 +123,7 @@ def store_check() -> None:
         found = store.check()
         harmless = found["what"] == "orphan file"
         for row in found[~harmless].itertuples(index=False):
-            typer.echo(f"  {row.table}: {row.what}: {row.where}; {row.mend}", err=True)
+            _say(f"  {row.table}: {row.what}: {row.where}; {row.mend}")
         verdict = f"{(~harmless).sum()} things are wrong, `overround store repair` mends them" if not harmless.all() else "nothing is wrong"
         typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
     if not harmless.all():
@@ -138,7 +139,7 @@ def store_repair() -> None:
         store = Store()
         done = store.repair()
         for sentence in done:
-            typer.echo(f"  {sentence}", err=True)
+            _say(f"  {sentence}")
         left = int((store.check()["what"] != "orphan file").sum())
         typer.echo(f"store {store.root}: {len(done)} things were done, {left} are still wrong.")
     if left:
@@ -176,15 +177,20 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except ParameterError as error:
-        typer.echo(f"overround: {error}", err=True)
+        _say(f"overround: {error}")
         raise typer.Exit(2) from None
     except OverroundError as error:
-        typer.echo(f"overround: {error}", err=True)
+        _say(f"overround: {error}")
         raise typer.Exit(1) from None
     except OSError as error:  # a folder that is not there, a full disk, a port that is taken
         what = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"overround: {what}{error.strerror or error}.", err=True)
+        _say(f"overround: {what}{error.strerror or error}.")
         raise typer.Exit(1) from None
+
+
+def _say(text: str) -> None:
+    # names and messages come from providers and files, and a terminal obeys more than letters
+    typer.echo(printable(text), err=True)
 
 
 def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
@@ -227,10 +233,10 @@ def _progress(step, outcome) -> None:  # type: ignore[no-untyped-def]  # Step an
     if sys.stderr.isatty():
         typer.echo("\r\033[K", err=True, nl=False)
     mark = "done  " if outcome.ok else "FAILED"
-    typer.echo(f"  {mark} {step.label:<20}{outcome.seconds:6.1f} s  {outcome.verdict}", err=True)
+    _say(f"  {mark} {step.label:<20}{outcome.seconds:6.1f} s  {outcome.verdict}")
     if outcome.failure:
         where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"
-        typer.echo(f"         {where}: {outcome.failure.name}: {outcome.failure.message}\n         {_shown(outcome.html)}", err=True)
+        _say(f"         {where}: {outcome.failure.name}: {outcome.failure.message}\n         {_shown(outcome.html)}")
 
 
 def _shown(path: Path) -> str:

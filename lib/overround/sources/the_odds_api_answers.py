@@ -33,6 +33,8 @@ _EARLIEST, _LATEST = 315e6, 4.1e9
 _SIDES = {"Over": "over", "Under": "under"}
 _UNSEEN = (None, 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SPORT = re.compile("[A-Za-z0-9_]{1,100}")
+_LONGEST_TEXT = 300
 
 
 def parse_odds(content: bytes, where: str, *, fetched_at: datetime, odds_format: OddsFormat = "", source: str = SOURCE) -> Batch:
@@ -136,6 +138,8 @@ class Rows:
     def add_event(self, event: dict, path: str) -> tuple[str, str, str]:
         """Read what an event is; return its id and its teams."""
         name, sport, home, away = (_text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team"))
+        if not _SPORT.fullmatch(sport):  # it names folders of the store
+            raise _Unusable(f"{path}.sport_key", sport, "not the key of a sport; letters, digits and _, at most 100")
         starts_at = _time_or_none(event, "commence_time", path)
         if starts_at is None:
             raise _Unusable(f"{path}.commence_time", None, "a time is required")
@@ -285,8 +289,8 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _text(part: dict, column: str, path: str) -> str:
     value = part.get(column)
     # half a surrogate pair is JSON, but no text that could be stored
-    if not isinstance(value, str) or not value or _SURROGATE.search(value):
-        raise _Unusable(f"{path}.{column}", value, "a text is required")
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or _SURROGATE.search(value):
+        raise _Unusable(f"{path}.{column}", value, f"a text of at most {_LONGEST_TEXT} characters is required")
     return value
 
 
