@@ -99,6 +99,24 @@ def compare(
 
 
 @app.command()
+def rebuild(run_id: Annotated[str, typer.Argument(help="as a page's footer names it")], show_code: ShowCode = False) -> None:
+    """Make a run again from the version of the data that it read; exit status 1 where a number differs."""
+    with _sentences():
+        from overround.pipeline import record_failures
+        from overround.rebuild import rebuild as rebuild_run
+        from overround.settings import load_settings
+
+        settings = load_settings()
+        done = rebuild_run(run_id, settings=settings, show_code=show_code)
+        record_failures([done.outcome], settings)
+        for warning in done.warnings:
+            _say(f"  not as then: {warning}")
+        _say(f"{done}\n{done.outcome.html}")
+    if done.differing or not done.outcome.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def index() -> None:
     """Write reports/index.html anew."""
     with _sentences():
