@@ -9,7 +9,8 @@ def test_a_naive_reading_has_each_price_once_where_it_changes():
 
     assert changes([0, 1, 2]) == rows
     assert len(changes([0])) == 40 * 11 * 3 < len(rows)
-    assert changes([0, 2]) != rows
+    # an answer that was missed is missed in what is expected, too
+    assert len(changes([0, 60])) < len(changes([*range(61)]))
 
 
 @pytest.mark.slow
