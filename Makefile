@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export MPLBACKEND := agg
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check lab bench lock clean
+.PHONY: help report test check nightly lab bench lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ check: $(VENV)/.dev ## lint, types and the fast tests, in under a minute
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+nightly: $(VENV)/.dev ## the long runs: a million mutated answers a parser, a simulated week with faults (hours)
+	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m benchmarks.soak
 
 lab: $(VENV)/.lab ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/explore.ipynb

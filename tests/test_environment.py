@@ -59,3 +59,11 @@ def test_a_notebook_is_source_code(path):
     assert not any(word in cell.source for cell in code for word in ("sys.path", "%autoreload", "/home", "/root"))
     assert notebook.cells[0].source.startswith("# ")
     assert "run.finish(" in code[-1].source
+
+
+def test_every_module_that_the_page_of_the_architecture_names_is_there():
+    named = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "architecture.md").read_text())) - {"runs", "measurements", "vacuum"}
+    modules = {path.stem for path in (ROOT / "lib" / "overround").rglob("*.py")}
+
+    assert len(named) > 50
+    assert named <= modules, named - modules

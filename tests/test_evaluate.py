@@ -344,3 +344,15 @@ def test_bets_without_a_stake_are_not_counted():
     refused.attrs.update(ledger.attrs)
 
     pd.testing.assert_frame_equal(evaluate(refused, simulations=200), evaluate(ledger, simulations=200))
+
+
+@pytest.mark.parametrize("order", [("some", "none"), ("none", "some")])
+def test_a_run_without_bets_can_be_compared_and_has_no_difference(order):
+    """Found by iterating over a store in which the second reference made no signal."""
+    ledger = ledger_of(40, seed=1)
+    sides = {"some": ledger, "none": ledger.iloc[:0]}
+
+    got = compare_ledgers({name: sides[name] for name in order}, simulations=200)
+
+    assert got[["difference", "low", "high", "p", "p_adjusted"]].isna().all().all()
+    assert comparison_verdict(got)

@@ -10,6 +10,7 @@ import typer
 
 from overround import perf_cli
 from overround.errors import OverroundError, ParameterError
+from overround.redaction import printable
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A workbench for research on sports odds."
@@ -29,7 +30,7 @@ def run(
     season: Season = [],
     parameter: Given = [],
     show_code: ShowCode = False,
-    timeout: Annotated[int, typer.Option(help="seconds that one cell may take")] = 600,
+    timeout: Annotated[int, typer.Option(min=1, help="seconds that one cell may take")] = 600,
 ) -> None:
     """Run the whole line and write reports/index.html."""
     with _sentences():
@@ -69,11 +70,11 @@ def collect(
         done = collect_source(source, leagues=league, seasons=season)
         typer.echo(str(done))
         for row in done.set_aside.head(10).itertuples(index=False):
-            typer.echo(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})", err=True)
+            _say(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})")
         if len(done.set_aside) > 10:
             typer.echo(f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.", err=True)
         for name, why in done.failed.items():
-            typer.echo(f"  failed: {name}: {why}", err=True)
+            _say(f"  failed: {name}: {why}")
     if done.failed:
         raise typer.Exit(1)
 
@@ -94,6 +95,24 @@ def compare(
         record_failures(outcomes, settings)
         typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[-1].ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(run_id: Annotated[str, typer.Argument(help="as a page's footer names it")], show_code: ShowCode = False) -> None:
+    """Make a run again from the version of the data that it read; exit status 1 where a number differs."""
+    with _sentences():
+        from overround.pipeline import record_failures
+        from overround.rebuild import rebuild as rebuild_run
+        from overround.settings import load_settings
+
+        settings = load_settings()
+        done = rebuild_run(run_id, settings=settings, show_code=show_code)
+        record_failures([done.outcome], settings)
+        for warning in done.warnings:
+            _say(f"  not as then: {warning}")
+        _say(f"{done}\n{done.outcome.html}")
+    if done.differing or not done.outcome.ok:
         raise typer.Exit(1)
 
 
@@ -122,7 +141,7 @@ def store_check() -> None:
         found = store.check()
         harmless = found["what"] == "orphan file"
         for row in found[~harmless].itertuples(index=False):
-            typer.echo(f"  {row.table}: {row.what}: {row.where}; {row.mend}", err=True)
+            _say(f"  {row.table}: {row.what}: {row.where}; {row.mend}")
         verdict = f"{(~harmless).sum()} things are wrong, `overround store repair` mends them" if not harmless.all() else "nothing is wrong"
         typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
     if not harmless.all():
@@ -138,7 +157,7 @@ def store_repair() -> None:
         store = Store()
         done = store.repair()
         for sentence in done:
-            typer.echo(f"  {sentence}", err=True)
+            _say(f"  {sentence}")
         left = int((store.check()["what"] != "orphan file").sum())
         typer.echo(f"store {store.root}: {len(done)} things were done, {left} are still wrong.")
     if left:
@@ -157,7 +176,7 @@ def store_compact(days: Annotated[float, typer.Option(help="old files stay this 
 
 
 @app.command("serve-sample")
-def serve_sample(port: Annotated[int, typer.Option(help="0: any free one")] = 8765, seed: int = 2026) -> None:
+def serve_sample(port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8765, seed: int = 2026) -> None:
     """Serve the simulated market on loopback in The Odds API's format, until interrupted."""
     with _sentences():
         from overround.sources.sample import Market
@@ -176,11 +195,20 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except ParameterError as error:
-        typer.echo(f"overround: {error}", err=True)
+        _say(f"overround: {error}")
         raise typer.Exit(2) from None
     except OverroundError as error:
-        typer.echo(f"overround: {error}", err=True)
+        _say(f"overround: {error}")
         raise typer.Exit(1) from None
+    except OSError as error:  # a folder that is not there, a full disk, a port that is taken
+        what = f"{error.filename}: " if error.filename else ""
+        _say(f"overround: {what}{error.strerror or error}.")
+        raise typer.Exit(1) from None
+
+
+def _say(text: str) -> None:
+    # names and messages come from providers and files, and a terminal obeys more than letters
+    typer.echo(printable(text), err=True)
 
 
 def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
@@ -223,10 +251,10 @@ def _progress(step, outcome) -> None:  # type: ignore[no-untyped-def]  # Step an
     if sys.stderr.isatty():
         typer.echo("\r\033[K", err=True, nl=False)
     mark = "done  " if outcome.ok else "FAILED"
-    typer.echo(f"  {mark} {step.label:<20}{outcome.seconds:6.1f} s  {outcome.verdict}", err=True)
+    _say(f"  {mark} {step.label:<20}{outcome.seconds:6.1f} s  {outcome.verdict}")
     if outcome.failure:
         where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"
-        typer.echo(f"         {where}: {outcome.failure.name}: {outcome.failure.message}\n         {_shown(outcome.html)}", err=True)
+        _say(f"         {where}: {outcome.failure.name}: {outcome.failure.message}\n         {_shown(outcome.html)}")
 
 
 def _shown(path: Path) -> str:

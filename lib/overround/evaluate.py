@@ -142,13 +142,15 @@ def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 1
     distance, by_chance = np.abs(gap[known]) / spread, np.abs(gaps - gap[known]) / spread
     columns = ("difference", "low", "high", "p", "p_adjusted", "common_days")
     table[list(columns)] = np.nan
+    table.attrs["tried"] = len(names)
+    if not len(known):  # a side without a bet has no yield to differ
+        return table
     at = table.index[known]
     table.loc[at, "difference"] = gap[known]
     table.loc[at, ["low", "high"]] = [interval(one) for one in gaps.T]
     table.loc[at, "p"] = (1 + (by_chance >= distance).sum(axis=0)) / (1 + len(gaps))
     table.loc[at, "p_adjusted"] = step_down(distance, by_chance)
     table.loc[at, "common_days"] = ((sums[known, :, 0] > 0) & (sums[0, :, 0] > 0)).sum(axis=1)
-    table.attrs["tried"] = len(names)
     return table
 
 

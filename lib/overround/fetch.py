@@ -27,7 +27,7 @@ from overround.flights import Flights, only_process
 from overround.http_cache import KEPT_STALE_S, AnswerCache
 from overround.politeness import AnswerTooLarge, Circuit, Patience, PoliteAdapter, ProviderResting, failed
 from overround.quota import Credits, credits_of
-from overround.redaction import is_secret, redact, redact_debug_logs
+from overround.redaction import is_secret, printable, redact, redact_debug_logs
 from overround.stopwatch import WatchedPool
 
 __all__ = ["FOREVER", "Answer", "Fetcher", "Patience", "is_secret", "redact"]
@@ -268,7 +268,7 @@ class Fetcher:
     def _scrub(self, text: str) -> str:
         for value in self._secret_values:  # a provider may repeat the key in its own words
             text = text.replace(value, "***")
-        return text
+        return printable(text)
 
     def _key(self, url: str | None) -> str:
         parts = urlsplit(url or "")

@@ -19,7 +19,7 @@ import pyarrow.fs as pafs
 from overround.commit import CHECKPOINT_EVERY, Partition, dataset, keep_log, named, scope_of
 from overround.datafiles import ROW_GROUP, commit_files, file_system, local_folder, read_file
 from overround.durable import sync, to_disk
-from overround.errors import StoreError
+from overround.errors import ParameterError, StoreError
 from overround.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _VERSIONS = 256
 _LOG_HOURS = 24
 # files that were merged away stay a day for those who are still reading them
 _VACUUM_DAYS = 1.0
+_LONGEST_DAYS = 36_500
 
 
 def tend(store: "Store", table: Table, delta: "DeltaTable", parts: list[Partition], memory: "dict[Partition, Standing]") -> None:
@@ -109,6 +110,8 @@ def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None =
     int
         How many data files were removed.
     """
+    if not 0 <= retention_days <= _LONGEST_DAYS:
+        raise ParameterError(f"retention_days is {retention_days}; it takes a number of days from 0 to {_LONGEST_DAYS}.")
     removed = 0
     for name in tables or list(TABLES):
         delta = store._open(name)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from overround.errors import StoreError
 
+SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "S3_ALLOW_UNSAFE_RENAME")
 _REASONS = (
@@ -36,8 +37,11 @@ def options(root: str, timeout_s: float) -> dict[str, str]:
     Raises
     ------
     StoreError
-        Where keys are in the URL, or the environment asks for commits that overwrite one another.
+        Where the URL names no bucket, keys are in it, or the environment asks for commits that overwrite one another.
     """
+    scheme = root.partition("://")[0]
+    if scheme not in SCHEMES or not root.partition("://")[2].strip("/"):
+        raise StoreError(f"store {root!r}: a folder, or a bucket with one of {', '.join(f'{one}://' for one in SCHEMES)}, is expected.")
     if "@" in urlsplit(root).netloc:
         raise StoreError(
             f"store {urlsplit(root).scheme}://...: keys do not belong in the URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."

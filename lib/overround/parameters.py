@@ -44,6 +44,7 @@ _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 _PLURALS = {str: "texts", int: "whole numbers", float: "numbers", bool: "true or false values"}
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _LARGEST = sys.float_info.max
+_LONGEST_SHOWN = 200
 _NUMBER = r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"(?<![\w.])({_NUMBER}) to ({_NUMBER})(?![\w])")
 _LEAST = re.compile(rf"\bat least ({_NUMBER})(?![\w])")
@@ -115,10 +116,11 @@ def read_parameters(path: Path | str) -> dict[str, Parameter]:
     path = Path(path)
     source = _tagged_cell(path)
     try:
-        tree = ast.parse(source)
+        tree, comments = ast.parse(source), _comments(source)
     except SyntaxError as error:
         raise _broken(path, f"line {error.lineno} of its cell tagged {TAG!r} is no Python: {error.msg}") from None
-    comments = _comments(source)
+    except (ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:  # a null byte, brackets without end
+        raise _broken(path, f"its cell tagged {TAG!r} is no Python that can be read ({type(error).__name__})") from None
     found: dict[str, Parameter] = {}
     for statement in tree.body:
         parameter = _declared(path, statement, comments)
@@ -214,7 +216,7 @@ def parse_value(parameter: Parameter, text: str) -> Any:
         return _checked(parameter, [_scalar(parameter, part.strip()) for part in word.split(",") if part.strip()])
     try:
         return _checked(parameter, ast.literal_eval(word))
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise _refused(parameter, text) from None
 
 
@@ -228,7 +230,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Decimal):
-        return float(value)
+        return float("nan") if value.is_snan() else float(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
@@ -244,14 +246,19 @@ def _tagged_cell(path: Path) -> str:
         tagged = [cell for cell in cells if TAG in cell.get("metadata", {}).get("tags", [])]
     except FileNotFoundError:
         raise _broken(path, f"there is no file {path}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except OSError as error:
+        raise _broken(path, f"{path} cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _broken(path, f"the file {path} is no Jupyter notebook (format 4)") from None
     if len(tagged) != 1:
         raise _broken(path, f"{len(tagged) or 'no'} cell{'s are' if tagged else ' is'} tagged {TAG!r}, one is needed")
-    if tagged[0]["cell_type"] != "code":
+    if tagged[0].get("cell_type") != "code":
         raise _broken(path, f"the cell tagged {TAG!r} is no code cell")
-    source = tagged[0]["source"]
-    return source if isinstance(source, str) else "".join(source)
+    source = tagged[0].get("source")
+    lines = [source] if isinstance(source, str) else source
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise _broken(path, f"the source of the cell tagged {TAG!r} is no text")
+    return "".join(lines)
 
 
 def _comments(source: str) -> dict[int, str]:
@@ -270,7 +277,7 @@ def _declared(path: Path, statement: ast.stmt, comments: Mapping[int, str]) -> P
     name = target.id
     try:
         default = ast.literal_eval(statement.value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError, MemoryError):
         # papermill sets names after this cell has run: what was derived here would keep its default
         raise _broken(path, f"parameter {name!r} is computed; a default has to be a plain value") from None
     annotation, choices = _annotation(path, name, statement, default)
@@ -294,8 +301,10 @@ def _annotation(path: Path, name: str, statement: ast.Assign | ast.AnnAssign, de
     else:
         text = type(default).__name__
     if literal := re.fullmatch(r"Literal\[(.+?)\]( \| None)?", text):
-        choices = ast.literal_eval(f"({literal[1]},)")
-        return type(choices[0]).__name__ + (literal[2] or ""), choices
+        with suppress(ValueError, SyntaxError, TypeError):
+            choices = ast.literal_eval(f"({literal[1]},)")
+            if type(choices[0]).__name__ in _KINDS and len({type(choice) for choice in choices}) == 1:
+                return type(choices[0]).__name__ + (literal[2] or ""), choices
     parts = [part.strip() for part in text.split("|")]
     values = [part for part in parts if part != "None"]
     if len(values) != 1 or not re.fullmatch(rf"({'|'.join(_KINDS)})|list\[({'|'.join(_KINDS)})\]", values[0]):
@@ -381,7 +390,15 @@ def _injected_names(inputs: list[str]) -> list[str]:
 
 
 def _refused(parameter: Parameter, value: Any) -> ParameterError:
-    return ParameterError(f"parameter {parameter.name!r} cannot be {value!r}; it takes {parameter.allowed}.")
+    return ParameterError(f"parameter {parameter.name!r} cannot be {_shown(value)}; it takes {parameter.allowed}.")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # a number of more digits than Python writes, a list in itself
+        return f"this {type(value).__name__} ({type(error).__name__})"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"
 
 
 def _unknown(path: Path, name: str, declared: list[str]) -> ParameterError:

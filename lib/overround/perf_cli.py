@@ -16,6 +16,12 @@ Pairs = Annotated[int, typer.Option(min=5, help="samples of each side")]
 Repeats = Annotated[int, typer.Option(min=1, help="calls in the process of a sample, which is their median")]
 
 
+def _drawable(path: Path | None) -> Path | None:
+    if path is not None and (path.suffix not in (".svg", ".png") or not path.parent.is_dir()):
+        raise typer.BadParameter(f"{str(path)!r} cannot be drawn: give a file that ends in .svg or .png, in a folder that is there.")
+    return path
+
+
 @app.command()
 def baseline(
     name: Annotated[str, typer.Argument(help="under which the samples are kept, in data/perf")],
@@ -45,7 +51,7 @@ def compare(
     metric: Annotated[str, typer.Option(help="that decides: wall_s, cpu_s or peak_mb")] = "wall_s",
     threshold: Annotated[float, typer.Option(min=0, help="a change smaller than this share is none")] = 0.05,
     fail_on: Annotated[str, typer.Option(help="worse: exit status 1 if a workload is")] = "",
-    figure: Annotated[Path | None, typer.Option(help="also draw every sample, as .svg or .png")] = None,
+    figure: Annotated[Path | None, typer.Option(help="also draw every sample, as .svg or .png", callback=_drawable)] = None,
 ) -> None:
     """Measure two sides in turns and say what is better, worse or within noise; always with its interval."""
     from overround.cli import _sentences
@@ -84,7 +90,7 @@ def compare(
 @app.command()
 def watch(
     metric: Annotated[str, typer.Option(help="cpu_s, wall_s or peak_mb")] = "cpu_s",
-    figure: Annotated[Path | None, typer.Option(help="also draw the time line, as .svg or .png")] = None,
+    figure: Annotated[Path | None, typer.Option(help="also draw the time line, as .svg or .png", callback=_drawable)] = None,
 ) -> None:
     """Look through the history of every stage in the store; exit status 1 while one is slower than usual."""
     from overround.cli import _sentences

@@ -41,6 +41,7 @@ _SCORES_DAYS = 3
 _MATCH_S = 105 * 60  # the shortest time after which a match may have ended
 _FORGET_S = 3.5 * 86_400  # after kick-off: the scores have not named it for half a day
 _LONGEST_WAIT_S = 900
+_LONGEST_S = 3650 * 86_400  # that can be asked for
 _MOST_WAITING = 1_000_000  # rows
 _ORDER = ("events", "quotes", "results")
 
@@ -382,10 +383,13 @@ def seconds(text: str) -> float:
     ParameterError
         For anything else.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text.strip())
-    if found is None or not float(found[1]):
-        raise ParameterError(f"duration {text!r} cannot be read; write a number above 0 and s, m, h or d, e.g. 30s, 5m, 12h or 2d.")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text.strip())
+    duration = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]] if found else 0.0
+    if not 0 < duration <= _LONGEST_S:
+        raise ParameterError(
+            f"duration {text!r} cannot be read; write a number above 0 and s, m, h or d, e.g. 30s, 5m, 12h or 2d, up to 3650d."
+        )
+    return duration
 
 
 def _next_month(now: datetime) -> datetime:

@@ -29,6 +29,13 @@ def redact(url: str, params: Mapping[str, Any] | None = None) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(query, safe=":,/")))
 
 
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: control and other unprintable characters are written as escapes, line ends kept."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+
+
 def redact_debug_logs() -> None:
     """Keep keys out of the debug lines of the libraries below, which quote whole URLs."""
     # a filter acts only on the logger that a line was written to, not on that logger's children: each gets one

@@ -85,6 +85,8 @@ def repair(store: "Store") -> list[str]:
     list of str
         A sentence for each thing done; empty where nothing was wrong.
     """
+    from deltalake.exceptions import DeltaError
+
     done = []
     for name in check(store).query("what != @ORPHAN")["table"].unique():
         table, folder = TABLES[name], Path(store.root) / name
@@ -105,7 +107,11 @@ def repair(store: "Store") -> list[str]:
             for path, (what, _) in bad.items():
                 if what == DAMAGED:
                     system.move(str(path), f"{path}.damaged")
-            delta.repair(post_commithook_properties=keep_log())
+            try:
+                delta.repair(post_commithook_properties=keep_log())
+            except DeltaError as error:  # a log that names files by absolute addresses is none that was written here
+                done.append(f"{name}: NOT MENDED, its log names files that no table of ours does ({str(error).splitlines()[0]}).")
+                continue
             if store.is_local:
                 sync(folder, delta.version())
             lost = sum(rows for _, rows in bad.values())
@@ -139,7 +145,8 @@ def _bad_files(folder: Path, delta: "DeltaTable") -> dict[Path, tuple[str, int]]
         path = folder / action["path"]
         if not path.exists():
             path = folder / unquote(action["path"])
-        if not path.exists():
+        # a log may have been written by someone else: what it names elsewhere is not ours to move
+        if not path.exists() or not path.resolve().is_relative_to(folder.resolve()):
             bad[path] = (MISSING, action["num_records"] or 0)
             continue
         try:

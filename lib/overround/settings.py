@@ -1,5 +1,8 @@
 """Where data lives, keys and limits: environment variables `OVERROUND_*`, then `.env`, then these defaults."""
 
+import logging
+import os
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from overround.errors import SettingsError
 
 PACKAGE = Path(__file__).parent
+_log = logging.getLogger(__name__)
 
 
 def project_home() -> Path:
@@ -62,9 +66,29 @@ def load_settings() -> Settings:
         Naming the variable, what it holds and what is allowed; a secret's value is never shown.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
-        got = "a value" if "key" in field else repr(first["input"])
+        got = "a value" if "key" in field or "@" in str(first["input"]) else repr(first["input"])
         raise SettingsError(f"OVERROUND_{field.upper()} (environment or .env): {got} cannot be used, {first['msg'].lower()}.") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError(
+            f"{Path('.env').resolve()} cannot be read ({type(error).__name__}); a text file in UTF-8 is expected."
+        ) from None
+    _look_at_mode(settings)
+    return settings
+
+
+@cache
+def _say_once(text: str) -> None:
+    _log.warning(text)
+
+
+def _look_at_mode(settings: Settings) -> None:
+    """Warn of a key in a file that others on this machine can read; whether they may is for its owner to say."""
+    file = Path(".env")
+    if os.name != "posix" or not settings.odds_api_key.get_secret_value() or "OVERROUND_ODDS_API_KEY" in os.environ or not file.is_file():
+        return
+    if file.stat().st_mode & 0o077:
+        _say_once(f"{file.resolve()} holds a key and can be read by others on this machine: chmod 600 .env")

@@ -70,6 +70,8 @@ class Store:
             root = load_settings().store_root
         self.root = str(root)
         self.is_local = "://" not in self.root
+        if self.is_local and Path(self.root).is_file():
+            raise StoreError(f"store {self.root}: that is a file; a folder is expected.")
         self._options = None if self.is_local else _options(self.root)
         self._opened: dict[str, tuple[DeltaTable, dict[Partition, Standing]]] = {}
         # appends to a log on an object store whose answer was lost: mark -> version before

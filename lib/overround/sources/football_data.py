@@ -58,6 +58,8 @@ _STATISTICS = {
     "AFKC", "HO", "AO", "HY", "AY", "HR", "AR", "HBP", "ABP", "HxG", "AxG",
 }  # fmt: skip
 
+_SEASON = re.compile("[0-9]{4}(/[0-9]{4})?")
+
 
 @contextmanager
 def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
@@ -285,7 +287,7 @@ def _unify_spelling(cells: np.ndarray, home: int, away: int) -> None:
 def _rows_of_season(season: str, seasons: np.ndarray, where: str) -> np.ndarray:
     rows = seasons == season
     if not rows.any():
-        holds = ", ".join(dict.fromkeys(filter(None, seasons)))
+        holds = ", ".join(dict.fromkeys(filter(_SEASON.fullmatch, seasons)))
         raise SourceError(f"{where}: holds no season {season!r}; it holds {holds or 'none'}.")
     return rows
 
@@ -306,6 +308,9 @@ def _matches_of(
         ("away", table["home"] == table["away"], "a team cannot play itself"),
         ("season", table["season"] == "", "the season is missing"),
     ]
+    if called["season"] and called["country"]:
+        no_season = [not _SEASON.fullmatch(season) for season in table["season"]]
+        checks.append(("season", pd.Series(no_season, dtype=bool), "not a season; 2012 or 2012/2013 is expected"))
     if called["division"]:
         checks.append(("division", table["division"] != competition, f"a match of another division than {competition}"))
     if called["country"]:

@@ -28,9 +28,13 @@ OddsFormat = Literal["", "decimal", "american"]
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 # American prices of -1000000 are shown in play
 _HIGHEST_PRICE, _HIGHEST_POINT = 1e7, 1e4
+# seconds since 1970 of a plausible time: from 1980 to 2100
+_EARLIEST, _LATEST = 315e6, 4.1e9
 _SIDES = {"Over": "over", "Under": "under"}
 _UNSEEN = (None, 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SPORT = re.compile("[A-Za-z0-9_]{1,100}")
+_LONGEST_TEXT = 300
 
 
 def parse_odds(content: bytes, where: str, *, fetched_at: datetime, odds_format: OddsFormat = "", source: str = SOURCE) -> Batch:
@@ -134,6 +138,8 @@ class Rows:
     def add_event(self, event: dict, path: str) -> tuple[str, str, str]:
         """Read what an event is; return its id and its teams."""
         name, sport, home, away = (_text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team"))
+        if not _SPORT.fullmatch(sport):  # it names folders of the store
+            raise _Unusable(f"{path}.sport_key", sport, "not the key of a sport; letters, digits and _, at most 100")
         starts_at = _time_or_none(event, "commence_time", path)
         if starts_at is None:
             raise _Unusable(f"{path}.commence_time", None, "a time is required")
@@ -283,8 +289,8 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _text(part: dict, column: str, path: str) -> str:
     value = part.get(column)
     # half a surrogate pair is JSON, but no text that could be stored
-    if not isinstance(value, str) or not value or _SURROGATE.search(value):
-        raise _Unusable(f"{path}.{column}", value, "a text is required")
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or _SURROGATE.search(value):
+        raise _Unusable(f"{path}.{column}", value, f"a text of at most {_LONGEST_TEXT} characters is required")
     return value
 
 
@@ -293,21 +299,22 @@ def _time_or_none(part: dict, column: str, path: str) -> int | None:
     try:
         return None if value is None else _time(value)
     except (TypeError, ValueError):
-        raise _Unusable(f"{path}.{column}", value, "not a time; ISO 8601 with its zone, or seconds since 1970") from None
+        raise _Unusable(f"{path}.{column}", value, "not a time; ISO 8601 with its zone, or seconds since 1970, from 1980 to 2099") from None
 
 
 @lru_cache(maxsize=65_536, typed=True)
 def _time(value: Any) -> int:
     """Microseconds since 1970 of an ISO or unix time."""
     if isinstance(value, str):
-        time = datetime.fromisoformat(value)
-    # a plausible one: from 1980 to 2100
-    elif isinstance(value, int | float) and 315e6 < value < 4.1e9:
-        time = datetime.fromtimestamp(value, UTC)
+        # a time without a zone raises TypeError: it is not known which moment it means
+        time = (datetime.fromisoformat(value) - EPOCH) // MICROSECOND
+    elif isinstance(value, int | float) and abs(value) < _LATEST:
+        time = (datetime.fromtimestamp(value, UTC) - EPOCH) // MICROSECOND
     else:
         raise ValueError
-    # a time without a zone raises TypeError: it is not known which moment it means
-    return (time - EPOCH) // MICROSECOND
+    if not _EARLIEST < time / 1e6 < _LATEST:
+        raise ValueError
+    return time
 
 
 def _columns(rows: Iterable[tuple], number: int) -> list[tuple]:
