@@ -1,7 +1,9 @@
 """Baselines and comparisons, with real processes: what was planted is found, in processor time, which a busy machine leaves alone."""
 
 import json
+import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from overround import perf
+from overround import perf, perf_worker
 from overround.cli import app
 from overround.errors import ParameterError, RunError
 from overround.perf_stats import BETTER, NOISE, WORSE, compare
@@ -36,6 +38,22 @@ def test_two_ways_in_turns_in_one_process_are_told_apart():
     assert one.verdict == BETTER
     assert one.ratio == pytest.approx(0.25, rel=0.3)
     assert list(samples["side"][:4]) == ["A", "B", "A", "B"]
+
+
+def test_time_in_the_queue_for_a_processor_is_no_time_of_one_s_own():
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        busy = perf_worker.take(lambda: loop(1_000_000))
+        waits = perf_worker.take(lambda: time.sleep(0.1))
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+    # it computes and nothing else: all that it was not computing it stood in the queue, or its whole machine did
+    assert busy["cpu_s"] * 0.98 <= busy["own_s"] < busy["wall_s"] * 0.9
+    # what it waits for is its own
+    assert waits["own_s"] >= 0.1
 
 
 def test_what_is_kept_comes_back_with_what_it_was_taken_of(home: Path):

@@ -65,7 +65,7 @@ def measure(
     Returns
     -------
     DataFrame
-        workload, pair, side, wall_s, cpu_s, io_wait_s, peak_mb, calibration_s, floor_s, load, at.
+        workload, pair, side, wall_s, own_s, cpu_s, io_wait_s, peak_mb, calibration_s, floor_s, load, at.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def _on_one_scale(samples: pd.DataFrame) -> pd.DataFrame:
     usual = samples.groupby(["workload", "side"])["calibration_s"].transform(lambda loop: loop.quantile(0.25))
     first = samples[samples["side"] == "A"].groupby("workload")["calibration_s"].quantile(0.25)
     scale = samples["workload"].map(first) / usual
-    for column in ("wall_s", "cpu_s", "calibration_s"):
+    for column in {"wall_s", "own_s", "cpu_s", "calibration_s"} & set(samples.columns):
         samples[column] = samples[column] * scale
     return samples
 

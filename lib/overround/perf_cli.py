@@ -42,7 +42,7 @@ def compare(
     workload: Workload = [],
     pairs: Pairs = 15,
     repeats: Repeats = 5,
-    metric: Annotated[str, typer.Option(help="that decides: wall_s, cpu_s or peak_mb")] = "wall_s",
+    metric: Annotated[str, typer.Option(help="that decides: wall_s, own_s (less the wait for a processor), cpu_s or peak_mb")] = "wall_s",
     threshold: Annotated[float, typer.Option(min=0, help="a change smaller than this share is none")] = 0.05,
     fail_on: Annotated[str, typer.Option(help="worse: exit status 1 if a workload is")] = "",
     figure: Annotated[Path | None, typer.Option(help="also draw every sample, as .svg or .png")] = None,
@@ -58,7 +58,7 @@ def compare(
 
         if fail_on not in ("", WORSE):
             raise ParameterError(f"--fail-on takes {WORSE!r}, not {fail_on!r}.")
-        metrics = ("wall_s", "cpu_s", "peak_mb")
+        metrics = ("wall_s", "own_s", "cpu_s", "peak_mb")
         if metric not in metrics:
             raise ParameterError(f"--metric takes {', '.join(metrics)}, not {metric!r}.")
         with perf.resolved(before, after) as (a, b):

@@ -17,7 +17,7 @@ LEAST_PAIRS = 5
 _LEVEL = 0.95
 _BUSY = 1.25  # times the loop's fast quarter
 _MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
-_SIGNS = {"wall_s", "cpu_s", "io_wait_s", "peak_mb"}
+_SIGNS = {"wall_s", "own_s", "cpu_s", "io_wait_s", "peak_mb"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
     return slow <= limit
 
 
-def compare_all(samples: pd.DataFrame, metrics: tuple[str, ...] = ("wall_s", "cpu_s", "peak_mb"), **settings: float) -> pd.DataFrame:
+def compare_all(
+    samples: pd.DataFrame, metrics: tuple[str, ...] = ("wall_s", "own_s", "cpu_s", "peak_mb"), **settings: float
+) -> pd.DataFrame:
     """`compare` for each workload and metric; a row each, in the columns of `Change`."""
     rows = [
         vars(compare(mine, metric, **settings))  # type: ignore[arg-type]

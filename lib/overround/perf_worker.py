@@ -32,7 +32,8 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
     Returns
     -------
     dict
-        wall_s, cpu_s (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s; floor_s where there is one: the
+        wall_s, own_s (wall time less what this thread stood in the queue for a processor: what other programs do is not in it), cpu_s
+        (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s; floor_s where there is one: the
         time of the least work that could give the same.
     """
     taken: dict[str, list[float]] = {}
@@ -41,7 +42,9 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
         _procfs.reset_peak()
         first = _procfs.begin()
         told = run()
-        figures |= _procfs.between(first, _procfs.end(), thread_only=False)
+        last = _procfs.end()
+        figures |= _procfs.between(first, last, thread_only=False)
+        figures["own_s"] = figures["wall_s"] - _procfs.queued_s(first, last)
         figures["peak_mb"] = _procfs.peak_mb()
         # before and after: a machine that became busy meanwhile is seen by the second
         figures["calibration_s"] = max(figures["calibration_s"], calibrate())

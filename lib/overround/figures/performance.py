@@ -7,7 +7,10 @@ from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, columns, finish
 from overround.perf_stats import NOISE, Change, compare, quiet_pairs
 from overround.show import Picture
 
-_UNITS = {"wall_s": ("wall time", "ms", 1000.0), "cpu_s": ("processor time", "ms", 1000.0), "peak_mb": ("peak memory", "MB", 1.0)}
+_UNITS = {
+    "wall_s": ("wall time", "ms", 1000.0), "own_s": ("wall time less the wait for a processor", "ms", 1000.0),
+    "cpu_s": ("processor time", "ms", 1000.0), "peak_mb": ("peak memory", "MB", 1.0),
+}  # fmt: skip
 
 _FEW = 3  # runs make no time line
 
