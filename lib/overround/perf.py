@@ -228,7 +228,7 @@ def _on_one_scale(samples: pd.DataFrame) -> pd.DataFrame:
     usual = samples.groupby(["workload", "side"])["calibration_s"].transform(lambda loop: loop.quantile(0.25))
     first = samples[samples["side"] == "A"].groupby("workload")["calibration_s"].quantile(0.25)
     scale = samples["workload"].map(first) / usual
-    for column in {"wall_s", "own_s", "cpu_s", "calibration_s"} & set(samples.columns):
+    for column in {"wall_s", "own_s", "cpu_s", "calibration_s", "calibration_own_s"} & set(samples.columns):
         samples[column] = samples[column] * scale
     return samples
 
