@@ -104,7 +104,7 @@ def test_the_report_s_tables_on_a_slice_of_the_recorded_feed_hold_every_module(r
 
     assert_calls_saved(samples)
     assert {name.partition(",")[0] for name in tables["overall"]["figure"]} == {
-        "runtime", "processor time", "memory", "median API latency", "I/O wait", "thread efficiency", "API calls",
+        "runtime", "own time", "processor time", "memory", "median API latency", "I/O wait", "thread efficiency", "API calls",
     }  # fmt: skip
     assert list(tables) == ["collector", "signals", "backtest", "overall"]
     assert pd.concat(tables)["change"].str.contains(" to |clock").all()

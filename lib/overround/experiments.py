@@ -5,7 +5,7 @@ Answers come over loopback from a server in a process of its own: a simulated ma
 
 import importlib.util
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -35,8 +35,8 @@ EXPERIMENTS = {
 }  # fmt: skip
 TOGETHER = "all together"
 METRICS = {
-    "wall_s": ("runtime", "ms", 1000.0), "cpu_s": ("processor time", "ms", 1000.0), "peak_mb": ("memory", "MB", 1.0),
-    "latency_ms": ("median API latency", "ms", 1.0), "io_wait_s": ("I/O wait", "ms", 1000.0),
+    "wall_s": ("runtime", "ms", 1000.0), "own_s": ("own time", "ms", 1000.0), "cpu_s": ("processor time", "ms", 1000.0),
+    "peak_mb": ("memory", "MB", 1.0), "latency_ms": ("median API latency", "ms", 1.0), "io_wait_s": ("I/O wait", "ms", 1000.0),
     "thread_efficiency": ("thread efficiency", "%", 100.0), "calls": ("API calls", "", 1.0),
 }  # fmt: skip
 _CLOCK_S = 1e-3  # shorter waits are the clock's noise
@@ -100,8 +100,17 @@ def run(
     return pd.concat(samples, ignore_index=True)
 
 
-def by_module(samples: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def by_module(samples: pd.DataFrame, modules: Mapping[str, str] = EXPERIMENTS, *, threshold: float = 0.05) -> dict[str, pd.DataFrame]:
     """A table for each module and one of all.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Of `run`, or of `overround.perf.measure`.
+    modules : mapping
+        Workload -> module; of what `measure` gives: `overround.perf_workloads.MODULES`.
+    threshold : float
+        A change smaller than this share is none.
 
     Returns
     -------
@@ -110,12 +119,12 @@ def by_module(samples: pd.DataFrame) -> dict[str, pd.DataFrame]:
         module with several experiments the first rows are of all together.
     """
     tables: dict[str, list[dict]] = {}
-    module = samples["workload"].map(EXPERIMENTS)
+    module = samples["workload"].map(modules)
     for name, mine in samples.groupby(module, sort=False):
         together = [mine] if len(set(mine["workload"])) > 1 and name != "overall" else []
-        rows = [row for one in together for row in _rows(TOGETHER, total(one))]
-        tables[str(name)] = rows + [row for one, its in mine.groupby("workload", sort=False) for row in _rows(str(one), its)]
-    tables["overall"] = [*_rows(TOGETHER, total(samples)), *tables.pop("overall", [])]
+        rows = [row for one in together for row in _rows(TOGETHER, total(one), threshold)]
+        tables[str(name)] = rows + [row for one, its in mine.groupby("workload", sort=False) for row in _rows(str(one), its, threshold)]
+    tables["overall"] = [*_rows(TOGETHER, total(samples), threshold), *tables.pop("overall", [])]
     return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
 
@@ -125,7 +134,7 @@ def total(samples: pd.DataFrame) -> pd.DataFrame:
     return samples.groupby(["pair", "side"], as_index=False).agg(how).assign(workload=TOGETHER)
 
 
-def _rows(name: str, samples: pd.DataFrame) -> list[dict]:
+def _rows(name: str, samples: pd.DataFrame, threshold: float) -> list[dict]:
     rows = []
     for metric, (what, unit, factor) in METRICS.items():
         if metric not in samples or samples[metric].isna().any() or not (samples[metric] > 0).any():
@@ -142,7 +151,7 @@ def _rows(name: str, samples: pd.DataFrame) -> list[dict]:
             moved = [f"{factor * one:+.3g}".replace("-", "−") for one in difference(samples, metric)]
             row["change"] = f"{moved[0]} ({moved[1]} to {moved[2]})"
         else:
-            one = compare(samples, metric)
+            one = compare(samples, metric, threshold=threshold)
             row |= {"before": factor * one.before, "after": factor * one.after, "change": one.change(), "verdict": one.verdict}
         rows.append(row)
     return rows

@@ -257,8 +257,8 @@ def machine() -> dict[str, str]:
 
 def running() -> dict[int, Stage]:
     """The innermost stage of each thread that is in one."""
-    with _marks:
-        return {stage.thread: stage for stage in _running}
+    # a copy in one step, and no lock: whoever only looks must not make a stage wait
+    return {stage.thread: stage for stage in _running.copy()}
 
 
 def _with_ratios(values: dict[str, float]) -> dict[str, float]:

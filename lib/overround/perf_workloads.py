@@ -5,10 +5,12 @@ None. It uses public names only, so that older revisions of the library can do i
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 # loaded where it is used: a process that only spins is ready in a fraction of the time
@@ -118,11 +120,13 @@ def collect(folder: Path, *, workers: int = 4, latency_ms: float = 2.0) -> Itera
     market, numbers = Market(leagues=1, seasons=1, teams=4), count()
     with serving(market, latency_s=latency_ms / 1000) as url:
 
-        def run() -> None:
-            secrets = {"apiKey": "simulated"}
+        def run() -> dict[str, float]:
+            secrets, began = {"apiKey": "simulated"}, time.perf_counter()
             with Fetcher("sample", url, folder / f"cache{next(numbers)}", secrets=secrets, workers=workers) as fetcher:
                 for _ in batches(fetcher, market):
                     pass
+            could, waits = workers * (time.perf_counter() - began), [row["latency_s"] for row in fetcher.requests]
+            return {"latency_ms": 1000 * median(waits), "calls": float(len(waits)), "thread_efficiency": min(1.0, sum(waits) / could)}
 
         yield run, None
 
@@ -130,6 +134,13 @@ def collect(folder: Path, *, workers: int = 4, latency_ms: float = 2.0) -> Itera
 WORKLOADS: Mapping[str, Callable[..., AbstractContextManager[Work]]] = {
     "spin": spin, "margin": margin, "signals": signals, "backtest": backtest, "evaluate": evaluate, "append": append, "read": read,
     "collect": collect,
+}  # fmt: skip
+
+
+# which module of the library each is of
+MODULES: Mapping[str, str] = {
+    "collect": "collector", "append": "collector", "read": "collector", "margin": "signals", "signals": "signals", "backtest": "backtest",
+    "evaluate": "backtest", "spin": "overall",
 }  # fmt: skip
 
 
