@@ -30,7 +30,7 @@ Call = tuple[str, dict[str, str]]
 # name -> module of the library; before / after are said in the name
 EXPERIMENTS = {
     "cache off / on": "collector", "one by one / pooled fetches": "collector", "row by row / batch insert": "collector",
-    "each answer whole / a batch of changes": "collector",
+    "whole answers / only changes": "collector",
     "loop / vectorised signals": "signals", "loop / compiled backtest": "backtest", "cold / warm kernels": "overall",
 }  # fmt: skip
 TOGETHER = "all together"
@@ -250,7 +250,7 @@ def _storing(naive: ModuleType, given: _Material, fetcher: Fetcher, folder: Path
 
     return {
         "row by row / batch insert": (lambda: naive.append(stores[0], fresh()), lambda: stores[1].append("quotes", fresh())),
-        "each answer whole / a batch of changes": (
+        "whole answers / only changes": (
             _told(fetcher, lambda: naive.collect(fetcher, given.calls, new()), 1),
             _told(fetcher, lambda: _collect(fetcher, given.calls, new()), _WORKERS),
         ),

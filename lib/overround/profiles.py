@@ -42,10 +42,11 @@ class Sampler:
         self.cpu_s = 0.0
         self._interval_s, self._end = interval_s, threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="overround-sampler", daemon=True)
-        self._known: dict[int, frozenset[int]] = {}
+        self._idle: frozenset[int] = frozenset()  # threads that were there when no stage ran
 
     def start(self) -> "Sampler":
         """Begin."""
+        self._idle = frozenset(sys._current_frames())
         self._thread.start()
         return self
 
@@ -61,18 +62,17 @@ class Sampler:
             now = time.perf_counter()
             if stages := meter.running():
                 self._look(stages, min(now - last, _LONGEST_S))
-            elif self._known:
-                self._known.clear()
+            else:
+                self._idle = frozenset(sys._current_frames())
             last = now
         self.cpu_s = time.thread_time()
 
     def _look(self, stages: Mapping[int, "meter.Stage"], seconds: float) -> None:
         frames = sys._current_frames()
         for thread, stage in stages.items():
-            # threads that are not there when a stage is first seen, and come while it runs alone, work for it
-            known = self._known.setdefault(id(stage), frozenset(frames))
             for other, frame in frames.items():
-                helps = other not in known and len(stages) == 1 and other != threading.get_ident()
+                # threads that came while only one thread was in a stage work for it
+                helps = len(stages) == 1 and other not in self._idle and other != threading.get_ident()
                 if other == thread or (helps and not frame.f_code.co_filename.endswith(_IDLE)):
                     stack = _stack(frame)
                     self.stacks.setdefault(stage.name, Counter())[stack if other == thread else f"{POOL};{stack}"] += int(1e6 * seconds)
@@ -191,4 +191,5 @@ def _module(filename: str) -> str:
         parts = path.parts[len(path.parts) - path.parts[::-1].index("site-packages") :]
     else:  # the standard library, a script, or code without a file
         parts = path.parts[-2:] if path.parent.name in ("json", "email", "http", "concurrent", "futures", "urllib") else (path.name,)
-    return ".".join(parts).removesuffix(".py").removesuffix(".__init__").replace(" ", "_").replace(";", ",").strip("<>")
+    name = ".".join(parts).removesuffix(".py").removesuffix(".__init__").replace(" ", "_").replace(";", ",")
+    return name.strip("<>").removeprefix("frozen_")
