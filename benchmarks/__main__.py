@@ -1,4 +1,4 @@
-"""`python -m benchmarks [odds] [signals] [collect] [backtest] [models] [meter]`: all or some; scale, search, soak, week by name only."""
+"""`python -m benchmarks [NAME ...]`: odds, signals, collect, backtest, models, meter, by default all; scale, search, soak, week, truths."""
 
 import sys
 from importlib import import_module
@@ -6,7 +6,7 @@ from importlib import import_module
 # what a collector does is measured in two modules: appending and fetching
 ALL = {"odds": ["odds"], "signals": ["signals"], "collect": ["store", "fetch"], "backtest": ["backtest"], "models": ["models"],
        "meter": ["meter"]}  # fmt: skip
-BY_NAME = {name: [name] for name in ("store", "fetch", "scale", "search", "soak", "week")}
+BY_NAME = {name: [name] for name in ("store", "fetch", "scale", "search", "soak", "week", "truths")}
 
 for name in sys.argv[1:] or ALL:
     if name not in ALL | BY_NAME:

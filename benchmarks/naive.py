@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from overround.fetch import Answer, Fetcher
+from overround.sources.the_odds_api import parse_many
 from overround.store import Store
 
 
@@ -20,6 +21,18 @@ def append(store: Store, rows: pd.DataFrame) -> int:
 def get_many(fetcher: Fetcher, calls: Iterable[tuple[str, Mapping[str, Any]]], *, ttl: float) -> list[Answer]:
     """Ask for one after the other."""
     return [fetcher.get(path, params, ttl=ttl) for path, params in calls]
+
+
+def collect(fetcher: Fetcher, calls: Iterable[tuple[str, Mapping[str, Any]]], store: Store) -> int:
+    """Ask for one snapshot after the other and store each whole; returns how many prices were stored."""
+    stored = 0
+    for answer in get_many(fetcher, calls, ttl=0):
+        batch = parse_many([answer], source=fetcher.provider)
+        for name, rows in (("events", batch.events), ("quotes", batch.quotes)):
+            if len(rows):
+                done = store.append(name, rows)
+                stored += done.inserted if name == "quotes" else 0
+    return stored
 
 
 def value_signals(quotes: pd.DataFrame, reference: str, min_edge: float = 0.02) -> list[tuple[str, str, str, str, float, pd.Timestamp]]:

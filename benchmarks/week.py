@@ -195,7 +195,7 @@ def shared(folder: Path) -> None:
 
 def recorded(folder: Path) -> None:
     """Collect every recorded answer of a sport."""
-    from tests.replay import recorded_answers, replayed
+    from overround.sources.replay import recorded_answers, replayed
 
     answers = recorded_answers(folder)
     with tempfile.TemporaryDirectory() as home, replayed(answers) as server:

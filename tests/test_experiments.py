@@ -1,6 +1,7 @@
 """The naive ways give what the library gives, and the experiments that hold them against each other tell the truth of both."""
 
 import importlib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +13,9 @@ from overround.errors import ParameterError
 from overround.experiments import EXPERIMENTS, by_module, run, total
 from overround.perf_workloads import book, quotes
 from overround.settings import load_settings
+
+experiments = importlib.import_module("overround.experiments")
+WORLD_CUP = Path("the-odds-api/soccer_fifa_world_cup/odds")
 
 
 def test_signals_in_a_loop_are_the_library_s():
@@ -51,6 +55,61 @@ def test_experiments_without_a_checkout_say_what_is_missing(tmp_path, monkeypatc
         run(pd.DataFrame())
 
 
+def assert_calls_saved(samples: pd.DataFrame) -> None:
+    calls = samples[samples["workload"] == "cache off / on"].groupby("side")["calls"].agg(["min", "max"])
+    assert calls.loc["A"].tolist() == [12, 12]
+    assert calls.loc["B"].tolist() == [0, 0]
+
+
+def test_a_feed_that_is_none_is_said(tmp_path):
+    with pytest.raises(ParameterError, match=r"no folder of recorded answers: index\.csv cannot be read"):
+        run(pd.DataFrame(), feed=tmp_path)
+    (tmp_path / "index.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ParameterError, match="columns fetched_at, member, zip"):
+        run(pd.DataFrame(), feed=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_slice_of_the_recorded_feed_is_collected_alike_in_both_ways_and_shows_what_each_way_costs(recorded: Path, tmp_path: Path):
+    feed = recorded / WORLD_CUP
+    with experiments._recorded(feed, 24) as given, experiments._fetcher(given, tmp_path / "cache") as fetcher:
+        whole, changes = Store(tmp_path / "whole"), Store(tmp_path / "changes")
+        naive.collect(fetcher, given.calls, whole)
+        experiments._collect(fetcher, given.calls, changes)
+        ways = experiments._computing(naive, given)
+        bets = [sorted(bet[:5] for bet in ways["loop / vectorised signals"][0]())]
+        frame = ways["loop / vectorised signals"][1]()
+        ends = [ways["loop / compiled backtest"][0](), 1_000 + ways["loop / compiled backtest"][1]()["profit"].sum()]
+
+    # the whole, without what repeats the price before it, is what the library stores
+    selection = ["event_id", "bookmaker", "market", "line", "outcome"]
+    all_rows = whole.read("quotes").sort_values("observed_at", kind="stable")
+    before = all_rows.groupby(selection, dropna=False)["price"].shift()
+    stored = changes.read("quotes")
+    key = [*selection, "observed_at", "price"]
+    expected = all_rows.loc[before != all_rows["price"], key].fillna({"line": -1})
+    assert set(stored[key].fillna({"line": -1}).itertuples(index=False, name=None)) == set(expected.itertuples(index=False, name=None))
+    assert len(all_rows) > len(stored) > 4_000
+    bets.append(sorted(frame[["event_id", "market", "outcome", "bookmaker", "price"]].itertuples(index=False, name=None)))
+    assert bets[0] == bets[1] != []
+    assert ends[0] == pytest.approx(ends[1], rel=1e-9)
+    assert ends[0] != 1_000
+
+
+@pytest.mark.slow
+def test_the_report_s_tables_on_a_slice_of_the_recorded_feed_hold_every_module(recorded: Path):
+    samples = run(pd.DataFrame(), feed=recorded / WORLD_CUP, answers=12, pairs=5)
+
+    tables = by_module(samples)
+
+    assert_calls_saved(samples)
+    assert {name.partition(",")[0] for name in tables["overall"]["figure"]} == {
+        "runtime", "own time", "processor time", "memory", "median API latency", "I/O wait", "thread efficiency", "API calls",
+    }  # fmt: skip
+    assert list(tables) == ["collector", "signals", "backtest", "overall"]
+    assert pd.concat(tables)["change"].str.contains(" to |clock").all()
+
+
 @pytest.mark.slow
 def test_every_experiment_but_the_kernels_finds_the_library_s_way_better_and_counts_the_calls():
     samples = run(pd.DataFrame(), pairs=5)
@@ -59,17 +118,16 @@ def test_every_experiment_but_the_kernels_finds_the_library_s_way_better_and_cou
 
     assert set(samples["workload"]) == set(EXPERIMENTS) - {"cold / warm kernels"}
     assert set(tables) == {"collector", "signals", "backtest", "overall"}
-    calls = samples[samples["workload"] == "cache off / on"].groupby("side")["calls"].agg(["min", "max"])
-    assert calls.loc["A"].tolist() == [12, 12]
-    assert calls.loc["B"].tolist() == [0, 0]
+    assert_calls_saved(samples)
     work = pd.concat(tables).query("figure == 'processor time, ms' and experiment != 'one by one / pooled fetches'")
     assert set(work["verdict"]) == {"better"}
     assert total(samples)["wall_s"].sum() == pytest.approx(samples["wall_s"].sum())
+    saved = tables["overall"].set_index("figure").loc["API calls"]
+    assert (saved["before"], saved["after"], saved["change"]) == (36, 24, "−12 (−12 to −12)")
 
 
 @pytest.mark.slow
 def test_a_cold_and_a_warm_kernel_both_do_the_work_that_is_timed():
-    experiments = importlib.import_module("overround.experiments")
     with experiments._kernels(load_settings()) as (cold, warm):
         _, cold_error, _ = cold()
         _, warm_error, _ = warm()

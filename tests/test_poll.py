@@ -21,10 +21,10 @@ from overround import Store
 from overround.errors import FetchError, ParameterError, StoreError
 from overround.poll import Polled, poll, seconds
 from overround.settings import Settings
+from overround.sources.replay import Replay, Shown, recorded_answers, replayed
 from overround.sources.the_odds_api import Offer
 from overround.standing import Standing
 from tests.commands import ROOT, home, overround
-from tests.replay import Replay, Shown, recorded_answers, replayed
 
 CANARY = "canary5key7never9kept"
 SPORT = "soccer_nowhere"
@@ -545,7 +545,7 @@ def test_recorded_answers_become_exactly_the_changes_that_an_independent_reading
 @pytest.mark.slow
 def test_two_processes_at_once_store_what_one_would(recorded: Path, tmp_path: Path):
     answers = recorded_answers(recorded / "the-odds-api" / WORLD_CUP / "odds")[400:460]
-    script = "import sys; from pathlib import Path; from tests.test_poll import *; from tests.replay import recorded_answers\n" \
+    script = "import sys; from pathlib import Path; from tests.test_poll import *\n" \
         "print(collect_recorded(recorded_answers(Path(sys.argv[1]))[400:460], Path(sys.argv[2])).errors)"  # fmt: skip
     command = [sys.executable, "-c", script, str(recorded / "the-odds-api" / WORLD_CUP / "odds"), str(tmp_path)]
 

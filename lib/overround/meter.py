@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 import pandas as pd
@@ -39,7 +39,8 @@ class Stage:
         self.outer = outer
         self.peak_mb = self.allocated_mb = 0.0
         self.shared = False  # another stage, neither around nor inside this one, ran at the same time
-        self._meter, self._name, self._ended, self._lock = meter, name, False, Lock()
+        self.name, self.thread = name, get_ident()
+        self._meter, self._ended, self._lock = meter, False, Lock()
 
     def count(self, **numbers: float) -> None:
         """Add to the stage's counters; the names are those of `UNITS`. Times of parts also count in the stages around."""
@@ -49,7 +50,7 @@ class Stage:
                 for name, number in numbers.items():
                     self.counts[name] = self.counts.get(name, 0.0) + number
         if late:  # a pool goes on working when the stage that asked for the work has ended
-            self._meter.record(self._name, **numbers)
+            self._meter.record(self.name, **numbers)
         if self.outer is not None and (times := {name: number for name, number in numbers.items() if name.startswith("store_")}):
             self.outer.count(**times)
 
@@ -252,6 +253,12 @@ def machine() -> dict[str, str]:
     import platform
 
     return {"cores": str(os.cpu_count()), "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+
+
+def running() -> dict[int, Stage]:
+    """The innermost stage of each thread that is in one."""
+    # a copy in one step, and no lock: whoever only looks must not make a stage wait
+    return {stage.thread: stage for stage in _running.copy()}
 
 
 def _with_ratios(values: dict[str, float]) -> dict[str, float]:

@@ -21,6 +21,7 @@ import pandas as pd
 from overround.errors import ParameterError, RunError
 from overround.meter import machine
 from overround.perf_worker import take
+from overround.perf_workloads import MODULES as MODULES
 from overround.perf_workloads import WORKLOADS
 from overround.runner import git_revision, versions
 from overround.settings import PACKAGE, Settings, load_settings
@@ -28,6 +29,7 @@ from overround.settings import PACKAGE, Settings, load_settings
 PAIRS, REPEATS = 15, 5
 DEFAULT = ("margin", "signals", "backtest", "evaluate", "append", "read", "collect")
 HERE = "."
+COMPARED = "compared-"
 _LONGEST_S = 600
 Progress = Callable[[str], object]
 
@@ -65,27 +67,29 @@ def measure(
     Returns
     -------
     DataFrame
-        workload, pair, side, wall_s, cpu_s, io_wait_s, peak_mb, calibration_s, floor_s, load, at.
+        workload, pair, side, wall_s, own_s, cpu_s, io_wait_s, peak_mb, calibration_s, floor_s, load, at.
 
     Raises
     ------
     ParameterError
         For a workload that does not exist or an option that it does not take.
     RunError
-        Where a workload fails, with its last words.
+        Where a workload fails, with its last words. One that another revision cannot do is left out, as long as there are others:
+        `attrs["left_out"]` has the reasons.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
     for workload in known(workloads):
-        for pair in range(pairs):
-            progress(f"{workload}, pair {pair + 1} of {pairs}")
-            for name, side in sides.items():
-                if side.kept is None:
-                    rows.append({"workload": workload, "pair": pair, "side": name, **_sample(side, workload, repeats)})
-                else:
-                    earlier = side.kept[(side.kept["workload"] == workload) & (side.kept["pair"] == pair)]
-                    rows += earlier.assign(side=name).to_dict("records")
+        try:
+            rows += _in_turns(sides, workload, pairs, repeats, progress)
+        except _NotThere as error:
+            left_out[workload] = str(error)
+    if left_out and not rows:
+        raise RunError(next(iter(left_out.values())))
     samples = pd.DataFrame(rows)
-    return _on_one_scale(samples) if any(side.kept is not None for side in sides.values()) else samples
+    samples = _on_one_scale(samples) if any(side.kept is not None for side in sides.values()) else samples
+    samples.attrs["left_out"] = left_out
+    return samples
 
 
 def in_turns(
@@ -165,6 +169,34 @@ def kept(name: str, settings: Settings | None = None) -> tuple[pd.DataFrame, dic
         raise ParameterError(f"{file} is no baseline ({type(error).__name__}); remove it and take another.") from None
 
 
+def newest_comparison(settings: Settings | None = None) -> str:
+    """Name of the newest comparison that `overround perf compare` has kept.
+
+    Raises
+    ------
+    ParameterError
+        Where there is none.
+    """
+    folder = (settings or load_settings()).home / "data" / "perf"
+    names = sorted(file.stem for file in folder.glob(f"{COMPARED}*.json"))
+    if not names:
+        raise ParameterError(f"there is no comparison in {folder}: overround perf compare HEAD~1 . makes one.")
+    return names[-1]
+
+
+def said(about: Mapping[str, Any], samples: pd.DataFrame) -> pd.DataFrame:
+    """What is known of kept samples: a row a side, with its name, revision, options, and when and under which load it was taken."""
+    rows = []
+    for side, mine in samples.groupby("side", sort=False):
+        one = about["sides"][side]
+        rows.append({
+            "side": {"A": "before", "B": "after"}.get(str(side), side), "name": one["name"], "revision": one["revision"] or "–",
+            "options": ", ".join(f"{name}={value}" for name, value in {**one["options"], **one["environment"]}.items()) or "–",
+            "samples": len(mine), "load": float(mine["load"].median()), "first": mine["at"].min(), "last": mine["at"].max(),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def known(workloads: Iterable[str]) -> list[str]:
     """Names of workloads, each once; ParameterError for one that does not exist."""
     asked = list(dict.fromkeys(workloads))
@@ -172,6 +204,28 @@ def known(workloads: Iterable[str]) -> list[str]:
     if unknown or not asked:
         raise ParameterError(f"workload {(unknown or [''])[0]!r} is unknown; there are {', '.join(WORKLOADS)}.")
     return asked
+
+
+class _NotThere(RunError):
+    """Another revision cannot do a workload of this one."""
+
+
+def _in_turns(sides: Mapping[str, Side], workload: str, pairs: int, repeats: int, progress: Progress) -> list[dict[str, Any]]:
+    rows = []
+    for pair in range(pairs):
+        progress(f"{workload}, pair {pair + 1} of {pairs}")
+        for name, side in sides.items():
+            if side.kept is not None:
+                earlier = side.kept[(side.kept["workload"] == workload) & (side.kept["pair"] == pair)]
+                rows += earlier.assign(side=name).to_dict("records")
+                continue
+            try:
+                rows.append({"workload": workload, "pair": pair, "side": name, **_sample(side, workload, repeats)})
+            except RunError as error:
+                if pair or side.library == PACKAGE.parent:
+                    raise
+                raise _NotThere(str(error)) from None
+    return rows
 
 
 def _side(name: str, settings: Settings, stack: ExitStack) -> Side:
@@ -215,7 +269,7 @@ def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
                           env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False)  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        if "unexpected keyword argument" in last:
+        if "unexpected keyword argument" in last and side.options:
             raise ParameterError(f"workload {workload} does not take {', '.join(side.options)}: {last}.")
         raise RunError(f"workload {workload} of {side.name} failed: {last}")
     figures = json.loads(done.stdout.splitlines()[-1])
@@ -228,7 +282,7 @@ def _on_one_scale(samples: pd.DataFrame) -> pd.DataFrame:
     usual = samples.groupby(["workload", "side"])["calibration_s"].transform(lambda loop: loop.quantile(0.25))
     first = samples[samples["side"] == "A"].groupby("workload")["calibration_s"].quantile(0.25)
     scale = samples["workload"].map(first) / usual
-    for column in ("wall_s", "cpu_s", "calibration_s"):
+    for column in {"wall_s", "own_s", "cpu_s", "calibration_s", "calibration_own_s"} & set(samples.columns):
         samples[column] = samples[column] * scale
     return samples
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from overround.errors import ParameterError
+from overround.errors import ParameterError, RunError
 
 app = typer.Typer(no_args_is_help=True, help="Measure what the library costs, and whether a change made it better.")
 
@@ -48,9 +48,10 @@ def compare(
     workload: Workload = [],
     pairs: Pairs = 15,
     repeats: Repeats = 5,
-    metric: Annotated[str, typer.Option(help="that decides: wall_s, cpu_s or peak_mb")] = "wall_s",
+    metric: Annotated[str, typer.Option(help="that decides: wall_s, own_s (less the wait for a processor), cpu_s or peak_mb")] = "wall_s",
     threshold: Annotated[float, typer.Option(min=0, help="a change smaller than this share is none")] = 0.05,
-    fail_on: Annotated[str, typer.Option(help="worse: exit status 1 if a workload is")] = "",
+    fail_on: Annotated[str, typer.Option(help="worse: exit status 1 if a workload is, with its whole interval beyond the threshold")] = "",
+    report: Annotated[bool, typer.Option(help="also write a page, which the index lists")] = False,
     figure: Annotated[Path | None, typer.Option(help="also draw every sample, as .svg or .png", callback=_drawable)] = None,
 ) -> None:
     """Measure two sides in turns and say what is better, worse or within noise; always with its interval."""
@@ -64,13 +65,13 @@ def compare(
 
         if fail_on not in ("", WORSE):
             raise ParameterError(f"--fail-on takes {WORSE!r}, not {fail_on!r}.")
-        metrics = ("wall_s", "cpu_s", "peak_mb")
+        metrics = ("wall_s", "own_s", "cpu_s", "peak_mb")
         if metric not in metrics:
             raise ParameterError(f"--metric takes {', '.join(metrics)}, not {metric!r}.")
         with perf.resolved(before, after) as (a, b):
             sides = {"A": a, "B": b}
             samples = perf.measure(sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=_progress)
-        file = perf.keep(f"compared-{datetime.now(UTC):%Y%m%d-%H%M%S}", samples, sides)
+        file = perf.keep(f"{perf.COMPARED}{datetime.now(UTC):%Y%m%d-%H%M%S}", samples, sides)
         table = compare_all(samples, metrics, threshold=threshold)
         typer.echo(f"\nA: {a.name} ({a.revision}); B: {b.name} ({b.revision}). Ratios of medians B / A with 95 % intervals.\n")
         for line in rows_of(table):
@@ -80,8 +81,14 @@ def compare(
 
             picture = change(samples, metric=metric, names=(a.name, b.name), note=f"{a.revision} and {b.revision}")
             picture.figure.savefig(figure, dpi=150)
+        for workload, why in samples.attrs["left_out"].items():
+            typer.echo(f"left out: {workload}: {why}", err=True)
         typer.echo(f"\n{file}")
-    worse = table[(table["metric"] == metric) & (table["verdict"] == WORSE)]["workload"].tolist()
+        if report:
+            typer.echo(_page(file.stem, metric, threshold))
+    # so sure must be who stops others
+    sure = (table["metric"] == metric) & (table["verdict"] == WORSE) & (table["low"] > 1 + threshold)
+    worse = table[sure]["workload"].tolist()
     if worse and fail_on:
         typer.echo(f"worse in {metric}: {', '.join(worse)}", err=True)
         raise typer.Exit(1)
@@ -149,6 +156,21 @@ def profile(
         typer.echo(profiler.output_text(color=False, show_all=False))
         if html is not None:
             html.write_text(profiler.output_html())
+
+
+def _page(comparison: str, metric: str, threshold: float) -> Path:
+    """Write the report of a kept comparison."""
+    from overround.pipeline import record_failures
+    from overround.runner import Step, run_pipeline
+    from overround.settings import load_settings
+
+    settings = load_settings()
+    parameters = {"comparison": comparison, "metric": metric, "threshold": threshold}
+    outcomes = run_pipeline([Step("revisions", "revisions", parameters)], settings=settings)
+    record_failures(outcomes, settings)
+    if not outcomes[0].ok:
+        raise RunError(f"the report failed; {outcomes[0].html} says where.")
+    return outcomes[0].html
 
 
 def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  # noqa: F821

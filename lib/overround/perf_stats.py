@@ -17,7 +17,7 @@ LEAST_PAIRS = 5
 _LEVEL = 0.95
 _BUSY = 1.25  # times the loop's fast quarter
 _MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
-_SIGNS = {"wall_s", "cpu_s", "io_wait_s", "peak_mb"}
+_SIGNS = {"wall_s", "own_s", "cpu_s", "io_wait_s", "peak_mb"}
 
 
 @dataclass(frozen=True)
@@ -77,23 +77,33 @@ def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float =
     Percentile bootstrap of the ratio of medians; pairs are drawn whole, so that a machine that slowed both sides of a pair counts as
     one accident and not as two (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13).
     """
-    if metric not in samples:
-        raise ParameterError(f"samples have no {metric!r}; they have {', '.join(sorted(_SIGNS & set(samples.columns)))}.")
-    name = str(samples["workload"].iloc[0]) if "workload" in samples and len(samples) else ""
-    wide = samples.pivot_table(index="pair", columns="side", values=[metric, "calibration_s"], aggfunc="median").dropna()
-    if len(wide) < LEAST_PAIRS or not {(metric, "A"), (metric, "B")} <= set(wide.columns):
-        raise ParameterError(f"{name or 'a comparison'} has {len(wide)} pairs of samples; at least {LEAST_PAIRS} are needed.")
-    quiet = quiet_pairs(wide["calibration_s"].to_numpy(float))
-    before, after = (wide[metric, side].to_numpy(float)[quiet] for side in ("A", "B"))
+    before, after, draws, aside = _pairs(samples, metric, resamples, seed)
+    name = str(samples["workload"].iloc[0]) if "workload" in samples else ""
     ratio = float(np.median(after) / np.median(before))
-    draws = np.random.default_rng(seed).integers(0, len(before), (resamples, len(before)))
     ratios = np.median(after[draws], axis=1) / np.median(before[draws], axis=1)
     low, high = np.quantile(ratios, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     floor = float(samples["floor_s"].median()) if metric != "peak_mb" and "floor_s" in samples else float("nan")
     return Change(
         name, metric, float(np.median(before)), float(np.median(after)), ratio, float(low), float(high),
-        _verdict(ratio, low, high, threshold), len(before), int((~quiet).sum()), floor,
+        _verdict(ratio, low, high, threshold), len(before), aside, floor,
     )  # fmt: skip
+
+
+def difference(samples: pd.DataFrame, metric: str, *, resamples: int = 4000, seed: int = 0) -> tuple[float, float, float]:
+    """Difference of the medians of two sides, B less A, and its 95 % interval: for figures that may be 0, which have no ratio.
+
+    Parameters are those of `compare`, and so are errors.
+    """
+    before, after, draws, _ = _pairs(samples, metric, resamples, seed)
+    moved = np.median(after[draws], axis=1) - np.median(before[draws], axis=1)
+    low, high = np.quantile(moved, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return float(np.median(after) - np.median(before)), float(low), float(high)
+
+
+def loop_of(samples: pd.DataFrame, metric: str) -> str:
+    """The column of the calibration loop that a metric is judged by: one without the queue for a processor has a loop without it."""
+    own = metric in ("own_s", "cpu_s") and "calibration_own_s" in samples and samples["calibration_own_s"].notna().all()
+    return "calibration_own_s" if own else "calibration_s"
 
 
 def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -109,7 +119,9 @@ def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
     return slow <= limit
 
 
-def compare_all(samples: pd.DataFrame, metrics: tuple[str, ...] = ("wall_s", "cpu_s", "peak_mb"), **settings: float) -> pd.DataFrame:
+def compare_all(
+    samples: pd.DataFrame, metrics: tuple[str, ...] = ("wall_s", "own_s", "cpu_s", "peak_mb"), **settings: float
+) -> pd.DataFrame:
     """`compare` for each workload and metric; a row each, in the columns of `Change`."""
     rows = [
         vars(compare(mine, metric, **settings))  # type: ignore[arg-type]
@@ -118,6 +130,23 @@ def compare_all(samples: pd.DataFrame, metrics: tuple[str, ...] = ("wall_s", "cp
         if metric in mine and mine[metric].notna().all()
     ]
     return pd.DataFrame(rows, columns=list(Change.__dataclass_fields__))
+
+
+def _pairs(
+    samples: pd.DataFrame, metric: str, resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], int]:
+    """Both sides of the quiet pairs, draws of pairs with replacement, and how many pairs were set aside."""
+    if metric not in samples:
+        raise ParameterError(f"samples have no {metric!r}; they have {', '.join(sorted(_SIGNS & set(samples.columns)))}.")
+    name = str(samples["workload"].iloc[0]) if "workload" in samples and len(samples) else ""
+    loop = loop_of(samples, metric)
+    wide = samples.pivot_table(index="pair", columns="side", values=[metric, loop], aggfunc="median").dropna()
+    if len(wide) < LEAST_PAIRS or not {(metric, "A"), (metric, "B")} <= set(wide.columns):
+        raise ParameterError(f"{name or 'a comparison'} has {len(wide)} pairs of samples; at least {LEAST_PAIRS} are needed.")
+    quiet = quiet_pairs(wide[loop].to_numpy(float))
+    before, after = (wide[metric, side].to_numpy(float)[quiet] for side in ("A", "B"))
+    draws = np.random.default_rng(seed).integers(0, len(before), (resamples, len(before)))
+    return before, after, draws, int((~quiet).sum())
 
 
 def _verdict(ratio: float, low: float, high: float, threshold: float) -> str:

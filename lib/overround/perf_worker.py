@@ -18,12 +18,13 @@ from typing import Any
 _STEPS = 150_000  # about 10 ms
 
 
-def calibrate() -> float:
-    """Seconds that a fixed loop takes: how busy the machine is just now."""
-    began, total = time.perf_counter(), 0
+def calibrate() -> tuple[float, float]:
+    """Seconds that a fixed loop takes, and those of them that it did not stand in the queue: how busy, and how slow, the machine is now."""
+    first, total = _procfs.begin(), 0
     for number in range(_STEPS):
         total += number & 7
-    return time.perf_counter() - began
+    last = _procfs.end()
+    return last[0] - first[0], last[0] - first[0] - _procfs.queued_s(first, last)
 
 
 def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *, repeats: int = 1) -> dict[str, float]:
@@ -32,19 +33,23 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
     Returns
     -------
     dict
-        wall_s, cpu_s (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s; floor_s where there is one: the
+        wall_s, own_s (wall time less what this thread stood in the queue for a processor: what other programs do is not in it), cpu_s
+        (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s; floor_s where there is one: the
         time of the least work that could give the same.
     """
     taken: dict[str, list[float]] = {}
     for _ in range(repeats):
-        figures = {"calibration_s": calibrate()}
+        before = calibrate()
+        figures: dict[str, float] = {}
         _procfs.reset_peak()
         first = _procfs.begin()
         told = run()
-        figures |= _procfs.between(first, _procfs.end(), thread_only=False)
+        last = _procfs.end()
+        figures |= _procfs.between(first, last, thread_only=False)
+        figures["own_s"] = figures["wall_s"] - _procfs.queued_s(first, last)
         figures["peak_mb"] = _procfs.peak_mb()
         # before and after: a machine that became busy meanwhile is seen by the second
-        figures["calibration_s"] = max(figures["calibration_s"], calibrate())
+        figures |= dict(zip(("calibration_s", "calibration_own_s"), map(max, before, calibrate()), strict=True))
         if isinstance(told, dict):  # what only the work itself can know
             figures |= told
         if floor is not None:

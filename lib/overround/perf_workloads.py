@@ -5,14 +5,17 @@ None. It uses public names only, so that older revisions of the library can do i
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
+# loaded where it is used: a process that only spins is ready in a fraction of the time
+if TYPE_CHECKING:
+    import pandas as pd
 
 Run = Callable[[], object]
 Work = tuple[Run, Run | None]
@@ -34,6 +37,8 @@ def spin(folder: Path, *, steps: int = 1_000_000) -> Iterator[Work]:
 @contextmanager
 def margin(folder: Path, *, markets: int = 200_000, method: str = "shin") -> Iterator[Work]:
     """Remove the margin of three-way markets; the floor is a copy of the prices."""
+    import numpy as np
+
     import overround as ov
 
     fair = np.random.default_rng(1).dirichlet([6, 3.5, 4], markets)
@@ -53,6 +58,8 @@ def signals(folder: Path, *, matches: int = 30) -> Iterator[Work]:
 @contextmanager
 def backtest(folder: Path, *, bets: int = 20_000) -> Iterator[Work]:
     """Settle bets with a quarter of Kelly's stake; the floor is a sum over the bets in order."""
+    import numpy as np
+
     import overround as ov
 
     wanted, results = book(bets)
@@ -73,6 +80,7 @@ def evaluate(folder: Path, *, bets: int = 5_000, simulations: int = 500) -> Iter
 @contextmanager
 def append(folder: Path, *, rows: int = 20_000) -> Iterator[Work]:
     """Store a batch of new quotes; the floor is a Parquet file of them, forced to the disk."""
+    import pandas as pd
     import pyarrow.parquet as pq
 
     import overround as ov
@@ -112,11 +120,13 @@ def collect(folder: Path, *, workers: int = 4, latency_ms: float = 2.0) -> Itera
     market, numbers = Market(leagues=1, seasons=1, teams=4), count()
     with serving(market, latency_s=latency_ms / 1000) as url:
 
-        def run() -> None:
-            secrets = {"apiKey": "simulated"}
+        def run() -> dict[str, float]:
+            secrets, began = {"apiKey": "simulated"}, time.perf_counter()
             with Fetcher("sample", url, folder / f"cache{next(numbers)}", secrets=secrets, workers=workers) as fetcher:
                 for _ in batches(fetcher, market):
                     pass
+            could, waits = workers * (time.perf_counter() - began), [row["latency_s"] for row in fetcher.requests]
+            return {"latency_ms": 1000 * median(waits), "calls": float(len(waits)), "thread_efficiency": min(1.0, sum(waits) / could)}
 
         yield run, None
 
@@ -127,8 +137,18 @@ WORKLOADS: Mapping[str, Callable[..., AbstractContextManager[Work]]] = {
 }  # fmt: skip
 
 
-def quotes(matches: int, *, books: int = 12, times: int = 20) -> pd.DataFrame:
+# which module of the library each is of
+MODULES: Mapping[str, str] = {
+    "collect": "collector", "append": "collector", "read": "collector", "margin": "signals", "signals": "signals", "backtest": "backtest",
+    "evaluate": "backtest", "spin": "overall",
+}  # fmt: skip
+
+
+def quotes(matches: int, *, books: int = 12, times: int = 20) -> "pd.DataFrame":
     """Three-way prices that wander, `books` x `times` x 3 of each match; the first bookmaker is the sharp one."""
+    import numpy as np
+    import pandas as pd
+
     rng = np.random.default_rng(2)
     start = pd.Timestamp("2025-01-04 15:00", tz="UTC")
     fair = rng.dirichlet([6, 3.5, 4], matches)
@@ -147,8 +167,11 @@ def quotes(matches: int, *, books: int = 12, times: int = 20) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def book(bets: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def book(bets: int) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """One bet on each of so many matches, twenty an hour, and their results."""
+    import numpy as np
+    import pandas as pd
+
     rng = np.random.default_rng(1)
     chance = rng.uniform(0.2, 0.7, bets)
     start = pd.Timestamp("1990-01-01 15:00", tz="UTC") + pd.to_timedelta(np.arange(bets) // 20, unit="h")

@@ -84,10 +84,8 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
         by system calls, and from and to storage.
     """
     wall, thread_cpu = last[0] - first[0], last[2] - first[2]
-    cpu, queued = thread_cpu if thread_only else last[1] - first[1], 0.0
-    if first[3] and last[3]:
-        queued = (int(last[3].split()[1]) - int(first[3].split()[1])) / 1e9
-    spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - thread_cpu - queued)}
+    cpu = thread_cpu if thread_only else last[1] - first[1]
+    spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - thread_cpu - queued_s(first, last))}
     if _counts_block_io:
         spent["block_io_s"] = _block_io_s(last[6]) - _block_io_s(first[6])
     # reading these counters counts as reading, but not until it is done: what was read after the first and before the last
@@ -101,6 +99,13 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
             if new[at] != old[at]:
                 spent[metric] = float(int(new[at]) - int(old[at]))
     return spent
+
+
+def queued_s(first: Moment, last: Moment) -> float:
+    """Seconds in which this thread could have gone on and stood in the queue for a processor, see schedstats in the kernel's manual."""
+    if not first[3] or not last[3]:
+        return 0.0
+    return (int(last[3].split()[1]) - int(first[3].split()[1])) / 1e9
 
 
 def reset_peak() -> None:

@@ -13,6 +13,7 @@ from overround.errors import ParameterError, StoreError
 from overround.history import FOUND
 from overround.meter import Meter, Stage
 from overround.parameters import check_here, notebook_path, plain, read_parameters
+from overround.profiles import Sampler, of_run, write
 from overround.runner import OK, RUN_MIME, git_revision, new_pipeline, versions
 from overround.settings import load_settings
 from overround.sources import SHARP, credit
@@ -47,6 +48,8 @@ class Run:
         self.store = Store(self.settings.store_root)
         self.version = self.parameters.get("store_version") or self.store.version()
         self.started_at = datetime.now(UTC)
+        # a run by hand has no page to show it on, and may be left open for days
+        self._sampler = Sampler().start() if self.settings.profile and values.get("run_id") else None
         if not values.get("run_id"):
             # opened by hand: long numbers in a notebook are easier to read so
             pd.set_option("display.precision", 4)
@@ -122,6 +125,8 @@ class Run:
         if not verdict.strip():
             raise ParameterError("a run needs a verdict, a sentence that says what it found.")
         figures = {name: float(value) for name, value in metrics.items() if not pd.isna(value)}
+        if self._sampler is not None:
+            write(self._sampler.stop(), of_run(self.id, self.settings))
         self.meter.record(FOUND, **figures)
         if ledger is not None and len(ledger):
             self.store.append("ledgers", ledger.assign(run_id=self.id))

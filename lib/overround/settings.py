@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     scheduler: str = Field("", description="address of a Dask scheduler")
     memory_mb: float = Field(2_000, gt=0, description="memory that partitions in work may take together, MB")
 
+    profile: bool = Field(True, description="whether runs look on where their stages spend their time, a hundred times a second")
+
     @property
     def store_root(self) -> str:
         """The store's root: `store`, by default `data/store` under the project."""

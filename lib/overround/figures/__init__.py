@@ -2,6 +2,7 @@
 
 from overround.figures.collection import looks, over_time
 from overround.figures.costs import costs, latencies
+from overround.figures.flame import flame
 from overround.figures.ledgers import (
     bankroll,
     calibration,
@@ -21,7 +22,7 @@ from overround.figures.signals import arbitrages, edge_certainty, middles, react
 
 __all__ = [
     "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "costs", "coverage",
-    "delays", "differences", "drawdown", "edge_certainty", "edges", "forecast_gaps", "latencies", "line_movement", "longshots",
+    "delays", "differences", "drawdown", "edge_certainty", "edges", "flame", "forecast_gaps", "latencies", "line_movement", "longshots",
     "looks", "methods_compared", "middles", "over_time", "price_cuts", "reaction", "reliability_diagram", "reverses", "sharpness",
     "sharpness_by_season", "stage_history", "stale", "steam", "velocities", "yields",
 ]  # fmt: skip

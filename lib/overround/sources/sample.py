@@ -4,31 +4,28 @@ Nothing in it is real: leagues, teams, bookmakers, prices and scores are invente
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from hashlib import blake2b
-from threading import Timer
 
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from overround.errors import ParameterError, SourceError
+from overround.errors import ParameterError
 from overround.fetch import Fetcher
 from overround.settings import Settings
 from overround.sources import SIMULATED, Ask, Batch, Connection, the_odds_api
+from overround.sources.loopback import started
 
 SOURCE = SIMULATED
 LEAGUES = {"soccer_sim_premier": "Simulated Premier", "soccer_sim_second": "Simulated Second"}
 _VERSION = 1  # of the simulation: another one has other answers, so other cache keys and event ids
 _ALLOWED = {"seed": (0, 2**63), "leagues": (1, 2), "seasons": (1, 20), "teams": (2, 14), "first_season": (1990, 2050)}
 _HOUR, _DAY = 3600, 86_400
-_START_S = 20  # for the server's process to start
 _PLACES = ("Aldmere", "Brackholm", "Corvane", "Dunmarsh", "Eskerby", "Fennwick", "Galloway Heath", "Harrowfen", "Ivermouth", "Jorvale",
            "Kestrelby", "Lowenbridge", "Marrowick", "Nettleham Vale")  # fmt: skip
 _CLUBS = ("Sim City", "Sim Rovers")  # one a league
@@ -158,38 +155,16 @@ def _season(fetcher: Fetcher, market: Market, league: str, season: int) -> Itera
     yield the_odds_api.parse_scores(scores.content, scores.url, fetched_at=scores.fetched_at, source=SOURCE)
 
 
-@contextmanager
-def serving(market: Market, *, latency_s: float = 0.002) -> Iterator[str]:
-    """Serve the market from a process of its own, so that its work is not measured as the collector's.
-
-    Yields
-    ------
-    str
-        The server's address on loopback. The process ends with the block, and also when this process dies.
+def serving(market: Market, *, latency_s: float = 0.002) -> AbstractContextManager[str]:
+    """Serve the market from a process of its own; gives its address on loopback.
 
     Raises
     ------
     SourceError
         The server did not start.
     """
-    command = [sys.executable, "-m", "overround.sources.sample_server", "--latency", str(latency_s)]
-    command += [part for name, value in asdict(market).items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 our own module
-        too_late = Timer(_START_S, process.kill)
-        too_late.start()
-        try:
-            url = process.stdout.readline().strip()  # type: ignore[union-attr]
-            too_late.cancel()
-            if not url:
-                raise SourceError(f"The server of the sample market did not start within {_START_S} s: {' '.join(command[1:])}.")
-            yield url
-        finally:
-            too_late.cancel()
-            process.stdin.close()  # type: ignore[union-attr]
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    words = [part for name, value in asdict(market).items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return started("overround.sources.sample_server", ["--latency", str(latency_s), *words], "the sample market")
 
 
 def truth(market: Market) -> pd.DataFrame:

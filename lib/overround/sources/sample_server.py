@@ -7,9 +7,7 @@ provider's paths there is `/v4/historical/sports/{sport}/scores?date=`: the scor
 
 import argparse
 import json
-import os
 import re
-import sys
 import time
 from bisect import bisect_right
 from contextlib import suppress
@@ -17,12 +15,12 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
+from overround.sources.loopback import end_with_input
 from overround.sources.sample import BOOKMAKERS, LEAGUES, Market, iso, simulate, snapshot_times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -180,15 +178,8 @@ def _main() -> None:
         parser.add_argument(f"--{one.name.replace('_', '-')}", type=int, default=one.default)
     given = vars(parser.parse_args())
     market = Market(**{one.name: given[one.name] for one in fields(Market)})
-    Thread(target=_end_with_input, daemon=True).start()
+    end_with_input()
     serve(market, given["port"], latency_s=given["latency"])
-
-
-def _end_with_input() -> None:
-    with suppress(KeyboardInterrupt):
-        sys.stdin.read()
-    # at once, also while the market is still being simulated or an answer is on its way
-    os._exit(0)
 
 
 if __name__ == "__main__":

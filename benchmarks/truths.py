@@ -1,0 +1,144 @@
+"""Whether what the meter and the comparison say is true: planted costs read back, and comparisons whose answer is known.
+
+`python -m benchmarks.truths [COMPARISONS]`: so many (100 by default) comparisons of a loop of about 100 ms with itself, and with one of a
+tenth more steps, each sample in a fresh process, the three in turns.
+"""
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+
+from overround import Meter, perf
+from overround.fetch import Fetcher
+from overround.meter import request_figures
+from overround.perf_stats import NOISE, WORSE, compare
+from overround.stopwatch import timed
+
+PAIRS, REPEATS, STEPS = 12, 1, 1_500_000
+METRICS = ("own_s", "cpu_s", "wall_s")
+MB, THREADS, LARGE, WRITTEN, CALLS = 1024**2, 3, 25_000_000, 8_000_000, 40
+
+
+def main() -> None:
+    """Read planted costs back, then compare what is known to be the same, and what is known to be a tenth slower."""
+    planted()
+    comparisons(next((int(word) for word in sys.argv[1:] if word.isdecimal()), 100))
+
+
+def planted() -> None:
+    """What was planted, as measured beside the meter, and what the meter says."""
+    meter = Meter("truths")
+    rows: list[tuple[str, float, float, str]] = []
+
+    def said(stage: str, metric: str) -> float:
+        return float(meter.frame().set_index(["stage", "metric"])["value"].get((stage, metric), 0.0))
+
+    with meter.stage("sleep"):
+        slept = _seconds(lambda: time.sleep(0.2))
+    rows += [("sleeps 0.2 s: wall", slept, said("sleep", "wall_s"), "s"), ("sleeps 0.2 s: waited", slept, said("sleep", "io_wait_s"), "s")]
+    spent: list[float] = []
+    with meter.stage("burn"):
+        threads = [threading.Thread(target=lambda: spent.append(_burn(0.2))) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    rows.append((f"computes 0.2 s in each of {THREADS} threads", sum(spent), said("burn", "cpu_s"), "s"))
+    with meter.stage("nothing"):
+        pass
+    with meter.stage("large"):
+        block = np.ones(LARGE)
+        del block
+    rows.append(("takes 200 MB and frees them", LARGE * 8 / MB, said("large", "peak_mb") - said("nothing", "peak_mb"), "MB"))
+    with tempfile.TemporaryDirectory() as folder, meter.stage("write"), (Path(folder) / "f").open("wb", buffering=0) as file:
+        file.write(b"x" * WRITTEN)
+        with timed("store_fsync_s"):
+            forced = _seconds(lambda: os.fsync(file.fileno()))
+    rows += [("writes 8 MB and forces them: bytes", WRITTEN / MB, said("write", "written_bytes") / MB, "MB"),
+             ("writes 8 MB and forces them: forcing", forced, said("write", "store_fsync_s"), "s")]  # fmt: skip
+    slept_ms, figures = _served()
+    rows += [(f"server's waits, quantile {q}", float(np.percentile(slept_ms, q)), figures[f"latency_p{q}_ms"], "ms") for q in (50, 95, 99)]
+    print("\nWhat was planted, and what the meter says")
+    for name, truth, told, unit in rows:
+        print(f"  {name:<48} {truth:10.3f} {told:10.3f} {unit:<3} {100 * (told / truth - 1):+6.2f} %")
+
+
+def comparisons(number: int) -> None:
+    """Verdicts on the same against the same, and on a tenth slower against it."""
+    same: dict[str, Counter] = {metric: Counter() for metric in METRICS}
+    slower: dict[str, Counter] = {metric: Counter() for metric in METRICS}
+    began = time.monotonic()
+    with ExitStack() as stack:
+        # told apart by their options, else they are the same
+        a, again, tenth = stack.enter_context(perf.resolved(f"steps={STEPS}", f"steps={STEPS + 1}", f"steps={11 * STEPS // 10}"))
+        for done in range(1, number + 1):
+            samples = perf.measure({"A": a, "again": again, "tenth": tenth}, ["spin"], pairs=PAIRS, repeats=REPEATS)
+            for tally, other in ((same, "again"), (slower, "tenth")):
+                pair = samples[samples["side"].isin(["A", other])].replace({"side": {other: "B"}})
+                for metric in METRICS:
+                    tally[metric][compare(pair, metric, seed=done).verdict] += 1
+            if done % 10 == 0 or done == number:
+                print(f"\n{done} comparisons of {PAIRS} pairs, {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}")
+                for metric in METRICS:
+                    print(
+                        f"  {metric:<8} the same: within noise {same[metric][NOISE]} of {done} (goal 95 %); "
+                        f"a tenth slower: found {slower[metric][WORSE]} of {done} (goal 80 %), {dict(slower[metric])}",
+                        flush=True,
+                    )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _burn(seconds: float) -> float:
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        pass
+    return time.thread_time() - began
+
+
+def _served() -> tuple[list[float], dict[str, float]]:
+    """How long a server on loopback waited before its answers, in ms, and what the fetcher saw of it."""
+    waits = np.random.default_rng(3).lognormal(np.log(0.2), 0.3, CALLS)
+    slept: list[float] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        disable_nagle_algorithm = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            slept.append(1000 * _seconds(lambda: time.sleep(waits[len(slept)])))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as folder, Fetcher("p", f"http://127.0.0.1:{server.server_port}", Path(folder)) as fetcher:
+        for number in range(CALLS):
+            fetcher.get(f"a/{number}")
+        figures = request_figures(fetcher.requests)
+    server.shutdown()
+    server.server_close()
+    return slept, figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""A provider that plays recorded answers back over real sockets: `python -m overround.sources.replay FOLDER`.
+
+A call for current odds gets the next answer in order of time, with the time of each in its header Date; one for historical odds the
+answer that stood at its date, wrapped as The Odds API wraps it. Nothing is kept of what was recorded, and nothing passed on.
+"""
+
+import argparse
+import csv
+import json
+import time
+import zipfile
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import cache, partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qsl, urlsplit
+
+from overround.errors import ParameterError
+from overround.sources.loopback import end_with_input, started
+
+Body = bytes | Callable[[], bytes]
+INDEX, _COLUMNS = "index.csv", {"fetched_at", "zip", "member"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One answer: what a call for odds gets when it is its turn."""
+
+    at: datetime
+    body: Body
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: int | None = None  # only so many bytes of the body are sent, then the connection ends
+
+    def content(self) -> bytes:
+        """The body, read if it was not."""
+        return self.body() if callable(self.body) else self.body
+
+
+class Replay:
+    """A running provider in this process; `clock` and `sleep` let a poller live in the time of its answers, a poll an answer.
+
+    Parameters
+    ----------
+    answers : sequence of Shown
+        In order of time; the last is repeated for ever.
+    scores : callable
+        Gives the body for a call for scores at a time.
+    latency_s : float
+        Seconds that every answer waits, as a distant provider would make it.
+
+    Attributes
+    ----------
+    hits : list of str
+        Paths that it was asked for.
+    turn : int
+        Number of the answer that comes next.
+    """
+
+    def __init__(
+        self, answers: Sequence[Shown], scores: Callable[[datetime], bytes] = lambda at: b"[]", *, latency_s: float = 0.0, port: int = 0
+    ):
+        self.answers, self.scores, self.latency_s, self.turn = answers, scores, latency_s, 0
+        self.times = [one.at for one in answers]
+        self.hits: list[str] = []
+        self._poll = 0
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, self))
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def clock(self) -> float:
+        """Seconds since 1970 of the answer that the poller is at."""
+        return self.answers[min(self._poll, len(self.answers) - 1)].at.timestamp()
+
+    def sleep(self, _: float) -> None:
+        """Go on to the next answer's time."""
+        self._poll += 1
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@contextmanager
+def replayed(answers: Sequence[Shown], **more: Callable) -> Iterator[Replay]:
+    """A `Replay` for as long as the block lasts."""
+    server = Replay(answers, **more)  # type: ignore[arg-type]
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def serving(folder: Path, *, latency_s: float = 0.0, most: int = 0) -> AbstractContextManager[str]:
+    """Play a folder of recorded answers from a process of its own; gives its address.
+
+    Parameters
+    ----------
+    folder : Path
+        As `recorded_answers` takes it.
+    latency_s : float
+        Seconds that every answer waits.
+    most : int
+        So many answers, evenly spaced; 0: all.
+
+    Raises
+    ------
+    ParameterError
+        For a folder without recorded answers.
+    SourceError
+        The server did not start.
+    """
+    recorded_answers(folder, most=most)
+    return started("overround.sources.replay", [str(folder), "--latency", str(latency_s), "--most", str(most)], f"the feed {folder}")
+
+
+def recorded_answers(folder: Path, *, most: int = 0) -> list[Shown]:
+    """Recorded answers of a folder in order of time, each read when its turn comes.
+
+    Parameters
+    ----------
+    folder : Path
+        With ZIP files of answers, and `index.csv`: columns fetched_at (2026-06-06T04-52-30Z), zip and member, a row an answer.
+    most : int
+        So many, evenly spaced; 0: all.
+
+    Raises
+    ------
+    ParameterError
+        For a folder that holds no such thing.
+    """
+    try:
+        with (folder / INDEX).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise ParameterError(f"{folder} is no folder of recorded answers: {INDEX} cannot be read ({type(error).__name__}).") from None
+    if not rows or not set(rows[0]) >= _COLUMNS:
+        raise ParameterError(
+            f"{folder / INDEX} lists no recorded answers; it has the columns {', '.join(sorted(_COLUMNS))}, a row an answer."
+        )
+    open_zip = cache(lambda name: zipfile.ZipFile(folder / name))
+    try:
+        answers = [Shown(_time(row["fetched_at"]), partial(_member, open_zip, row)) for row in rows]
+    except ValueError as error:
+        raise ParameterError(f"{folder / INDEX}: {error}.") from None
+    answers.sort(key=lambda one: one.at)
+    step = len(answers) / most if 0 < most < len(answers) else 1
+    return [answers[int(number * step)] for number in range(min(most or len(answers), len(answers)))]
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
+
+
+def _member(open_zip: Callable[[str], zipfile.ZipFile], row: dict[str, str]) -> bytes:
+    return open_zip(row["zip"]).read(row["member"])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # head and body in one packet: two would wait for each other (Nagle's algorithm and delayed acknowledgement)
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def __init__(self, replay: Replay, *args: object):
+        self.replay = replay
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        replay = self.replay
+        replay.hits.append(self.path)
+        if replay.latency_s:
+            time.sleep(replay.latency_s)
+        shown = replay.answers[min(replay.turn, len(replay.answers) - 1)]
+        if "/historical/" in self.path:
+            self._send(shown, *_as_it_stood(replay, dict(parse_qsl(urlsplit(self.path).query)).get("date", "")))
+        elif "/odds" in self.path:
+            replay.turn += 1
+            self._send(shown, shown.content(), shown.status, shown.headers, shown.cut)
+        else:
+            self._send(shown, replay.scores(shown.at))
+
+    def _send(self, shown: Shown, content: bytes, status: int = 200, headers: dict[str, str] | None = None, cut: int | None = None) -> None:
+        self.send_response_only(status)
+        self.send_header("Date", format_datetime(shown.at.astimezone(UTC), usegmt=True))
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content if cut is None else content[:cut])
+        if cut is not None:
+            self.close_connection = True
+
+
+def _as_it_stood(replay: Replay, date: str) -> tuple[bytes, int]:
+    """Body and status of a call for historical odds."""
+    try:
+        at = datetime.fromisoformat(date).astimezone(UTC)
+    except ValueError:
+        return b'{"message": "The parameter date is a time such as 2024-03-04T09:00:00Z"}', 422
+    number = bisect_right(replay.times, at) - 1
+    near = [iso(replay.times[one]) if 0 <= one < len(replay.times) else None for one in (max(number, 0), number - 1, number + 1)]
+    names = ("timestamp", "previous_timestamp", "next_timestamp")
+    head = json.dumps(dict(zip(names, near, strict=True))).encode()
+    data = replay.answers[number].content() if number >= 0 else b"[]"
+    return head[:-1] + b', "data": ' + data + b"}", 200
+
+
+def iso(time: datetime) -> str:
+    """A time as The Odds API writes it."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="Play recorded answers back until standard input closes.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that an answer waits")
+    parser.add_argument("--most", type=int, default=0, help="so many answers, evenly spaced; 0: all")
+    given = parser.parse_args()
+    end_with_input()
+    server = Replay(recorded_answers(given.folder, most=given.most), latency_s=given.latency, port=given.port)
+    print(server.url, flush=True)
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,104 @@
+"""Profiles: what takes the time is seen, under the stage that it belongs to, and looking costs next to nothing."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from overround import Meter, figures, profiles
+from overround.profiles import POOL, Sampler, call_table, of_stage, sampled
+from overround.settings import Settings
+
+
+def burn(seconds: float) -> None:
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        pass
+
+
+def quick() -> None:
+    burn(0.1)
+
+
+def dear() -> None:
+    burn(0.4)
+
+
+def test_a_stage_s_time_is_seen_where_it_goes_and_looking_is_cheap():
+    meter = Meter("r")
+
+    with sampled() as sampler:
+        with meter.stage("work"):
+            quick()
+            dear()
+        dear()  # in no stage: nobody's
+
+    table = call_table(sampler.stacks["work"]).set_index("function")
+    assert list(sampler.stacks) == ["work"]
+    # it is four times as long; how many looks there were, and when, is the machine's affair
+    assert table.loc["dear", "with_calls"] > 2 * table.loc["quick", "with_calls"]
+    assert table.index[0] == "burn"
+    assert table.loc["burn", "module"] == "test_profiles"
+    assert 0.5 < sum(sampler.stacks["work"].values()) / 1e6 / meter.stages["work"]["wall_s"] < 1.2
+    # looks that are as dear as the work would be no looks
+    assert sampler.cpu_s < 0.1 * meter.stages["work"]["wall_s"]
+
+
+def test_a_stage_inside_another_has_its_own_calls_and_threads_count_where_they_work():
+    meter = Meter("r")
+
+    with sampled() as sampler, meter.stage("outer"):
+        with meter.stage("inner"):
+            dear()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: quick(), range(2)))
+
+    inner, outer = (";".join(sampler.stacks[name]) for name in ("inner", "outer"))
+    assert "dear" in inner
+    assert "dear" not in outer
+    assert any(stack.startswith(POOL) and "quick" in stack for stack in sampler.stacks["outer"])
+
+
+def test_what_is_kept_comes_back_and_holds_no_path(tmp_path: Path):
+    settings, stacks = Settings(reports=tmp_path), {"fetch and parse": Counter({"a (m);b (n.o)": 12, "c (m)": 3})}
+
+    profiles.write(stacks, profiles.of_run("20260101-000000-abc.collect", settings))
+
+    assert of_stage("collect: fetch and parse", "20260101-000000-abc", settings) == stacks["fetch and parse"]
+    assert of_stage("collect: append", "20260101-000000-abc", settings) == Counter()
+    assert of_stage("other: append", "20260101-000000-abc", settings) == Counter()
+    with sampled() as sampler, Meter("r").stage("s"):
+        pd.DataFrame({"a": range(1000)}).groupby("a").apply(len)
+        dear()
+    assert "/" not in ";".join(sampler.stacks["s"])
+    (tmp_path / "torn").write_text("s;a (m) 5\ns;b\nnothing\n")
+    assert profiles.read(tmp_path / "torn") == {"s": Counter({"a (m)": 5})}
+
+
+def test_a_recursive_function_counts_once_a_look():
+    table = call_table({"f (m);f (m);g (m)": 30, "f (m)": 10}).set_index("function")
+
+    assert table["with_calls"].to_dict() == {"g": 0.75, "f": 1.0}
+    assert table["itself"].to_dict() == {"g": 0.75, "f": 0.25}
+    assert table["seconds"].to_dict() == {"g": 30e-6, "f": 10e-6}
+
+
+def test_the_flame_graph_has_a_box_a_call_as_wide_as_its_time_and_says_the_dearest():
+    stacks = {"run (overround.a);b (pandas.x);c (pandas.y)": 750_000, "run (overround.a);<d> (overround.a)": 250_000}
+
+    picture = figures.flame(stacks, "work & <play>")
+
+    widths = sorted(round(box.get_width(), 6) for box in picture.figure.axes[0].patches)
+    assert widths == [0.25, 0.75, 1.0]  # what pandas calls in itself is no box of its own
+    assert "c (pandas.y) 75%" in picture.alt
+    svg = picture.svg()
+    assert b"<script" not in svg
+    assert b"work &amp; &lt;play&gt;" in svg
+    assert "No profile" in figures.flame({}, "work").alt
+
+
+def test_a_sampler_that_saw_nothing_ends():
+    assert Sampler().start().stop() == {}
