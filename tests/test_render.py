@@ -145,7 +145,7 @@ def test_warnings_are_folded_and_printed_text_is_not(page: Page) -> None:
     got = page({"type": "stream", "name": "stderr", "text": "careful"}, {"type": "stream", "name": "stdout", "text": "printed"})
 
     assert re.search(r'<details class="messages">.*careful.*</details>', got)
-    assert re.search(r'<pre class="printed">printed', got)
+    assert re.search(r'<pre [^>]*class="printed"[^>]*>printed', got)
 
 
 def test_tables_scroll_in_a_box_with_scoped_headers_and_numbers_to_the_right(page: Page) -> None:

@@ -63,7 +63,7 @@ def sparkline(values: Sequence[float], start: float, low: float, high: float, wo
     """
     from html import escape
 
-    width, height, edge = 120, 36, 3
+    width, height, edge = 120, 52, 3
     span = (high - low) or 1.0
 
     def y(value: float) -> float:

@@ -78,6 +78,7 @@ def _group(name: str, runs: Sequence[Record], pages: Sequence[Record], baseline:
         last = before.get(run["label"])
         row = {
             **run,
+            "asked": {name: value for name, value in run["changed"].items() if name not in _NOT_ASKED},
             "differs": None if last is None else differences(last, run),
             "elsewhere": [] if last is None else _elsewhere(last, run),
             "compare": [],

@@ -199,6 +199,10 @@ def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
     contents = _number_headings(soup)
     for image in soup("img"):
         image["alt"] = image.get("alt") or "A figure without a description"
+    for block in soup("pre"):
+        # long lines scroll, which has to be possible by keyboard
+        block["tabindex"], block["role"] = "0", "region"
+        block["aria-label"] = "Code" if block.find_parent(class_="code") else "Text that was printed"
     above, tables = "", 0
     for element in soup.find_all(["h2", "h3", "h4", "table"]):
         if element.name == "table":
