@@ -1,16 +1,28 @@
 """Pages of runs in a real browser: nothing is loaded, nothing runs, nothing overflows, at three widths, light and dark."""
 
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from overround.figures import look
+from overround.render import render_index, render_run
+from tests.books import KICK_OFF, quotes, result, results, season, three_way
+from tests.test_render import a_run
 from tests.test_runner import PARAMETERS, RECORD, project
 
 pytestmark = pytest.mark.slow
 
 WIDTHS = (390, 1024, 1920)
 SCHEMES = ("light", "dark")
+MOST_BYTES = 500_000
 FIGURE = """
 from IPython.display import HTML, display
 import base64
@@ -46,9 +58,25 @@ FAULTS = """() => {
 }"""
 
 
-def faults_of_page(browser: Any, page_file: Path, width: int, scheme: str, screenshot: Path | None = None) -> list[str]:
-    """What is wrong with a page from disk at a width in a colour scheme; empty where nothing is."""
-    faults: list[str] = []
+@cache
+def axe() -> str:
+    """The source of axe-core, which a page's policy lets nobody load: the browser is handed it from outside."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
+# axe takes seconds for thousands of elements: of a table four rows stand for all; a drawing is one image, hidden code is not shown
+TRIM = """() => document.querySelectorAll("tbody tr:nth-child(n+5), .ov-figure > svg > *, .code *").forEach(e => e.remove())"""
+# what is wrong for who uses a screen reader, a keyboard or little contrast; only what axe calls serious or critical
+AXE = """async (rules) => {
+  const found = await axe.run(document, {resultTypes: ["violations"], preload: false, elementRef: false, iframes: false, rules});
+  return found.violations.filter(one => ["serious", "critical"].includes(one.impact))
+    .map(one => `axe ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(" | ")}`);
+}"""
+
+
+@contextmanager
+def opened(browser: Any, page_file: Path, faults: list[str], scheme: str = "light", width: int = 1024) -> Iterator[Any]:
+    """A page from disk; what the browser complains of, and what the page asks other hosts for, is added to the faults."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
         page = context.new_page()
@@ -57,22 +85,47 @@ def faults_of_page(browser: Any, page_file: Path, width: int, scheme: str, scree
         page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else faults.append(f"request: {request.url}"))
         page.goto(page_file.resolve().as_uri(), wait_until="load")
-        faults += page.evaluate(FAULTS)
+        yield page
+    finally:
+        context.close()
+
+
+def faults_of_page(browser: Any, page_file: Path, scheme: str) -> list[str]:
+    """What is wrong with a page from disk in a colour scheme at any width; empty where nothing is."""
+    faults: list[str] = []
+    with opened(browser, page_file, faults, scheme) as page:
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            faults += [f"at {width} px: {fault}" for fault in page.evaluate(FAULTS)]
         faults += [f"a link to a missing file: {link}" for link in page.evaluate(
             "() => [...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0]).filter(url => url.startsWith('file:'))"
         ) if not _file_of(link).exists()]  # fmt: skip
-        if screenshot:
-            page.screenshot(path=screenshot, full_page=True)
-    finally:
-        context.close()
-    return [f"{page_file.name} at {width} px, {scheme}: {fault}" for fault in faults]
+        page.evaluate(axe())
+        page.evaluate(TRIM)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            # contrast is nine tenths of the time and no matter of the width
+            rules = {"color-contrast": {"enabled": width == WIDTHS[1]}}
+            faults += [f"at {width} px: {fault}" for fault in page.evaluate(AXE, rules)]
+    return [f"{page_file.name}, {scheme}: {fault}" for fault in faults]
 
 
 def faults_of_reports(browser: Any, reports: Path) -> list[str]:
-    """What is wrong with any page of a reports folder, at every width and in both schemes."""
+    """What is wrong with any page of a reports folder, at every width and in both schemes; and with one that is too large to send."""
     pages = sorted(reports.rglob("*.html"))
     assert pages, f"no page under {reports}"
-    return [fault for page in pages for width in WIDTHS for scheme in SCHEMES for fault in faults_of_page(browser, page, width, scheme)]
+    large = [f"{page.name} has {page.stat().st_size:,} bytes" for page in pages if page.stat().st_size > MOST_BYTES]
+    return large + [fault for page in pages for scheme in SCHEMES for fault in faults_of_page(browser, page, scheme)]
+
+
+# as a provider may write the names of teams and bookmakers
+NAMES = {
+    "markup": "<script>alert(1)</script>",
+    "quotes": "O'Neil \"the\" & Sons' <b>bold",
+    "emoji": "Łódź 🏴‍☠️ 👩‍🚀 FC",
+    "right to left": "‮מכבי تل أبيب",
+    "long": "Sportverein" * 14 + " Nordwest 1. FC of the very long name",
+}
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +139,66 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     steps = [Step("good", "good", {"note": "<script>alert(1)</script>" + "z" * 200}), Step("bad", "bad")]
     run_pipeline(steps, settings=settings, show_code=True)
+    _pages_of_hostile_names(settings.reports_folder)
+    render_index(settings.reports_folder)
     return settings.reports_folder
+
+
+def _pages_of_hostile_names(reports: Path) -> None:
+    """A run with bets whose teams and bookmakers have such names, one that compares it, and one that failed over them."""
+    from overround import (
+        backtest,
+        breakdown,
+        compare_ledgers,
+        download,
+        evaluate,
+        evaluation_table,
+        fair_probabilities,
+        figures,
+        key_figures,
+        probability_scores,
+        stack,
+        table,
+    )
+    from overround.report import bankroll_path
+
+    names = list(NAMES.values())
+    wanted, ended, closing = season(120, seed=1)
+    bookmakers = [names[at % len(names)] for at in range(len(wanted))]
+    ledger = backtest(wanted.assign(bookmaker=bookmakers), ended, closing=closing.assign(bookmaker=bookmakers))
+    rows = quotes(*(three_way(f"m{i}", name, (2.0 + i / 9, 3.5, 4.0), phase="snapshot", at=str(KICK_OFF - pd.Timedelta(hours=hours))[:19])
+                    for i in range(4) for name in names for hours in (9, 3)))  # fmt: skip
+    scores = probability_scores(fair_probabilities(rows), results(*(result(f"m{i}") for i in range(4))), names[0])
+    evaluation = evaluate(ledger, simulations=100)
+    pair = {name: ledger.head(60 + 10 * at) for at, name in enumerate(names)}
+    teams = pd.DataFrame({"match": [f"{home} – {away}" for home in names for away in names[:2]], "price": 2.5})
+    teams.attrs["says"] = f"Flagged: {names[0]}"
+    pictures = [
+        figures.yields(breakdown(ledger, "bookmaker", simulations=50), note=names[3]), figures.sharpness(scores, names[0], note=names[0]),
+        *(figures.line_movement(rows[rows["event_id"] == "m1"], f"{name} – {name}", highlight=name) for name in names),
+        figures.coverage(rows), figures.compared_bankrolls(pair), figures.differences(compare_ledgers(pair, simulations=50)),
+        figures.costs(pd.DataFrame({"wall_s": 1.0, "io_wait_s": 0.1}, index=pd.Index(names, name="stage"))),
+    ]  # fmt: skip
+    pieces = [key_figures(evaluation), stack(*pictures), table(teams), table(breakdown(ledger, "bookmaker", simulations=50)),
+              evaluation_table(evaluation), *(download(teams, f"{name}.csv") for name in names)]  # fmt: skip
+    text = " and ".join(names)
+    found = {"verdict": text, "title": text, "changed": {"note": names}, "parameters": {"note": names, "seed": 7}, "source": text}
+    _leave(reports, "names", pieces, **found, bankroll=bankroll_path(ledger), metrics={"yield": 0.01})
+    wrong = {"cell": 2, "source": text, "name": "KeyError", "message": text, "traceback": text}
+    _leave(reports, "wrong", pieces[:1], **found, status="failed", failure=wrong)
+
+
+def _leave(reports: Path, label: str, pieces: list[Any], **run: Any) -> None:
+    from nbformat import v4, write
+
+    folder = reports / "runs" / "20260101-000000-abc"
+    folder.mkdir(parents=True, exist_ok=True)
+    outputs = [v4.new_output("display_data", {"text/html": piece._repr_html_(), "text/plain": repr(piece)}) for piece in pieces]
+    cells = [v4.new_markdown_cell("# Names\n\nWhat may they be?\n\n## All of it"), v4.new_code_cell("show(names)", outputs=outputs)]
+    write(v4.new_notebook(cells=cells), folder / f"{label}.ipynb")
+    record = a_run(run_id=f"20260101-000000-abc.{label}", label=label, notebook="backtest", **run)
+    (folder / f"{label}.json").write_text(json.dumps(record), encoding="utf-8")
+    render_run(folder / f"{label}.ipynb", folder / f"{label}.html", folder / f"{label}.json")
 
 
 def test_pages_load_nothing_and_overflow_nowhere_on_phone_and_desktop_light_and_dark(browser: Any, reports: Path) -> None:
@@ -96,24 +208,118 @@ def test_pages_load_nothing_and_overflow_nowhere_on_phone_and_desktop_light_and_
 def test_the_check_of_a_page_finds_what_it_is_there_to_find(browser: Any, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text(
-        '<h1>x</h1><img src="http://127.0.0.1:9/x.png"><div style="width: 3000px">x</div><script>alert(1)</script><a href="#no">'
+        '<h1>x</h1><img src="http://127.0.0.1:9/x.png"><div style="width: 3000px">x</div><script>alert(1)</script><a href="#no">x</a>'
+        '<a href="gone.html">x</a><p style="color: #aaa">too pale</p><input type="checkbox">'
     )
 
-    found = " ".join(faults_of_page(browser, page, 390, "light"))
+    found = " ".join(faults_of_page(browser, page, "light"))
 
-    for fault in ("request: http", "without alt", "px of content", "dialog: 1", "nowhere", "a script", "language"):
+    for fault in ("request: http", "without alt", "px of content", "dialog: 1", "nowhere", "a script", "language", "missing file",
+                  "axe color-contrast", "axe label", "axe html-has-lang"):  # fmt: skip
         assert fault in found
 
 
 def test_a_keyboard_reaches_the_skip_link_first_and_lands_in_the_report(browser: Any, reports: Path) -> None:
-    page = browser.new_page()
-    page.goto(next(reports.glob("runs/*/good.html")).as_uri())
+    with opened(browser, next(reports.glob("runs/*/good.html")), []) as page:
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
 
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+        assert page.evaluate("location.hash") == "#report"
 
-    assert page.evaluate("location.hash") == "#report"
-    page.close()
+
+def test_one_control_shows_all_code_and_hides_it_again_by_keyboard(browser: Any, reports: Path) -> None:
+    with opened(browser, next(reports.glob("runs/*/names.html")), []) as page:
+        code = page.get_by_text("show(names)")
+        assert not code.is_visible()
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == "show-code":
+                break
+        page.keyboard.press("Space")
+        assert code.is_visible()
+        page.keyboard.press("Space")
+        assert not code.is_visible()
+
+
+def test_a_page_opens_with_the_verdict_and_the_key_figures(browser: Any, reports: Path) -> None:
+    with opened(browser, next(reports.glob("runs/*/names.html")), []) as page:
+        order = (".verdict", ".ov-key", ".ov-figure", "table", "#made")
+        tops = [page.locator(one).first.bounding_box()["y"] for one in order]
+
+        assert tops == sorted(tops)
+        assert page.locator(".ov-key").count() == 1
+        assert 4 <= page.locator(".ov-key dt").count() <= 6
+
+
+def test_names_of_any_kind_are_text_everywhere(browser: Any, reports: Path) -> None:
+    faults: list[str] = []
+    for file in (*(next(reports.glob(f"runs/*/{name}.html")) for name in ("names", "wrong")), reports / "index.html"):
+        with opened(browser, file, faults) as page:
+            text = page.evaluate("document.body.textContent")
+            for kind, name in NAMES.items():
+                assert name in text, f"{kind} in {file.name}"
+            assert page.locator("b, main script").count() == 0
+    assert faults == []
+
+    with opened(browser, next(reports.glob("runs/*/names.html")), faults) as page:
+        cells = page.locator("tbody :is(th, td)").all_text_contents()
+        labels = "".join(page.locator(".ov-figure text").all_text_contents()).replace("\N{NO-BREAK SPACE}", " ")
+        saved = page.evaluate("[...document.querySelectorAll('a[download]')].map(a => a.download)")
+        for kind, name in NAMES.items():
+            assert f"{name} – {NAMES['markup']}" in cells, kind
+            assert name[:20] in labels, f"{kind} in the drawings"
+            assert f"{name}.csv" in saved, kind
+
+
+def test_drawings_take_the_colours_of_the_page_and_can_be_read_in_both(browser: Any, reports: Path) -> None:
+    papers = {}
+    for scheme in SCHEMES:
+        with opened(browser, next(reports.glob("runs/*/names.html")), [], scheme) as page:
+            # the browser's own arithmetic: a canvas turns any colour into red, green and blue
+            found = page.evaluate("""names => { const style = getComputedStyle(document.documentElement); return names.map(name =>
+                style.getPropertyValue(`--fig-${name}`).trim()) }""", sorted(set(look.NAMES.values())))  # fmt: skip
+            colours = dict(zip(sorted(set(look.NAMES.values())), found, strict=True))
+            papers[scheme] = colours["paper"]
+            for name in set(colours) - {"paper", "grid", "light"}:
+                least = 4.5 if name in ("ink", "middle", "accent") else 3
+                assert _contrast(colours[name], colours["paper"]) >= least, f"{name} on {scheme} paper"
+            fill = page.evaluate("getComputedStyle(document.querySelector('.ov-figure text')).fill")
+            assert fill == f"rgb({', '.join(str(int(colours['ink'][at : at + 2], 16)) for at in (1, 3, 5))})"
+    assert papers["light"] != papers["dark"]
+
+
+def test_a_page_prints_on_a4_without_its_controls(browser: Any, reports: Path) -> None:
+    with opened(browser, next(reports.glob("runs/*/names.html")), []) as page:
+        printed = page.pdf(prefer_css_page_size=True)
+        page.emulate_media(media="print")
+
+        assert printed.startswith(b"%PDF")
+        assert 4 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 16
+        width, height = (float(x) for x in re.search(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", printed).groups())  # type: ignore[union-attr]
+        assert (round(width), round(height)) == (595, 842)
+        for hidden in ("#show-code", ".masthead", ".code", ".contents"):
+            assert not page.locator(hidden).first.is_visible(), hidden
+
+
+def test_the_index_draws_a_bankroll_and_offers_to_compare(browser: Any, reports: Path) -> None:
+    with opened(browser, reports / "index.html", []) as page:
+        drawing = page.get_by_role("img", name=re.compile("Bankroll from .* to "))
+
+        assert drawing.count() == 1
+        assert page.locator(".failure li").count() == 2
+        assert page.locator(".failure a").first.get_attribute("href").endswith("bad.html#failure")
+
+
+def _contrast(one: str, other: str) -> float:
+    """Of WCAG 2, between two colours as #rrggbb."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
 
 
 def _file_of(url: str) -> Path:
