@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from overround import Meter, figures, profiles
 from overround.profiles import POOL, Sampler, call_table, of_stage, sampled
