@@ -26,6 +26,7 @@ from overround.sweep_bets import Bets, bets_of, block, ledger_of, match_days
 from overround.sweep_candidates import GROUP, candidates, group_numbers, groups_of, unknown_references
 from overround.sweep_space import Space, label, rule_of, variants
 from overround.sweep_work import HERE, Piece, Show, work
+from overround.tables import TABLES
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -219,7 +220,7 @@ def _from_store(
         here = {**(where or {}), "competition": competition, "season": season}
         own = (store, here, version, groups, by)
         pieces.append(Piece(f"candidates-{_digest(asked)}", _of_partition, own, size=float(part["rows"]), mb=float(part["mb"])))
-    ledger = pd.concat(work(pieces, None if keep is None else keep / "candidates", **how_to), ignore_index=True)
+    ledger = pd.concat(work(pieces, None if keep is None else keep / "candidates", what="seasons read", **how_to), ignore_index=True)
     lost = [] if len(ledger) else unknown_references(groups, set(store.read("quotes", where, ["bookmaker"], version)["bookmaker"]))
     if lost:
         raise ParameterError(f"{lost[0]!r} has no prices in the store {store.root}.")
@@ -227,7 +228,10 @@ def _from_store(
 
 
 def _of_partition(store: Store, where: dict[str, Any], version: str, groups: list[dict], by: tuple[str, str]) -> pd.DataFrame:
-    frames = {name: store.read(name, where, version=version) for name in _TABLES}
+    frames = {}
+    for name in _TABLES:
+        known = {column: value for column, value in where.items() if column in TABLES[name].columns}
+        frames[name] = store.read(name, known, version=version)
     return candidates(frames, groups, *by, strict=False)
 
 
@@ -245,7 +249,7 @@ def _over_candidates(
     bets = {n: bets_of(ledger[ledger[GROUP] == n].drop(columns=GROUP), limited, days, first=not given) for n in set(of_group.tolist())}
     key = _digest([tried.to_dict("records"), of_group.tolist(), bankroll, [bets[n].digest for n in sorted(bets)], library()])
     pieces, rows = _pieces(bets, tried, of_group, bankroll)
-    answers = work(pieces, None if keep is None else keep / key, **how_to)
+    answers = work(pieces, None if keep is None else keep / key, what="blocks of variants", **how_to)
     found = {name: _in_place([answer[name] for answer in answers], rows) for name in ("figures", "profit", "staked")}
     table = _corrected(tried, found, *correction)
     return Sweep(

@@ -69,7 +69,9 @@ def candidates(
 def _signals(quotes: pd.DataFrame, groups: list[dict[str, Any]], strict: bool) -> Iterator[tuple[int, pd.DataFrame]]:
     names = bookmakers_of(quotes)
     parts: dict[int, list[pd.DataFrame]] = {number: [] for number in range(len(groups))}
-    accounts = {number: _accounts(group, names, quotes) for number, group in enumerate(groups) if strict or _has_reference(group, names)}
+    accounts = {
+        number: _accounts(group, names, quotes, strict) for number, group in enumerate(groups) if strict or _has_reference(group, names)
+    }
     by_board: dict[tuple, list[int]] = {}
     for number in accounts:
         by_board.setdefault(tuple(groups[number][name] for name in _BOARD), []).append(number)
@@ -85,13 +87,14 @@ def _has_reference(group: Mapping[str, Any], names: list[str]) -> bool:
     return group["reference"] in (*names, *REFERENCES)
 
 
-def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame) -> set[str]:
+def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, strict: bool) -> set[str]:
     if not names:
         return set()
     reference = group["reference"]
     lay = reference != EXCHANGE or bool((quotes["market"] == "h2h_lay").any())
     check_reference(reference, names, lay=lay, weights=None, at_close=bool(group["at_close"]))
-    return (accounts_of(names, reference, None) if group["default"] else set()) | (set(group["bookmakers"]) & set(names))
+    named = accounts_of(names, reference, group["bookmakers"]) if strict else set(group["bookmakers"]) & set(names)
+    return named | (accounts_of(names, reference, None) if group["default"] else set())
 
 
 def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> pd.DataFrame:

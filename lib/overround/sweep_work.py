@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 HERE = "here"
-Answer = pd.DataFrame | dict[str, np.ndarray]
-_LOOK_S = 0.05
+Answer: TypeAlias = pd.DataFrame | dict[str, np.ndarray]
+_LOOK_S, _ASK_S = 0.02, 0.5  # at what is done, and who is there
 _PATIENCE_S = 300.0  # so long a cluster that is gone is waited for
 
 
@@ -50,13 +50,14 @@ class Progress:
     of: int
     kept: int  # found finished, from an earlier time
     seconds_left: float  # NaN before anything is done
+    what: str = "pieces"
     where: str = ""  # a cluster's dashboard
 
     def __str__(self) -> str:
         """In words, with the time left."""
         left = "" if np.isnan(self.seconds_left) or self.done == self.of else f", {_duration(self.seconds_left)} left"
         kept = f" ({self.kept} kept from before)" if self.kept else ""
-        return f"{self.done} of {self.of}{kept}{left}"
+        return f"{self.done} of {self.of} {self.what}{kept}{left}"
 
 
 Show = Callable[[Progress], None]
@@ -69,9 +70,10 @@ class _Count:
     of: int
     sizes: Mapping[str, float]
     show: Show | None
+    what: str = "pieces"
     kept: int = 0
     where: str = ""
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
     done: list[str] = field(default_factory=list)
 
     def add(self, name: str | None) -> None:
@@ -80,7 +82,7 @@ class _Count:
         if self.show is not None:
             done, all_of_it = sum(self.sizes[one] for one in self.done), sum(self.sizes.values())
             left = (time.monotonic() - self.began) * (all_of_it - done) / done if done else np.nan
-            self.show(Progress(self.kept + len(self.done), self.of, self.kept, left, self.where))
+            self.show(Progress(self.kept + len(self.done), self.of, self.kept, left, self.what, self.where))
 
 
 def work(
@@ -90,6 +92,7 @@ def work(
     scheduler: "str | Client" = HERE,
     workers: int | None = None,
     memory_mb: float = np.inf,
+    what: str = "pieces",
     show: Show | None = None,
     patience_s: float = _PATIENCE_S,
 ) -> list[Answer]:
@@ -107,6 +110,8 @@ def work(
         Threads here, by default one a core.
     memory_mb : float
         Pieces are begun only as long as those in work take this together.
+    what : str
+        What the pieces are, for the progress.
     show : callable, optional
         Told the progress, at first and after each answer.
     patience_s : float
@@ -121,7 +126,7 @@ def work(
     """
     answers = {piece.name: kept for piece in pieces if (kept := _read(keep, piece.name)) is not None}
     todo = [piece for piece in pieces if piece.name not in answers]
-    count = _Count(len(pieces), {piece.name: piece.size for piece in todo}, show, kept=len(answers))
+    count = _Count(len(pieces), {piece.name: piece.size for piece in todo}, show, what, kept=len(answers))
     found = _here(todo, workers, memory_mb, count) if scheduler == HERE else _on_dask(todo, scheduler, memory_mb, patience_s, count)
     if todo:
         for name, answer in found:
@@ -216,9 +221,10 @@ def _until_lost(client: "Client", pieces: list[Piece], memory_mb: float, patienc
     from distributed import KilledWorker
 
     waiting, running, sent = list(pieces), dict[Any, Piece](), dict[int, Any]()
-    peopled = time.monotonic()
+    peopled, asked, threads = time.monotonic(), -np.inf, 0
     while waiting or running:
-        threads = _threads(client)
+        if time.monotonic() - asked > _ASK_S:
+            threads, asked = _threads(client), time.monotonic()
         if threads:
             peopled = time.monotonic()
             # twice as many as can run, so that no worker waits for us
@@ -286,7 +292,7 @@ def _write(folder: Path | None, name: str, answer: Answer) -> None:
         if isinstance(answer, pd.DataFrame):
             answer.to_parquet(out)
         else:
-            np.savez(out, **answer)  # type: ignore[arg-type]
+            np.savez(out, **answer)
     unfinished.replace(file)
 
 
