@@ -224,9 +224,10 @@ def _judge(
 
 
 def _coded(column: pd.Series) -> tuple[Whole, tuple[str, ...]]:
-    names = tuple(sorted(set(column.astype(str))))
-    codes, found = pd.factorize(column.astype(str))
-    return np.searchsorted(np.array(names, dtype=object), found.to_numpy(object))[codes].astype(np.int64), names
+    codes, found = pd.factorize(column.astype("str"))
+    names = np.asarray(found, dtype=object)
+    order = np.argsort(names)
+    return np.argsort(order)[codes].astype(np.int64), tuple(names[order].tolist())
 
 
 def _gain(ended: Floats, lay: NDArray[np.bool_], price: Floats, fee: Floats) -> Floats:

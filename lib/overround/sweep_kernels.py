@@ -66,23 +66,31 @@ def book_of(at, place, placed, settled, settles, exposure, gain, amount, share):
     place[:] = -1
     start, purse = np.empty(n + 1, np.int64), np.zeros(n, np.int64)
     exposures, gains, amounts, shares = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    groups = 0
+    order, instant = np.empty(n, np.int64), np.ones(n, np.bool_)
+    groups, before, last, in_order = 0, np.int64(0), np.int64(0), True
     for i in range(n):
         j = np.uintp(at[i])
         place[j] = i
+        order[i] = i
         exposures[i], gains[i], amounts[i], shares[i] = exposure[j], gain[j], amount[j], share[j]
-        if i == 0 or placed[j] != placed[at[i - 1]]:
+        if i == 0 or placed[j] != before:
             start[groups] = i
             groups += 1
+        if i > 0:
+            instant[i - 1] = settled[j] != last
+            in_order = in_order and settled[j] >= last
+        before, last = placed[j], settled[j]
     start[groups] = n
-    order, instant, count = np.empty(n, np.int64), np.ones(n, np.bool_), 0
-    for k in range(len(settles)):
-        i = place[np.uintp(settles[k])]
-        if i >= 0:
-            order[count] = i
-            if count > 0 and settled[at[i]] == settled[at[order[count - 1]]]:
-                instant[count - 1] = False
-            count += 1
+    if not in_order:
+        count = 0
+        for k in range(len(settles)):
+            i = place[np.uintp(settles[k])]
+            if i >= 0:
+                order[count] = i
+                instant[count] = True
+                if count > 0:
+                    instant[count - 1] = settled[at[i]] != settled[at[order[count - 1]]]
+                count += 1
     until, done = np.empty(groups, np.int64), 0
     for group in range(groups):
         now = placed[at[start[group]]]
@@ -245,7 +253,13 @@ def _states(mine, count, place, stake, low, high, below, between, above):
     for i in range(count):
         cuts[2 * i], cuts[2 * i + 1] = low[mine[i]], high[mine[i]]
     cuts[2 * count] = 1.0
-    cuts.sort()
+    # by insertion: a few numbers, and NumPy's sort takes the compiler seconds
+    for i in range(1, len(cuts)):
+        cut, k = cuts[i], i
+        while k > 0 and cuts[k - 1] > cut:
+            cuts[k] = cuts[k - 1]
+            k -= 1
+        cuts[k] = cut
     begin, segments = 0.0, 0
     for end in cuts:
         width = min(end, 1.0) - begin
