@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, SimultaneousKelly, TargetProfit, staking_rule
     from overround.store import Store
     from overround.strategies import consensus_signals, model_signals
+    from overround.sweep import Sweep, sweep
+    from overround.sweep_choice import stability, sweep_verdict, top_variants, walk_forward_choice
+    from overround.sweep_space import variants
     from overround.walkforward import walk_forward
 
 _WHERE = {
@@ -98,6 +101,9 @@ _WHERE = {
     ),
     "store": ("Store",),
     "strategies": ("consensus_signals", "model_signals"),
+    "sweep": ("Sweep", "sweep"),
+    "sweep_choice": ("stability", "sweep_verdict", "top_variants", "walk_forward_choice"),
+    "sweep_space": ("variants",),
     "walkforward": ("walk_forward",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
@@ -107,7 +113,7 @@ __all__ = [*_MODULES, *_MODULE_OF]
 
 
 # functions that have the name of their module: importing the module must not hide the function
-_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate")
+_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate", "sweep")
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from overround import perf_cli
+from overround import perf_cli, sweep_cli
 from overround.errors import OverroundError, ParameterError
 from overround.redaction import printable
 
@@ -158,6 +158,7 @@ def prune(
 store_app = typer.Typer(no_args_is_help=True, help="Look after the tables on disk.")
 app.add_typer(store_app, name="store")
 app.add_typer(perf_cli.app, name="perf")
+app.command("sweep")(sweep_cli.sweep)
 
 
 @store_app.command("check")

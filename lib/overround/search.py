@@ -1,18 +1,18 @@
 """What a result is worth after many strategies were tried: tests over all of them at once. Pure functions on ledgers or daily profits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from overround.errors import ParameterError
 from overround.histories import drawable, drawn_outcomes, moments_of_profit, payouts
 from overround.odds import SELECTION, group_codes
-from overround.resampling import CHUNK, Floats, day, resample, step_down
+from overround.resampling import CHUNK, Floats, day, resample
 
 Tried: TypeAlias = Mapping[str, pd.DataFrame] | pd.DataFrame | Floats
 
@@ -28,7 +28,8 @@ class _Null:
     profit: Floats  # (k,), all of it
     observed: Floats  # (k,), what is tested: mean profit a day, or profit
     error: Floats  # (k,), its standard error
-    drawn: NDArray[np.floating]  # (simulations, k), centred on 0
+    simulations: int
+    drawn: Callable[[NDArray[np.intp]], NDArray[np.floating]]  # of these strategies, (simulations, chosen), centred on 0
     poor: dict[str, Floats]  # by how much strategies that are worse than nothing lie below 0 in the histories: lower, consistent, upper
     staked: Floats | None = None
 
@@ -41,6 +42,7 @@ def correct_for_search(
     block_days: float = 1,
     bootstrap: str = "stationary",
     studentized: bool = True,
+    statistics: ArrayLike | None = None,
     seed: int = 7,
 ) -> pd.DataFrame:
     """p-values of all strategies that were tried, corrected for having tried them.
@@ -59,6 +61,9 @@ def correct_for_search(
         As in `overround.resampling.day_draws`, for "days".
     studentized : bool
         Whether each strategy's profit is divided by its standard error (Hansen 2005). Without it strategies with large stakes decide.
+    statistics : array_like, shape (n_strategies,), optional
+        What is corrected in place of profit over its standard error, likewise in standard errors: the scores of luck tests, for instance.
+        How they depend on each other is taken from the histories; a strategy with NaN is as one that never bet.
     seed : int
         Of the histories.
 
@@ -82,7 +87,8 @@ def correct_for_search(
     """
     if isinstance(tried, Mapping) and tried and not any(len(drawable(one) if histories == "market" else one) for one in tried.values()):
         return _untested(tried)
-    return _judged(_null(tried, histories, simulations, block_days, bootstrap, seed), studentized)
+    given = None if statistics is None else np.asarray(statistics, float)
+    return _judged(_null(tried, histories, simulations, block_days, bootstrap, seed), studentized, given)
 
 
 def luck_of_the_best(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def luck_of_the_best(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 
     null = _null(ledgers, "market", simulations, 1, "stationary", seed)
     table, staked = _judged(null), np.asarray(null.staked)
     at = int(null.names.get_loc(table.attrs["best"]))
-    profit = null.drawn + null.poor["consistent"]
+    profit = null.drawn(np.arange(len(null.names))) + null.poor["consistent"]
     winner = np.divide(profit, null.error, out=np.full_like(profit, -np.inf), where=null.error > 0).argmax(axis=1)
     by_luck = profit[np.arange(len(winner)), winner] / staked[winner]
     return {
@@ -198,9 +204,12 @@ def _matrix(tried: Tried) -> pd.DataFrame:
     profits = daily_profits(tried) if isinstance(tried, Mapping) else pd.DataFrame(tried)
     if not profits.size:
         raise ParameterError("there is no day with a bet: nothing was tried.")
-    if not np.isfinite(profits.to_numpy(float)).all():
+    if any(kind.kind != "f" for kind in profits.dtypes):
+        profits = profits.astype(float)
+    # the sum of what is finite is finite, unless it is beyond all numbers
+    if not np.isfinite(profits.to_numpy().sum(dtype=float)):
         raise ParameterError("daily profits have holes; a day without a bet has the profit 0.")
-    return profits.astype(float)
+    return profits
 
 
 def _null(tried: Tried, histories: str, simulations: int, block_days: float, bootstrap: str, seed: int) -> _Null:
@@ -221,41 +230,62 @@ def _untested(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def _judged(null: _Null, studentized: bool = True) -> pd.DataFrame:
+def _judged(null: _Null, studentized: bool = True, statistics: Floats | None = None) -> pd.DataFrame:
     error = null.error if studentized else np.ones_like(null.error)
     # a strategy that never bet cannot win, here or in any history
     idle = null.error <= 0
+    if statistics is not None:
+        idle = idle | np.isnan(statistics)
     scale = np.where(idle, 1.0, error)
-    statistic = np.where(idle, -np.inf, null.observed / scale)
-    kind = null.drawn.dtype
-    drawn = null.drawn / scale.astype(kind)
-    drawn[:, idle] = -np.inf
-    consistent = drawn + (null.poor["consistent"] / scale).astype(kind)
+    statistic = np.where(idle, -np.inf, null.observed / scale if statistics is None else statistics)
+    n, k = null.simulations, len(statistic)
+    p, beaten = np.ones(k), np.zeros(k)
+    highest = {name: np.full(n, -np.inf) for name in (*null.poor, "white")}
+    # some strategies at a time, from the worst up: the maximum over a strategy and all that did worse
+    order = np.argsort(-statistic, kind="stable")
+    worst_first, rivals = order[::-1], np.full((n, 1), -np.inf, np.float32)
+    step = max(1, CHUNK // n)
+    for at in (worst_first[begin : begin + step] for begin in range(0, k, step)):
+        drawn = null.drawn(at)
+        highest["white"] = np.maximum(highest["white"], drawn.max(axis=1, where=~idle[at], initial=-np.inf))
+        drawn /= scale[at].astype(drawn.dtype)
+        drawn[:, idle[at]] = -np.inf
+        for name, poor in null.poor.items():
+            moved = drawn + (poor[at] / scale[at]).astype(drawn.dtype)
+            highest[name] = np.maximum(highest[name], moved.max(axis=1))
+            if name == "consistent":
+                p[at] = np.where(idle[at], 1.0, (1 + (moved >= statistic[at]).sum(axis=0)) / (1 + n))
+                np.maximum.accumulate(moved, axis=1, out=moved)
+                np.maximum(moved, rivals, out=moved)
+                beaten[at], rivals = (moved >= statistic[at]).sum(axis=0), moved[:, -1:].copy()
+    adjusted = np.empty(k)
+    adjusted[order] = np.maximum.accumulate((1 + beaten[order]) / (1 + n))
     table = pd.DataFrame(
-        {"profit": null.profit, "statistic": np.where(idle, np.nan, statistic),
-         "p": np.where(idle, 1.0, (1 + (consistent >= statistic).sum(axis=0)) / (1 + len(drawn))),
-         "p_adjusted": np.where(idle, 1.0, step_down(statistic, consistent))},
+        {"profit": null.profit, "statistic": np.where(idle, np.nan, statistic), "p": p, "p_adjusted": np.where(idle, 1.0, adjusted)},
         index=null.names,
-    )  # fmt: skip
+    )
     best = max(float(statistic.max()), 0.0)
-    spa = {f"spa_{name}": _share((drawn + (poor / scale).astype(kind)).max(axis=1), best) for name, poor in null.poor.items()}
-    white = _share(null.drawn.max(axis=1, where=~idle, initial=0.0), max(float(null.observed.max(where=~idle, initial=0.0)), 0.0))
-    table.attrs.update(tried=len(table), best=null.names[int(statistic.argmax())], reality_check=white, **spa)
+    spa = {f"spa_{name}": _share(highest[name], best) for name in null.poor}
+    white = _share(highest["white"], max(float(null.observed.max(where=~idle, initial=0.0)), 0.0))
+    table.attrs.update(tried=k, best=null.names[int(statistic.argmax())], reality_check=white, **spa)
     return table
 
 
 def _null_of_days(profits: pd.DataFrame, simulations: int, block_days: float, bootstrap: str, seed: int) -> _Null:
     values = profits.to_numpy()
     n = len(values)
-    mean = values.mean(axis=0)
+    mean = values.mean(axis=0, dtype=float)
     # half the digits take half the time; what they lose is a millionth of what the resamples leave open
-    deviations = (values - mean).astype(np.float32)
-    drawn = resample(deviations, simulations, seed, block_days=block_days, bootstrap=bootstrap) / np.float32(n)
+    deviations = np.subtract(values, mean, dtype=np.float32, casting="same_kind")
+
+    def drawn(at: NDArray[np.intp]) -> NDArray[np.floating]:
+        return resample(deviations[:, at], simulations, seed, block_days=block_days, bootstrap=bootstrap) / np.float32(n)
+
     error = np.sqrt(np.maximum(_long_run_variance(deviations, block_days).astype(float), 0) / n)
     # Hansen's bound: worse than this is too bad to be a rival of the best
     bad = mean < -error * np.sqrt(2 * np.log(np.log(max(n, 3))))
     poor = {"lower": np.minimum(mean, 0.0), "consistent": np.where(bad, mean, 0.0), "upper": np.zeros_like(mean)}
-    return _Null(profits.columns, values.sum(axis=0), mean, error, drawn, poor)
+    return _Null(profits.columns, values.sum(axis=0, dtype=float), mean, error, simulations, drawn, poor)
 
 
 def _long_run_variance(deviations: NDArray[np.floating], block_days: float) -> Floats:
@@ -265,7 +295,7 @@ def _long_run_variance(deviations: NDArray[np.floating], block_days: float) -> F
     """
     n = len(deviations)
     if block_days <= 1:
-        return (deviations.astype(float) ** 2).mean(axis=0)
+        return np.einsum("ij,ij->j", deviations, deviations, dtype=float) / n
     from scipy import fft
 
     size = fft.next_fast_len(2 * n - 1, real=True)
@@ -298,8 +328,9 @@ def _null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed:
     observed = np.bincount(strategy, bets["profit"], shape).astype(float)
     poor = np.minimum(worth, 0.0)
     return _Null(
-        pd.Index(ledgers), np.array([ledger["profit"].sum() for ledger in ledgers.values()]), observed, drawn.std(axis=0), drawn,
-        {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)}, np.bincount(strategy, bets["stake"], shape).astype(float),
+        pd.Index(ledgers), np.array([ledger["profit"].sum() for ledger in ledgers.values()]), observed, drawn.std(axis=0), simulations,
+        lambda at: drawn[:, at], {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)},
+        np.bincount(strategy, bets["stake"], shape).astype(float),
     )  # fmt: skip
 
 

@@ -1,0 +1,143 @@
+"""The command `overround sweep`: many variants over the store, with progress, and the best of them with what they are worth."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overround.errors import ParameterError
+
+if TYPE_CHECKING:
+    from overround.sweep_work import Progress, Show
+
+_RANGE = re.compile(r"(?P<low>[^./][^/]*?)\.\.(?P<high>[^/]+)(?:/(?P<steps>\d+))?")
+_WORDS = {"true": True, "false": False, "none": None, "all": None}
+
+
+def sweep(
+    vary: Annotated[
+        list[str],
+        typer.Option("--vary", "-v", metavar="NAME=VALUES", help="a,b,c, low..high/steps, or low..high for a --sample; repeatable"),
+    ],
+    source: Annotated[str, typer.Option(help="sample, football-data or the-odds-api")] = "sample",
+    league: Annotated[list[str], typer.Option("--league", "--sport", help="of the store; repeatable")] = [],
+    season: Annotated[list[str], typer.Option("--season", help="of the store; repeatable")] = [],
+    sample: Annotated[int, typer.Option(min=0, help="so many variants drawn from the space; 0: all of a grid")] = 0,
+    how: Annotated[str, typer.Option(help="of the sample: latin or random")] = "latin",
+    judge: Annotated[str, typer.Option(help="reference of the closing lines; empty: that of the first variant")] = "",
+    bankroll: Annotated[float, typer.Option(help="of each variant, at the start")] = 1_000,
+    simulations: Annotated[int, typer.Option(min=100, help="histories of the correction")] = 2_000,
+    seed: Annotated[int, typer.Option(help="of all that is drawn")] = 7,
+    scheduler: Annotated[str, typer.Option(help="tcp://host:8786: on a Dask cluster; by default on the cores of this machine")] = "",
+    workers: Annotated[int, typer.Option(min=0, help="threads here; 0: one a core")] = 0,
+    top: Annotated[int, typer.Option(min=1, help="variants that are shown")] = 10,
+    csv: Annotated[Path | None, typer.Option(help="also write all variants with their figures")] = None,
+) -> None:
+    """Try many variants of a value strategy at once; a sweep that was stopped goes on where it was."""
+    from overround.cli import _sentences
+
+    with _sentences():
+        from overround.settings import load_settings
+        from overround.sources import SHARP
+        from overround.store import Store
+        from overround.sweep import sweep as run
+        from overround.sweep_choice import sweep_verdict, top_variants, walk_forward_choice
+
+        settings = load_settings()
+        space = {"reference": SHARP.get(source, "pinnacle"), **space_of(vary)}
+        where = {name: value for name, value in (("source", source), ("competition", league), ("season", season)) if value}
+        with _shown() as show:
+            done = run(
+                Store(settings.store_root), space, where=where, sample=sample or None, how=how, judge=judge or None, bankroll=bankroll,
+                simulations=simulations, seed=seed, scheduler=scheduler or None, workers=workers or None, show=show,
+                keep=settings.cache_folder.parent / "sweeps",
+            )  # fmt: skip
+        if csv is not None:
+            done.table.to_csv(csv)
+        for line in _lines(top_variants(done, top)):
+            typer.echo(line)
+        typer.echo(f"\n{sweep_verdict(done, walk_forward_choice(done))}")
+
+
+def space_of(given: list[str]) -> dict[str, Any]:
+    """The space of a sweep as typed: NAME=VALUES, several times."""
+    space: dict[str, Any] = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not equals or not name.isidentifier() or not values:
+            raise ParameterError(f"--vary {text!r} cannot be read; write --vary name=values, e.g. --vary min_edge=0..0.1/11.")
+        space[name] = _values(text, values)
+    return space
+
+
+def _values(text: str, values: str) -> Any:
+    between = _RANGE.fullmatch(values)
+    if between is None:
+        return [_value(one) for one in values.split(",")]
+    try:
+        low, high, steps = float(between["low"]), float(between["high"]), int(between["steps"] or 0)
+    except ValueError:
+        raise ParameterError(f"--vary {text!r} cannot be read; a range is between numbers, e.g. 0..0.1/11.") from None
+    if not between["steps"]:
+        return low, high
+    if steps < 2:
+        raise ParameterError(f"--vary {text!r} cannot be read; a range has at least 2 steps.")
+    # 0..0.1/11 means 0.07, not the sum of seven times a hundredth
+    return [round(low + (high - low) * step / (steps - 1), 12) for step in range(steps)]
+
+
+def _value(word: str) -> Any:
+    if word.lower() in _WORDS:
+        return _WORDS[word.lower()]
+    if "+" in word:
+        return tuple(word.split("+"))
+    try:
+        # a season is a word: 2425 is none, as no parameter is a whole number above a thousand
+        return word if re.fullmatch(r"\d{4,}", word) else float(word)
+    except ValueError:
+        return word
+
+
+def _lines(table: Any) -> Iterator[str]:
+    from overround.show import BY_NAME, FORMATS
+
+    how = {**BY_NAME, "bets": "count", "max_drawdown": "percent", **dict.fromkeys(("luck_p", "luck_p_adjusted", "p_adjusted"), "p")}
+    texts = table.reset_index().astype(object)
+    for name in texts:
+        if name in how and name in ("bets", "yield", "low", "high", "max_drawdown", "clv", "luck_p", "luck_p_adjusted", "p", "p_adjusted"):
+            write = FORMATS[str(how[name])]
+            texts[name] = [write(value) if value == value else "–" for value in texts[name]]
+    rows = [[name.replace("_", " ") for name in texts], *([str(value) for value in row] for row in texts.itertuples(index=False))]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
+    yield table.attrs["says"]
+
+
+@contextmanager
+def _shown() -> "Iterator[Show]":
+    """Progress on standard error: a line that moves on a terminal, elsewhere a line now and then."""
+    import time
+
+    moving, said, dashboard = sys.stderr.isatty(), 0.0, ""
+
+    def show(progress: "Progress") -> None:
+        nonlocal said, dashboard
+        if progress.where and progress.where != dashboard:
+            dashboard = progress.where
+            typer.echo(f"dashboard: {dashboard}", err=True)
+        if moving:
+            typer.echo(f"\r\033[K{progress}", err=True, nl=False)
+        elif time.monotonic() - said > 10 or progress.done == progress.of:
+            said = time.monotonic()
+            typer.echo(str(progress), err=True)
+
+    try:
+        yield show
+    finally:
+        if moving:
+            typer.echo("", err=True)
