@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from overround import anomalies, experiments, figures, history, perf_stats
+    from overround import anomalies, digest, experiments, figures, history, perf_stats
     from overround.accounts import Account, Execution
     from overround.accuracy import past_accuracy_weights
     from overround.arbitrage import arbitrage_signals, back_lay, dutch, middle_signals
@@ -102,7 +102,7 @@ _WHERE = {
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
-_MODULES = ("anomalies", "experiments", "figures", "history", "perf_stats")
+_MODULES = ("anomalies", "digest", "experiments", "figures", "history", "perf_stats")
 __all__ = [*_MODULES, *_MODULE_OF]
 
 

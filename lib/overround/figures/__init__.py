@@ -2,6 +2,7 @@
 
 from overround.figures.collection import looks, over_time
 from overround.figures.costs import costs, latencies
+from overround.figures.daily import coverage_calendar, day_counts, movers, price_distribution
 from overround.figures.ledgers import (
     bankroll,
     calibration,
@@ -20,8 +21,9 @@ from overround.figures.scores import longshots, methods_compared, reliability_di
 from overround.figures.signals import arbitrages, edge_certainty, middles, reaction, reverses, stale, steam, velocities
 
 __all__ = [
-    "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "costs", "coverage",
-    "delays", "differences", "drawdown", "edge_certainty", "edges", "forecast_gaps", "latencies", "line_movement", "longshots",
-    "looks", "methods_compared", "middles", "over_time", "price_cuts", "reaction", "reliability_diagram", "reverses", "sharpness",
-    "sharpness_by_season", "stage_history", "stale", "steam", "velocities", "yields",
+    "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "costs",
+    "coverage", "coverage_calendar", "day_counts", "delays", "differences", "drawdown", "edge_certainty", "edges",
+    "forecast_gaps", "latencies", "line_movement", "longshots", "looks", "methods_compared", "middles", "movers", "over_time",
+    "price_cuts", "price_distribution", "reaction", "reliability_diagram", "reverses", "sharpness", "sharpness_by_season",
+    "stage_history", "stale", "steam", "velocities", "yields",
 ]  # fmt: skip
