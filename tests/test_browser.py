@@ -1,5 +1,9 @@
 """Pages of runs in a real browser: nothing is loaded, nothing runs, nothing overflows, at three widths, light and dark."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ pytestmark = pytest.mark.slow
 
 WIDTHS = (390, 1024, 1920)
 SCHEMES = ("light", "dark")
+MOST_BYTES = 500_000
 FIGURE = """
 from IPython.display import HTML, display
 import base64
@@ -46,9 +51,25 @@ FAULTS = """() => {
 }"""
 
 
-def faults_of_page(browser: Any, page_file: Path, width: int, scheme: str, screenshot: Path | None = None) -> list[str]:
-    """What is wrong with a page from disk at a width in a colour scheme; empty where nothing is."""
-    faults: list[str] = []
+@cache
+def axe() -> str:
+    """The source of axe-core, which a page's policy lets nobody load: the browser is handed it from outside."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
+# axe takes seconds for thousands of elements: of a table four rows stand for all; a drawing is one image, hidden code is not shown
+TRIM = """() => document.querySelectorAll("tbody tr:nth-child(n+5), .ov-figure > svg > *, .code *").forEach(e => e.remove())"""
+# what is wrong for who uses a screen reader, a keyboard or little contrast; only what axe calls serious or critical
+AXE = """async (rules) => {
+  const found = await axe.run(document, {resultTypes: ["violations"], preload: false, elementRef: false, iframes: false, rules});
+  return found.violations.filter(one => ["serious", "critical"].includes(one.impact))
+    .map(one => `axe ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(" | ")}`);
+}"""
+
+
+@contextmanager
+def opened(browser: Any, page_file: Path, faults: list[str], scheme: str = "light", width: int = 1024) -> Iterator[Any]:
+    """A page from disk; what the browser complains of, and what the page asks other hosts for, is added to the faults."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
         page = context.new_page()
@@ -57,22 +78,37 @@ def faults_of_page(browser: Any, page_file: Path, width: int, scheme: str, scree
         page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else faults.append(f"request: {request.url}"))
         page.goto(page_file.resolve().as_uri(), wait_until="load")
-        faults += page.evaluate(FAULTS)
+        yield page
+    finally:
+        context.close()
+
+
+def faults_of_page(browser: Any, page_file: Path, scheme: str) -> list[str]:
+    """What is wrong with a page from disk in a colour scheme at any width; empty where nothing is."""
+    faults: list[str] = []
+    with opened(browser, page_file, faults, scheme) as page:
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            faults += [f"at {width} px: {fault}" for fault in page.evaluate(FAULTS)]
         faults += [f"a link to a missing file: {link}" for link in page.evaluate(
             "() => [...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0]).filter(url => url.startsWith('file:'))"
         ) if not _file_of(link).exists()]  # fmt: skip
-        if screenshot:
-            page.screenshot(path=screenshot, full_page=True)
-    finally:
-        context.close()
-    return [f"{page_file.name} at {width} px, {scheme}: {fault}" for fault in faults]
+        page.evaluate(axe())
+        page.evaluate(TRIM)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            # contrast is nine tenths of the time and no matter of the width
+            rules = {"color-contrast": {"enabled": width == WIDTHS[1]}}
+            faults += [f"at {width} px: {fault}" for fault in page.evaluate(AXE, rules)]
+    return [f"{page_file.name}, {scheme}: {fault}" for fault in faults]
 
 
 def faults_of_reports(browser: Any, reports: Path) -> list[str]:
-    """What is wrong with any page of a reports folder, at every width and in both schemes."""
+    """What is wrong with any page of a reports folder, at every width and in both schemes; and with one that is too large to send."""
     pages = sorted(reports.rglob("*.html"))
     assert pages, f"no page under {reports}"
-    return [fault for page in pages for width in WIDTHS for scheme in SCHEMES for fault in faults_of_page(browser, page, width, scheme)]
+    large = [f"{page.name} has {page.stat().st_size:,} bytes" for page in pages if page.stat().st_size > MOST_BYTES]
+    return large + [fault for page in pages for scheme in SCHEMES for fault in faults_of_page(browser, page, scheme)]
 
 
 @pytest.fixture(scope="session")
@@ -96,12 +132,14 @@ def test_pages_load_nothing_and_overflow_nowhere_on_phone_and_desktop_light_and_
 def test_the_check_of_a_page_finds_what_it_is_there_to_find(browser: Any, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text(
-        '<h1>x</h1><img src="http://127.0.0.1:9/x.png"><div style="width: 3000px">x</div><script>alert(1)</script><a href="#no">'
+        '<h1>x</h1><img src="http://127.0.0.1:9/x.png"><div style="width: 3000px">x</div><script>alert(1)</script><a href="#no">x</a>'
+        '<a href="gone.html">x</a><p style="color: #aaa">too pale</p><input type="checkbox">'
     )
 
-    found = " ".join(faults_of_page(browser, page, 390, "light"))
+    found = " ".join(faults_of_page(browser, page, "light"))
 
-    for fault in ("request: http", "without alt", "px of content", "dialog: 1", "nowhere", "a script", "language"):
+    for fault in ("request: http", "without alt", "px of content", "dialog: 1", "nowhere", "a script", "language", "missing file",
+                  "axe color-contrast", "axe label", "axe html-has-lang"):  # fmt: skip
         assert fault in found
 
 

@@ -118,9 +118,13 @@ def test_a_failed_page_shows_notebook_cell_source_and_error_on_top(page: Page) -
     assert "The run stopped here" in got[got.index("the figure") :]
 
 
-def test_code_is_hidden_unless_asked_for(page: Page) -> None:
-    assert "secret_code" not in page()
-    assert re.search(r'<details class="code"><summary>Code</summary>\s*.*secret_code', page(show_code=True), re.DOTALL)
+def test_code_is_in_the_page_hidden_behind_one_control_until_asked_for(page: Page) -> None:
+    hidden, shown = page(), page(show_code=True)
+
+    assert hidden.count('<input type="checkbox" id="show-code" autocomplete="off">') == 1
+    assert '<input type="checkbox" id="show-code" autocomplete="off" checked>' in shown
+    assert re.search(r'<div class="code">.*secret_code', hidden, re.DOTALL)
+    assert ".code { display: none; }" in hidden
 
 
 def test_the_record_itself_is_not_shown_nor_a_last_heading_over_nothing(page: Page) -> None:
@@ -163,11 +167,13 @@ def test_tables_scroll_in_a_box_with_scoped_headers_and_numbers_to_the_right(pag
 def test_every_image_has_a_description(page: Page) -> None:
     png = {"data": {"image/png": "iVBORw0KGgo="}, "metadata": {"image/png": {"alt": "a described figure"}}}
     svg = {"data": {"image/svg+xml": "<svg xmlns='http://www.w3.org/2000/svg'/>"}, "metadata": {}}
+    foreign = html("<img src='data:image/png;base64,iVBORw0KGgo='>")
 
-    got = page(png, svg)
+    got = page(png, svg, foreign)
 
     assert 'alt="a described figure"' in got
     assert len(re.findall("<img", got)) == len(re.findall('alt="[^"]+"', got)) == 2
+    assert re.search('<svg aria-label="A figure without a description" role="img"', got)
 
 
 def test_a_page_links_to_the_pages_of_its_pipeline(page: Page) -> None:

@@ -119,7 +119,7 @@ def test_the_strip_of_key_figures_carries_the_uncertainty(ledger):
 
     text = key_figures(evaluation).text
 
-    assert re.search(r"Yield [−\d.]+\s% [−\d.]+\s% to [−\d.]+\s%; Profit", text)
+    assert re.search(r"Yield [+−][\d.]+\s% [−\d.]+\s% to [−\d.]+\s%; Profit", text)
     assert "Luck test p 0." in text
     assert "max drawdown" in evaluation_table(evaluation).html
 
@@ -176,7 +176,7 @@ def test_the_link_of_a_download_survives_the_rendering_and_needs_no_right_of_the
 
     from overround.render import _tidy
 
-    page = _tidy(download(ledger).html, {})[2]
+    page = _tidy(download(ledger).html)[-1]
 
     link = BeautifulSoup(page, "html.parser").find("a")
     assert link["href"].startswith("data:text/csv;base64,")

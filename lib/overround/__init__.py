@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from overround.scores import early_and_close, probability_scores, score_table
     from overround.search import backtest_overfitting, correct_for_search, daily_profits, deflated_p, effective_number, luck_of_the_best
     from overround.settings import Settings, load_settings
-    from overround.show import download, evaluation_table, key_figures, stack, table
+    from overround.show import download, evaluation_table, headline, key_figures, stack, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, seed_signals, value_signals
     from overround.sources import credit
     from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, SimultaneousKelly, TargetProfit, staking_rule
@@ -81,7 +81,7 @@ _WHERE = {
     "search": (
         "backtest_overfitting", "correct_for_search", "daily_profits", "deflated_p", "effective_number", "luck_of_the_best",
     ),
-    "show": ("download", "evaluation_table", "key_figures", "stack", "table"),
+    "show": ("download", "evaluation_table", "headline", "key_figures", "stack", "table"),
     "scores": ("early_and_close", "probability_scores", "score_table"),
     "settings": ("Settings", "load_settings"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "seed_signals", "value_signals"),

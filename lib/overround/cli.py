@@ -98,13 +98,42 @@ def compare(
 
 
 @app.command()
-def index() -> None:
+def index(
+    baseline: Annotated[str, typer.Option(metavar="RUN", help="from now on the run that others are compared with")] = "",
+) -> None:
     """Write reports/index.html anew."""
     with _sentences():
         from overround.render import render_index
         from overround.settings import load_settings
 
-        typer.echo(render_index(load_settings().reports_folder))
+        reports = load_settings().reports_folder
+        if baseline:
+            from overround.prune import mark_baseline
+
+            mark_baseline(reports, baseline)
+        typer.echo(render_index(reports))
+
+
+@app.command()
+def prune(
+    keep: Annotated[int | None, typer.Option(help="so many of the newest pipelines stay")] = None,
+    older_than: Annotated[str, typer.Option(metavar="30d", help="only what is older (12h, 30d, 4w)")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="remove them; without it they are only listed")] = False,
+) -> None:
+    """List the pages and executed notebooks of old runs, and with --yes remove them; the store's tables are never touched."""
+    with _sentences():
+        from overround.prune import age, candidates, remove
+        from overround.settings import load_settings
+
+        reports = load_settings().reports_folder
+        old = candidates(reports, keep=keep, older_than=age(older_than) if older_than else None)
+        for row in old.itertuples(index=False):
+            typer.echo(f"  {row.pipeline}  {row.started_at:%Y-%m-%d %H:%M}  {row.runs} runs  {row.megabytes:.1f} MB")
+        if yes and len(old):
+            remove(reports, old["pipeline"].tolist())
+        what = f"{len(old)} pipelines, {old['megabytes'].sum():.1f} MB"
+        hint = "" if old.empty or yes else "; nothing was removed, add --yes to remove them"
+        typer.echo(f"{reports}: {what} {'removed' if yes else 'would go'}{hint}.")
 
 
 store_app = typer.Typer(no_args_is_help=True, help="Look after the tables on disk.")

@@ -7,19 +7,25 @@ executed notebooks and the JSON records beside them, and runs nothing.
 import json
 import os
 import re
-from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from overround.drawing import inline_drawings
 from overround.errors import RunError
+from overround.overview import overview
 from overround.sources import SIMULATED, credit
 
 # what the last cell of a notebook displays: {"verdict": ..., "metrics": {...}, "source": ...}
 RUN_MIME = "application/vnd.overround.run+json"
 
+# a file of the reports folder that holds the run id of what others are compared with
+BASELINE = "baseline"
+
 TEMPLATES = Path(__file__).parent / "templates"
+_SHORT = 60
 _NEVER = ["script", "iframe", "object", "embed", "applet", "link", "meta", "base", "form", "noscript"]
 _NUMBER = re.compile(r"[-+−–±]?\s*[\d.,  ]*\d\s*(%|s|ms|MB|k|M|x|×)?(\s*\([^)]*\d[^)]*\))?|[-–—]|nan|none|", re.IGNORECASE)
 
@@ -36,12 +42,12 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
     record : Path
         JSON file with what is known of the run, as written by `overround.runner`.
     show_code : bool
-        Whether each cell's code can be unfolded.
+        Whether the code, which one control shows and hides, is shown at first.
     """
     run = _read_record(record)
     if run is None:
         raise RunError(f"{record} is not a record of a run; the page of {ipynb} cannot be made.")
-    heading, contents, body = _tidy(_cells(ipynb, show_code), run)
+    heading, contents, strip, body = _tidy(_cells(ipynb))
     siblings = [other for path in record.parent.glob("*.json") if (other := _read_record(path))]
     page = (
         _environment()
@@ -50,7 +56,10 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
             run=run,
             heading=heading or run["title"],
             contents=contents,
+            strip=strip,
             body=body,
+            show_code=show_code,
+            has_code='class="code"' in body,
             simulated=_simulated(run),
             data=credit(run["source"]),
             siblings=sorted(siblings, key=_when),
@@ -61,26 +70,29 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
 
 
 def render_index(reports: Path) -> Path:
-    """Write `index.html` of all runs under a reports folder, newest pipeline first, and return its path."""
-    pipelines: dict[str, list[dict]] = {}
-    unreadable = []
-    for path in sorted((reports / "runs").glob("*/*.json"), reverse=True):
-        run = _read_record(path)
-        if run is None:
-            unreadable.append(path.relative_to(reports).as_posix())
-        else:
-            run["href"] = path.relative_to(reports).with_suffix("").as_posix()
-            pipelines.setdefault(path.parent.name, []).append(run)
-    for runs in pipelines.values():
-        runs.sort(key=_when)
+    """Write `index.html` of all runs under a reports folder, and return its path; `reports/baseline` names the run to compare with."""
+    runs, unreadable = read_records(reports)
+    mark = reports / BASELINE
     page = (
         _environment()
         .get_template("index.html")
-        .render(pipelines=pipelines, failures=_unresolved(pipelines.values()), unreadable=unreadable)
+        .render(**overview(runs, mark.read_text().strip() if mark.is_file() else ""), runs=runs, unreadable=unreadable)
     )
     path = reports / "index.html"
     write_atomically(path, page)
     return path
+
+
+def read_records(reports: Path) -> tuple[list[dict], list[str]]:
+    """Return the records of all runs under a reports folder, and the paths of those that cannot be read."""
+    runs, unreadable = [], []
+    for path in sorted((reports / "runs").glob("*/*.json")):
+        run = _read_record(path)
+        if run is None:
+            unreadable.append(path.relative_to(reports).as_posix())
+        else:
+            runs.append({**run, "href": path.relative_to(reports).with_suffix("").as_posix(), "pipeline": path.parent.name})
+    return runs, unreadable
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -113,19 +125,6 @@ def _simulated(run: dict) -> bool:
     return SIMULATED in run["source"].split("+")
 
 
-def _unresolved(pipelines: Iterable[list[dict]]) -> list[dict]:
-    """Failed runs that no later run of the same notebook and label has made good, newest first."""
-    done: set[tuple] = set()
-    failures = []
-    for runs in pipelines:
-        for run in reversed(runs):
-            key = (run["notebook"], run["label"])
-            if run["status"] != "ok" and key not in done:
-                failures.append(run)
-            done.add(key)
-    return failures
-
-
 @cache
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader
@@ -133,12 +132,20 @@ def _environment() -> Any:
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     made.globals["css"] = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     made.tests["simulated"] = _simulated
-    made.filters |= {"moment": _moment, "duration": _duration, "value": _value}
+    made.globals["SHOWN"] = 8  # rows of a notebook that the index shows unfolded
+    made.filters |= {
+        "moment": _moment,
+        "short_moment": _short_moment,
+        "duration": _duration,
+        "value": _value,
+        "percent": _percent,
+        "verdict_parts": _verdict_parts,
+    }
     return made
 
 
 @cache
-def _exporter(show_code: bool) -> Any:
+def _exporter() -> Any:
     from jinja2 import FileSystemLoader
     from nbconvert import HTMLExporter
 
@@ -146,14 +153,13 @@ def _exporter(show_code: bool) -> Any:
         template_name="basic",
         extra_loaders=[FileSystemLoader(TEMPLATES)],
         template_file="cells.html.j2",
-        exclude_input=not show_code,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
 
 
-def _cells(ipynb: Path, show_code: bool) -> str:
+def _cells(ipynb: Path) -> str:
     import nbformat
 
     notebook = nbformat.read(ipynb, as_version=4)
@@ -163,7 +169,7 @@ def _cells(ipynb: Path, show_code: bool) -> str:
             for output in cell.outputs:
                 _leave_only_what_a_page_can_show(output.get("data", {}))
     notebook.metadata.pop("widgets", None)
-    html, _ = _exporter(show_code).from_notebook_node(notebook)
+    html, _ = _exporter().from_notebook_node(notebook)
     return html
 
 
@@ -174,11 +180,12 @@ def _leave_only_what_a_page_can_show(data: dict) -> None:
         del data[kind]
 
 
-def _tidy(html: str, run: dict) -> tuple[str, list[tuple[int, str, str]], str]:
-    """Return the first heading, the contents as (level, id, text), and the body without what could run or load anything."""
+def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
+    """Return the first heading, the contents as (level, id, text), the first strip, and the body without what could run or load."""
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "html.parser")
+    inline_drawings(soup)
     for element in soup(_NEVER):
         element.decompose()
     for element in soup.find_all(True):
@@ -187,28 +194,68 @@ def _tidy(html: str, run: dict) -> tuple[str, list[tuple[int, str, str]], str]:
     heading = title.get_text(" ", strip=True) if title else ""
     if title:
         title.decompose()
+    strip = _take_strip(soup)
     _drop_empty_end(soup)
-    contents: list[tuple[int, str, str]] = []
-    for number, element in enumerate(soup.find_all(re.compile("^h[1-6]$")), 1):
-        element.name = "h2" if element.name == "h1" else element.name
-        anchor = f"section-{number}"
-        element["id"] = anchor
-        if element.name in ("h2", "h3"):
-            contents.append((int(element.name[1]), anchor, element.get_text(" ", strip=True)))
+    contents = _number_headings(soup)
     for image in soup("img"):
         image["alt"] = image.get("alt") or "A figure without a description"
-    for number, table in enumerate(soup("table"), 1):
-        _tidy_table(soup, table, number)
-    return heading, contents if len(contents) > 1 else [], str(soup)
+    above, tables = "", 0
+    for element in soup.find_all(["h2", "h3", "h4", "table"]):
+        if element.name == "table":
+            tables += 1
+            _tidy_table(soup, element, f"Table {tables}: {above}" if above else f"Table {tables}")
+        else:
+            above = element.get_text(" ", strip=True)
+    return heading, contents if len(contents) > 1 else [], strip, str(soup)
+
+
+def _take_strip(soup: Any) -> str:
+    """The strip of key figures goes up to the verdict; a heading over nothing but it goes."""
+    strip = soup.select_one("dl.ov-key")
+    if strip is None:
+        return ""
+    strip.extract()
+    for cell in soup.select(".outputs"):
+        if not cell.get_text(strip=True) and not cell.find(["img", "svg", "table"]):
+            cell.decompose()
+    headings = soup.find_all(re.compile("^h[1-6]$"))
+    for heading, following in pairwise(headings):
+        if following.name <= heading.name and not _shown_between(heading, following):
+            heading.decompose()
+    return str(strip)
+
+
+def _number_headings(soup: Any) -> list[tuple[int, str, str]]:
+    """Headings get an id, and go down by one level at a time."""
+    contents, level = [], 1
+    for number, element in enumerate(soup.find_all(re.compile("^h[1-6]$")), 1):
+        level = min(max(int(element.name[1]), 2), level + 1)
+        element.name, element["id"] = f"h{level}", f"section-{number}"
+        if level <= 3:
+            contents.append((level, element["id"], element.get_text(" ", strip=True)))
+    return contents
 
 
 def _drop_empty_end(soup: Any) -> None:
     """Remove last headings with nothing after them: a notebook ends with a cell that records, which shows nothing."""
     for element in reversed(soup.find_all(True)):
+        if element.find_parent(class_="code") or "code" in element.get("class", []):
+            continue
         if re.fullmatch("h[1-6]", element.name):
             element.decompose()
         elif element.name in ("img", "hr", "svg") or element.find(string=_has_text, recursive=False):
             return
+
+
+def _shown_between(heading: Any, following: Any) -> bool:
+    for node in heading.next_elements:
+        if node is following:
+            return False
+        if node.name in ("img", "svg", "table", "hr"):
+            return True
+        if node.name is None and node.strip() and not node.find_parent(class_="code") and heading not in node.parents:
+            return True
+    return False
 
 
 def _has_text(text: str) -> bool:
@@ -230,7 +277,7 @@ def _disarm(element: Any) -> None:
         element["rel"] = "noopener noreferrer"
 
 
-def _tidy_table(soup: Any, table: Any, number: int) -> None:
+def _tidy_table(soup: Any, table: Any, name: str) -> None:
     for attribute in ("border", "style"):
         table.attrs.pop(attribute, None)
     rows = table("tr")
@@ -248,7 +295,11 @@ def _tidy_table(soup: Any, table: Any, number: int) -> None:
             if column in numeric:
                 cell["class"] = [*cell.get("class", []), "number"]
     caption = table.find("caption")
-    label = caption.get_text(" ", strip=True) if caption else f"Table {number}"
+    label = caption.get_text(" ", strip=True) if caption else name
+    if not caption:
+        caption = soup.new_tag("caption", attrs={"class": "unseen"})
+        caption.string = name
+        table.insert(0, caption)
     # wide tables scroll in a box of their own, which has to be reachable by keyboard
     table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": label}))
 
@@ -258,8 +309,23 @@ def _moment(text: str) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
+def _short_moment(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    return f"{moment.day} {moment:%b %Y, %H:%M}"
+
+
 def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * share:+.1f}\N{NO-BREAK SPACE}%".replace("-", "−") if isinstance(share, int | float) else "–"
+
+
+def _verdict_parts(verdict: str) -> tuple[str, str]:
+    """A short first sentence is the verdict itself, what follows are its numbers."""
+    first, dot, rest = verdict.partition(". ")
+    return (first + ".", rest) if dot and len(first) <= _SHORT else ("", verdict)
 
 
 def _value(value: Any) -> str:

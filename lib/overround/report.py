@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from html import escape
+from time import process_time
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError, StoreError
@@ -133,4 +135,21 @@ class Run:
             "store_version": self.version, "status": OK, "started_at": self.started_at, "ended_at": datetime.now(UTC),
         }])  # fmt: skip
         found = {"verdict": verdict, "metrics": figures, "source": self.source if source is None else source, "store_version": self.version}
+        found |= {"bankroll": bankroll_path(ledger), "cost": self._cost()}
         display({RUN_MIME: found, "text/html": f"<p><strong>{escape(verdict)}</strong></p>", "text/plain": verdict}, raw=True)
+
+    def _cost(self) -> dict[str, float]:
+        """What this process has used until now; the wall time is known to who waits for it."""
+        stages = self.meter.stages.values()
+        peak = max((stage["peak_mb"] for stage in stages if "peak_mb" in stage), default=0.0)
+        return {"cpu_s": round(process_time(), 3), "peak_mb": round(float(peak), 1)}
+
+
+def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:
+    """The bankroll at the start and after settlements, in the order of time, at no more than so many moments; of no bets, nothing."""
+    if ledger is None or ledger.empty:
+        return []
+    after = ledger.sort_values("settled_at", kind="stable")["bankroll"].to_numpy(float)
+    start = float(ledger.attrs.get("bankroll", after[0] - float(ledger.loc[ledger["settled_at"].idxmin(), "profit"])))
+    path = np.concatenate([[start], after])
+    return [float(value) for value in path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2)]

@@ -77,6 +77,9 @@ class Outcome:
     source: str = ""
     # of the tables that the run read, so that the same rows can be read again
     store_version: str = ""
+    # of a run that bets, at a few moments; and what the kernel's process used
+    bankroll: list[float] = field(default_factory=list)
+    cost: dict[str, float] = field(default_factory=dict)
     failure: Failure | None = None
     ipynb: Path = Path()
     html: Path = Path()
@@ -208,6 +211,8 @@ def run_notebook(
         metrics=found.get("metrics", {}),
         source=found.get("source") or str(parameters.get("source", "")),
         store_version=found.get("store_version", ""),
+        bankroll=found.get("bankroll", []),
+        cost=found.get("cost", {}),
         failure=failure,
     )
     outcome = _leave_behind(outcome, notebook, folder / step.label, settings, show_code)
@@ -296,7 +301,8 @@ def _record(notebook: Any) -> dict[str, Any]:
         found = output.get("data", {}).get(RUN_MIME)
         if isinstance(found, dict) and found.get("verdict") and isinstance(found.get("metrics", {}), dict):
             texts = {name: str(found.get(name) or "") for name in ("verdict", "source", "store_version")}
-            return {**texts, "metrics": plain(found.get("metrics", {}))}
+            kept = {"bankroll": found.get("bankroll") or [], "cost": found.get("cost") or {}}
+            return {**texts, **kept, "metrics": plain(found.get("metrics", {}))}
     return {}
 
 

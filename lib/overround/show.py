@@ -123,8 +123,20 @@ def evaluation_table(evaluation: pd.DataFrame) -> Html:
     return table(pd.DataFrame(rows), {"value": "text"})
 
 
+def headline(*figures: tuple[str, str, str]) -> Html:
+    """The strip of figures that a reader looks at first: four to six of (name, value, its uncertainty or what it is measured against).
+
+    A report shows the first strip of its notebook below the verdict, wherever the notebook makes it.
+    """
+    body = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(big)}{f'<small>{escape(small)}</small>' if small else ''}</dd></div>"
+        for name, big, small in figures
+    )
+    return Html(f'<dl class="ov-key">{body}</dl>', "; ".join(f"{name} {big} {small}".strip() for name, big, small in figures))
+
+
 def key_figures(evaluation: pd.DataFrame) -> Html:
-    """The strip of figures that a reader looks at first, each with its uncertainty."""
+    """The `headline` of a backtest."""
     value = evaluation["value"]
 
     def interval(metric: str) -> str:
@@ -133,20 +145,15 @@ def key_figures(evaluation: pd.DataFrame) -> Html:
 
     p, tried = value["luck_p_corrected"], int(value["tried"])
     needed = value["bets_needed"]
-    cards = [
-        ("Yield", percent(value["yield"]), interval("yield")),
+    return headline(
+        ("Yield", percent(value["yield"], sign=True), interval("yield")),
         ("Profit", FORMATS["money"](value["profit"]), f"on {FORMATS['money'](value['staked'])} staked"),
-        ("Bets", f"{int(value['bets']):,}", "" if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero"),
         ("Luck test", "–" if np.isnan(p) else f"p {FORMATS['p'](p)}",
          "chance of this profit by luck alone" if tried == 1 else f"by luck alone, as the best of {tried:,} tried"),
         ("Closing-line value", percent(value["clv"], sign=True), interval("clv")),
-        ("Beat the close", percent(value["beat_close"], 0), interval("beat_close")),
         ("Deepest drawdown", percent(value["max_drawdown"]), f"of the peak; {percent(value['drawdown_95'], 0)} in the worst 5 % of paths"),
-        ("Ruin", percent(value["ruin"]), "of paths lose half the bankroll"),
-        ("Sharpe-like ratio", FORMATS["ratio"](value["sharpe"]) if pd.notna(value["sharpe"]) else "–", "a year, of daily returns"),
-    ]  # fmt: skip
-    body = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(big)}<small>{escape(small)}</small></dd></div>" for name, big, small in cards)
-    return Html(f'<dl class="ov-key">{body}</dl>', "; ".join(f"{name} {big} {small}".strip() for name, big, small in cards))
+        ("Bets", f"{int(value['bets']):,}", "" if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero"),
+    )  # fmt: skip
 
 
 def stack(*pieces: Any) -> Html:

@@ -8,15 +8,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACCENT, DARK, MIDDLE, LIGHT = "#0b6b94", "#2b2f33", "#7a828a", "#d5dade"
+ACCENT, DARK, MIDDLE, LIGHT = "#0b6b94", "#2b2f33", "#69717a", "#d5dade"
+PAPER, GRID = "#ffffff", "#eceff1"
 # told apart by lightness as well as by hue (Okabe and Ito 2008)
 LINES = (ACCENT, "#d55e00", "#009e73", "#7a5195", "#2b2f33", "#b8860b")
+# what a page calls each colour, so that it can choose another one on dark paper; `templates/report.css` has their values
+NAMES = {
+    ACCENT: "accent", DARK: "ink", MIDDLE: "middle", LIGHT: "light", PAPER: "paper", GRID: "grid", "#000000": "ink",
+    **{colour: f"line-{number}" for number, colour in enumerate(LINES, 1) if colour not in (ACCENT, DARK)},
+}  # fmt: skip
 _WIDTH = 6.8
 _LOOK = {
     "font.size": 10, "font.family": "sans-serif", "text.color": DARK, "axes.labelcolor": DARK, "axes.edgecolor": MIDDLE,
     "xtick.color": DARK, "ytick.color": DARK, "axes.spines.top": False, "axes.spines.right": False,
-    "figure.facecolor": "white",
-    "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#eceff1", "axes.axisbelow": True, "legend.frameon": False,
+    "figure.facecolor": PAPER,
+    "axes.grid": True, "axes.grid.axis": "y", "grid.color": GRID, "axes.axisbelow": True, "legend.frameon": False,
 }  # fmt: skip
 
 
