@@ -15,12 +15,25 @@ from overround.movement import lowest_margin
 from overround.observed import gaps, observations, regularity
 from overround.odds import SELECTION, fair_probabilities
 from overround.recent import DAYS, ONE_DAY, Recent, recent
-from overround.show import FORMATS, Html, table
+from overround.show import FORMATS, Html, headline, table
 from overround.signals import closing_lines, value_signals
 from overround.staking import Flat
 
 __all__ = [
-    "ONE_DAY", "Recent", "against", "days", "digest_table", "digest_verdict", "looked", "moves", "open_gaps", "recent", "signal_table", "value_bets"]
+    "ONE_DAY",
+    "Recent",
+    "against",
+    "days",
+    "digest_headline",
+    "digest_table",
+    "digest_verdict",
+    "looked",
+    "moves",
+    "open_gaps",
+    "recent",
+    "signal_table",
+    "value_bets",
+]
 
 _LEAST_DAYS = 4  # that make up what is usual
 _OPEN_GAP = 3  # times the usual time between two looks, as in `overround.observed`
@@ -30,7 +43,8 @@ _KINDS = {
     "prices": "count", "matches": "count", "new matches": "count", "bookmakers": "count", "competitions": "count",
     "price changes": "count", "median change": "percent", "median overround": "percent", "matches played": "count", "results": "count",
     "looks": "count", "time covered": "percent",
-    "signals": "count", "mean edge": "percent", "bets settled": "count", "profit per unit": "percent", "closing-line value": "percent",
+    "signals": "count", "mean edge": "percent", "bets settled": "count", "profit per unit": "signed percent",
+    "closing-line value": "signed percent",
     "calls": "count", "failed calls": "count", "answered by the cache": "percent", "median latency, ms": "figures",
     "processor time, s": "figures", "highest memory, MB": "figures", "failed runs": "count",
 }  # fmt: skip
@@ -129,6 +143,28 @@ def against(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def digest_headline(compared: pd.DataFrame, missed: pd.DataFrame) -> Html:
+    """The strip of figures of the last day, each with the day before and a week before."""
+
+    def beside(name: str) -> tuple[str, str]:
+        row = compared.loc[name]
+        return _written(
+            name, row["now"]
+        ), f"{_written(name, row['day_before'])} the day before, {_written(name, row['week_before'])} a week before"
+
+    longest = f"{missed['hours'].iloc[0]:,.1f} h" if len(missed) else "none"
+    settled = compared.loc["bets settled", "now"]
+    earned = percent(compared.loc["profit per unit", "now"], sign=True)
+    return headline(
+        ("Prices", *beside("prices")),
+        ("Matches", *beside("matches")),
+        ("Longest gap", longest, str(missed["competition"].iloc[0]) if len(missed) else "on the last day"),
+        ("Signals", *beside("signals")),
+        ("Profit per unit", earned, f"of {settled:,.0f} settled bets" if settled else "no bet was settled"),
+        ("Unusual", f"{int(compared['unusual'].sum())}", f"of {len(compared)} figures, against the week before"),
+    )
+
+
 def digest_table(compared: pd.DataFrame, figures: Sequence[str] | None = None) -> Html:
     """Rows of `against` as a table, each in its own unit; what is unusual says so."""
     rows = []
@@ -138,18 +174,18 @@ def digest_table(compared: pd.DataFrame, figures: Sequence[str] | None = None) -
         low_or_high = ("▼ unusually low" if row["now"] < row["usual"] else "▲ unusually high") if row["unusual"] else ""
         rows.append({"figure": name, "last day": text["now"], "day before": text["day_before"], "a week before": text["week_before"],
                      "range of seven days": span, "note": low_or_high})  # fmt: skip
-    return table(pd.DataFrame(rows), dict.fromkeys(("last day", "day before", "a week before", "range of seven days"), "text"))
+    shown = pd.DataFrame(rows)
+    shown = shown if (shown["note"] != "").any() else shown.drop(columns="note")
+    return table(shown, dict.fromkeys(("last day", "day before", "a week before", "range of seven days"), "text"))
 
 
 def signal_table(recent: Recent, bets: pd.DataFrame, most: int = 20) -> Html:
-    """Bets that were placed or settled on the last day, newest first: match, outcome, bookmaker, price, edge, and the profit of a unit."""
+    """Bets that were placed or settled on the last day, newest first, with the profit of a unit where they are settled."""
     mine = bets[(bets["placed_at"] > recent.begin) | (bets["settled_at"] > recent.begin)]
     names = recent.quotes.drop_duplicates("event_id").set_index("event_id")
     match = mine["event_id"].map(names["home"] + " – " + names["away"])
-    state = pd.Series(np.where(mine["profit"].isna(), "open", "settled"), mine.index, dtype="str")
     rows = pd.DataFrame({"match": match, "outcome": mine["outcome"].astype("str") + mine["line"].map(_line).astype("str"),
-                         **mine[["bookmaker", "price", "edge", "placed_at"]], "state": state, "profit": mine["profit"],
-                         "clv": mine["clv"]})  # fmt: skip
+                         **mine[["bookmaker", "price", "edge", "profit", "clv", "placed_at"]]})  # fmt: skip
     rows = rows.sort_values("placed_at", ascending=False, kind="stable")
     return table(rows, {"profit": "{:+.2f}".format}, most=most, empty="No bet was placed or settled on the last day.")
 
@@ -287,7 +323,9 @@ def _gaps(looks: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
     found, usual = gaps(looks), regularity(looks)
     silent = (until - usual["last"]).dt.total_seconds() / 3600
     late = usual[silent * 60 > _OPEN_GAP * usual["usual_minutes"].fillna(24 * 60)]
-    still = pd.DataFrame({"competition": late.index, "begin": late["last"].to_numpy(), "end": until, "hours": silent[late.index].to_numpy()})
+    still = pd.DataFrame(
+        {"competition": late.index, "begin": late["last"].to_numpy(), "end": until, "hours": silent[late.index].to_numpy()}
+    )
     still = still.astype({"begin": looks["at"].dtype, "end": looks["at"].dtype})
     both = pd.concat([one for one in (found, still) if len(one)] or [found])
     return both.sort_values("hours", ascending=False, ignore_index=True)

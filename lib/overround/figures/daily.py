@@ -32,17 +32,16 @@ def day_counts(
     at = -np.arange(days.shape[1])
     ticks = [0, -7] if days.shape[1] > 7 else [0]
     for place, (axes, name) in enumerate(zip(grid, names, strict=True)):
-        axes._shared_axes["y"].remove(axes)  # each panel counts something else
-        axes.yaxis.set_tick_params(labelleft=True)
         values = days.loc[name].to_numpy(float)
-        axes.bar(at, np.nan_to_num(values), width=0.72, color=[ACCENT, *[LIGHT] * (len(values) - 1)])
         most = max(float(np.nanmax(np.append(values, 0.0))), 1.0)
-        axes.set_ylim(0, 1.22 * most)
+        # each panel counts something else: a bar is a share of the panel's highest
+        axes.bar(at, np.nan_to_num(values) / most, width=0.72, color=[ACCENT, *[LIGHT] * (len(values) - 1)])
+        axes.set_ylim(0, 1.22)
         axes.set_yticks([])
         for x in ticks:
             if not np.isnan(values[-x]):
-                axes.text(x, values[-x] + 0.04 * most, f"{values[-x]:,.0f}", ha="center", fontsize=9, color=ACCENT if x == 0 else DARK)
-        axes.set_xticks(at, [f"{until + pd.Timedelta(days=int(x)):%a}" for x in at])
+                axes.text(x, values[-x] / most + 0.04, f"{values[-x]:,.0f}", ha="center", fontsize=9, color=ACCENT if x == 0 else DARK)
+        axes.set_xticks(at, [f"{until + pd.Timedelta(days=int(x), hours=-12):%a}" for x in at])
         axes.tick_params(axis="x", labelbottom=place >= len(names) - 2, length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False)
@@ -65,10 +64,11 @@ def price_distribution(now: pd.Series, before: pd.Series, *, note: str = "") -> 
         share = np.linspace(0, 1, min(len(prices), 400))
         axes.plot(np.quantile(prices, share), 100 * share, color=colour, linewidth=width, drawstyle="steps-post")
         middle = float(np.median(prices))
-        high = colour == ACCENT
-        axes.annotate(f"{name}: median {middle:.2f}", (middle, 50), xytext=(14 if high else -14, -16 if high else 16),
-                      textcoords="offset points", color=colour, fontsize=9, ha="left" if high else "right")  # fmt: skip
-        words.append(f"{name} {len(prices):,} prices, median {middle:.2f}, middle half {np.quantile(prices, 0.25):.2f} to {np.quantile(prices, 0.75):.2f}")
+        mine = colour == ACCENT
+        axes.annotate(f"{name}: median {middle:.2f}", (middle, 50), xytext=(14 if mine else -14, -16 if mine else 16),
+                      textcoords="offset points", color=colour, fontsize=9, ha="left" if mine else "right")  # fmt: skip
+        low, upper = np.quantile(prices, [0.25, 0.75])
+        words.append(f"{name} {len(prices):,} prices, median {middle:.2f}, middle half {low:.2f} to {upper:.2f}")
     if words:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
@@ -123,7 +123,7 @@ def coverage_calendar(counts: pd.Series, what: str = "prices", *, note: str = ""
     every = pd.date_range(mine.index.min(), mine.index.max()) if len(mine) else pd.DatetimeIndex([])
     values = mine.reindex(every, fill_value=0).to_numpy(float)
     years = list(dict.fromkeys(every.year)) or [0]
-    row = _BLOCK * (every.year.to_numpy() - years[0]) + every.weekday.to_numpy()
+    row = _BLOCK * (every.year.to_numpy() - years[0]) + every.day_of_week.to_numpy()
     column = _week(every)
     figure, axes = canvas(0.7 + 1.0 * len(years))
     most = max(values.max(initial=0), 1.0)
@@ -140,20 +140,24 @@ def coverage_calendar(counts: pd.Series, what: str = "prices", *, note: str = ""
     axes.set_ylim(_BLOCK * len(years) - 1.5, -2)
     axes.spines[:].set_visible(False)
     for block, year in enumerate(years if len(every) else []):
-        axes.annotate(f"{year}", (-0.8, _BLOCK * block - 1.2), ha="right", va="center", fontsize=9, fontweight="bold", annotation_clip=False)
+        axes.annotate(
+            f"{year}", (-0.8, _BLOCK * block - 1.2), ha="right", va="center", fontsize=9, fontweight="bold", annotation_clip=False
+        )
         months = pd.date_range(f"{year}-01-01", periods=12, freq="MS")
         for month, x in zip(months, _week(months), strict=True):
             label(axes, x - 0.5, _BLOCK * block - 1.2, f"{month:%b}", MIDDLE)
     none = int((values == 0).sum())
     finish(axes, f"{what.capitalize()} a day (darkest {most:,.0f}, pale grey none)", "", note)
-    span = f"from {every[0]:%Y-%m-%d} to {every[-1]:%Y-%m-%d}, {none:,} without any, at most {most:,.0f} on a day" if len(every) else "known"
+    span = (
+        f"from {every[0]:%Y-%m-%d} to {every[-1]:%Y-%m-%d}, {none:,} without any, at most {most:,.0f} on a day" if len(every) else "known"
+    )
     return Picture(figure, f"Calendar of {what}: {len(every):,} days {span}.")
 
 
 def _week(days: pd.DatetimeIndex) -> np.ndarray:
     """Column of each day in its year's row: weeks begin on Monday."""
-    first = pd.DatetimeIndex([f"{year}-01-01" for year in days.year]).weekday if len(days) else days.weekday
-    return (days.dayofyear.to_numpy() - 1 + first.to_numpy()) // 7
+    first = pd.DatetimeIndex([f"{year}-01-01" for year in days.year]).day_of_week if len(days) else days.day_of_week
+    return (days.day_of_year.to_numpy() - 1 + first.to_numpy()) // 7
 
 
 def _shaded(share: np.ndarray, row: np.ndarray, column: np.ndarray, years: int) -> np.ndarray:
