@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from overround import anomalies, experiments, figures, history, perf, perf_stats, profiles
+    from overround import anomalies, digest, experiments, figures, history, perf, perf_stats, profiles
     from overround.accounts import Account, Execution
     from overround.accuracy import past_accuracy_weights
     from overround.arbitrage import arbitrage_signals, back_lay, dutch, middle_signals
@@ -108,7 +108,7 @@ _WHERE = {
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
-_MODULES = ("anomalies", "experiments", "figures", "history", "perf", "perf_stats", "profiles")
+_MODULES = ("anomalies", "digest", "experiments", "figures", "history", "perf", "perf_stats", "profiles")
 __all__ = [*_MODULES, *_MODULE_OF]
 
 

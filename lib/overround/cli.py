@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ ShowCode = Annotated[bool, typer.Option(help="offer the notebooks' code in the p
 
 @app.command()
 def run(
+    notebook: Annotated[str, typer.Argument(help="only this one, e.g. daily; by default the whole line")] = "",
     source: Source = "sample",
     league: League = [],
     season: Season = [],
@@ -32,13 +34,14 @@ def run(
     show_code: ShowCode = False,
     timeout: Annotated[int, typer.Option(min=1, help="seconds that one cell may take")] = 600,
 ) -> None:
-    """Run the whole line and write reports/index.html."""
+    """Run the whole line, or one notebook, and write reports/index.html."""
     with _sentences():
-        from overround.pipeline import run_main_line
+        from overround.pipeline import run_alone, run_main_line
         from overround.settings import load_settings
 
         settings = load_settings()
-        outcomes = run_main_line(
+        work = partial(run_alone, notebook) if notebook else run_main_line
+        outcomes = work(
             source, league, season, _pairs(parameter), settings=settings, show_code=show_code, timeout_s=timeout, progress=_progress
         )
         typer.echo(f"\n{settings.reports_folder / 'index.html'}")

@@ -86,6 +86,36 @@ def run_main_line(
     return outcomes
 
 
+def run_alone(
+    notebook: str,
+    source: str,
+    leagues: Iterable[str],
+    seasons: Iterable[str],
+    given: Mapping[str, str],
+    *,
+    settings: Settings,
+    show_code: bool = False,
+    timeout_s: int = 600,
+    progress: Callable[[Step, Outcome | None], None] = lambda step, outcome: None,
+) -> list[Outcome]:
+    """Run one notebook of `notebooks/` by itself, e.g. the digest of a day by cron; parameters as typed."""
+    known = sorted(path.stem for path in (settings.home / "notebooks").glob("*.ipynb"))
+    if notebook not in known:
+        raise ParameterError(f"there is no notebook {notebook!r}; there are {', '.join(known)}.")
+    declared = read_parameters(notebook_path(notebook, settings.home))
+    if "source" in declared and source not in SOURCES:
+        raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        raise ParameterError(f"notebook {notebook} takes no parameter {unknown[0]!r}; it takes {', '.join(declared)}.")
+    chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons)}
+    typed = {name: parse_value(declared[name], text) for name, text in given.items()}
+    step = Step(notebook, notebook, {**{name: value for name, value in chosen.items() if name in declared}, **typed})
+    outcomes = run_pipeline([step], settings=settings, show_code=show_code, timeout_s=timeout_s, progress=progress)
+    record_failures(outcomes, settings)
+    return outcomes
+
+
 def record_failures(outcomes: Iterable[Outcome], settings: Settings) -> None:
     """Note failed runs in the table `runs`: their notebooks did not live to do it."""
     import json

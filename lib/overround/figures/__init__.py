@@ -2,6 +2,7 @@
 
 from overround.figures.collection import looks, over_time
 from overround.figures.costs import costs, latencies
+from overround.figures.daily import coverage_calendar, day_counts, movers, price_distribution
 from overround.figures.flame import flame
 from overround.figures.ledgers import (
     bankroll,
@@ -22,7 +23,8 @@ from overround.figures.signals import arbitrages, edge_certainty, middles, react
 
 __all__ = [
     "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "costs", "coverage",
-    "delays", "differences", "drawdown", "edge_certainty", "edges", "flame", "forecast_gaps", "latencies", "line_movement", "longshots",
-    "looks", "methods_compared", "middles", "over_time", "price_cuts", "reaction", "reliability_diagram", "reverses", "sharpness",
-    "sharpness_by_season", "stage_history", "stale", "steam", "velocities", "yields",
+    "coverage_calendar", "day_counts", "delays", "differences", "drawdown", "edge_certainty", "edges", "flame", "forecast_gaps",
+    "latencies", "line_movement", "longshots", "looks", "methods_compared", "middles", "movers", "over_time", "price_cuts",
+    "price_distribution", "reaction", "reliability_diagram", "reverses", "sharpness", "sharpness_by_season", "stage_history", "stale",
+    "steam", "velocities", "yields",
 ]  # fmt: skip
