@@ -159,7 +159,7 @@ def test_histories_of_the_market_keep_bets_on_one_match_together():
     null = _null({"hedged": hedged, "home": ledger[ledger["outcome"] == "home"]}, "market", 400, 1, "stationary", 3)
 
     assert np.abs(null.drawn(np.array([0]))).max() < 1e-9
-    assert set(np.round(null.drawn(np.array([1])), 9)) == {-1.0, 1.0}
+    assert set(np.round(null.drawn(np.array([1])).ravel(), 9)) == {-1.0, 1.0}
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.04, -0.03])

@@ -266,7 +266,9 @@ def test_nothing_in_the_library_loads_pickles_or_runs_text():
                 and isinstance(node.func.value, ast.Name)
                 and (node.func.value.id, node.func.attr) in banned
             ):
-                found.append((file.name, node.lineno))
+                plain = any(word.arg == "allow_pickle" and ast.unparse(word.value) == "False" for word in node.keywords)
+                if not (node.func.attr == "load" and plain):
+                    found.append((file.name, node.lineno))
             if any(word.arg == "shell" for word in node.keywords):
                 found.append((file.name, node.lineno))
 
