@@ -24,8 +24,18 @@ def sample(tmp_path_factory) -> dict[str, str]:
     return env
 
 
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory) -> dict[str, str]:
+    """The environment of a home in which `overround perf compare` has kept a comparison, which `revisions` tells of."""
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    env = home(folder, OVERROUND_HOME=str(folder))
+    overround("perf", "compare", "steps=300000", "steps=600000", "-w", "spin", "--pairs", "5", "--repeats", "1", env=env)
+    return env
+
+
 class _Page(HTMLParser):
-    """Images without words, and addresses that a page would load."""
+    """Images and drawings without words, and addresses that a page would load."""
 
     def __init__(self, page: Path):
         super().__init__()
@@ -37,6 +47,10 @@ class _Page(HTMLParser):
         if tag == "img":
             self.images += 1
             self.silent += len(given.get("alt") or "") < 30
+        if tag == "svg" and given.get("role") == "img":
+            self.images += 1
+            # a small drawing beside a row says less than a figure
+            self.silent += len(given.get("aria-label") or "") < (15 if given.get("class") == "spark" else 30)
         self.loads += [
             given[name] for name in ("src", "srcset", "data", "poster") if given.get(name) and not given[name].startswith("data:")
         ]
@@ -111,10 +125,11 @@ def test_a_second_run_stores_nothing_new_and_fetches_nothing(sample):
 
 
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_a_notebook_runs_under_nbval(sample, notebook):
+def test_a_notebook_runs_under_nbval(request, notebook):
+    env = request.getfixturevalue("compared" if notebook.stem == "revisions" else "sample")
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(notebook)]
 
-    done = subprocess.run(command, env=sample, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     assert done.returncode == 0, done.stdout[-3000:]
 
