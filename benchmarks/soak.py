@@ -14,10 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from overround.lean import lean
@@ -28,6 +28,7 @@ import numpy as np  # noqa: E402
 
 from benchmarks.week import EVERY_S, START, WEEK, Week, watched  # noqa: E402
 from overround import Store  # noqa: E402
+from overround.sources.loopback import Handler, end_with_input, started  # noqa: E402
 
 FAULTS = ("reset", "broken off", "half a document", "busy", "error")
 SHARE = 0.05
@@ -159,30 +160,16 @@ def _others(readers: int, root: str, ended: Path) -> Iterator[list[subprocess.Po
             other.communicate()
 
 
-@contextmanager
-def _provider(delivered: Path, seed: int, silence: float) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.soak", "--serve", str(delivered), str(seed), str(silence)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.communicate()
+def _provider(delivered: Path, seed: int, silence: float) -> AbstractContextManager[str]:
+    return started("benchmarks.soak", ["--serve", str(delivered), str(seed), str(silence)], "the week with faults")
 
 
 def serve(delivered: Path, seed: int, silence: float) -> None:
     """Answer each call for odds with the next poll, or with a fault; note which answers went out whole."""
+    end_with_input()
     week, turn, chance, notes = Week(), [0], random.Random(seed), delivered.open("w", buffering=1)  # noqa: S311
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Provider(Handler):
         def do_GET(self) -> None:
             now, body = week.answer(turn[0])
             odds = "/odds" in self.path
@@ -212,7 +199,7 @@ def serve(delivered: Path, seed: int, silence: float) -> None:
                 notes.write(f"whole {turn[0]}\n")
                 turn[0] += 1
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
 

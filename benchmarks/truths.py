@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from overround import Meter, perf
 from overround.fetch import Fetcher
 from overround.meter import request_figures
 from overround.perf_stats import NOISE, WORSE, compare
+from overround.sources.loopback import Handler
 from overround.stopwatch import timed
 
 PAIRS, REPEATS, STEPS = 12, 1, 1_500_000
@@ -114,14 +115,7 @@ def _served() -> tuple[list[float], dict[str, float]]:
     waits = np.random.default_rng(3).lognormal(np.log(0.2), 0.3, CALLS)
     slept: list[float] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Waiting(Handler):
         def do_GET(self) -> None:
             slept.append(1000 * _seconds(lambda: time.sleep(waits[len(slept)])))
             self.send_response(200)
@@ -129,7 +123,7 @@ def _served() -> tuple[list[float], dict[str, float]]:
             self.end_headers()
             self.wfile.write(b"[]")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Waiting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder, Fetcher("p", f"http://127.0.0.1:{server.server_port}", Path(folder)) as fetcher:
         for number in range(CALLS):

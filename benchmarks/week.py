@@ -5,16 +5,16 @@
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from array import array
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote
@@ -32,6 +32,7 @@ from benchmarks.pairs import race  # noqa: E402
 from overround import Store  # noqa: E402
 from overround.poll import Polled, poll  # noqa: E402
 from overround.settings import Settings  # noqa: E402
+from overround.sources.loopback import Handler, end_with_input, started  # noqa: E402
 
 EVERY_S, WEEK = 30, 20_160
 EVENTS, BOOKS = 40, 11
@@ -235,33 +236,17 @@ def watched(polls: int, folder: Path, url: str, clock: Callable[[int], float], s
     return seen, done, store
 
 
-class provider:
+def provider() -> AbstractContextManager[str]:
     """The simulated provider in a process of its own, so that its work is not ours."""
-
-    def __enter__(self) -> str:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.week", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.communicate()
+    return started("benchmarks.week", ["--serve"], "the simulated week")
 
 
 def serve() -> None:
     """Answer each call for odds with the next poll."""
+    end_with_input()
     simulated, turn = Week(), [0]
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Provider(Handler):
         def do_GET(self) -> None:
             n = turn[0]
             now, body = simulated.answer(n)
@@ -276,7 +261,7 @@ def serve() -> None:
             self.end_headers()
             self.wfile.write(body)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
 

@@ -15,6 +15,7 @@ import pytest
 from overround.figures import look
 from overround.render import render_index, render_run
 from tests.books import KICK_OFF, quotes, result, results, season, three_way
+from tests.contrast import contrast
 from tests.test_render import a_run
 from tests.test_runner import PARAMETERS, RECORD, project
 
@@ -282,7 +283,7 @@ def test_drawings_take_the_colours_of_the_page_and_can_be_read_in_both(browser: 
             papers[scheme] = colours["paper"]
             for name in set(colours) - {"paper", "grid", "light"}:
                 least = 4.5 if name in ("ink", "middle", "accent") else 3
-                assert _contrast(colours[name], colours["paper"]) >= least, f"{name} on {scheme} paper"
+                assert contrast(colours[name], colours["paper"]) >= least, f"{name} on {scheme} paper"
             fill = page.evaluate("getComputedStyle(document.querySelector('.ov-figure text')).fill")
             assert fill == f"rgb({', '.join(str(int(colours['ink'][at : at + 2], 16)) for at in (1, 3, 5))})"
     assert papers["light"] != papers["dark"]
@@ -308,18 +309,6 @@ def test_the_index_draws_a_bankroll_and_offers_to_compare(browser: Any, reports:
         assert drawing.count() == 1
         assert page.locator(".failure li").count() == 2
         assert page.locator(".failure a").first.get_attribute("href").endswith("bad.html#failure")
-
-
-def _contrast(one: str, other: str) -> float:
-    """Of WCAG 2, between two colours as #rrggbb."""
-
-    def luminance(colour: str) -> float:
-        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 def _file_of(url: str) -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 from overround.errors import RunError
 from overround.render import RUN_MIME, TEMPLATES, render_index, render_run, write_atomically
+from tests.contrast import contrast
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'single' & 🏴‍☠️ ‮ مانشستر {{ 7*7 }}"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
@@ -265,14 +266,3 @@ def test_every_text_colour_can_be_read_on_every_ground(scheme: int) -> None:
         for ground in ("paper", "raised", "accent-wash", "bad-wash"):
             assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
     assert contrast(colours["paper"], colours["bad"]) >= 4.5
-
-
-def contrast(one: str, other: str) -> float:
-    # WCAG 2.2, relative luminance and contrast ratio
-    def luminance(colour: str) -> float:
-        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)

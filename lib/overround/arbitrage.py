@@ -196,7 +196,7 @@ def _kept(board: Board, commission: Mapping[str, float]) -> Floats:
 
 def _net(board: Board, accounts: set[str], kept: Floats) -> Floats:
     """Prices net of commission where there is an account, else NaN."""
-    mine = np.isin(board.names, sorted(accounts))[:, None, None]
+    mine = board.of(accounts)
     return np.where(mine, 1 + (board.price - 1) * kept, np.nan)
 
 
@@ -227,7 +227,7 @@ def _covers(board: Board, best: Whole, net: Floats, least: float, most: float) -
 def _back_and_lay(board: Board, accounts: set[str], kept: Floats, best: Whole, net: Floats, least: float, most: float) -> pd.DataFrame:
     """An outcome backed at one account and laid at another."""
     assert board.lay is not None  # noqa: S101  # the caller has looked
-    mine = np.isin(board.names, sorted(accounts))[:, None, None]
+    mine = board.of(accounts)
     layer, worth = _best(np.where(mine, kept / (board.lay - (1 - kept)), np.nan))
     taken = 1 - np.broadcast_to(kept, board.lay.shape)
     price, charged = (np.take_along_axis(values, layer[None], axis=0)[0] for values in (board.lay, taken))

@@ -4,7 +4,7 @@ A moment is a time at which the collector learnt something (`collected_at`), not
 known only at the second, and then of all bookmakers at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,6 +45,10 @@ class Board:
     overround: Floats  # (K, T)
     lay: Floats | None  # (K, T, 3) price at which one may lay; None where nobody shows any
     lay_row: Whole | None
+
+    def of(self, bookmakers: Iterable[str]) -> NDArray[np.bool_]:
+        """Which bookmakers are among these, shape (K, 1, 1)."""
+        return np.isin(self.names, list(bookmakers))[:, None, None]
 
     def what(self, rows: Whole) -> pd.DataFrame:
         """Event, market, line, outcome, kick-off, league and season of these rows of `quotes`; a lay price is one of the market h2h."""

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,14 +35,14 @@ def run(
 ) -> None:
     """Run the whole line, or one notebook, and write reports/index.html."""
     with _sentences():
-        from overround.pipeline import run_alone, run_main_line
+        from overround.pipeline import run_line
         from overround.settings import load_settings
 
         settings = load_settings()
-        work = partial(run_alone, notebook) if notebook else run_main_line
-        outcomes = work(
-            source, league, season, _pairs(parameter), settings=settings, show_code=show_code, timeout_s=timeout, progress=_progress
-        )
+        outcomes = run_line(
+            source, league, season, _pairs(parameter), notebook=notebook, settings=settings, show_code=show_code, timeout_s=timeout,
+            progress=_progress,
+        )  # fmt: skip
         typer.echo(f"\n{settings.reports_folder / 'index.html'}")
     if not outcomes[-1].ok:
         raise typer.Exit(1)

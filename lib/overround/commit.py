@@ -204,7 +204,7 @@ def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None)
     if table.partition:
         exact = [reduce(and_, (pc.field(n) == v for n, v in zip(table.partition, part, strict=True))) for part in parts]
         conditions.append(reduce(or_, exact))
-        said = (" AND ".join(f"{n} = {_quoted(v)}" for n, v in zip(table.partition, part, strict=True)) for part in parts)
+        said = (" AND ".join(f"{n} = {quoted(v)}" for n, v in zip(table.partition, part, strict=True)) for part in parts)
         sql.append("(" + " OR ".join(f"({one})" for one in said) + ")")
     if rows is not None and rows.num_rows and "observed_at" in table.key:
         times = rows["observed_at"]
@@ -310,5 +310,6 @@ def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any
     return log.num_rows > 0 if left is None else pc.any(left, min_count=0).as_py()
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A text as SQL writes it."""
     return "'" + value.replace("'", "''") + "'"

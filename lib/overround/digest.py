@@ -12,7 +12,7 @@ import pandas as pd
 from overround.backtest import backtest
 from overround.evaluate import percent
 from overround.movement import lowest_margin
-from overround.observed import gaps, observations, regularity
+from overround.observed import GAP, gaps, observations, regularity
 from overround.odds import SELECTION, fair_probabilities
 from overround.recent import DAYS, ONE_DAY, Recent, recent
 from overround.show import FORMATS, Html, headline, table
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 _LEAST_DAYS = 4  # that make up what is usual
-_OPEN_GAP = 3  # times the usual time between two looks, as in `overround.observed`
 
 # figure -> how it is written; what is a count has no missing days
 _KINDS = {
@@ -223,13 +222,14 @@ def digest_verdict(recent: Recent, compared: pd.DataFrame, missed: pd.DataFrame)
 
 def open_gaps(recent: Recent) -> pd.DataFrame:
     """Gaps in the collection that touch the last day, among them one that is still open: competition, begin, end, hours (all of it)."""
-    found = _gaps(_looks(recent), recent.until)
+    found = _gaps(looked(recent), recent.until)
     return found[(found["end"] > recent.begin) & (found["begin"] < recent.until)].reset_index(drop=True)
 
 
 def looked(recent: Recent) -> pd.DataFrame:
     """Times at which each competition was looked at in these eight days, as `overround.observed.observations` gives them."""
-    return _looks(recent)
+    found = observations(recent.quotes, recent.requests)
+    return found[found["at"] > recent.until - DAYS * ONE_DAY].reset_index(drop=True)
 
 
 def moves(recent: Recent, most: int = 12) -> pd.DataFrame:
@@ -281,7 +281,7 @@ def _market(recent: Recent) -> dict[str, pd.Series]:
 
 
 def _collection(recent: Recent) -> dict[str, pd.Series]:
-    looks = _looks(recent)
+    looks = looked(recent)
     found = _gaps(looks, recent.until)
     ends = recent.until - np.arange(DAYS) * ONE_DAY
     begins = ends - pd.Timedelta(hours=recent.hours)
@@ -311,18 +311,13 @@ def _machine(recent: Recent) -> dict[str, pd.Series]:
     return {name: _filled(values, name, _known(log, until)) for name, (values, log) in rows.items()}
 
 
-def _looks(recent: Recent) -> pd.DataFrame:
-    found = observations(recent.quotes, recent.requests)
-    return found[found["at"] > recent.until - DAYS * ONE_DAY].reset_index(drop=True)
-
-
 def _gaps(looks: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
     """All gaps, and the one that is open at the end where the last look is long ago."""
     if looks.empty:
         return pd.DataFrame({"competition": [], "begin": looks["at"], "end": looks["at"], "hours": pd.Series(dtype=float)})
     found, usual = gaps(looks), regularity(looks)
     silent = (until - usual["last"]).dt.total_seconds() / 3600
-    late = usual[silent * 60 > _OPEN_GAP * usual["usual_minutes"].fillna(24 * 60)]
+    late = usual[silent * 60 > GAP * usual["usual_minutes"].fillna(24 * 60)]
     still = pd.DataFrame(
         {"competition": late.index, "begin": late["last"].to_numpy(), "end": until, "hours": silent[late.index].to_numpy()}
     )

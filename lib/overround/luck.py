@@ -1,6 +1,5 @@
 """How easily luck alone would have done the same: results re-drawn from the market's own margin-free closing prices."""
 
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from overround.backtest import COMMISSION
 from overround.book import Book, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import group_codes
+from overround.procfs import cores
 from overround.settlement import RESULTS, Floats, kinds, microseconds, picks
 from overround.staking import Staking
 from overround.words import coded
@@ -297,8 +297,7 @@ def _play(again: _Replay, simulations: int, seed: int, points: NDArray[np.int64]
     def some(first: int, last: int) -> None:
         histories(book.order, book.terms, book.limits, book.stakes, again.draws, book.money, points, key, first, last, profits, paths)
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = cores if simulations * len(book.lay) > _ALONE else 1
+    threads = cores() if simulations * len(book.lay) > _ALONE else 1
     if threads == 1:
         some(0, simulations)
     else:

@@ -79,7 +79,7 @@ def steam_moves(
         change[np.isin(board.names, NOT_AN_ACCOUNT)] = np.nan
         up, down = change >= least_move, change <= -least_move
         risen, fallen = up.sum(axis=0), down.sum(axis=0)
-        price = np.where(np.isnan(board.price) | np.isin(board.names, NOT_AN_ACCOUNT)[:, None, None], 0.0, board.price)
+        price = np.where(np.isnan(board.price) | board.of(NOT_AN_ACCOUNT), 0.0, board.price)
         for direction, moved, books, others in ((1, up, risen, fallen), (-1, down, fallen, risen)):
             moment, slot = at = np.nonzero(_onset(board, (books >= least_books) & (books > others)))
             mean = np.where(moved[:, moment, slot], change[:, moment, slot], 0.0).sum(axis=0) / books[at]
@@ -116,7 +116,7 @@ def reverse_moves(quotes: pd.DataFrame, method: str = "power", *, window_min: fl
     for board in _moving(quotes, method):
         window = window_min * _MINUTE_US
         change = _change(board, window)
-        mine = ~np.isin(board.names, NOT_AN_ACCOUNT)[:, None, None]
+        mine = ~board.of(NOT_AN_ACCOUNT)
         # what it had been two windows ago against what it was one window ago
         earlier = (1 + _change(board, 2 * window)) / (1 + change) - 1
         known = ~np.isnan(change) & mine
@@ -252,7 +252,7 @@ def stale_prices(
     accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
     parts = []
     for board in _moving(quotes, method, max_age_h):
-        counts = ~np.isin(board.names, NOT_AN_ACCOUNT)[:, None, None]
+        counts = ~board.of(NOT_AN_ACCOUNT)
         step = np.zeros(board.fair.shape)
         step[:, 1:] = np.log(board.fair[:, 1:] / board.fair[:, :-1])
         step[:, board.begin == np.arange(len(board.time))] = np.nan
@@ -262,7 +262,7 @@ def stale_prices(
         unmoved = _unmoved_since(board)
         move = np.expm1(index - np.take_along_axis(index, unmoved[:, :, None], axis=1))
         others = _mean_of_others(np.where(counts, board.fair, np.nan), least_books)
-        mine = np.isin(board.names, sorted(accounts))[:, None, None]
+        mine = board.of(accounts)
         found = mine & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
         book, moment, _ = at = np.nonzero(_onset(board, found))
         price, since = board.price[at], utc(board.time[unmoved[book, moment]])

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-_GAP = 3  # so many times the usual time between two looks are a gap
+GAP = 3  # so many times the usual time between two looks are a gap
 _LIVE_ODDS = r"/v4/sports/([a-z0-9_]+)/odds"
 
 
@@ -44,7 +44,7 @@ def spans(observed: pd.DataFrame) -> pd.DataFrame:
     by = observed.groupby("competition")["at"]
     step = by.diff()
     usual = step.groupby(observed["competition"]).transform("median")
-    number = (step > _GAP * usual).groupby(observed["competition"]).cumsum().rename("number")
+    number = (step > GAP * usual).groupby(observed["competition"]).cumsum().rename("number")
     found = observed.groupby([observed["competition"], number])["at"].agg(begin="min", end="max", observations="size")
     return found.reset_index().drop(columns="number")
 

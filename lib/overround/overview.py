@@ -31,11 +31,11 @@ def overview(runs: Sequence[Record], baseline: str = "") -> dict[str, Any]:
         `rows`, newest first.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
-    latest = [run for run in runs if run["pipeline"] == max(other["pipeline"] for other in runs)] if runs else []
+    newest = max((run["pipeline"] for run in runs), default="")
     pages = [run for run in runs if run["notebook"] == "compare" and run["status"] == OK]
     return {
         "failures": unresolved(runs),
-        "latest": latest,
+        "latest": [run for run in runs if run["pipeline"] == newest],
         "notebooks": [_group(name, [run for run in runs if run["notebook"] == name], pages, baseline) for name in _in_order(runs)],
         "comparable": any(map(has_bets, runs)),
     }

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from overround.errors import ParameterError
-from overround.parameters import notebook_path, parse_value, read_parameters
+from overround.parameters import Parameter, notebook_path, parse_value, read_parameters
 from overround.references import CONSENSUS
 from overround.runner import OK, Outcome, Step, new_pipeline, run_pipeline
 from overround.settings import Settings
@@ -46,8 +46,7 @@ def main_line(
     ParameterError
         For a source that does not exist, or a parameter that no notebook declares.
     """
-    if source not in SOURCES:
-        raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
+    _check_source(source)
     chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons), "reference": SHARP[source]}
     backtests = [f"{pipeline}.{label}" for label, (notebook, _) in STEPS.items() if notebook == "backtest"]
     own: dict[str, dict[str, Any]] = {"compare": {"runs": backtests}, "performance": {"pipeline": pipeline}}
@@ -56,9 +55,7 @@ def main_line(
     for label, (notebook, fixed) in STEPS.items():
         declared = read_parameters(notebook_path(notebook, settings.home))
         known |= set(declared)
-        typed = {name: parse_value(declared[name], text) for name, text in given.items() if name in declared}
-        values = {name: value for name, value in chosen.items() if name in declared}
-        steps.append(Step(notebook, label, {**values, **typed, **own.get(notebook, {}), **fixed}))
+        steps.append(Step(notebook, label, {**_asked(declared, chosen, given), **own.get(notebook, {}), **fixed}))
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ParameterError(
@@ -67,51 +64,42 @@ def main_line(
     return steps
 
 
-def run_main_line(
-    source: str,
-    leagues: Iterable[str],
-    seasons: Iterable[str],
-    given: Mapping[str, str],
-    *,
-    settings: Settings,
-    show_code: bool = False,
-    timeout_s: int = 600,
-    progress: Callable[[Step, Outcome | None], None] = lambda step, outcome: None,
-) -> list[Outcome]:
-    """Run the main line; a failed run is recorded in the table `runs`, too."""
-    pipeline = new_pipeline()
-    steps = main_line(source, leagues, seasons, given, pipeline=pipeline, settings=settings)
-    outcomes = run_pipeline(steps, settings=settings, pipeline=pipeline, show_code=show_code, timeout_s=timeout_s, progress=progress)
-    record_failures(outcomes, settings)
-    return outcomes
-
-
-def run_alone(
-    notebook: str,
-    source: str,
-    leagues: Iterable[str],
-    seasons: Iterable[str],
-    given: Mapping[str, str],
-    *,
-    settings: Settings,
-    show_code: bool = False,
-    timeout_s: int = 600,
-    progress: Callable[[Step, Outcome | None], None] = lambda step, outcome: None,
-) -> list[Outcome]:
-    """Run one notebook of `notebooks/` by itself, e.g. the digest of a day by cron; parameters as typed."""
+def alone(
+    notebook: str, source: str, leagues: Iterable[str], seasons: Iterable[str], given: Mapping[str, str], *, settings: Settings
+) -> list[Step]:
+    """The one step that runs a notebook of `notebooks/` by itself, e.g. the digest of a day by cron; parameters as of `main_line`."""
     known = sorted(path.stem for path in (settings.home / "notebooks").glob("*.ipynb"))
     if notebook not in known:
         raise ParameterError(f"there is no notebook {notebook!r}; there are {', '.join(known)}.")
     declared = read_parameters(notebook_path(notebook, settings.home))
-    if "source" in declared and source not in SOURCES:
-        raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
+    if "source" in declared:
+        _check_source(source)
     unknown = [name for name in given if name not in declared]
     if unknown:
         raise ParameterError(f"notebook {notebook} takes no parameter {unknown[0]!r}; it takes {', '.join(declared)}.")
     chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons)}
-    typed = {name: parse_value(declared[name], text) for name, text in given.items()}
-    step = Step(notebook, notebook, {**{name: value for name, value in chosen.items() if name in declared}, **typed})
-    outcomes = run_pipeline([step], settings=settings, show_code=show_code, timeout_s=timeout_s, progress=progress)
+    return [Step(notebook, notebook, _asked(declared, chosen, given))]
+
+
+def run_line(
+    source: str,
+    leagues: Iterable[str],
+    seasons: Iterable[str],
+    given: Mapping[str, str],
+    *,
+    notebook: str = "",
+    settings: Settings,
+    show_code: bool = False,
+    timeout_s: int = 600,
+    progress: Callable[[Step, Outcome | None], None] = lambda step, outcome: None,
+) -> list[Outcome]:
+    """Run the main line, or one notebook alone; a failed run is recorded in the table `runs`, too."""
+    pipeline = new_pipeline()
+    if notebook:
+        steps = alone(notebook, source, leagues, seasons, given, settings=settings)
+    else:
+        steps = main_line(source, leagues, seasons, given, pipeline=pipeline, settings=settings)
+    outcomes = run_pipeline(steps, settings=settings, pipeline=pipeline, show_code=show_code, timeout_s=timeout_s, progress=progress)
     record_failures(outcomes, settings)
     return outcomes
 
@@ -131,3 +119,14 @@ def record_failures(outcomes: Iterable[Outcome], settings: Settings) -> None:
                 "store_version": store.version(), "status": outcome.status,
                 "started_at": datetime.fromisoformat(outcome.started_at), "ended_at": datetime.fromisoformat(outcome.ended_at),
             }])  # fmt: skip
+
+
+def _check_source(source: str) -> None:
+    if source not in SOURCES:
+        raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
+
+
+def _asked(declared: Mapping[str, Parameter], chosen: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """What a notebook takes of what was chosen for all; what was typed goes before it."""
+    typed = {name: parse_value(declared[name], text) for name, text in given.items() if name in declared}
+    return {name: value for name, value in chosen.items() if name in declared} | typed

@@ -108,6 +108,11 @@ def queued_s(first: Moment, last: Moment) -> float:
     return (int(last[3].split()[1]) - int(first[3].split()[1])) / 1e9
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def reset_peak() -> None:
     """Begin the high-water mark of resident memory anew, see proc(5); it walks no pages, so a large process pays no more."""
     global _clears

@@ -6,7 +6,7 @@ from typing import Any
 
 from overround.errors import ParameterError
 from overround.parameters import notebook_path, read_parameters
-from overround.runner import Outcome, Step, git_revision, run_pipeline, versions
+from overround.runner import OK, Outcome, Step, git_revision, run_pipeline, versions
 from overround.settings import Settings
 
 
@@ -48,7 +48,7 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
     """
     record = _record(run_id, settings)
     declared = read_parameters(notebook_path(record["notebook"], settings.home))
-    if record["status"] != "ok" or not record["store_version"] or "store_version" not in declared:
+    if record["status"] != OK or not record["store_version"] or "store_version" not in declared:
         raise ParameterError(
             f"run {run_id!r} cannot be rebuilt: it failed, or its notebook {record['notebook']!r} reads no pinned version."
         )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from overround.commit import quoted
 from overround.errors import ParameterError
 from overround.sources import SIMULATED
 from overround.store import Store
@@ -92,12 +93,12 @@ def _quotes(store: Store, source: str, leagues: list[str], since: pd.Timestamp, 
     if "quotes=" not in kept or "events=" not in kept:
         empty = store.read("quotes", {"competition": "-"}, [*_COLUMNS, "starts_at"]).head(0)
         return empty.assign(home=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
-    chosen = f"AND q.competition IN ({', '.join(map(_quoted, leagues))})" if leagues else ""
+    chosen = f"AND q.competition IN ({', '.join(map(quoted, leagues))})" if leagues else ""
     # all prices of matches that were still ahead: what a strategy knew at the beginning is among them
     return store.sql(f"""
         SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, e.starts_at, e.home, e.away
         FROM quotes q JOIN events e USING (event_id)
-        WHERE q.source = {_quoted(source)} {chosen} AND q.collected_at <= {_moment(end)}
+        WHERE q.source = {quoted(source)} {chosen} AND q.collected_at <= {_moment(end)}
           AND (q.collected_at > {_moment(since)} OR e.starts_at > {_moment(since)})
         ORDER BY q.collected_at, q.event_id, q.bookmaker, q.market, q.line, q.outcome
     """, version=version)  # noqa: S608 - every text is quoted  # fmt: skip
@@ -106,7 +107,7 @@ def _quotes(store: Store, source: str, leagues: list[str], since: pd.Timestamp, 
 def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp:
     if "quotes=" not in (version or store.version()):
         return pd.Timestamp(datetime.now(UTC))
-    newest = store.sql(f"SELECT max(collected_at) AS at FROM quotes WHERE source = {_quoted(source)}", version=version)["at"][0]  # noqa: S608
+    newest = store.sql(f"SELECT max(collected_at) AS at FROM quotes WHERE source = {quoted(source)}", version=version)["at"][0]  # noqa: S608
     if pd.isna(newest):
         return pd.Timestamp(datetime.now(UTC))
     # the scores of the last matches come after the last price
@@ -125,7 +126,3 @@ def _time(text: str) -> pd.Timestamp:
 
 def _moment(at: pd.Timestamp) -> str:
     return f"TIMESTAMP '{at.tz_convert('UTC').tz_localize(None).isoformat(sep=' ')}'"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

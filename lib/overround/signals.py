@@ -85,7 +85,7 @@ def value_signals(
     for board in boards(quotes, method, at_close=at_close, max_age_h=max_age_h):
         probability, opinions = board_reference(board, reference, weights)
         edge = probability * board.price - 1
-        mine = np.isin(board.names, list(accounts))[:, None, None]
+        mine = board.of(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (board.price <= max_price) & mine
         book, moment, slot = first_and_best(board, wanted)
         at, price = (book, moment, slot), board.price[book, moment, slot]
@@ -128,7 +128,7 @@ def seed_signals(
     for board in boards(quotes, None, at_close=at_close, max_age_h=max_age_h):
         mean, deviation = mean_and_deviation(board.price, board.names)
         buy = (mean > min_mean) & (deviation < max_spread)
-        mine = np.isin(board.names, list(accounts))[:, None, None]
+        mine = board.of(accounts)
         at = first_and_best(board, buy & ~np.isnan(board.price) & mine)
         parts.append(bets(board, *at, price=board.price[at]))
     return as_signals(parts, f"seed rule (mean price above {min_mean:g}, spread below {max_spread:g})")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from overround.commit import dataset
+from overround.commit import dataset, quoted
 from overround.tables import TABLES, TIME
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) ->
     files = delta.file_uris() if is_local else []
     if files:
         # the table's own files: DuckDB prunes and streams them itself, through a dataset it is 40 times slower
-        listing = ", ".join(f"'{file.replace(chr(39), chr(39) * 2)}'" for file in files)
+        listing = ", ".join(map(quoted, files))
         source = f"read_parquet([{listing}], hive_partitioning=true, hive_types_autocast=false)"
         if [one.name for one in delta.schema().fields] != list(table.columns):
             # another version's table: its files may lack a column, which an empty table of all columns supplies

@@ -69,7 +69,7 @@ def model_signals(
         match = told.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
         probability = np.where((board.time >= told_at[match])[:, None], wide[match], np.nan)
         edge = probability * price - 1
-        mine = np.isin(board.names, list(accounts))[:, None, None]
+        mine = board.of(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (price <= max_price) & mine
         at = first_and_best(board, wanted)
         parts.append(bets(board, *at, price=price[at], probability=probability[at[1:]], edge=edge[at]))
@@ -132,7 +132,7 @@ def consensus_signals(
         mean = _mean(price, board.names, least) if consensus == CONSENSUS else price[board.names.index(consensus)]
         probability = 1 / mean - margin
         edge = probability * price - 1
-        mine = np.isin(board.names, list(accounts))[:, None, None]
+        mine = board.of(accounts)
         promise = np.where((edge > 0) & (price <= max_price) & mine, edge, 0.0)
         moment, _ = first_moments(board, promise.max(axis=(0, 2))[:, None] > 0)
         slot = promise[:, moment].max(axis=0).argmax(axis=1)
@@ -145,7 +145,7 @@ def consensus_signals(
 
 def _believable(board: Board) -> Floats:
     """Prices (K, T, 3) of whole markets with a believable overround; what sums up the market may well have less than any bookmaker."""
-    summary = np.isin(board.names, NOT_AN_ACCOUNT)[:, None, None]
+    summary = board.of(NOT_AN_ACCOUNT)
     return np.where(np.isnan(board.fair) & ~summary, np.nan, board.price)
 
 

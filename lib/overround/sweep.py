@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,8 +185,9 @@ def sweep(
     return _over_candidates(ledger, tried, varied, given, bankroll, keep, how_to, (simulations, block_days, seed))
 
 
+@cache
 def library() -> str:
-    """Digest of this library's own program, and the versions of those that compute."""
+    """Digest of this library's own program, and the versions of those that compute; read once, as the program that runs was."""
     found = hashlib.blake2b(digest_size=8)
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         found.update(file.read_bytes())

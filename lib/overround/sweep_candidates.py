@@ -100,7 +100,7 @@ def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, 
 def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> pd.DataFrame:
     probability, opinions = board_reference(board, group["reference"])
     edge = probability * board.price - 1
-    mine = np.isin(board.names, list(accounts))[:, None, None]
+    mine = board.of(accounts)
     wanted = (edge >= group["min_edge"]) & (edge <= group["max_edge"]) & (board.price <= group["max_price"]) & mine
     same = np.zeros(wanted.shape, bool)
     same[:, 1:] = (board.price[:, 1:] == board.price[:, :-1]) & (probability[:, 1:] == probability[:, :-1])

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError, RunError
+from overround.procfs import cores
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -140,8 +141,7 @@ def work(
 
 def _here(pieces: list[Piece], workers: int | None, memory_mb: float, count: _Count) -> Iterator[tuple[str, Answer]]:
     count.add(None)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(workers or cores, len(pieces))
+    threads = min(workers or cores(), len(pieces))
     if threads == 1:
         for piece in pieces:
             yield piece.name, _call(piece)

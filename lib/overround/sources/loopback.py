@@ -5,11 +5,24 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
 from threading import Thread, Timer
 
 from overround.errors import SourceError
 
 _START_S = 20
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers over connections that stay open, without a word of its own; what it answers to is its children's to say."""
+
+    protocol_version = "HTTP/1.1"
+    # head and body in one packet: two would wait for each other (Nagle's algorithm and delayed acknowledgement)
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: standard error is whose process it is."""
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cache, partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
 from overround.errors import ParameterError
-from overround.sources.loopback import end_with_input, started
+from overround.sources.loopback import Handler, end_with_input, started
 
 Body = bytes | Callable[[], bytes]
 INDEX, _COLUMNS = "index.csv", {"fetched_at", "zip", "member"}
@@ -163,18 +163,10 @@ def _member(open_zip: Callable[[str], zipfile.ZipFile], row: dict[str, str]) -> 
     return open_zip(row["zip"]).read(row["member"])
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # head and body in one packet: two would wait for each other (Nagle's algorithm and delayed acknowledgement)
-    wbufsize = -1
-    disable_nagle_algorithm = True
-
+class _Handler(Handler):
     def __init__(self, replay: Replay, *args: object):
         self.replay = replay
         super().__init__(*args)  # type: ignore[arg-type]
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         replay = self.replay

@@ -13,14 +13,14 @@ from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from overround.sources.loopback import end_with_input
+from overround.sources.loopback import Handler, end_with_input
 from overround.sources.sample import BOOKMAKERS, LEAGUES, Market, iso, simulate, snapshot_times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,15 +50,7 @@ def make_server(market: Market, port: int = 0, *, latency_s: float = 0.002) -> T
     """
     answers, costs = Answers(market), count()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # head and body in one packet: two would wait for each other (Nagle's algorithm and delayed acknowledgement)
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class SampleHandler(Handler):
         def do_GET(self) -> None:
             if latency_s:
                 time.sleep(latency_s)
@@ -75,7 +67,7 @@ def make_server(market: Market, port: int = 0, *, latency_s: float = 0.002) -> T
             self.end_headers()
             self.wfile.write(body)
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    return ThreadingHTTPServer(("127.0.0.1", port), SampleHandler)
 
 
 class Answers:
