@@ -1,5 +1,8 @@
 """Profiles: what takes the time is seen, under the stage that it belongs to, and looking costs next to nothing."""
 
+import subprocess
+import sys
+import textwrap
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -101,3 +104,39 @@ def test_the_flame_graph_has_a_box_a_call_as_wide_as_its_time_and_says_the_deare
 
 def test_a_sampler_that_saw_nothing_ends():
     assert Sampler().start().stop() == {}
+
+
+def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
+    # python/cpython#106883: before 3.12 such garbage, collected in the middle of a look, stopped all threads for ever
+    program = """
+        import gc, threading, time
+        from overround import Meter
+        from overround.profiles import sampled
+
+        gc.set_threshold(6)
+
+        def litter():
+            one = [threading.local()]
+            one[0].it = one
+
+        def rest():  # in a new frame, which a look makes an object of: then it is a look that collects
+            time.sleep(0.0005)
+
+        def go_on():
+            while time.monotonic() < end:
+                litter()
+                rest()
+
+        end = time.monotonic() + 2
+        with sampled(0.0002) as sampler, Meter("r").stage("work"):
+            threads = [threading.Thread(target=go_on) for _ in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        print(sum(sampler.stacks["work"].values()) > 0)
+    """
+
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.strip() == "True", done.stderr

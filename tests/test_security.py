@@ -113,6 +113,7 @@ def test_a_message_of_a_provider_cannot_steer_a_terminal(hostile, monkeypatch, t
 
     assert str(error.value).isprintable() and "\\x1b" in str(error.value)
     assert printable("a\x1b[2J\nb\u202e") == "a\\x1b[2J\nb\\u202e"
+    assert printable("2.0\N{NO-BREAK SPACE}%\n") == "2.0\N{NO-BREAK SPACE}%\n"
 
 
 @pytest.mark.parametrize("price", [10**400, 1e308, "1e400", float("nan"), float("inf"), "9" * 5000])

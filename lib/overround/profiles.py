@@ -4,6 +4,7 @@ A profiler that is told of every call makes code of many small calls much slower
 kept as folded stacks (`a;b;c microseconds`, a line each), which other programs for flame graphs read, too.
 """
 
+import gc
 import sys
 import threading
 import time
@@ -46,7 +47,7 @@ class Sampler:
 
     def start(self) -> "Sampler":
         """Begin."""
-        self._idle = frozenset(sys._current_frames())
+        self._idle = frozenset(_frames())
         self._thread.start()
         return self
 
@@ -63,12 +64,12 @@ class Sampler:
             if stages := meter.running():
                 self._look(stages, min(now - last, _LONGEST_S))
             else:
-                self._idle = frozenset(sys._current_frames())
+                self._idle = frozenset(_frames())
             last = now
         self.cpu_s = time.thread_time()
 
     def _look(self, stages: Mapping[int, "meter.Stage"], seconds: float) -> None:
-        frames = sys._current_frames()
+        frames = _frames()
         for thread, stage in stages.items():
             for other, frame in frames.items():
                 # threads that came while only one thread was in a stage work for it
@@ -152,6 +153,18 @@ def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
 
 _NAMES: dict[CodeType, str] = {}
 _STACKS: dict[tuple[CodeType, ...], str] = {}
+
+
+def _frames() -> dict[int, FrameType]:
+    """What each thread is at."""
+    # before Python 3.12 a garbage collection inside this call waits for ever for a lock that the call itself holds: python/cpython#106883
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _stack(frame: FrameType | None) -> str:

@@ -13,6 +13,7 @@ _SECRET_NAMES = {
     "ocpapimsubscriptionkey", "password", "proxyauthorization", "secret", "sessiontoken", "subscriptionkey", "token", "xaccesstoken",
     "xapikey", "xapisportskey", "xapitoken", "xapplication", "xauthentication", "xauthtoken", "xrapidapikey",
 }  # fmt: skip
+_HARMLESS = "\n\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"  # what our own sentences hold, though Python calls it unprintable
 _PARAMETER = re.compile(r"""[?&]([\w.-]+)=[^&\s"']*""")
 
 
@@ -30,10 +31,10 @@ def redact(url: str, params: Mapping[str, Any] | None = None) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: control and other unprintable characters are written as escapes, line ends kept."""
+    """The text without what a terminal would obey: control characters and the like as escapes; line ends and no-break spaces are kept."""
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+    return "".join(one if one.isprintable() or one in _HARMLESS else one.encode("unicode_escape").decode() for one in text)
 
 
 def redact_debug_logs() -> None:
