@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def race(title: str, contenders: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> None:
+def race(title: str, contenders: Mapping[str, Callable[[], object]], *, rounds: int = 7, before: int = 1) -> None:
     """Print CPU seconds and the ratio of each contender to the first: median over rounds, smallest and largest in brackets.
 
     Parameters
@@ -15,15 +15,17 @@ def race(title: str, contenders: Mapping[str, Callable[[], object]], *, rounds: 
     contenders : mapping
         Name -> work without arguments; the first is the floor or the peer that the others are held against.
     rounds : int
-        Counted ones; one more goes before, for compilers and caches.
+        Counted ones.
+    before : int
+        Uncounted ones that go before, for compilers, caches and the allocator.
     """
     cpu: dict[str, list[float]] = {name: [] for name in contenders}
     wall: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
+    for number in range(before + rounds):
         for name, work in contenders.items():
             began, began_cpu = time.perf_counter(), time.process_time()
             work()
-            if number:
+            if number >= before:
                 cpu[name].append(time.process_time() - began_cpu)
                 wall[name].append(time.perf_counter() - began)
     first = next(iter(contenders))

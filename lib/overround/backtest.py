@@ -102,10 +102,14 @@ def backtest(
     else:
         columns |= {"wanted_price": book.price, "accepted": book.limits[3]} | wanted
         columns["taken"] = taken
-    ledger = _ledger(bets, columns, book.settles)
+    attrs = {"bankroll": float(book.money.sum()), "unsettled": len(signals) - len(bets), **_counted(taken)}
+    settles = book.settles
+    # the ledger moves into the memory of the book: pages that are new to a process cost as much as the sums
+    del book, ended, found, taken, settled, placed, price
+    ledger = _ledger(bets, columns, settles)
     if closing is not None:
         ledger = _judge_by_close(ledger, closing)
-    ledger.attrs.update(bankroll=float(book.money.sum()), unsettled=len(signals) - len(bets), **_counted(taken))
+    ledger.attrs.update(attrs)
     return ledger
 
 
@@ -154,9 +158,11 @@ def _run(book: Book, ended: NDArray, code: NDArray | None) -> tuple[dict[str, ND
 
 def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray[np.int64]) -> pd.DataFrame:
     """Bets and what became of them, in the order of settlement."""
+    from overround.kernels import in_turn
+
     optional = [name for name in OPTIONAL_SIGNAL_COLUMNS if name in bets]
     columns = {name: _plain(bets[name]) for name in (*SIGNAL_COLUMNS, *_CARRIED, *optional)} | dict(columns)
-    if (np.diff(settles) != 1).any():
+    if not in_turn(settles):
         columns = {
             name: values.take(settles) if isinstance(values, np.ndarray) else moved(values, settles) for name, values in columns.items()
         }

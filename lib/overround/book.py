@@ -124,29 +124,16 @@ def make_book(
 
 def event_order(placed: Times, purse: NDArray[np.int64], settled: Times, market: NDArray[np.int64] | None) -> tuple:
     """Order of placements and settlements as `kernels.run_book` reads it; bets come in order of time and purse, `market` is -1 for none."""
-    n = len(placed)
-    new = np.ones(n, bool)
-    new[1:] = (placed[1:] != placed[:-1]) | (purse[1:] != purse[:-1])
-    first = np.flatnonzero(new)
+    from overround.kernels import time_order
+
     if market is not None:
         settles = np.lexsort((market, settled))
     elif (settled[1:] >= settled[:-1]).all():
-        settles = np.arange(n)
+        settles = np.arange(len(placed))
     else:
         settles = np.argsort(settled, kind="stable")
-    in_time = settled[settles]
-    instant = np.ones(n, bool)
-    instant[:-1] = in_time[1:] != in_time[:-1]
-    run_end = _NO_PLACES
-    if market is not None:
-        same = market[settles]
-        ends = np.ones(n, bool)
-        ends[:-1] = instant[:-1] | (same[1:] != same[:-1]) | (same[:-1] < 0)
-        last = np.flatnonzero(ends) + 1
-        run_end = np.repeat(last, np.diff(last, prepend=0))
-    # at the same time winnings arrive before new bets are placed
-    until = np.searchsorted(in_time, placed[first], side="right")
-    return np.append(first, n), until, purse[first], settles, instant, run_end
+    start, until, instant, run_end = time_order(placed, purse, settled, settles, _NO_PLACES if market is None else market)
+    return start, until, purse[start[:-1]], settles, instant, run_end
 
 
 def _in_order(bets: pd.DataFrame, placed: Times) -> bool:

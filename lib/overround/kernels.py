@@ -49,6 +49,40 @@ def settlement_times(start, told, match):
 
 
 @njit(cache=True)
+def time_order(placed, purse, settled, settles, market):
+    """Arrays start, until, instant and run_end of `run_book`; `market` is empty, or the market that a bet shares, -1 for none."""
+    n, groups, done = len(placed), 0, 0
+    start, until = np.empty(n + 1, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        if i == 0 or placed[i] != placed[i - 1] or purse[i] != purse[i - 1]:
+            # at the same time winnings arrive before new bets are placed
+            while done < n and settled[np.uintp(settles[done])] <= placed[i]:
+                done += 1
+            start[groups], until[groups] = i, done
+            groups += 1
+    start[groups] = n
+    instant, run_end = np.ones(n, np.bool_), np.empty(len(market), np.int64)
+    for at in range(n - 1):
+        instant[at] = settled[np.uintp(settles[at + 1])] != settled[np.uintp(settles[at])]
+    end = n
+    for at in range(len(market) - 1, -1, -1):
+        same = market[settles[at]]
+        if instant[at] or same < 0 or market[settles[at + 1]] != same:
+            end = at + 1
+        run_end[at] = end
+    return start[: groups + 1], until[:groups], instant, run_end
+
+
+@njit(cache=True)
+def in_turn(order):
+    """Whether this order is that of the things themselves."""
+    at = 0
+    while at < len(order) and order[at] == at:
+        at += 1
+    return at == len(order)
+
+
+@njit(cache=True)
 def payoffs(ended, lay, price, fee, tax):
     """Profit per unit staked of bets whose selections ended so, and the code of each result, as in `settlement.RESULTS`.
 
@@ -78,7 +112,6 @@ def kelly_shares(price, probability, lay, shrink, fraction, cap):
     return share
 
 
-@njit(cache=True, nogil=True)
 def run_book(order, terms, limits, stakes, gain, money):
     """Stakes, profits and bankrolls of a book of bets, in the order of time.
 
@@ -110,7 +143,9 @@ def run_book(order, terms, limits, stakes, gain, money):
         asked: what the staking rule wanted, empty where nothing limits a bet; after: all money realised when the bet was settled; own:
         that of its purse, empty where there is one purse.
     """
-    out = _empty(len(gain), len(limits[0]) > 0, len(money) > 1)
+    n, limited, purses = len(gain), len(limits[0]) > 0, len(money) > 1
+    # NumPy's memory comes in large pages, a kernel's own in small ones
+    out = (np.zeros(n), np.zeros(n * limited), np.zeros(n), np.zeros(n), np.zeros(n * purses), np.zeros(n, np.int8))
     _run(order, terms, limits, stakes, gain, money, out)
     return out
 

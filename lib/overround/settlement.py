@@ -34,12 +34,12 @@ def settle(
 
 def kinds(market: pd.Series) -> NDArray[np.int8]:
     """Code of each market: 0 h2h, 1 totals, 2 spreads."""
-    return _KIND.take(coded(market, _KINDS))
+    return coded(market, _KINDS, _KIND)
 
 
 def picks(outcome: pd.Series) -> NDArray[np.int8]:
     """Code of each outcome: 0 home and over, 1 draw, 2 away and under."""
-    return _PICK.take(coded(outcome, _PICKED))
+    return coded(outcome, _PICKED, _PICK)
 
 
 def settlement_times(starts_at: pd.Series, told: Times) -> Times:
@@ -56,5 +56,5 @@ def microseconds(times: pd.Series) -> Times:
 
 def as_times(numbers: Times) -> pd.Series:
     """Turn the numbers of `microseconds` back into times."""
-    # a third of the time of DatetimeIndex(..., tz="UTC"), which converts from UTC to UTC
-    return pd.Series(pd.DatetimeIndex(numbers.view("M8[us]"), copy=False).tz_localize("UTC"), copy=False)
+    # numbers are taken as UTC, and as they are: DatetimeIndex(..., tz="UTC") converts from UTC to UTC
+    return pd.Series(numbers, dtype="datetime64[us, UTC]", copy=False)
