@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from overround.cli import app
+from overround.durations import seconds
 from overround.errors import OverroundError, ParameterError, SettingsError
 from overround.parameters import check_parameters, parse_value, read_parameters
-from overround.poll import seconds
 from overround.settings import load_settings
 from overround.sources.the_odds_api import parse_odds, parse_scores
 from tests.conftest import Served

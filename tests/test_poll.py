@@ -18,8 +18,9 @@ import pytest
 from pydantic import SecretStr
 
 from overround import Store
+from overround.durations import seconds
 from overround.errors import FetchError, ParameterError, StoreError
-from overround.poll import Polled, poll, seconds
+from overround.poll import Polled, poll
 from overround.settings import Settings
 from overround.sources.replay import Replay, Shown, recorded_answers, replayed
 from overround.sources.the_odds_api import Offer
@@ -392,14 +393,14 @@ def test_memory_holds_only_events_that_are_on_offer_or_just_over(play, tmp_path:
     assert [len(one) for one in (standing.prices, standing.events, standing.settled)] == [1, 1, 0]
 
 
-@pytest.mark.parametrize(("text", "expected"), [("30s", 30), ("5m", 300), ("12h", 43_200), ("2d", 172_800), ("0.5s", 0.5)])
+@pytest.mark.parametrize(("text", "expected"), [("30s", 30), ("5m", 300), ("12h", 43_200), ("2d", 172_800), ("4w", 2_419_200), ("0.5s", 0.5)])
 def test_durations_are_read(text: str, expected: float):
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["30", "s", "-5s", "0s", "1w", "5 minutes", ""])
+@pytest.mark.parametrize("text", ["30", "s", "-5s", "0s", "1y", "521.6w", "5 minutes", ""])
 def test_a_wrong_duration_is_a_clear_sentence(text: str):
-    with pytest.raises(ParameterError, match=r"write a number above 0 and s, m, h or d, e.g. 30s, 5m, 12h or 2d"):
+    with pytest.raises(ParameterError, match=r"write a number above 0 and s, m, h, d or w, e.g. 30s, 5m, 12h, 2d or 4w"):
         seconds(text)
 
 

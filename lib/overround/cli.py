@@ -143,11 +143,12 @@ def prune(
 ) -> None:
     """List the pages and executed notebooks of old runs, and with --yes remove them; the store's tables are never touched."""
     with _sentences():
-        from overround.prune import age, candidates, remove
+        from overround.durations import span
+        from overround.prune import candidates, remove
         from overround.settings import load_settings
 
         reports = load_settings().reports_folder
-        old = candidates(reports, keep=keep, older_than=age(older_than) if older_than else None)
+        old = candidates(reports, keep=keep, older_than=span(older_than) if older_than else None)
         for row in old.itertuples(index=False):
             typer.echo(f"  {row.pipeline}  {row.started_at:%Y-%m-%d %H:%M}  {row.runs} runs  {row.megabytes:.1f} MB")
         if yes and len(old):
@@ -244,10 +245,11 @@ def _say(text: str) -> None:
 
 
 def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, datetime
 
+    from overround.durations import seconds, span
     from overround.lean import lean
-    from overround.poll import poll, seconds
+    from overround.poll import poll
     from overround.sources.the_odds_api import Offer
     from overround.status import shown, stopped_by_signals
 
@@ -255,7 +257,7 @@ def _poll(source: str, sports: list[str], seasons: list[str], every: str, durati
         raise ParameterError("only the-odds-api has current prices to ask for again and again, of sports and not of seasons.")
     lean()
     every_s = seconds(every)
-    until = datetime.now(UTC) + timedelta(seconds=seconds(duration)) if duration else None
+    until = datetime.now(UTC) + span(duration) if duration else None
     with stopped_by_signals() as stop, shown() as progress:
         done = poll(
             sports, every_s=every_s, until=until, polls=polls or None, stop=stop, progress=progress,

@@ -5,7 +5,6 @@ the table `standing`. What was found is held until the store has taken it, so th
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -41,7 +40,6 @@ _SCORES_DAYS = 3
 _MATCH_S = 105 * 60  # the shortest time after which a match may have ended
 _FORGET_S = 3.5 * 86_400  # after kick-off: the scores have not named it for half a day
 _LONGEST_WAIT_S = 900
-_LONGEST_S = 3650 * 86_400  # that can be asked for
 _MOST_WAITING = 1_000_000  # rows
 _ORDER = ("events", "quotes", "results")
 
@@ -373,23 +371,6 @@ class _Poller:
     def _note(self, trouble: str) -> None:
         _log.warning("%s", trouble)
         self.state = replace(self.state, errors=self.state.errors + 1, last_error=trouble)
-
-
-def seconds(text: str) -> float:
-    """Seconds of a duration as typed: 30s, 5m, 12h, 2d.
-
-    Raises
-    ------
-    ParameterError
-        For anything else.
-    """
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text.strip())
-    duration = float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]] if found else 0.0
-    if not 0 < duration <= _LONGEST_S:
-        raise ParameterError(
-            f"duration {text!r} cannot be read; write a number above 0 and s, m, h or d, e.g. 30s, 5m, 12h or 2d, up to 3650d."
-        )
-    return duration
 
 
 def _next_month(now: datetime) -> datetime:

@@ -13,16 +13,6 @@ from overround.render import BASELINE, read_records, render_index
 
 # as `overround.runner.new_pipeline` names them: nothing else under reports/runs is ours to remove
 _PIPELINE = re.compile(r"\d{8}-\d{6}-\w+")
-_AGE = re.compile(r"(\d+(?:\.\d+)?)([hdw])")
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
-
-def age(text: str) -> timedelta:
-    """A time span as the command line takes it: 12h, 30d, 4w."""
-    found = _AGE.fullmatch(text.strip())
-    if not found:
-        raise ParameterError(f"--older-than {text!r} cannot be read; write hours, days or weeks, e.g. 12h, 30d or 4w.")
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
 
 
 def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta | None = None, now: datetime | None = None) -> pd.DataFrame:

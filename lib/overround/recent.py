@@ -78,10 +78,8 @@ def recent(
     machine_until = now if source == SIMULATED else end
     since = end - DAYS * ONE_DAY - ONE_DAY
     leagues = list(leagues)
-    logs = [store.read(name) for name in ("requests", "measurements", "runs")]
-    moments = [logs[0]["at"], logs[1]["at"], logs[2]["started_at"]]
-    lately = [(at > machine_until - DAYS * ONE_DAY) & (at <= machine_until) for at in moments]
-    requests, measurements, runs = (log[mine] for log, mine in zip(logs, lately, strict=True))
+    logs = (("requests", "at"), ("measurements", "at"), ("runs", "started_at"))
+    requests, measurements, runs = (_log(store, name, column, machine_until) for name, column in logs)
     quotes = _quotes(store, source, leagues, since, end, version)
     results = store.read("results", {"competition": leagues} if leagues else None, version=version)
     results = results[results["event_id"].isin(quotes["event_id"]) & ~(results["settled_at"] > end)]
@@ -102,6 +100,14 @@ def _quotes(store: Store, source: str, leagues: list[str], since: pd.Timestamp, 
           AND (q.collected_at > {_moment(since)} OR e.starts_at > {_moment(since)})
         ORDER BY q.collected_at, q.event_id, q.bookmaker, q.market, q.line, q.outcome
     """, version=version)  # noqa: S608 - every text is quoted  # fmt: skip
+
+
+def _log(store: Store, name: str, column: str, until: pd.Timestamp) -> pd.DataFrame:
+    """What the machine noted in the days before `until`: a log of years is not read for them."""
+    if f"{name}=" not in store.version():
+        return store.read(name)
+    since = _moment(until - DAYS * ONE_DAY)
+    return store.sql(f"SELECT * FROM {name} WHERE {column} > {since} AND {column} <= {_moment(until)}")  # noqa: S608 - no text from outside
 
 
 def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp:

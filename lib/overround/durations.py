@@ -1,0 +1,31 @@
+"""Spans of time as the command line takes them."""
+
+import re
+from datetime import timedelta
+
+from overround.errors import ParameterError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_LONGEST_S = 3650 * _UNITS["d"]
+
+
+def seconds(text: str) -> float:
+    """Seconds of a duration as typed: 30s, 5m, 12h, 2d, 4w.
+
+    Raises
+    ------
+    ParameterError
+        For anything else.
+    """
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])", text.strip())
+    duration = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 0 < duration <= _LONGEST_S:
+        raise ParameterError(
+            f"duration {text!r} cannot be read; write a number above 0 and s, m, h, d or w, e.g. 30s, 5m, 12h, 2d or 4w, up to 3650d."
+        )
+    return duration
+
+
+def span(text: str) -> timedelta:
+    """The duration as a difference of times."""
+    return timedelta(seconds=seconds(text))
