@@ -4,6 +4,7 @@
 quotes: three bookmakers' 1X2 twice, the day before and just before kick-off, and a total. pinnacle knows the true probabilities.
 """
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ def main() -> None:
     table.index = [f"{n / 1e6:,.3g} M quotes" for n in figures]
     print(table.round(1).to_string())
     small, large = figures.values()
-    for name in ("write_s", "backtest_s", "write_peak_mb", "backtest_peak_mb"):
+    for name in ("write_s", "write_cpu_s", "backtest_s", "backtest_cpu_s", "write_peak_mb", "backtest_peak_mb"):
         print(f"{name}: 10 times the quotes cost {large[name] / small[name]:.2f} times as much")
 
 
@@ -48,8 +49,8 @@ def measured(quotes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         found: dict[str, float] = {}
         for name in ("write", "backtest"):
-            seconds, peak = watched([sys.executable, "-m", "benchmarks.scale", "step", name, folder, str(quotes)])
-            found |= {f"{name}_s": seconds, f"{name}_k_rows_s": quotes / seconds / 1e3, f"{name}_peak_mb": peak}
+            seconds, cpu, peak = watched([sys.executable, "-m", "benchmarks.scale", "step", name, folder, str(quotes)])
+            found |= {f"{name}_s": seconds, f"{name}_cpu_s": cpu, f"{name}_k_rows_s": quotes / seconds / 1e3, f"{name}_peak_mb": peak}
         files = [path.stat().st_size for path in Path(folder).rglob("*.parquet") if "_delta_log" not in path.parts]
         return {**found, "bytes_a_quote": sum(files) / quotes, "files": len(files)}
 
@@ -66,10 +67,10 @@ def step(name: str, folder: Path, quotes: int) -> None:
     print(f"{found['bets'].sum():,.0f} bets, yield {100 * found['profit'].sum() / found['staked'].sum():.2f} %", flush=True)
 
 
-def watched(command: list[str]) -> tuple[float, float]:
-    """Seconds of a process, and the most memory that it and its children ever held together (shared pages counted once), MB."""
+def watched(command: list[str]) -> tuple[float, float, float]:
+    """Seconds of a process, CPU seconds of it and its children, and the most memory that it and its children ever held together (shared pages counted once), MB."""
     peak, ended = 0.0, Event()
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command)
 
     def watch() -> None:
@@ -83,7 +84,8 @@ def watched(command: list[str]) -> tuple[float, float]:
     ended.set()
     thread.join()
     assert code == 0, command
-    return time.perf_counter() - began, peak
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak
 
 
 def held(pid: int) -> float:
