@@ -68,7 +68,7 @@ def step(name: str, folder: Path, quotes: int) -> None:
 
 
 def watched(command: list[str]) -> tuple[float, float, float]:
-    """Seconds of a process, CPU seconds of it and its children, and the most memory that it and its children ever held together (shared pages counted once), MB."""
+    """Wall and CPU seconds of a process and its children, and the most memory that they ever held together (shared pages once), MB."""
     peak, ended = 0.0, Event()
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command)
