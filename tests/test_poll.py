@@ -393,7 +393,9 @@ def test_memory_holds_only_events_that_are_on_offer_or_just_over(play, tmp_path:
     assert [len(one) for one in (standing.prices, standing.events, standing.settled)] == [1, 1, 0]
 
 
-@pytest.mark.parametrize(("text", "expected"), [("30s", 30), ("5m", 300), ("12h", 43_200), ("2d", 172_800), ("4w", 2_419_200), ("0.5s", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("30s", 30), ("5m", 300), ("12h", 43_200), ("2d", 172_800), ("4w", 2_419_200), ("0.5s", 0.5)]
+)
 def test_durations_are_read(text: str, expected: float):
     assert seconds(text) == expected
 

@@ -1,4 +1,4 @@
-"""Fetch, parse, append: one job of a source after the other, each batch on disk before the next is asked for."""
+"""Fetch, parse, append: one job of a source after the other, each answer on disk before the next is asked for, unless told to gather."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -6,10 +6,10 @@ from importlib import import_module
 
 import pandas as pd
 
-from overround.errors import FetchError, ParameterError, SourceError
+from overround.errors import FetchError, ParameterError, SourceError, TableError
 from overround.meter import Meter, request_figures
 from overround.settings import Settings, load_settings
-from overround.sources import SET_ASIDE_COLUMNS, SOURCES, Ask, Batch, Connection
+from overround.sources import SET_ASIDE_COLUMNS, SOURCES, Ask, Batch
 from overround.store import Store
 
 FETCH, APPEND = "fetch and parse", "append"
@@ -77,13 +77,18 @@ def collect(
     failed: dict[str, str] = {}
     module = import_module(f"overround.sources.{SOURCES[source]}")
     with module.connected(settings, Ask(tuple(leagues), tuple(seasons))) as connection:
-        for name, job in connection.jobs.items():
-            try:
-                _run(job(), store, meter, connection, totals, aside)
-            except (FetchError, SourceError) as error:
-                failed[name] = str(error)
-                if len(failed) == len(connection.jobs):
-                    raise
+        gathering = Gathering(store, meter, totals, settings.batch_rows, connection.changes_only)
+        try:
+            for name, job in connection.jobs.items():
+                try:
+                    _run(job(), gathering, meter, aside)
+                except (FetchError, SourceError) as error:
+                    failed[name] = str(error)
+                    if len(failed) == len(connection.jobs):
+                        raise
+        finally:
+            # also when a later job ends it all: what was gathered is not given up
+            gathering.store_all()
         requests = pd.DataFrame(connection.fetcher.requests)
         if len(requests):
             store.append("requests", requests)
@@ -93,9 +98,68 @@ def collect(
     return Collected(source, totals, set_aside, failed, requests, jobs, meter)
 
 
-def _run(
-    batches: Iterable[Batch], store: Store, meter: Meter, connection: Connection, totals: pd.DataFrame, aside: list[pd.DataFrame]
-) -> None:
+@dataclass
+class Gathering:
+    """Batches on their way to the store: each as it comes, or several as one append, which costs a commit and its files only once.
+
+    Parameters
+    ----------
+    store, meter : Store, Meter
+        Where they go, and what measures it.
+    totals : DataFrame
+        Counts by table, added to.
+    least_rows : int
+        Rows that are waited for before they are stored together; 0: each batch by itself.
+    changes_only : bool
+        Of prices, as in `Store.append`.
+    """
+
+    store: Store
+    meter: Meter
+    totals: pd.DataFrame
+    least_rows: int = 0
+    changes_only: bool = False
+    _waiting: list[Batch] = field(default_factory=list)
+
+    def add(self, batch: Batch) -> None:
+        """Take a batch, and store what waits if it is enough."""
+        self._waiting.append(batch)
+        if sum(len(one.events) + len(one.quotes) + len(one.results) for one in self._waiting) >= self.least_rows:
+            self.store_all()
+
+    def store_all(self) -> None:
+        """Store what waits."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        try:
+            self._store(_together(waiting))
+        except TableError:
+            if len(waiting) == 1:
+                raise
+            # what one of them has wrong must not cost the others
+            for batch in waiting:
+                self._store(batch)
+
+    def _store(self, batch: Batch) -> None:
+        with self.meter.stage(APPEND) as stage:
+            # events first: a reader never sees a price of a match that it does not know
+            for table, rows in (("events", batch.events), ("quotes", batch.quotes), ("results", batch.results)):
+                if len(rows):
+                    done = self.store.append(table, rows, changes_only=table == "quotes" and self.changes_only)
+                    self.totals.loc[table] += pd.Series(asdict(done))[self.totals.columns]
+                    stage.count(rows=len(rows))
+
+
+def _together(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    parts = [[one.events for one in batches], [one.quotes for one in batches], [one.results for one in batches]]
+    full = [[rows for rows in frames if len(rows)] or frames[:1] for frames in parts]
+    return Batch(*(pd.concat(frames, ignore_index=True) for frames in full))
+
+
+def _run(batches: Iterable[Batch], gathering: Gathering, meter: Meter, aside: list[pd.DataFrame]) -> None:
     iterator = iter(batches)
     while True:
         with meter.stage(FETCH) as stage:
@@ -103,12 +167,6 @@ def _run(
             if batch is None:
                 return
             stage.count(rows=len(batch.quotes))
-        with meter.stage(APPEND) as stage:
-            # events first: a reader never sees a price of a match that it does not know
-            for table, rows in (("events", batch.events), ("quotes", batch.quotes), ("results", batch.results)):
-                if len(rows):
-                    done = store.append(table, rows, changes_only=table == "quotes" and connection.changes_only)
-                    totals.loc[table] += pd.Series(asdict(done))[totals.columns]
-                    stage.count(rows=len(rows))
         if len(batch.set_aside):
             aside.append(batch.set_aside)
+        gathering.add(batch)

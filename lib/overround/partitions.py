@@ -74,7 +74,7 @@ def map_partitions(
         Partitions are begun only as long as those in work take this together, at 1.7 kB for each row that the store's log
         counts; by default the setting OVERROUND_MEMORY_MB. The libraries of each process (about 250 MB) come on top.
     workers : int, optional
-        Processes of this machine, by default one a core.
+        Processes of this machine; by default the setting OVERROUND_PROCESSES, and where that is 0 one a core.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def map_partitions(
             raise ParameterError(
                 f"work {work!r} cannot be sent to another process: define it in a module, or use scheduler='here'."
             ) from None
-        with _pool(scheduler, workers or os.cpu_count() or 1, len(tasks)) as pool:
+        with _pool(scheduler, workers or load_settings().processes or os.cpu_count() or 1, len(tasks)) as pool:
             done = pool(tasks, sizes, memory_mb)
     full = [frame for frame in done if len(frame)]
     return pd.concat(full, ignore_index=True) if full else (done[0] if done else pd.DataFrame())

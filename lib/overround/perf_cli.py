@@ -158,6 +158,42 @@ def profile(
             html.write_text(profiler.output_html())
 
 
+@app.command()
+def tune(
+    setting: Annotated[list[str], typer.Option("--setting", "-s", help="batch_rows, fetch_workers, live_ttl, processes; repeatable")] = [],
+    budget: Annotated[str, typer.Option(metavar="10m", help="time that all of it may take (90s, 10m)")] = "10m",
+    latency_ms: Annotated[float, typer.Option(help="how far away the provider is; 0: as the store's log says")] = 0.0,
+    feed: Annotated[str, typer.Option(metavar="FOLDER", help="recorded answers that tell how soon prices are outdated")] = "",
+    outdated: Annotated[float, typer.Option(help="share of the prices used that may be outdated")] = 0.01,
+    write: Annotated[bool, typer.Option(help="write what is chosen to .env")] = True,
+) -> None:
+    """Measure settings on this machine, and write to .env those whose gain is beyond noise."""
+    from overround.cli import _sentences
+
+    with _sentences():
+        import os
+
+        from overround.durations import seconds
+        from overround.settings import load_settings
+        from overround.settings_file import save
+        from overround.tune import lines_of
+        from overround.tune_work import SETTINGS, Ask
+        from overround.tune_work import tune as measured
+
+        settings = load_settings()
+        ask = Ask(tuple(dict.fromkeys(setting)) or SETTINGS, seconds(budget), latency_ms / 1000, feed, outdated)
+        chosen: dict[str, float] = {}
+        for one in measured(ask, settings):
+            typer.echo("\n".join(lines_of(one)) + "\n")
+            if one.chosen is not None:
+                chosen[one.setting] = one.chosen
+        said = ", ".join(f"OVERROUND_{name.upper()}={value:g}" for name, value in chosen.items()) or "nothing"
+        typer.echo(f"{save(chosen)}: {said}" if chosen and write else f"{said}{' would be' if chosen else ' is'} written to .env.")
+        for name in chosen:
+            if f"OVERROUND_{name.upper()}" in os.environ:
+                typer.echo(f"OVERROUND_{name.upper()} is set in the environment, which goes before the file: unset it.", err=True)
+
+
 def _page(comparison: str, metric: str, threshold: float) -> Path:
     """Write the report of a kept comparison."""
     from overround.pipeline import record_failures

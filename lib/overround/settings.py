@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     live_ttl: float = Field(30, ge=0, description="seconds that a live answer stays fresh")
     scheduler: str = Field("", description="address of a Dask scheduler")
     memory_mb: float = Field(2_000, gt=0, description="memory that partitions in work may take together, MB")
+    batch_rows: int = Field(0, ge=0, le=1_000_000, description="rows that a collection gathers before it stores them; 0: none")
+    fetch_workers: int = Field(4, ge=1, le=64, description="calls to a provider that are on their way together")
+    processes: int = Field(0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core")
 
     profile: bool = Field(True, description="whether runs look on where their stages spend their time, a hundred times a second")
 

@@ -122,7 +122,9 @@ def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
                 raise ParameterError(f"sample: {what} {one!r} is unknown; it has {', '.join(known)}.")
     with (
         serving(market) as url,
-        Fetcher(SOURCE, url, settings.cache_folder, identity=market.identity, secrets={"apiKey": "simulated"}) as fetcher,
+        Fetcher(
+            SOURCE, url, settings.cache_folder, identity=market.identity, secrets={"apiKey": "simulated"}, workers=settings.fetch_workers
+        ) as fetcher,
     ):
         yield Connection(fetcher, {
             f"{league} {season}": partial(_season, fetcher, market, league, number)

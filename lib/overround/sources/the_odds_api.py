@@ -24,7 +24,7 @@ from overround.sources.the_odds_api_answers import SOURCE, Rows, parse_many, par
 __all__ = ["SOURCE", "Offer", "Rows", "batches", "connected", "events", "historical_odds", "is_hopeless", "odds", "open_fetcher",
            "parse_many", "parse_odds", "parse_scores", "scores", "sports"]  # fmt: skip
 
-_INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
+INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
 _DAY_S = 86_400
 _SPORT_COLUMNS = ("key", "group", "title", "description", "active", "has_outrights")
 _NAMES = re.compile("[a-z0-9_]+(,[a-z0-9_]+)*")
@@ -91,7 +91,10 @@ def open_fetcher(settings: Settings, sports: Iterable[str]) -> Fetcher:
     key = settings.odds_api_key.get_secret_value()
     if not key:
         raise SettingsError("OVERROUND_ODDS_API_KEY (environment or .env) is empty; The Odds API answers only with a key.")
-    return Fetcher(SOURCE, settings.odds_api_url, settings.cache_folder, min_interval_s=_INTERVAL_S, secrets={"apiKey": key})
+    return Fetcher(
+        SOURCE, settings.odds_api_url, settings.cache_folder, min_interval_s=INTERVAL_S, secrets={"apiKey": key},
+        workers=settings.fetch_workers,
+    )  # fmt: skip
 
 
 def batches(
