@@ -98,7 +98,7 @@ def payoffs(ended, lay, price, fee, tax):
     return gain, result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def kelly_shares(price, probability, lay, shrink, fraction, cap):
     """Stakes of `staking.Kelly` as shares of the bankroll; `shrink` is empty or a factor for each bet."""
     share = np.empty(len(price))

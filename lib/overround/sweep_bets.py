@@ -24,6 +24,9 @@ Whole = NDArray[np.int64]
 DAY_US = 86_400_000_000
 # rules that size a bet without a look at the others: once for all variants
 _ALONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)
+_SIZED_FROM = ("side", "price", "probability", "edge", "edge_se")
+# sizes of so many rules are kept: a grid of stakings repeats them, a sample never does
+_REMEMBERED = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,13 @@ class Bets:
     day: Whole
     draws: tuple  # of `sweep_kernels.judged`
     shared: bool  # whether several bets may meet on one market of an exchange, which nets them
+
+    @cached_property
+    def sized_from(self) -> pd.DataFrame:
+        """What a rule of `_ALONE` reads, without the notes that pandas would copy with every column."""
+        mine = self.signals[[name for name in _SIZED_FROM if name in self.signals]]
+        mine.attrs = {}
+        return mine
 
     @cached_property
     def digest(self) -> str:
@@ -138,16 +148,19 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
     n = len(variants)
     answer = {"figures": np.empty((n, len(FIGURES)))}
     answer |= {name: np.zeros((n, len(bets.days)), np.float32) for name in ("profit", "staked")}
-    place, sized = np.empty(len(bets.price), np.int64), {}
-    chosen_as, at = None, np.empty(0, np.int64)
+    place, sized = np.empty(len(bets.price), np.int64), dict[str, tuple[Floats, Floats]]()
+    chosen_as, at, times = None, np.empty(0, np.int64), ()
     for row, variant in enumerate(variants.to_dict("records")):
         limits = _limits(bets, variant)
         if limits != chosen_as:  # the next variant often differs in its staking only
             at, chosen_as = _chosen(bets, limits), limits
+            times = _in_time(bets, at, place)
         rule = rule_of(variant, bankroll)
         if repr(rule) not in sized and _sized_alone(rule):
-            sized[repr(rule)] = rule.sizes(bets.signals)
-        played = _played(bets, at, place, rule, sized.get(repr(rule)), bankroll)
+            if len(sized) == _REMEMBERED:
+                sized.clear()
+            sized[repr(rule)] = rule.sizes(bets.sized_from)
+        played = _played(bets, at, times, rule, sized.get(repr(rule)), bankroll)
         _judge(bets, at, place, *played, bankroll, answer["profit"][row], answer["staked"][row], answer["figures"][row])
     return answer
 
@@ -156,7 +169,8 @@ def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy:
     """The whole ledger of one variant, as `backtest` makes it."""
     at, rule = _chosen(bets, _limits(bets, variant)), rule_of(variant, bankroll)
     sizes = rule.sizes(bets.signals) if _sized_alone(rule) else None
-    order, stake, profit, after = _played(bets, at, np.empty(len(bets.price), np.int64), rule, sizes, bankroll)
+    times = _in_time(bets, at, np.empty(len(bets.price), np.int64))
+    order, stake, profit, after = _played(bets, at, times, rule, sizes, bankroll)
     ledger = bets.signals.take(at).assign(stake=stake, profit=profit, bankroll=after, strategy=strategy)
     ledger = ledger.take(order).reset_index(drop=True)
     ledger.attrs.update(bankroll=float(bankroll), unsettled=0)
@@ -190,24 +204,28 @@ def _sized_alone(rule: Staking) -> bool:
     return type(rule) in _ALONE or (type(rule) is DrawdownControl and _sized_alone(rule.rule))
 
 
+def _in_time(bets: Bets, at: Whole, place: Whole) -> tuple:
+    """What is the same for all stakes on these bets: their order in time, exposures and gains; fills `place`."""
+    from overround.sweep_kernels import book_of
+
+    return book_of(at, place, bets.placed, bets.settled, bets.settles, bets.exposure, bets.gain)
+
+
 def _played(
-    bets: Bets, at: Whole, place: Whole, rule: Staking, sizes: tuple[Floats, Floats] | None, bankroll: float
+    bets: Bets, at: Whole, times: tuple, rule: Staking, sizes: tuple[Floats, Floats] | None, bankroll: float
 ) -> tuple[Whole, Floats, Floats, Floats]:
     """Order of settlement, stakes, profits and bankrolls: what `backtest` makes of these bets."""
     from overround.kernels import run_book
-    from overround.sweep_kernels import book_of
 
     floor, money = float(getattr(rule, "floor", 0.0)), np.array([bankroll])
-    if sizes is None:
-        sizes = np.zeros(len(bets.price)), np.zeros(len(bets.price))
-        sizes[0][at], sizes[1][at] = rule.sizes(bets.signals.take(at))
-    start, until, purse, order, instant, exposure, gain, amount, share = book_of(
-        at, place, bets.placed, bets.settled, bets.settles, bets.exposure, bets.gain, *sizes
-    )
     if not bets.shared:
-        times, terms = (start, until, purse, order, instant, np.empty(0, np.int64)), (np.zeros(len(at), np.int64), exposure, np.empty(0))
-        stake, _, profit, after, _, _ = run_book(times, terms, NO_LIMITS, (amount, share, floor, False), gain, money)
-        return order, stake, profit, after
+        amount, share = rule.sizes(bets.signals.take(at)) if sizes is None else (part[at] for part in sizes)
+        *moments, exposure, gain = times
+        terms = np.zeros(len(at), np.int64), exposure, np.empty(0)
+        stake, _, profit, after, _, _ = run_book(
+            (*moments, np.empty(0, np.int64)), terms, NO_LIMITS, (amount, share, floor, False), gain, money
+        )
+        return moments[3], stake, profit, after
     book, _ = make_book(bets.signals.take(at), bets.price[at], bets.placed[at], bets.settled[at], stake=rule, bankroll=bankroll,
                         commission=COMMISSION, accounts=None, execution=None, accepted=None)  # fmt: skip
     stake, _, profit, after, _, _ = run_book(book.order, book.terms, book.limits, book.stakes, book.gain(bets.ended[at])[0], book.money)

@@ -57,7 +57,7 @@ def chosen(by_choice, selection, values, low, high, codes, allowed):
 
 
 @njit(cache=True, nogil=True)
-def book_of(at, place, placed, settled, settles, exposure, gain, amount, share):
+def book_of(at, place, placed, settled, settles, exposure, gain):
     """What `kernels.run_book` asks of these candidates, as `book.event_order` has it for bets of one purse without shared markets.
 
     `place` is an array over all candidates that is filled with the number of each bet in `at`, -1 where it is not among them.
@@ -65,14 +65,14 @@ def book_of(at, place, placed, settled, settles, exposure, gain, amount, share):
     n = len(at)
     place[:] = -1
     start, purse = np.empty(n + 1, np.int64), np.zeros(n, np.int64)
-    exposures, gains, amounts, shares = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    exposures, gains = np.empty(n), np.empty(n)
     order, instant = np.empty(n, np.int64), np.ones(n, np.bool_)
     groups, before, last, in_order = 0, np.int64(0), np.int64(0), True
     for i in range(n):
         j = np.uintp(at[i])
         place[j] = i
         order[i] = i
-        exposures[i], gains[i], amounts[i], shares[i] = exposure[j], gain[j], amount[j], share[j]
+        exposures[i], gains[i] = exposure[j], gain[j]
         if i == 0 or placed[j] != before:
             start[groups] = i
             groups += 1
@@ -97,7 +97,7 @@ def book_of(at, place, placed, settled, settles, exposure, gain, amount, share):
         while done < n and settled[at[order[done]]] <= now:
             done += 1
         until[group] = done
-    return start[: groups + 1], until, purse[:groups], order, instant, exposures, gains, amounts, shares
+    return start[: groups + 1], until, purse[:groups], order, instant, exposures, gains
 
 
 @njit(cache=True, nogil=True)
