@@ -169,6 +169,26 @@ def test_two_runs_are_compared_by_command(sample):
     assert "<td>consensus</td>" in page  # what differs
 
 
+def test_a_sweep_ends_with_its_page_which_the_index_lists(sample, browser):
+    reports = Path(sample["OVERROUND_REPORTS"])
+    vary = ["sweep", "--vary", "min_edge=0.02,0.04,0.06", "--vary", "staking=flat,kelly", "--simulations", "200"]
+    before = set(reports.glob("runs/*"))
+
+    skipped = overround(*vary, "--no-report", env=sample)
+    assert set(reports.glob("runs/*")) == before
+    done = overround(*vary, env=sample)
+
+    page = Path(done.stdout.strip().splitlines()[-1])
+    record = json.loads(page.with_suffix(".json").read_text())
+    assert done.stdout.startswith(skipped.stdout)
+    assert record["verdict"] in skipped.stdout  # the notebook finds what the command found
+    assert record["metrics"]["tried"] == 6
+    assert str(page.relative_to(reports)) in (reports / "index.html").read_text()
+    assert _Page(page).silent == 0
+    assert "Simulated market" in page.read_text()
+    assert faults_of_reports(browser, page.parent) == []
+
+
 def test_a_wrong_parameter_stops_the_line_before_anything_runs(sample):
     before = len(list(Path(sample["OVERROUND_REPORTS"]).glob("runs/*")))
 

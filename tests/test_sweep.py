@@ -16,8 +16,7 @@ import pytest
 import overround as ov
 from overround import search, sweep_work
 from overround.errors import ParameterError
-from overround.sweep_cli import space_of
-from overround.sweep_space import rule_of
+from overround.sweep_space import rule_of, space_of
 from tests.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
 
 ROOT = Path(__file__).parents[1]

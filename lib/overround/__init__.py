@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from overround.strategies import consensus_signals, model_signals
     from overround.sweep import Sweep, sweep
     from overround.sweep_choice import stability, sweep_verdict, top_variants, walk_forward_choice
-    from overround.sweep_space import variants
+    from overround.sweep_report import influence, picked_variants, search_tests, sweep_key_figures
+    from overround.sweep_space import space_of, variants
     from overround.walkforward import walk_forward
 
 _WHERE = {
@@ -103,7 +104,8 @@ _WHERE = {
     "strategies": ("consensus_signals", "model_signals"),
     "sweep": ("Sweep", "sweep"),
     "sweep_choice": ("stability", "sweep_verdict", "top_variants", "walk_forward_choice"),
-    "sweep_space": ("variants",),
+    "sweep_report": ("influence", "picked_variants", "search_tests", "sweep_key_figures"),
+    "sweep_space": ("space_of", "variants"),
     "walkforward": ("walk_forward",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         return self.cache or self.home / "data" / "cache"
 
     @property
+    def sweeps_folder(self) -> Path:
+        """The folder of what sweeps have finished, beside the cache."""
+        return self.cache_folder.parent / "sweeps"
+
+    @property
     def reports_folder(self) -> Path:
         """The reports' folder: `reports`, by default `reports` under the project."""
         return self.reports or self.home / "reports"

@@ -214,10 +214,11 @@ def _from_store(
         raise ParameterError(f"the store {store.root} has no quotes to sweep over{f' with {dict(where)}' if where else ''}.")
     groups, by = groups_of(tried), _judge(tried, judge, judge_method)
     files = pd.concat([store.files(name, version).to_pandas() for name in (*_TABLES, "events")])
-    pieces = []
+    # a notebook may know the same store by another path
+    place, pieces = (str(Path(store.root).resolve()) if store.is_local else store.root), []
     for (competition, season), part in parts.iterrows():
         mine = files[(files["competition"] == competition) & (files["season"] == season)]["path"]
-        asked = (store.root, competition, season, sorted(mine), dict(where or {}), groups, by, library())
+        asked = (place, competition, season, sorted(mine), dict(where or {}), groups, by, library())
         here = {**(where or {}), "competition": competition, "season": season}
         own = (store, here, version, groups, by)
         pieces.append(Piece(f"candidates-{_digest(asked)}", _of_partition, own, size=float(part["rows"]), mb=float(part["mb"])))

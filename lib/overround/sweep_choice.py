@@ -44,7 +44,7 @@ def stability(sweep: Sweep) -> pd.DataFrame:
     """
     value = sweep.table["yield"].to_numpy(float)
     steps = _on_grid(sweep)
-    if sum(len(near) > 0 for near in steps) < len(steps) / 2:
+    if sweep.tried > 1 and sum(len(near) > 0 for near in steps) < len(steps) / 2:
         steps = _nearest(sweep)
     rows = []
     for near in steps:

@@ -1,6 +1,5 @@
-"""The command `overround sweep`: many variants over the store, with progress, and the best of them with what they are worth."""
+"""The command `overround sweep`: many variants over the store, with progress; the best of them with what they are worth, and a page."""
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overround.errors import ParameterError
-
 if TYPE_CHECKING:
     from overround.sweep_work import Progress, Show
-
-_RANGE = re.compile(r"(?P<low>[^./][^/]*?)\.\.(?P<high>[^/]+)(?:/(?P<steps>\d+))?")
-_WORDS = {"true": True, "false": False, "none": None, "all": None}
 
 
 def sweep(
@@ -36,6 +30,8 @@ def sweep(
     workers: Annotated[int, typer.Option(min=0, help="threads here; 0: one a core")] = 0,
     top: Annotated[int, typer.Option(min=1, help="variants that are shown")] = 10,
     csv: Annotated[Path | None, typer.Option(help="also write all variants with their figures")] = None,
+    report: Annotated[bool, typer.Option(help="write its page and list it in reports/index.html")] = True,
+    show_code: Annotated[bool, typer.Option(help="offer the notebook's code in the page")] = False,
 ) -> None:
     """Try many variants of a value strategy at once; a sweep that was stopped goes on where it was."""
     from overround.cli import _sentences
@@ -46,60 +42,43 @@ def sweep(
         from overround.store import Store
         from overround.sweep import sweep as run
         from overround.sweep_choice import sweep_verdict, top_variants, walk_forward_choice
+        from overround.sweep_space import space_of
 
         settings = load_settings()
         space = {"reference": SHARP.get(source, "pinnacle"), **space_of(vary)}
         where = {name: value for name, value in (("source", source), ("competition", league), ("season", season)) if value}
+        store = Store(settings.store_root)
+        version = store.version()
         with _shown() as show:
             done = run(
-                Store(settings.store_root), space, where=where, sample=sample or None, how=how, judge=judge or None, bankroll=bankroll,
+                store, space, where=where, version=version, sample=sample or None, how=how, judge=judge or None, bankroll=bankroll,
                 simulations=simulations, seed=seed, scheduler=scheduler or None, workers=workers or None, show=show,
-                keep=settings.cache_folder.parent / "sweeps",
+                keep=settings.sweeps_folder,
             )  # fmt: skip
         if csv is not None:
             done.table.to_csv(csv)
         for line in _lines(top_variants(done, top)):
             typer.echo(line)
         typer.echo(f"\n{sweep_verdict(done, walk_forward_choice(done))}")
+        if report:
+            given = {"source": source, "leagues": league, "seasons": season, "vary": vary, "sample": sample, "how": how, "judge": judge}
+            given |= {"bankroll": bankroll, "simulations": simulations, "seed": seed, "store_version": version}
+            _write_page(given, show_code)
 
 
-def space_of(given: list[str]) -> dict[str, Any]:
-    """The space of a sweep as typed: NAME=VALUES, several times."""
-    space: dict[str, Any] = {}
-    for text in given:
-        name, equals, values = text.partition("=")
-        if not equals or not name.isidentifier() or not values:
-            raise ParameterError(f"--vary {text!r} cannot be read; write --vary name=values, e.g. --vary min_edge=0..0.1/11.")
-        space[name] = _values(text, values)
-    return space
+def _write_page(given: dict[str, Any], show_code: bool) -> None:
+    """Run the notebook on what the sweep has kept, as every other run; exit status 1 where it fails."""
+    from overround.cli import _progress
+    from overround.pipeline import record_failures
+    from overround.runner import Step, run_pipeline
+    from overround.settings import load_settings
 
-
-def _values(text: str, values: str) -> Any:
-    between = _RANGE.fullmatch(values)
-    if between is None:
-        return [_value(one) for one in values.split(",")]
-    try:
-        low, high, steps = float(between["low"]), float(between["high"]), int(between["steps"] or 0)
-    except ValueError:
-        raise ParameterError(f"--vary {text!r} cannot be read; a range is between numbers, e.g. 0..0.1/11.") from None
-    if not between["steps"]:
-        return low, high
-    if steps < 2:
-        raise ParameterError(f"--vary {text!r} cannot be read; a range has at least 2 steps.")
-    # 0..0.1/11 means 0.07, not the sum of seven times a hundredth
-    return [round(low + (high - low) * step / (steps - 1), 12) for step in range(steps)]
-
-
-def _value(word: str) -> Any:
-    if word.lower() in _WORDS:
-        return _WORDS[word.lower()]
-    if "+" in word:
-        return tuple(word.split("+"))
-    try:
-        # a season is a word: 2425 is none, as no parameter is a whole number above a thousand
-        return word if re.fullmatch(r"\d{4,}", word) else float(word)
-    except ValueError:
-        return word
+    settings = load_settings()
+    outcomes = run_pipeline([Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=_progress)
+    record_failures(outcomes, settings)
+    typer.echo(f"\n{outcomes[0].html}")
+    if not outcomes[0].ok:
+        raise typer.Exit(1)
 
 
 def _lines(table: Any) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Which variants of a strategy a sweep tries: every point of a grid, or points drawn from a space. Pure functions on parameters."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -17,6 +18,8 @@ STAKES = {"staking": "flat", "stake": None, "cap": 0.05, "drawdown": 0.2}
 SETS = ("bookmakers", "competition", "season")
 HOW = ("latin", "random")
 Space = Mapping[str, Any]
+_RANGE = re.compile(r"(?P<low>[^./][^/]*?)\.\.(?P<high>[^/]+)(?:/(?P<steps>\d+))?")
+_WORDS = {"true": True, "false": False, "none": None, "all": None}
 
 
 def variants(
@@ -68,6 +71,49 @@ def variants(
     frame = frame.astype({name: float for name in frame if name not in SETS and _numbers(frame[name])}).rename_axis("variant")
     frame.attrs["varied"] = [name for name in listed if len({repr(value) for value in frame[name]}) > 1]
     return frame
+
+
+def space_of(given: list[str]) -> dict[str, Any]:
+    """The space of a sweep as it is typed, a text a parameter.
+
+    min_edge=0.01,0.02 are values, min_edge=0..0.1/11 as many from the one to the other, min_edge=0..0.1 a range for a sample;
+    bookmakers=all,bet365+bwin are two values, the second of them two names.
+    """
+    space: dict[str, Any] = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not equals or not name.isidentifier() or not values:
+            raise ParameterError(f"--vary {text!r} cannot be read; write name=values, e.g. min_edge=0..0.1/11.")
+        space[name] = _typed_values(text, values)
+    return space
+
+
+def _typed_values(text: str, values: str) -> Any:
+    between = _RANGE.fullmatch(values)
+    if between is None:
+        return [_word(one) for one in values.split(",")]
+    try:
+        low, high, steps = float(between["low"]), float(between["high"]), int(between["steps"] or 0)
+    except ValueError:
+        raise ParameterError(f"--vary {text!r} cannot be read; a range is between numbers, e.g. 0..0.1/11.") from None
+    if not between["steps"]:
+        return low, high
+    if steps < 2:
+        raise ParameterError(f"--vary {text!r} cannot be read; a range has at least 2 steps.")
+    # 0..0.1/11 means 0.07, not the sum of seven times a hundredth
+    return [round(low + (high - low) * step / (steps - 1), 12) for step in range(steps)]
+
+
+def _word(word: str) -> Any:
+    if word.lower() in _WORDS:
+        return _WORDS[word.lower()]
+    if "+" in word:
+        return tuple(word.split("+"))
+    try:
+        # a season is a word: 2425 is none, as no parameter is a whole number above a thousand
+        return word if re.fullmatch(r"\d{4,}", word) else float(word)
+    except ValueError:
+        return word
 
 
 def rule_of(variant: Mapping[str, Any], bankroll: float) -> Staking:

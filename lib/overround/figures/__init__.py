@@ -20,11 +20,12 @@ from overround.figures.prices import coverage, edges, line_movement
 from overround.figures.robustness import delays, price_cuts
 from overround.figures.scores import longshots, methods_compared, reliability_diagram, sharpness, sharpness_by_season
 from overround.figures.signals import arbitrages, edge_certainty, middles, reaction, reverses, stale, steam, velocities
+from overround.figures.sweep import corrected_p_values, neighbours, parallel_coordinates, picks, yield_map
 
 __all__ = [
-    "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "costs", "coverage",
-    "coverage_calendar", "day_counts", "delays", "differences", "drawdown", "edge_certainty", "edges", "flame", "forecast_gaps",
-    "latencies", "line_movement", "longshots", "looks", "methods_compared", "middles", "movers", "over_time", "price_cuts",
-    "price_distribution", "reaction", "reliability_diagram", "reverses", "sharpness", "sharpness_by_season", "stage_history", "stale",
-    "steam", "velocities", "yields",
+    "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "corrected_p_values",
+    "costs", "coverage", "coverage_calendar", "day_counts", "delays", "differences", "drawdown", "edge_certainty", "edges", "flame",
+    "forecast_gaps", "latencies", "line_movement", "longshots", "looks", "methods_compared", "middles", "movers", "neighbours",
+    "over_time", "parallel_coordinates", "picks", "price_cuts", "price_distribution", "reaction", "reliability_diagram", "reverses",
+    "sharpness", "sharpness_by_season", "stage_history", "stale", "steam", "velocities", "yield_map", "yields",
 ]  # fmt: skip
