@@ -71,7 +71,8 @@ def test_every_table_is_made_of_any_sweep():
 
 
 def test_a_cell_of_the_map_is_the_median_of_its_variants():
-    sweep = swept()
+    space = {"min_edge": [0.0, 0.02, 0.05], "max_price": [2.0, 3.0, 5.0, 9.0], "staking": ["flat", "target", "percentage:0.2"]}
+    sweep = swept(space=space)
     table = sweep.table
 
     picture = figures.yield_map(sweep, "max_price", "min_edge")
