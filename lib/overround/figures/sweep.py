@@ -42,7 +42,7 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
     names = _axes_of_map(sweep, x, y)
     cells = _cells(sweep, names)
     rows, columns = cells["middle"].shape
-    figure, axes = canvas(1.5 + 0.42 * rows)
+    figure, axes = canvas(1.7 + 0.42 * rows)
     _draw_cells(axes, cells)
     turned = columns * max(map(len, cells["across"])) > _ROOM
     axes.set_xticks(range(columns), [short(word, 18) for word in cells["across"]], fontsize=9)
@@ -50,7 +50,7 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
         tick.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(rows), [short(word, 18) for word in cells["up"]], fontsize=9)
     titles = [name.replace("_", " ") for name in names]
-    marks = "● p < 0.05 with all that were tried counted; ○ only alone; frame: the best; brackets: few bets"
+    marks = f"● p < 0.05 with all that were tried counted; ○ only alone\nframe: the best; brackets: fewer than {_FEW} bets"
     axes.set_xlabel(f"{titles[0] if titles else 'nothing varies'}\n{marks}")
     finish(axes, "Yield, %, median of the variants of a cell", titles[1] if len(titles) > 1 else "", note)
     return Picture(figure, f"Map of median yield over {' and '.join(titles) or 'one variant'}: {_ends_of_map(cells, titles)}.")
@@ -265,7 +265,7 @@ def _draw_cells(axes: "Axes", cells: dict) -> None:
             ha="center",
             va="center",
             fontsize=9,
-            color=_ON_DARK if share > 0.55 else _ON_LIGHT,
+            color=_ON_DARK if share > 0.75 else _ON_LIGHT,
         )
     axes.set_xlim(-0.55, columns - 0.45)
     axes.set_ylim(-0.55, rows - 0.45)
