@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, backtest, compare_ledgers, evaluate, luck_test, probability_scores, verdict
+from overround import Flat, backtest, evaluate, luck_test, probability_scores, verdict
 from overround.errors import ParameterError
-from overround.evaluate import comparison_verdict, max_drawdown, percent
+from overround.evaluate import max_drawdown, percent
 from overround.luck import luck_band
 from tests.books import bet, bets, result, results, season
 
@@ -101,31 +101,6 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
 
     pd.testing.assert_frame_equal(evaluate(ledger, simulations=500, seed=1), evaluate(ledger, simulations=500, seed=1), check_exact=True)
     assert evaluate(ledger, simulations=500, seed=1).loc["yield", "low"] != evaluate(ledger, simulations=500, seed=2).loc["yield", "low"]
-
-
-def test_a_run_against_itself_differs_by_nothing_and_a_better_one_by_its_edge():
-    ledger = ledger_of(3_000, seed=7)
-    # the same bets at prices that are 5 % better pay 5 % more whenever they win
-    better = ledger.assign(profit=ledger["profit"].where(ledger["result"] != "won", ledger["profit"] + 0.05 * ledger["price"]))
-
-    table = compare_ledgers({"base": ledger, "same": ledger, "better": better}, simulations=2_000)
-
-    assert table.loc["same", ["difference", "low", "high"]].tolist() == [0, 0, 0]
-    assert table.loc["better", "low"] > 0
-    assert table.loc["better", "p"] < 0.01
-    assert "differs from" in comparison_verdict(table)
-
-
-def test_different_strategies_without_an_edge_are_within_noise():
-    table = compare_ledgers({"one": ledger_of(seed=11), "two": ledger_of(seed=12)}, simulations=2_000)
-
-    assert table.loc["two", "low"] < 0 < table.loc["two", "high"]
-    assert "within noise" in comparison_verdict(table)
-
-
-def test_one_run_is_no_comparison():
-    with pytest.raises(ParameterError, match="at least two"):
-        compare_ledgers({"one": ledger_of(seed=1)})
 
 
 def test_scores_of_a_hand_made_forecast():
@@ -309,24 +284,6 @@ def test_a_staking_rule_goes_on_to_the_luck_test(monkeypatch):
     assert seen["stake"] is rule
 
 
-def test_comparing_many_runs_corrects_for_how_many_there_are():
-    found, naive = 0, 0
-    for seed in range(25):
-        base = ledger_of(100, seed=seed)
-        rng = np.random.default_rng(seed)
-        runs = {"base": base, **{f"r{i}": base.assign(profit=base["profit"] + rng.normal(0, 1, len(base))) for i in range(12)}}
-        table = compare_ledgers(runs, simulations=300)
-        naive += table["p"].min() <= 0.05
-        found += table["p_adjusted"].min() <= 0.05
-        assert (table["p_adjusted"] >= table["p"]).iloc[1:].all()
-
-    # 5 % of 25 is 1.25; 5 is exceeded by chance in two of a thousand
-    assert found <= 5
-    assert naive >= 8
-    assert table.attrs["tried"] == 13
-    assert "corrected for 12 runs" in comparison_verdict(table)
-
-
 def test_an_empty_ledger_has_an_evaluation_without_numbers_it_cannot_have():
     ledger = ledger_of(seed=1)
     none = ledger.head(0)
@@ -344,15 +301,3 @@ def test_bets_without_a_stake_are_not_counted():
     refused.attrs.update(ledger.attrs)
 
     pd.testing.assert_frame_equal(evaluate(refused, simulations=200), evaluate(ledger, simulations=200))
-
-
-@pytest.mark.parametrize("order", [("some", "none"), ("none", "some")])
-def test_a_run_without_bets_can_be_compared_and_has_no_difference(order):
-    """Found by iterating over a store in which the second reference made no signal."""
-    ledger = ledger_of(40, seed=1)
-    sides = {"some": ledger, "none": ledger.iloc[:0]}
-
-    got = compare_ledgers({name: sides[name] for name in order}, simulations=200)
-
-    assert got[["difference", "low", "high", "p", "p_adjusted"]].isna().all().all()
-    assert comparison_verdict(got)

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 from overround import Store
 from tests.commands import ROOT, home, overround
@@ -74,6 +75,17 @@ def test_the_line_leaves_an_index_and_a_page_of_every_step_that_load_nothing_and
         assert page.silent == 0, name
     assert all(pages[name].images >= 1 for name in LABELS)
     assert all(page.stat().st_size < 500_000 for page in reports.glob("runs/*/*.html"))
+
+
+def test_every_page_opens_with_a_verdict_and_four_to_six_key_figures_each_with_what_it_is_measured_against(sample):
+    for page in Path(sample["OVERROUND_REPORTS"]).glob("runs/*/*.html"):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        strip = soup.select("dl.ov-key")
+        assert len(strip) == 1, page.stem
+        assert strip[0].find_previous(class_="verdict").get_text(strip=True), page.stem
+        figures = strip[0].find_all("dd")
+        assert 4 <= len(figures) <= 6, page.stem
+        assert all(figure.find("small").get_text(strip=True) for figure in figures), page.stem
 
 
 def test_everything_made_from_the_sample_says_simulated(sample):

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from overround.breakdown import breakdown
     from overround.calibration import calibration_table, longshot_bias, reliability
     from overround.collect import collect
+    from overround.comparison import compare_ledgers, compare_parts, compare_within, comparison_verdict, difference_curves
     from overround.drawdown import resampled_drawdowns
-    from overround.evaluate import compare_ledgers, comparison_verdict, evaluate, percent, verdict
+    from overround.evaluate import evaluate, percent, verdict
     from overround.formats import convert_odds
     from overround.goals import DixonColes, Poisson
+    from overround.headlines import change_figures, comparison_figures, cost_figures, key_figures
     from overround.luck import luck_band, luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from overround.scores import early_and_close, probability_scores, score_table
     from overround.search import backtest_overfitting, correct_for_search, daily_profits, deflated_p, effective_number, luck_of_the_best
     from overround.settings import Settings, load_settings
-    from overround.show import download, evaluation_table, headline, key_figures, stack, table
+    from overround.show import comparison_table, download, estimate, evaluation_table, headline, stack, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, seed_signals, value_signals
     from overround.sources import credit
     from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, SimultaneousKelly, TargetProfit, staking_rule
@@ -63,10 +65,12 @@ _WHERE = {
     "breakdown": ("breakdown",),
     "calibration": ("calibration_table", "longshot_bias", "reliability"),
     "collect": ("collect",),
+    "comparison": ("compare_ledgers", "compare_parts", "compare_within", "comparison_verdict", "difference_curves"),
     "drawdown": ("resampled_drawdowns",),
-    "evaluate": ("compare_ledgers", "comparison_verdict", "evaluate", "percent", "verdict"),
+    "evaluate": ("evaluate", "percent", "verdict"),
     "formats": ("convert_odds",),
     "goals": ("DixonColes", "Poisson"),
+    "headlines": ("change_figures", "comparison_figures", "cost_figures", "key_figures"),
     "luck": ("luck_band", "luck_test"),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
@@ -85,7 +89,7 @@ _WHERE = {
     "search": (
         "backtest_overfitting", "correct_for_search", "daily_profits", "deflated_p", "effective_number", "luck_of_the_best",
     ),
-    "show": ("download", "evaluation_table", "headline", "key_figures", "stack", "table"),
+    "show": ("comparison_table", "download", "estimate", "evaluation_table", "headline", "stack", "table"),
     "scores": ("early_and_close", "probability_scores", "score_table"),
     "settings": ("Settings", "load_settings"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "seed_signals", "value_signals"),

@@ -45,7 +45,7 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
     if not isinstance(by, str):
         parts = {name: breakdown(ledger, name, simulations=simulations, seed=seed) for name in by}
         return pd.concat(parts, names=["by", "part"])
-    groups = _groups(ledger, by)
+    groups = parts_of(ledger, by)
     inflation = _dependence(ledger)
     rows, variances = {}, []
     for name, part in ledger.groupby(groups, sort=True, observed=True):
@@ -59,7 +59,8 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
     return table.assign(shrunk=shrunk, shrunk_low=shrunk - _Z * error, shrunk_high=shrunk + _Z * error)[COLUMNS]
 
 
-def _groups(ledger: pd.DataFrame, by: str) -> pd.Series:
+def parts_of(ledger: pd.DataFrame, by: str) -> pd.Series:
+    """The part that each bet belongs to: its value of a column, or the band of its price."""
     if by in ledger:
         return ledger[by]
     if by == PRICE_BAND:

@@ -1,4 +1,4 @@
-"""What a ledger is worth: yield, drawdown, closing-line value, each with its interval, and runs against each other."""
+"""What a ledger is worth: yield, drawdown, closing-line value, each with its interval."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,12 +10,12 @@ from overround.backtest import COMMISSION
 from overround.drawdown import MOST_PATHS, day_returns, drawdown_time, max_drawdown, resampled_drawdowns
 from overround.errors import ParameterError
 from overround.luck import luck_test
-from overround.resampling import Floats, by_day, day, interval, quotient, resample, step_down
+from overround.resampling import Floats, day, interval, quotient, resample
 from overround.robustness import bets_needed, suspicious
 from overround.search import deflated_p
 from overround.staking import Staking
 
-__all__ = ["compare_ledgers", "comparison_verdict", "evaluate", "max_drawdown", "percent", "verdict"]
+__all__ = ["evaluate", "max_drawdown", "percent", "verdict"]
 
 
 def evaluate(
@@ -109,51 +109,6 @@ def evaluate(
     return frame.astype({"value": float, "low": float, "high": float})
 
 
-def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7) -> pd.DataFrame:
-    """Each ledger against the first: the difference in yield, paired by match day.
-
-    The same resampled days are drawn for all, so that what a good or bad day does to both sides of a difference cancels.
-
-    Returns
-    -------
-    DataFrame
-        Index: name of the ledger; columns bets, staked, profit, yield, clv, difference (of yield to the first), low, high (95 %),
-        p (two-sided, of this difference alone), p_adjusted (for all of them: `step_down` over the differences in standard errors),
-        common_days. NaN differences for the first. `attrs["tried"]`: how many ledgers were compared.
-    """
-    names = list(ledgers)
-    if len(names) < 2:
-        raise ParameterError(f"a comparison needs at least two runs; got {len(names)}.")
-    days = pd.Index(sorted(set().union(*(day(ledger) for ledger in ledgers.values()))))
-    sums = np.stack([by_day(ledger, days) for ledger in ledgers.values()])
-    drawn = resample(np.hstack(list(sums)), simulations, seed)
-    yields = np.stack([quotient(drawn[:, 2 * i : 2 * i + 2]) for i in range(len(names))], axis=1)
-    money = sums.sum(axis=1)
-    table = pd.DataFrame(
-        {"bets": [len(ledger) for ledger in ledgers.values()], "staked": money[:, 0], "profit": money[:, 1], "yield": quotient(money),
-         "clv": [ledger["clv"].mean() for ledger in ledgers.values()]}, index=pd.Index(names, name="run"),
-    )  # fmt: skip
-    gap = quotient(money) - quotient(money)[0]
-    gap[0] = np.nan
-    known = np.flatnonzero(~np.isnan(gap))
-    gaps = (yields - yields[:, :1])[:, known]
-    gaps = gaps[~np.isnan(gaps).any(axis=1)]
-    spread = np.maximum(gaps.std(axis=0), 1e-12) if len(gaps) else np.ones(len(known))
-    distance, by_chance = np.abs(gap[known]) / spread, np.abs(gaps - gap[known]) / spread
-    columns = ("difference", "low", "high", "p", "p_adjusted", "common_days")
-    table[list(columns)] = np.nan
-    table.attrs["tried"] = len(names)
-    if not len(known):  # a side without a bet has no yield to differ
-        return table
-    at = table.index[known]
-    table.loc[at, "difference"] = gap[known]
-    table.loc[at, ["low", "high"]] = [interval(one) for one in gaps.T]
-    table.loc[at, "p"] = (1 + (by_chance >= distance).sum(axis=0)) / (1 + len(gaps))
-    table.loc[at, "p_adjusted"] = step_down(distance, by_chance)
-    table.loc[at, "common_days"] = ((sums[known, :, 0] > 0) & (sums[0, :, 0] > 0)).sum(axis=1)
-    return table
-
-
 def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
     """Return the answer in one sentence: edge, its interval, luck, the number tried, the closing line; and what to check first."""
     value = evaluation["value"]
@@ -180,21 +135,6 @@ def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
     checks = suspicious(ledger)
     first = "".join(f" Check first: {reason}." for reason in checks.loc[checks["flagged"], "why"])
     return f"{judged}. {strategy[:1].upper()}{strategy[1:]}: {count}, {yielded}; {luck}{line}.{first}"
-
-
-def comparison_verdict(comparison: pd.DataFrame) -> str:
-    """Return what `compare_ledgers` says, in one sentence; its p is corrected for the number of runs compared."""
-    others = comparison.dropna(subset=["difference"])
-    first = comparison.index[0]
-    if others.empty:
-        return f"Nothing to compare with {first}: a run without bets has no yield."
-    name = others["p_adjusted"].idxmin()
-    row = others.loc[name]
-    clear = "differs from" if row["p_adjusted"] <= 0.05 else "is within noise of"
-    corrected = f" (corrected for {len(others)} runs compared with it)" if len(others) > 1 else ""
-    gap = f"{percent(row['difference'], sign=True)} ({percent(row['low'])} to {percent(row['high'])})"
-    days = f"{int(row['common_days'])} common match days"
-    return f"The yield of {name} {clear} that of {first}: {gap}, p {row['p_adjusted']:.3f}{corrected}, {days}."
 
 
 def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:

@@ -80,9 +80,9 @@ def resample(sums: Floats, simulations: int, seed: int, *, block_days: float = 1
 
 
 def quotient(drawn: Floats) -> Floats:
-    """Second column over the first, NaN where that is 0: a yield from (staked, profit), a mean from (count, sum)."""
+    """Second of the last axis over the first, NaN where that is 0: a yield from (staked, profit), a mean from (count, sum)."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return drawn[:, 1] / drawn[:, 0]
+        return drawn[..., 1] / drawn[..., 0]
 
 
 def resampled_yield(ledger: pd.DataFrame, simulations: int, seed: int) -> Floats:

@@ -3,7 +3,7 @@
 import base64
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from overround.comparison import HIGHER, LOWER, by_significance
 from overround.evaluate import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INTERVAL = "95 % interval"
+_ARROWS = {HIGHER: "▲ ", LOWER: "▼ "}
 _DECIMALS = re.compile(rb"(\.\d\d)\d+")
 Format = Callable[[Any], str]
 
@@ -67,7 +69,10 @@ class Html:
         return self.text or "Html"
 
 
-def table(frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None, *, most: int = 50, empty: str = "None.") -> Html:
+def table(
+    frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None, *, most: int = 50, empty: str = "None.",
+    strong: Sequence[bool] = (),
+) -> Html:  # fmt: skip
     """A table of a report: right-aligned numbers, everything escaped; below it what `frame.attrs["says"]` says of it.
 
     Parameters
@@ -80,6 +85,8 @@ def table(frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None
         Rows shown; a note says how many more there are.
     empty : str
         What stands in place of a table without rows.
+    strong : sequence of bool
+        Rows that are written in bold; they should say in a word why.
     """
     if frame.empty:
         return Html(f'<p class="ov-more">{escape(empty)}</p>', empty)
@@ -90,11 +97,12 @@ def table(frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None
     right = {column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats) for column in shown}
     head = "".join(f'<th scope="col"{right[column]}>{escape(str(column).replace("_", " "))}</th>' for column in shown)
     rows = []
-    for values in shown.itertuples(index=False, name=None):
+    for at, values in enumerate(shown.itertuples(index=False, name=None)):
         texts = [escape(_text(value, formats.get(column))) for column, value in zip(shown, values, strict=True)]
         cells = [f"<td{right[column]}>{text}</td>" for column, text in zip(shown, texts, strict=True)]
         cells[0] = f'<th scope="row"{right[shown.columns[0]]}>{texts[0]}</th>'
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        mark = ' class="ov-strong"' if any(strong[at : at + 1]) else ""
+        rows.append(f"<tr{mark}>{''.join(cells)}</tr>")
     more = f"<p class='ov-more'>{len(frame) - most:,} more rows.</p>" if len(frame) > most else ""
     more += f"<p>{escape(frame.attrs['says'])}</p>" if frame.attrs.get("says") else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
@@ -135,25 +143,35 @@ def headline(*figures: tuple[str, str, str]) -> Html:
     return Html(f'<dl class="ov-key">{body}</dl>', "; ".join(f"{name} {big} {small}".strip() for name, big, small in figures))
 
 
-def key_figures(evaluation: pd.DataFrame) -> Html:
-    """The `headline` of a backtest."""
-    value = evaluation["value"]
+def estimate(name: str, value: float, low: float, high: float, *, form: str = "short percent", sign: bool = True) -> tuple[str, str, str]:
+    """One figure of a `headline` with its 95 % interval; `form` is one of `FORMATS`, and a `sign` is written where it is not negative."""
+    write = FORMATS[form]
+    big = "–" if pd.isna(value) else f"{'+' if sign and value >= 0 else ''}{write(value)}"
+    return name, big, "no interval" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
 
-    def interval(metric: str) -> str:
-        low, high = evaluation.loc[metric, ["low", "high"]]
-        return "" if np.isnan(low) else f"{percent(low)} to {percent(high)}"
 
-    p, tried = value["luck_p_corrected"], int(value["tried"])
-    needed = value["bets_needed"]
-    return headline(
-        ("Yield", percent(value["yield"], sign=True), interval("yield")),
-        ("Profit", FORMATS["money"](value["profit"]), f"on {FORMATS['money'](value['staked'])} staked"),
-        ("Luck test", "–" if np.isnan(p) else f"p {FORMATS['p'](p)}",
-         "chance of this profit by luck alone" if tried == 1 else f"by luck alone, as the best of {tried:,} tried"),
-        ("Closing-line value", percent(value["clv"], sign=True), interval("clv")),
-        ("Deepest drawdown", percent(value["max_drawdown"]), f"of the peak; {percent(value['drawdown_95'], 0)} in the worst 5 % of paths"),
-        ("Bets", f"{int(value['bets']):,}", "" if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero"),
-    )  # fmt: skip
+def comparison_table(comparison: pd.DataFrame) -> Html:
+    """A comparison as a table, the surest difference first: what is beyond noise is marked by an arrow, a word and its weight."""
+    rows = by_significance(comparison)
+    named = list(rows.columns[: rows.columns.get_loc("bets")])
+
+    def told(row: pd.Series, name: str, low: str, high: str) -> str:
+        if pd.isna(row[name]):
+            return "–"
+        span = "" if pd.isna(row[low]) else f" ({percent(row[low])} to {percent(row[high])})"
+        return f"{percent(row[name], sign=True)}{span}"
+
+    shown = rows[named].assign(
+        verdict=[f"{_ARROWS.get(word, '')}{word}" or "all are held against it" for word in rows["verdict"]],
+        difference=[told(row, "difference", "low", "high") for _, row in rows.iterrows()],
+        p=rows["p"],
+    )
+    corrected = rows["p_adjusted"].notna().sum() > 1
+    shown = shown.assign(**{"p, corrected": rows["p_adjusted"]} if corrected else {})
+    shown["closing-line value"] = [told(row, "clv_difference", "clv_low", "clv_high") for _, row in rows.iterrows()]
+    shown = shown.assign(**rows[["yield", "bets", "common_days"]])
+    formats: dict[str, str | Format] = {"difference": "text", "p, corrected": "p", "closing-line value": "text"}
+    return table(shown, formats, strong=rows["verdict"].isin((HIGHER, LOWER)).tolist())
 
 
 def stack(*pieces: Any) -> Html:

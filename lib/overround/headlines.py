@@ -1,0 +1,96 @@
+"""The strip of key figures with which each kind of report opens: four to six, each with its uncertainty or what it is measured against."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from overround.comparison import HIGHER, LOWER, by_significance
+from overround.evaluate import percent
+from overround.show import FORMATS, Html, estimate, headline
+
+if TYPE_CHECKING:
+    from overround.perf_stats import Change
+
+
+def key_figures(evaluation: pd.DataFrame) -> Html:
+    """The `headline` of a backtest."""
+    value = evaluation["value"]
+    p, tried = value["luck_p_corrected"], int(value["tried"])
+    needed, unsure = value["bets_needed"], f"at a mean price of {FORMATS['odds'](value['mean_price'])}" if value["bets"] else "none"
+    return headline(
+        estimate("Yield", *evaluation.loc["yield", ["value", "low", "high"]]),
+        ("Profit", FORMATS["money"](value["profit"]), f"on {FORMATS['money'](value['staked'])} staked"),
+        ("Luck test", "–" if np.isnan(p) else f"p {FORMATS['p'](p)}",
+         "chance of this profit by luck alone" if tried == 1 else f"by luck alone, as the best of {tried:,} tried"),
+        estimate("Closing-line value", *evaluation.loc["clv", ["value", "low", "high"]]),
+        ("Deepest drawdown", percent(value["max_drawdown"]), f"of the peak; {percent(value['drawdown_95'], 0)} in the worst 5 % of paths"),
+        ("Bets", f"{int(value['bets']):,}", unsure if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero"),
+    )  # fmt: skip
+
+
+def comparison_figures(comparison: pd.DataFrame) -> Html:
+    """The `headline` of `compare_ledgers`: the surest difference, and what it is a difference of."""
+    first, others = comparison.iloc[0], by_significance(comparison.dropna(subset=["difference"]))
+    if others.empty:
+        levels = (
+            (f"Yield of {name}", percent(row["yield"], sign=True), f"{int(row['bets']):,} bets") for name, row in comparison.iterrows()
+        )
+        return headline(
+            *list(levels)[:4], ("Common match days", "0", "a run without bets has none"), ("Beyond noise", "0", "of 0 compared")
+        )
+    best = others.iloc[0]
+    clear = int(others["verdict"].isin((HIGHER, LOWER)).sum())
+    among = "" if len(others) == 1 else f", {best.name}, the surest of {len(others)}"
+    p = "–" if np.isnan(best["p_adjusted"]) else f"p {FORMATS['p'](best['p_adjusted'])}"
+    low_high = estimate("", *best[["difference", "low", "high"]])
+    return headline(
+        ("Difference in yield", low_high[1], f"{low_high[2]}{among}"),
+        ("Luck test", p, "chance of such a gap between equals" + ("" if len(others) == 1 else ", allowing for all")),
+        estimate("Difference in closing-line value", *best[["clv_difference", "clv_low", "clv_high"]]),
+        ("Yields", percent(best["yield"], sign=True), f"against {percent(first['yield'], sign=True)} of {comparison.index[0]}"),
+        ("Common match days", f"{best['common_days']:,.0f}", f"{int(best['bets']):,} bets against {int(first['bets']):,}"),
+        ("Beyond noise", f"{clear}", f"of {len(others)} compared"),
+    )  # fmt: skip
+
+
+def cost_figures(costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame, saved: "Change", slower: int, judged: int) -> Html:
+    """The `headline` of a pipeline's cost.
+
+    Parameters
+    ----------
+    costs, before : DataFrame
+        Of `overround.history.stage_costs` and `cost_change`.
+    calls : DataFrame
+        Rows of the table `requests`.
+    saved : Change
+        The library's way against the naive, of all experiments together.
+    slower, judged : int
+        Stages that are slower than usual, of so many with enough runs to tell.
+    """
+    ratio = before["after"].sum() / before["before"].sum() if len(before) else np.nan
+    against = "no pipeline before it" if np.isnan(ratio) else f"{FORMATS['ratio'](ratio)} times the pipeline before"
+    return headline(
+        ("All stages", f"{costs['wall_s'].sum():,.1f} s", against),
+        ("Longest stage", f"{costs['wall_s'].max():,.1f} s", str(costs["wall_s"].idxmax())),
+        ("Highest memory", f"{costs['peak_mb'].max():,.0f} MB", str(costs["peak_mb"].idxmax())),
+        estimate("Library against naive", saved.ratio - 1, saved.low - 1, saved.high - 1),
+        ("From the cache", percent(calls["from_cache"].mean(), 0), f"of {len(calls):,} calls"),
+        ("Slower than usual", f"{slower:,}" if judged else "–", f"of {judged:,} stages with enough runs to tell"),
+    )
+
+
+def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
+    """The `headline` of two revisions: `overround.perf_stats.compare_all`, and the change of all workloads together."""
+    largest = changes.loc[(np.log(changes["ratio"])).abs().idxmax()]
+    pairs = f"{changes['pairs'].min():,} pairs or more, {changes['set_aside'].sum():,} set aside"
+
+    def counted(verdict: str) -> tuple[str, str, str]:
+        names = changes.loc[changes["verdict"] == verdict, "workload"].tolist()
+        return verdict.capitalize(), f"{len(names):,}", ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+
+    return headline(
+        ("Workloads", f"{len(changes):,}", pairs), *map(counted, ("worse", "better", "within noise")),
+        estimate(f"Largest change: {largest['workload']}", *(largest[["ratio", "low", "high"]].astype(float) - 1)),
+        estimate("All together", together.ratio - 1, together.low - 1, together.high - 1),
+    )  # fmt: skip
