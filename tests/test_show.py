@@ -13,7 +13,10 @@ from overround import (
     breakdown,
     closing_lines,
     compare_ledgers,
+    compare_parts,
+    compare_within,
     delay_curve,
+    difference_curves,
     download,
     evaluate,
     evaluation_table,
@@ -55,8 +58,11 @@ def all_figures(ledger, rows):
         "line_movement": figures.line_movement(rows[rows["event_id"] == "m1"], HOSTILE, highlight="pinnacle"),
         "edges": figures.edges(value_signals(rows, min_edge=0.0)), "coverage": figures.coverage(rows),
         "compared": figures.compared_bankrolls(pair), "differences": figures.differences(compare_ledgers(pair, simulations=100)),
+        "curves": figures.difference_curves(difference_curves(pair), compare_ledgers(pair, simulations=100)),
+        "parts": figures.part_differences(compare_parts(ledger, "price_band", name=HOSTILE, simulations=50), "rest"),
+        "within": figures.part_differences(compare_within(pair, "bookmaker", simulations=50), HOSTILE, note=HOSTILE),
         "closing_scatter": figures.closing_scatter(ledger), "calibration": figures.calibration(ledger),
-        "parts": figures.yields(breakdown(ledger, ["bookmaker", "season", "price_band"], simulations=50)),
+        "yields by part": figures.yields(breakdown(ledger, ["bookmaker", "season", "price_band"], simulations=50)),
         "price_cuts": figures.price_cuts(haircut(ledger, simulations=50)),
         "no clock": figures.delays(delay_curve(ledger, rows.head(0), rows)),
         "delays": figures.delays(haircut(ledger, simulations=50).rename_axis("minutes").assign(bets=120)),
@@ -84,6 +90,10 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
         figures.yields(breakdown(nothing)), figures.line_movement(no_rows, "none"),
         figures.compared_bankrolls({"a": nothing, "b": nothing}),
         figures.latencies(pd.DataFrame({"from_cache": [], "latency_s": []})), figures.coverage(no_rows),
+        figures.difference_curves(difference_curves({"a": nothing, "b": nothing}), compare_ledgers({"a": nothing, "b": nothing})),
+        figures.differences(compare_ledgers({"a": nothing, "b": nothing})),
+        figures.part_differences(compare_parts(nothing, "bookmaker"), "rest"),
+        figures.part_differences(compare_within({"a": nothing, "b": nothing}, "season"), "a"),
         figures.closing_scatter(nothing), figures.calibration(nothing), figures.price_cuts(haircut(nothing, simulations=10)),
     ):  # fmt: skip
         assert picture.svg()
@@ -199,3 +209,29 @@ def test_a_figure_keeps_its_words_and_loses_digits_that_no_screen_shows(ledger):
     assert len(longest) > 500
     assert not re.search(rb"\.\d\d\d", longest)
     assert b"0.005" in figures.over_time(pd.Series([0.005], index=[KICK_OFF]), "0.005 of it", "x").svg()
+
+
+def test_a_comparison_says_which_difference_is_beyond_noise_and_draws_it_filled(ledger):
+    better = ledger.assign(profit=ledger["profit"] + 0.1 * ledger["stake"])
+    pair = {"base": ledger, "better": better, "few": ledger.head(4)}
+    comparison = compare_ledgers(pair, simulations=300)
+
+    intervals = figures.differences(comparison)
+    curves = figures.difference_curves(difference_curves(pair), comparison)
+
+    assert re.search(r"to base: better \+10.0\s% \(.*\), higher; few .*, too few bets\.$", intervals.alt)
+    assert [text.get_text() for text in intervals.figure.axes[0].get_yticklabels()] == ["better", "few"]
+    assert [axes.get_title(loc="left") for axes in curves.figure.axes if axes.get_visible()] == ["better: higher", "few: too few bets"]
+    assert re.search(r"better ends at \+10.0\s%, outside the band of ±", curves.alt)
+
+
+def test_small_multiples_share_their_axes_and_each_column_has_its_scale_below(ledger):
+    pair = {"base": ledger, **{f"run {n}": ledger.head(40 + 20 * n) for n in range(1, 4)}}
+
+    figure = figures.difference_curves(difference_curves(pair), compare_ledgers(pair, simulations=100)).figure
+
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    figure.canvas.draw()
+    assert len(shown) == 3
+    assert len({(axes.get_xlim(), axes.get_ylim()) for axes in shown}) == 1
+    assert [any(text.get_visible() and text.get_text() for text in axes.get_xticklabels()) for axes in shown] == [False, True, True]

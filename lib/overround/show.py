@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INTERVAL = "95 % interval"
-_ARROWS = {HIGHER: "▲ ", LOWER: "▼ "}
+_ARROWS = {HIGHER: f"▲ {HIGHER}", LOWER: f"▼ {LOWER}"}
 _DECIMALS = re.compile(rb"(\.\d\d)\d+")
 Format = Callable[[Any], str]
 
@@ -150,10 +150,12 @@ def estimate(name: str, value: float, low: float, high: float, *, form: str = "s
     return name, big, "no interval" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
 
 
-def comparison_table(comparison: pd.DataFrame) -> Html:
+def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
     """A comparison as a table, the surest difference first: what is beyond noise is marked by an arrow, a word and its weight."""
     rows = by_significance(comparison)
     named = list(rows.columns[: rows.columns.get_loc("bets")])
+    if "run" in named and len(set(rows["run"])) == 1:
+        named.remove("run")
 
     def told(row: pd.Series, name: str, low: str, high: str) -> str:
         if pd.isna(row[name]):
@@ -162,16 +164,16 @@ def comparison_table(comparison: pd.DataFrame) -> Html:
         return f"{percent(row[name], sign=True)}{span}"
 
     shown = rows[named].assign(
-        verdict=[f"{_ARROWS.get(word, '')}{word}" or "all are held against it" for word in rows["verdict"]],
+        verdict=[_ARROWS.get(word, word or "baseline").replace(" ", "\N{NO-BREAK SPACE}") for word in rows["verdict"]],
         difference=[told(row, "difference", "low", "high") for _, row in rows.iterrows()],
         p=rows["p"],
     )
     corrected = rows["p_adjusted"].notna().sum() > 1
     shown = shown.assign(**{"p, corrected": rows["p_adjusted"]} if corrected else {})
-    shown["closing-line value"] = [told(row, "clv_difference", "clv_low", "clv_high") for _, row in rows.iterrows()]
+    shown["closing line"] = [told(row, "clv_difference", "clv_low", "clv_high") for _, row in rows.iterrows()]
     shown = shown.assign(**rows[["yield", "bets", "common_days"]])
-    formats: dict[str, str | Format] = {"difference": "text", "p, corrected": "p", "closing-line value": "text"}
-    return table(shown, formats, strong=rows["verdict"].isin((HIGHER, LOWER)).tolist())
+    formats: dict[str, str | Format] = {"difference": "text", "p, corrected": "p", "closing line": "text"}
+    return table(shown, formats, most=most, strong=rows["verdict"].isin((HIGHER, LOWER)).tolist())
 
 
 def stack(*pieces: Any) -> Html:

@@ -1,6 +1,7 @@
 """Figures, one look: each takes our tables and returns a `Picture`, with words for who cannot see. They know tables, never a source."""
 
 from overround.figures.collection import looks, over_time
+from overround.figures.comparison import compared_bankrolls, difference_curves, differences, part_differences
 from overround.figures.costs import costs, latencies
 from overround.figures.daily import coverage_calendar, day_counts, movers, price_distribution
 from overround.figures.flame import flame
@@ -9,8 +10,6 @@ from overround.figures.ledgers import (
     calibration,
     closing_line,
     closing_scatter,
-    compared_bankrolls,
-    differences,
     drawdown,
     yields,
 )
@@ -24,8 +23,9 @@ from overround.figures.sweep import corrected_p_values, neighbours, parallel_coo
 
 __all__ = [
     "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "corrected_p_values",
-    "costs", "coverage", "coverage_calendar", "day_counts", "delays", "differences", "drawdown", "edge_certainty", "edges", "flame",
-    "forecast_gaps", "latencies", "line_movement", "longshots", "looks", "methods_compared", "middles", "movers", "neighbours",
-    "over_time", "parallel_coordinates", "picks", "price_cuts", "price_distribution", "reaction", "reliability_diagram", "reverses",
-    "sharpness", "sharpness_by_season", "stage_history", "stale", "steam", "velocities", "yield_map", "yields",
+    "costs", "coverage", "coverage_calendar", "day_counts", "delays", "difference_curves", "differences", "drawdown", "edge_certainty",
+    "edges", "flame", "forecast_gaps", "latencies", "line_movement", "longshots", "looks", "methods_compared", "middles", "movers",
+    "neighbours", "over_time", "parallel_coordinates", "part_differences", "picks", "price_cuts", "price_distribution", "reaction",
+    "reliability_diagram", "reverses", "sharpness", "sharpness_by_season", "stage_history", "stale", "steam", "velocities", "yield_map",
+    "yields",
 ]  # fmt: skip

@@ -1,13 +1,11 @@
-"""Figures of ledgers: bankroll, drawdown, closing line, where the profit came from, runs side by side."""
-
-from collections.abc import Mapping
+"""Figures of ledgers: bankroll, drawdown, closing line, where the profit came from."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from overround.evaluate import max_drawdown, percent
-from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, dates, finish, label, short, spread_labels
+from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, dates, finish, label, short
 from overround.luck import luck_band
 from overround.resampling import Floats
 from overround.show import Picture
@@ -175,44 +173,6 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
         f"Shrunk yield with interval for {len(rows)} values of {name}; highest at {best}, "
         f"{int(sure.sum())} with an interval that excludes zero.",
     )
-
-
-def compared_bankrolls(ledgers: Mapping[str, pd.DataFrame], *, note: str = "") -> Picture:
-    """Running profit of several runs on one axis."""
-    figure, axes = canvas(3.6)
-    axes.axhline(0, color=MIDDLE, linewidth=1)
-    ends = []
-    for i, (name, ledger) in enumerate(ledgers.items()):
-        path = ledger.groupby("settled_at")["profit"].sum().sort_index().cumsum()
-        colour = LINES[i % len(LINES)]
-        if len(path):
-            axes.plot(path.index, path, color=colour, linewidth=1.6, drawstyle="steps-post")
-            ends.append((path.iloc[-1], path.index[-1], short(name), colour))
-    if ends:
-        dates(axes)
-    spread_labels(axes, ends)
-    finish(axes, "Profit of each run", "profit", note)
-    text = "; ".join(f"{name} ends at {end:,.0f}" for end, _, name, _ in ends)
-    return Picture(figure, f"Running profit of {len(ledgers)} runs: {text or 'no bets'}.")
-
-
-def differences(comparison: pd.DataFrame, *, note: str = "") -> Picture:
-    """Difference of each run's yield to the first run's, with its interval."""
-    rows = comparison.dropna(subset=["difference"])
-    figure, axes = canvas(1.1 + 0.34 * max(len(rows), 1))
-    at = np.arange(len(rows))[::-1]
-    axes.axvline(0, color=DARK, linewidth=1)
-    axes.hlines(at, 100 * rows["low"], 100 * rows["high"], color=MIDDLE, linewidth=1.6)
-    axes.scatter(100 * rows["difference"], at, s=34, color=ACCENT, zorder=3)
-    axes.set_yticks(at, [short(name) for name in rows.index])
-    axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
-    axes.set_xlabel("difference in yield, percentage points, with 95 % interval")
-    axes.grid(axis="y", visible=False)
-    finish(axes, f"Against {short(comparison.index[0])}", "", note)
-    text = "; ".join(
-        f"{name} {percent(row['difference'], sign=True)} ({percent(row['low'])} to {percent(row['high'])})" for name, row in rows.iterrows()
-    )
-    return Picture(figure, f"Difference in yield to {comparison.index[0]}: {text}.")
 
 
 def _wilson(share: Floats, n: NDArray) -> tuple[Floats, Floats]:

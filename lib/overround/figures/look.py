@@ -47,6 +47,8 @@ def panels(height: float, count: int, columns: int) -> tuple["Figure", list["Axe
         grid = figure.subplots(-(-max(count, 1) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
     for unused in grid[max(count, 1) :]:
         unused.set_visible(False)
+    for lowest in grid[max(count - columns, 0) : count]:  # where nothing is below it
+        lowest.tick_params(labelbottom=True)
     return figure, list(grid[: max(count, 1)])
 
 
