@@ -16,6 +16,7 @@ from overround import (
     luck_test,
 )
 from overround.errors import ParameterError
+from overround.histories import moments_of_profit
 from overround.resampling import day_draws, step_down
 from tests.books import bet, bets, efficient_market, result, results
 
@@ -142,6 +143,43 @@ def test_a_planted_edge_is_found_among_many():
     assert table.attrs["spa_consistent"] < 0.05
     assert table["p_adjusted"].idxmin() == 17
     assert (table["p_adjusted"] <= 0.05).sum() == 1
+
+
+def on_lines(market, line, scores, p):
+    """A unit on the home team or on over at evens, in as many matches as there are scores."""
+    wanted = bets(*(bet(f"m{i}", "over" if market == "totals" else "home", market=market, line=line) for i in range(len(scores))))
+    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(closing_price=2.0, closing_fair=p)
+    ended = results(*(result(f"m{i}", *score) for i, score in enumerate(scores)))
+    return backtest(wanted, ended, stake=Flat(1), bankroll=10_000, closing=closing)
+
+
+@pytest.mark.parametrize(("market", "line", "scores", "share", "middle"), [
+    ("spreads", 0.0, [(1, 1), (2, 1), (1, 1), (1, 2)], 0.5, 0.0), ("totals", 3.0, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.25, 0.0),
+    ("totals", 2.75, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.25, 0.5), ("totals", 2.5, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.0, 0.0),
+])  # fmt: skip
+def test_lines_push_and_end_by_halves_in_the_histories_as_often_as_they_did(market, line, scores, share, middle):
+    ledger = on_lines(market, line, 300 * scores, 0.5)
+
+    from overround.search import _null
+
+    null = _null({"all": ledger}, "market", 4_000, 1, "stationary", 3)
+
+    # a bet at a fair price: m in the middle, the rest won and lost so that the mean is 0; of the variance 1 a push leaves 1 - m
+    expected = (1 - share) + share * middle**2
+    assert null.drawn(np.array([0])).std() == pytest.approx(np.sqrt(1_200 * expected), rel=0.04)
+    assert moments_of_profit(ledger)[1].sum() == pytest.approx(1_200 * expected)
+    assert moments_of_profit(ledger)[0].sum() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_lay_bet_on_a_line_is_the_other_side_of_it():
+    back = on_lines("totals", 2.75, 50 * [(2, 1), (4, 0), (1, 0), (1, 0)], 0.4)
+    lay = back.assign(side="lay", profit=-back["profit"], result=back["result"].map(
+        {"won": "lost", "lost": "won", "half_won": "half_lost", "half_lost": "half_won", "push": "push"}))  # fmt: skip
+
+    mean, variance = zip(*(moments_of_profit(one) for one in (back, lay)), strict=True)
+
+    assert np.allclose(mean[0], -mean[1])
+    assert np.allclose(variance[0], variance[1])
 
 
 def test_histories_of_the_market_keep_bets_on_one_match_together():

@@ -1,6 +1,7 @@
-"""Results drawn anew from the market's margin-free closing probabilities, for many strategies at once: one draw a market for all of them.
+"""Results drawn anew from the market's margin-free closing probabilities, for many strategies at once: one draw a match for all of them.
 
-A line with pushes is drawn as won or lost. Stakes are those of the ledgers; `luck_test` can size them anew, for one strategy.
+Stakes are those of the ledgers; `luck_test` can size them anew, for one strategy. What a draw decides is the same in both: lines push,
+and quarter lines end by halves, as often as among these bets.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.backtest import COMMISSION
-from overround.odds import SELECTION, group_codes
+from overround.luck import _categories, _ended
 from overround.resampling import CHUNK, Floats
 
 
@@ -19,35 +20,36 @@ def drawable(ledger: pd.DataFrame) -> pd.DataFrame:
     return ledger[ledger["closing_fair"].notna() & (ledger["result"] != "void") & (ledger["stake"] > 0)]
 
 
-def payouts(bets: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Profit of each bet where its outcome happens, and where it does not."""
-    price, lay, stake = bets["price"].to_numpy(float), (bets["side"] == "lay").to_numpy(), bets["stake"].to_numpy(float)
-    kept = 1 - bets["bookmaker"].map(COMMISSION).fillna(0.0).to_numpy(float)
-    return np.where(lay, -(price - 1), (price - 1) * kept) * stake, np.where(lay, kept, -1.0) * stake
+def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Floats]:
+    """What a draw decides: the draw that each bet listens to, how many there are, and of its three ways the chances and the profits.
+
+    Chances and profits have the shape (3, bets).
+    """
+    (draw, n), chances, ends = _categories(bets, _ended(bets, (bets["side"] == "lay").to_numpy()))
+    lay, kept = (bets["side"] == "lay").to_numpy(), 1 - bets["bookmaker"].map(COMMISSION).fillna(0.0).to_numpy(float)
+    won, lost = np.maximum(ends, 0.0), np.maximum(np.negative(ends), 0.0)
+    odds = bets["price"].to_numpy(float) - 1
+    profits = np.where(lay, lost * kept - won * odds, won * odds * kept - lost) * bets["stake"].to_numpy(float)
+    return draw, n, np.stack(chances), profits
 
 
 def moments_of_profit(bets: pd.DataFrame) -> tuple[Floats, Floats]:
     """Mean and variance of each bet's profit by the close, or by its own price where it has no close."""
-    if_hit, if_missed = payouts(bets)
-    p = bets["closing_fair"].fillna(1 / bets["price"]).to_numpy(float)
-    return p * if_hit + (1 - p) * if_missed, p * (1 - p) * (if_hit - if_missed) ** 2
+    _, _, chances, profits = ways_to_end(bets.assign(closing_fair=bets["closing_fair"].fillna(1 / bets["price"])))
+    mean = (chances * profits).sum(axis=0)
+    return mean, (chances * (profits - mean) ** 2).sum(axis=0)
 
 
-def drawn_outcomes(bets: pd.DataFrame, simulations: int, seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Blocks of histories: whether each bet's outcome happens, shape (histories, bets).
+def drawn_ways(
+    draw: NDArray[np.int64], n: int, chances: Floats, simulations: int, seed: int
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Blocks of histories: whether what listens to these draws ends in its middle way, and in its last, shape (histories, draws) each.
 
-    One number from 0 to 1 is drawn a market; its outcomes' probabilities lie side by side in that range: home or over first, away or
-    under last, the draw between.
+    One number from 0 to 1 is drawn for the goals of a match and one for who wins by how much; the ways lie side by side in that range.
     """
-    market, n = group_codes(bets, SELECTION[:-1])
-    outcome, p = bets["outcome"].to_numpy(object), bets["closing_fair"].to_numpy(float)
-    first, last = (outcome == "home") | (outcome == "over"), (outcome == "away") | (outcome == "under")
-    home, away = np.zeros(n), np.full(n, np.nan)
-    home[market[first]], away[market[last]] = p[first], p[last]
-    between = np.where((home[market] == 0) & ~np.isnan(away[market]), 1 - away[market] - p, home[market])
-    low = np.where(first, 0.0, np.where(last, 1 - p, between))
+    low, high = chances[0], chances[0] + chances[1]
     rng = np.random.default_rng(seed)
-    block = max(1, CHUNK // max(n, len(bets), 1))
+    block = max(1, CHUNK // max(n, len(draw), 1))
     for begin in range(0, simulations, block):
-        number = rng.random((min(block, simulations - begin), n))[:, market]
-        yield (number >= low) & (number < low + p)
+        number = rng.random((min(block, simulations - begin), n))[:, draw]
+        yield (number >= low) & (number < high), number >= high

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from overround.errors import ParameterError
-from overround.histories import drawable, drawn_outcomes, moments_of_profit, payouts
+from overround.histories import drawable, drawn_ways, ways_to_end
 from overround.odds import SELECTION, group_codes
 from overround.resampling import CHUNK, Floats, day, resample
 
@@ -316,15 +316,16 @@ def _null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed:
     strategy = np.repeat(np.arange(len(tested)), [len(one) for one in tested])
     shape = len(tested)
     selection, n = group_codes(bets, SELECTION)
-    if_hit, if_missed = payouts(bets)
-    # what each strategy gains where a selection comes in, over where it does not
-    stake_on = np.zeros((n, shape))
-    np.add.at(stake_on, (selection, strategy), if_hit - if_missed)
-    worth = np.bincount(strategy, moments_of_profit(bets)[0], shape)
+    draw, draws, chances, profits = ways_to_end(bets)
+    # what each strategy gains where the draw of a selection ends in its middle way, or its last, over the first
+    gains = np.zeros((2, n, shape))
+    for gain, way in zip(gains, profits[1:], strict=True):
+        np.add.at(gain, (selection, strategy), way - profits[0])
+    worth = np.bincount(strategy, (chances * profits).sum(axis=0), shape)
     _, one_each = np.unique(selection, return_index=True)
-    hits = drawn_outcomes(bets.iloc[one_each], simulations, seed)
-    drawn = np.concatenate([happens.astype(float) @ stake_on for happens in hits])
-    drawn += np.bincount(strategy, if_missed, shape) - worth
+    ways = drawn_ways(draw[one_each], draws, chances[:, one_each], simulations, seed)
+    drawn = np.concatenate([middle.astype(float) @ gains[0] + last.astype(float) @ gains[1] for middle, last in ways])
+    drawn += np.bincount(strategy, profits[0], shape) - worth
     observed = np.bincount(strategy, bets["profit"], shape).astype(float)
     poor = np.minimum(worth, 0.0)
     return _Null(
