@@ -151,6 +151,9 @@ def _pages_of_hostile_names(reports: Path) -> None:
         backtest,
         breakdown,
         compare_ledgers,
+        compare_parts,
+        comparison_table,
+        difference_curves,
         download,
         evaluate,
         evaluation_table,
@@ -158,6 +161,7 @@ def _pages_of_hostile_names(reports: Path) -> None:
         figures,
         key_figures,
         probability_scores,
+        relative_prices,
         stack,
         table,
     )
@@ -172,15 +176,20 @@ def _pages_of_hostile_names(reports: Path) -> None:
     scores = probability_scores(fair_probabilities(rows), results(*(result(f"m{i}") for i in range(4))), names[0])
     evaluation = evaluate(ledger, simulations=100)
     pair = {name: ledger.head(60 + 10 * at) for at, name in enumerate(names)}
+    compared = compare_ledgers(pair, simulations=50)
+    played = pd.DataFrame({"event_id": ["m1"], "away": names[4], "starts_at": KICK_OFF})
     teams = pd.DataFrame({"match": [f"{home} – {away}" for home in names for away in names[:2]], "price": 2.5})
     teams.attrs["says"] = f"Flagged: {names[0]}"
     pictures = [
         figures.yields(breakdown(ledger, "bookmaker", simulations=50), note=names[3]), figures.sharpness(scores, names[0], note=names[0]),
-        *(figures.line_movement(rows[rows["event_id"] == "m1"], f"{name} – {name}", highlight=name) for name in names),
-        figures.coverage(rows), figures.compared_bankrolls(pair), figures.differences(compare_ledgers(pair, simulations=50)),
+        *(figures.match_lines(rows, ledger.assign(event_id="m1").head(2), played.assign(home=name), highlight=name) for name in names),
+        figures.price_heat_map(relative_prices(rows)), figures.difference_curves(difference_curves(pair), compared),
+        figures.part_differences(compare_parts(ledger, "bookmaker", name=names[0], simulations=50), names[4]),
+        figures.coverage(rows), figures.compared_bankrolls(pair), figures.differences(compared),
         figures.costs(pd.DataFrame({"wall_s": 1.0, "io_wait_s": 0.1}, index=pd.Index(names, name="stage"))),
     ]  # fmt: skip
-    pieces = [key_figures(evaluation), stack(*pictures), table(teams), table(breakdown(ledger, "bookmaker", simulations=50)),
+    pieces = [key_figures(evaluation), stack(*pictures, comparison_table(compared)), table(teams),
+              table(breakdown(ledger, "bookmaker", simulations=50)),
               evaluation_table(evaluation), *(download(teams, f"{name}.csv") for name in names)]  # fmt: skip
     text = " and ".join(names)
     found = {"verdict": text, "title": text, "changed": {"note": names}, "parameters": {"note": names, "seed": 7}, "source": text}

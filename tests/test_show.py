@@ -25,11 +25,12 @@ from overround import (
     haircut,
     key_figures,
     probability_scores,
+    relative_prices,
     stack,
     table,
     value_signals,
 )
-from tests.books import KICK_OFF, quotes, result, results, season, three_way
+from tests.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" 🏆 $x^2$ שלום ' + "long " * 40
 
@@ -47,15 +48,22 @@ def rows():
     return quotes(*moving)
 
 
+def teams(name):
+    return pd.DataFrame({"event_id": [f"m{i}" for i in range(4)], "home": name, "away": "b", "starts_at": KICK_OFF})
+
+
 def all_figures(ledger, rows):
     scores = probability_scores(fair_probabilities(rows.query("outcome != 'x'")), results(*(result(f"m{i}") for i in range(4))), "pinnacle")
     requests = pd.DataFrame({"from_cache": [True, False, False], "latency_s": [0.001, 0.1, 0.2]})
     costs = pd.DataFrame({"wall_s": [1.0, 0.2], "io_wait_s": [0.4, 0.0]}, index=pd.Index([HOSTILE, "b"], name="stage"))
     pair = {HOSTILE: ledger, "other": ledger.head(60)}
+    untimed = rows.assign(phase="early", observed_at=rows["observed_at"].mask(rows["price"] > 0))
     return {
         "bankroll": figures.bankroll(ledger), "drawdown": figures.drawdown(ledger), "closing_line": figures.closing_line(ledger),
         "yields": figures.yields(breakdown(ledger, simulations=100)), "sharpness": figures.sharpness(scores, "pinnacle"),
-        "line_movement": figures.line_movement(rows[rows["event_id"] == "m1"], HOSTILE, highlight="pinnacle"),
+        "match": figures.match_lines(rows, ledger.assign(event_id="m1").head(3), teams(HOSTILE), highlight="pinnacle", note=HOSTILE),
+        "no bets": figures.match_lines(untimed, ledger.head(0), teams("a"), event="m1"),
+        "heat map": figures.price_heat_map(relative_prices(rows), note=HOSTILE),
         "edges": figures.edges(value_signals(rows, min_edge=0.0)), "coverage": figures.coverage(rows),
         "compared": figures.compared_bankrolls(pair), "differences": figures.differences(compare_ledgers(pair, simulations=100)),
         "curves": figures.difference_curves(difference_curves(pair), compare_ledgers(pair, simulations=100)),
@@ -87,7 +95,8 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
 
     for picture in (
         figures.bankroll(nothing), figures.drawdown(nothing), figures.closing_line(nothing), figures.edges(value_signals(rows).head(0)),
-        figures.yields(breakdown(nothing)), figures.line_movement(no_rows, "none"),
+        figures.yields(breakdown(nothing)), figures.match_lines(no_rows, nothing, teams("a")),
+        figures.price_heat_map(relative_prices(no_rows)),
         figures.compared_bankrolls({"a": nothing, "b": nothing}),
         figures.latencies(pd.DataFrame({"from_cache": [], "latency_s": []})), figures.coverage(no_rows),
         figures.difference_curves(difference_curves({"a": nothing, "b": nothing}), compare_ledgers({"a": nothing, "b": nothing})),
@@ -235,3 +244,33 @@ def test_small_multiples_share_their_axes_and_each_column_has_its_scale_below(le
     assert len(shown) == 3
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in shown}) == 1
     assert [any(text.get_visible() and text.get_text() for text in axes.get_xticklabels()) for axes in shown] == [False, True, True]
+
+
+def test_all_bets_on_a_match_are_marked_where_they_were_placed_and_say_how_they_ended(rows):
+    at = KICK_OFF - pd.Timedelta(hours=5)
+    wanted = bets(*(bet("m1", outcome, price, placed=str(at)[:19], bookmaker=name) for outcome, price, name in
+                    (("home", 2.1, "c"), ("home", 2.2, "d"), ("away", 4.0, "c"))))  # fmt: skip
+    settled = backtest(pd.concat([wanted, bets(bet("m2", "home", 3.0))]), results(result("m1", 1, 0), result("m2", 0, 1)))
+
+    picture = figures.match_lines(rows, settled, teams("Home"), highlight="pinnacle")
+
+    assert picture.alt == (
+        "Prices of Home – b at 4 bookmakers over time. Bets: home 2.10 at c, won; home 2.20 at d, won; away 4.00 at c, lost."
+    )
+    home, draw, away = picture.figure.axes
+    marks = [[dots.get_offsets()[0][1] for dots in axes.collections] for axes in (home, draw, away)]
+    assert marks == [[2.1, 2.2], [], [4.0]]
+    filled = [dots.get_facecolor().size > 0 for axes in (home, away) for dots in axes.collections]
+    assert filled == [True, True, False]
+    assert len(home.lines) == 4
+    assert len({axes.get_xlim() for axes in (home, draw, away)}) == 1
+
+
+def test_a_heat_map_writes_its_numbers_and_bold_is_what_is_beyond_noise():
+    relative = pd.DataFrame({"bookmaker": ["a", "b"], "moment": "close", "relative": [0.021, -0.0004], "low": [0.01, -0.01],
+                             "high": [0.03, 0.01], "matches": 9})  # fmt: skip
+
+    axes = figures.price_heat_map(relative).figure.axes[0]
+
+    assert [(text.get_text(), text.get_fontweight()) for text in axes.texts] == [("+2.1", "bold"), ("0.0", "normal")]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["b", "a"]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from overround.partitions import map_partitions, partition_sizes
     from overround.ratings import Elo
     from overround.references import accuracy_weights, exchange_mid
+    from overround.relative import relative_prices
     from overround.report import Run
     from overround.repriced import (
         across_methods,
@@ -81,6 +82,7 @@ _WHERE = {
     "partitions": ("map_partitions", "partition_sizes"),
     "ratings": ("Elo",),
     "references": ("accuracy_weights", "exchange_mid"),
+    "relative": ("relative_prices",),
     "report": ("Run",),
     "repriced": (
         "across_methods", "always_quoted", "at_each_price", "baselines", "delay_curve", "delayed", "missing_odds", "wrong_prices",
