@@ -63,12 +63,12 @@ def match_lines(
         mine = placed[placed["outcome"] == outcome].sort_values("placed_at")
         for at, (_, bet) in enumerate(mine.iterrows()):
             told.append(f"{outcome} {_mark(axes, bet, rows['when'], timed, at)}")
-        axes.set_ylabel(outcome)
+        axes.set_ylabel(f"price of {outcome}")
         axes.margins(y=0.14)
     match = events.set_index("event_id").reindex([event]).iloc[0]
-    name = f"{short(match['home'], 32)} – {short(match['away'], 32)}, {match['starts_at']:%d %b %Y}" if event else "No bet"
+    name = f"{short(match['home'], 24)} – {short(match['away'], 24)}, {match['starts_at']:%d %b %Y}" if event else "No bet"
     of = "" if market == "h2h" else f", {market} {line:g}"
-    figure.suptitle(f"{name}{of}: price of each outcome", x=0.01, ha="left", fontweight="bold", fontsize=11)
+    figure.suptitle(f"{name}{of}", x=0.01, ha="left", fontweight="bold", fontsize=11)
     if note:
         figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
     who = f"{match['home']} – {match['away']}" if event else "no match"
