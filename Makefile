@@ -7,10 +7,10 @@ unexport PYTHONDONTWRITEBYTECODE
 export MPLBACKEND := agg
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check nightly lab bench lock clean
+.PHONY: help report test check nightly lab bench screenshots lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 report: $(VENV)/.run ## set up, run the whole line on the simulated market, write reports/index.html
 	$(BIN)/overround run
@@ -33,6 +33,9 @@ lab: $(VENV)/.lab ## open JupyterLab on the notebooks
 
 bench: $(VENV)/.peers ## side-by-side measurements, printed as ratios
 	$(BIN)/python -m benchmarks
+
+screenshots: $(VENV)/.dev ## run the line on the simulated market and take the pictures of the README
+	$(BIN)/python -m tests.screenshots
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock

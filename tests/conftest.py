@@ -1,7 +1,6 @@
 """Fixtures: the recorded data, and real HTTP servers on loopback that serve it."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -13,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests import chromium
+
 # no test is timed: a busy machine is no defect
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
 def require(what: Path | bool, reason: str) -> None:
@@ -89,11 +88,6 @@ def serve() -> Iterator[Callable[[Path], Served]]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    require(bool(found), "no Chromium is installed (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=QUIET)
-        yield chromium
-        chromium.close()
+    require(bool(chromium.found()), chromium.MISSING)
+    with chromium.launched() as browser:
+        yield browser
