@@ -73,7 +73,7 @@ def test_a_table_of_differences_is_in_the_order_of_their_significance_and_marks_
         (' class="ov-strong"', "worse", "▼\N{NO-BREAK SPACE}lower"),
         ("", "wild", "within\N{NO-BREAK SPACE}noise"),
     ]
-    assert re.search(r"−[\d.]+\s% \(−[\d.]+\s% to −[\d.]+\s%\)", html)
+    assert re.search(r">−[\d.]+\s% \(−[\d.]+ to −[\d.]+\)<", html)
     assert "p, corrected" in html
 
 

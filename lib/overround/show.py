@@ -157,22 +157,21 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
     if "run" in named and len(set(rows["run"])) == 1:
         named.remove("run")
 
-    def told(row: pd.Series, name: str, low: str, high: str) -> str:
-        if pd.isna(row[name]):
-            return "–"
-        span = "" if pd.isna(row[low]) else f" ({percent(row[low])} to {percent(row[high])})"
-        return f"{percent(row[name], sign=True)}{span}"
+    def told(name: str, low: str, high: str) -> list[str]:
+        spans = [
+            f" ({100 * a:.1f} to {100 * b:.1f})".replace("-", "−") if a == a else "" for a, b in zip(rows[low], rows[high], strict=True)
+        ]
+        values = ["–" if pd.isna(value) else percent(value, sign=True) for value in rows[name]]
+        return [value + span for value, span in zip(values, spans, strict=True)]
 
+    corrected = "p, corrected" if rows["p_adjusted"].notna().sum() > 1 else "p"
     shown = rows[named].assign(
         verdict=[_ARROWS.get(word, word or "baseline").replace(" ", "\N{NO-BREAK SPACE}") for word in rows["verdict"]],
-        difference=[told(row, "difference", "low", "high") for _, row in rows.iterrows()],
-        p=rows["p"],
+        difference=told("difference", "low", "high"),
+        **{corrected: rows["p_adjusted"], "closing line": told("clv_difference", "clv_low", "clv_high")},
     )
-    corrected = rows["p_adjusted"].notna().sum() > 1
-    shown = shown.assign(**{"p, corrected": rows["p_adjusted"]} if corrected else {})
-    shown["closing line"] = [told(row, "clv_difference", "clv_low", "clv_high") for _, row in rows.iterrows()]
     shown = shown.assign(**rows[["yield", "bets", "common_days"]])
-    formats: dict[str, str | Format] = {"difference": "text", "p, corrected": "p", "closing line": "text"}
+    formats: dict[str, str | Format] = {"difference": "text", corrected: "p", "closing line": "text"}
     return table(shown, formats, most=most, strong=rows["verdict"].isin((HIGHER, LOWER)).tolist())
 
 
