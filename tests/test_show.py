@@ -62,6 +62,7 @@ def all_figures(ledger, rows):
         "bankroll": figures.bankroll(ledger), "drawdown": figures.drawdown(ledger), "closing_line": figures.closing_line(ledger),
         "yields": figures.yields(breakdown(ledger, simulations=100)), "sharpness": figures.sharpness(scores, "pinnacle"),
         "match": figures.match_lines(rows, ledger.assign(event_id="m1").head(3), teams(HOSTILE), highlight="pinnacle", note=HOSTILE),
+        "line_movement": figures.line_movement(rows[rows["event_id"] == "m1"], HOSTILE, highlight="pinnacle", bet=ledger.iloc[0]),
         "no bets": figures.match_lines(untimed, ledger.head(0), teams("a"), event="m1"),
         "heat map": figures.price_heat_map(relative_prices(rows), note=HOSTILE),
         "edges": figures.edges(value_signals(rows, min_edge=0.0)), "coverage": figures.coverage(rows),
@@ -95,7 +96,7 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
 
     for picture in (
         figures.bankroll(nothing), figures.drawdown(nothing), figures.closing_line(nothing), figures.edges(value_signals(rows).head(0)),
-        figures.yields(breakdown(nothing)), figures.match_lines(no_rows, nothing, teams("a")),
+        figures.yields(breakdown(nothing)), figures.match_lines(no_rows, nothing, teams("a")), figures.line_movement(no_rows, "none"),
         figures.price_heat_map(relative_prices(no_rows)),
         figures.compared_bankrolls({"a": nothing, "b": nothing}),
         figures.latencies(pd.DataFrame({"from_cache": [], "latency_s": []})), figures.coverage(no_rows),

@@ -15,7 +15,7 @@ from overround.figures.ledgers import (
 )
 from overround.figures.models import forecast_gaps
 from overround.figures.performance import change, stage_history
-from overround.figures.prices import coverage, edges, match_lines, price_heat_map
+from overround.figures.prices import coverage, edges, line_movement, match_lines, price_heat_map
 from overround.figures.robustness import delays, price_cuts
 from overround.figures.scores import longshots, methods_compared, reliability_diagram, sharpness, sharpness_by_season
 from overround.figures.signals import arbitrages, edge_certainty, middles, reaction, reverses, stale, steam, velocities
@@ -24,8 +24,8 @@ from overround.figures.sweep import corrected_p_values, neighbours, parallel_coo
 __all__ = [
     "arbitrages", "bankroll", "calibration", "change", "closing_line", "closing_scatter", "compared_bankrolls", "corrected_p_values",
     "costs", "coverage", "coverage_calendar", "day_counts", "delays", "difference_curves", "differences", "drawdown", "edge_certainty",
-    "edges", "flame", "forecast_gaps", "latencies", "longshots", "looks", "match_lines", "methods_compared", "middles", "movers",
-    "neighbours", "over_time", "parallel_coordinates", "part_differences", "picks", "price_cuts", "price_distribution", "price_heat_map",
-    "reaction", "reliability_diagram", "reverses", "sharpness", "sharpness_by_season", "stage_history", "stale", "steam", "velocities",
-    "yield_map", "yields",
+    "edges", "flame", "forecast_gaps", "latencies", "line_movement", "longshots", "looks", "match_lines", "methods_compared", "middles",
+    "movers", "neighbours", "over_time", "parallel_coordinates", "part_differences", "picks", "price_cuts", "price_distribution",
+    "price_heat_map", "reaction", "reliability_diagram", "reverses", "sharpness", "sharpness_by_season", "stage_history", "stale",
+    "steam", "velocities", "yield_map", "yields",
 ]  # fmt: skip

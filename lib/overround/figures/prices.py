@@ -75,6 +75,33 @@ def match_lines(
     return Picture(figure, f"Prices of {who} at {rows['bookmaker'].nunique()} bookmakers over time. Bets: {'; '.join(told) or 'none'}.")
 
 
+def line_movement(quotes: pd.DataFrame, title: str, *, bet: pd.Series | None = None, highlight: str = "", note: str = "") -> Picture:
+    """Price of one selection of one match at every bookmaker, from opening to kick-off, and the bet on it.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The match's quotes, with `starts_at`.
+    title : str
+        What the match is called.
+    bet : Series, optional
+        A row of signals or of a ledger, which names the selection; by default the home win.
+    highlight : str
+        Bookmaker to draw in the accent colour.
+    note : str
+        Said below the figure.
+    """
+    figure, axes = canvas(3.4)
+    market, line, outcome = ("h2h", np.nan, "home") if bet is None else (bet["market"], bet["line"], bet["outcome"])
+    rows = quotes[(quotes["market"] == market) & (quotes["outcome"] == outcome) & (quotes["line"].eq(line) | quotes["line"].isna())]
+    rows, timed = _before_kick_off(rows)
+    _paths(axes, rows, highlight, timed)
+    told = f" Bet: {_mark(axes, bet, rows['when'], timed, 0)}." if bet is not None and len(rows) else ""
+    finish(axes, short(title, 70), f"price of {outcome}{'' if np.isnan(line) else f' {line:g}'}", note)
+    spread = f"from {rows['price'].min():.2f} to {rows['price'].max():.2f}" if len(rows) else "none observed"
+    return Picture(figure, f"Price of {outcome} over time at {rows['bookmaker'].nunique()} bookmakers, {spread}.{told}")
+
+
 def price_heat_map(relative: pd.DataFrame, *, note: str = "") -> Picture:
     """How far each bookmaker's prices are above or below everybody's median, by time to kick-off, as `relative_prices` has them.
 
