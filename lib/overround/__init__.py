@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from overround.settings import Settings, load_settings
     from overround.show import comparison_table, download, estimate, evaluation_table, headline, stack, table
     from overround.signals import blind_signals, closing_lines, closing_quotes, seed_signals, value_signals
+    from overround.sliders import sliders
     from overround.sources import credit
     from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, SimultaneousKelly, TargetProfit, staking_rule
     from overround.store import Store
@@ -95,6 +96,7 @@ _WHERE = {
     "scores": ("early_and_close", "probability_scores", "score_table"),
     "settings": ("Settings", "load_settings"),
     "signals": ("blind_signals", "closing_lines", "closing_quotes", "seed_signals", "value_signals"),
+    "sliders": ("sliders",),
     "sources": ("credit",),
     "staking": (
         "DrawdownControl",
@@ -121,7 +123,7 @@ __all__ = [*_MODULES, *_MODULE_OF]
 
 
 # functions that have the name of their module: importing the module must not hide the function
-_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate", "sweep")
+_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate", "sliders", "sweep")
 
 
 def __getattr__(name: str) -> Any:
@@ -130,6 +132,13 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'overround' has no attribute {name!r}")
     return getattr(import_module(f"overround.{_MODULE_OF[name]}"), name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext overround`: `%%sql` over the store, and signals, ledgers and evaluations that show themselves."""
+    from overround.lab import load
+
+    load(shell)
 
 
 def __dir__() -> list[str]:

@@ -173,8 +173,12 @@ class Store:
             frame["starts_at"] = self._kick_off(frame["event_id"], where, None if isinstance(version, int) else version)
         return frame[[*wanted, *(["starts_at"] if kick_off else [])]]
 
-    def sql(self, query: str, version: str | Mapping[str, int] | None = None) -> pd.DataFrame:
+    def sql(
+        self, query: str, version: str | Mapping[str, int] | None = None, values: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Answer of DuckDB to a query over the tables, each under its own name; all times in the query and the answer are UTC.
+
+        `values` are those of `$name` in the query.
 
         Raises
         ------
@@ -189,7 +193,7 @@ class Store:
                 delta = self._open(name, version=_version_of(name, version))
                 if delta is not None:
                     register(connection, name, delta, self.is_local)
-            return utc(connection.sql(query).to_arrow_table()).to_pandas()
+            return utc(connection.sql(query, params=dict(values) if values else None).to_arrow_table()).to_pandas()
         except (duckdb.IOException, duckdb.InvalidInputException) as error:  # a file that is gone, or no Parquet file
             raise StoreError(f"store {self.root}: {reason(error) or without_keys(str(error))}.{_hint(error)}") from None
         except duckdb.Error as error:
