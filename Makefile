@@ -28,8 +28,9 @@ nightly: $(VENV)/.dev ## the long runs: a million mutated answers a parser, a si
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m benchmarks.soak
 
-lab: $(VENV)/.lab ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=. notebooks/explore.ipynb
+lab: $(VENV)/.lab ## open JupyterLab on ten questions and their answers
+	$(BIN)/python -m overround.lab
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate notebooks/explore.ipynb
 
 bench: $(VENV)/.peers ## side-by-side measurements, printed as ratios
 	$(BIN)/python -m benchmarks

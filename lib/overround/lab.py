@@ -5,13 +5,14 @@
 
 import re
 import sys
+from html import escape
 from typing import Any
 
 import pandas as pd
 
 from overround.errors import OverroundError, ParameterError
 from overround.evaluate import percent
-from overround.show import FORMATS, evaluation_table, table
+from overround.show import FORMATS, Html, evaluation_table, table
 from overround.store import Store
 from overround.tables import LEDGER_COLUMNS, SIGNAL_COLUMNS
 
@@ -19,58 +20,76 @@ _ROWS = 8
 _LEDGER = ["settled_at", "event_id", "market", "line", "outcome", "bookmaker", "price", "stake", "result", "profit", "bankroll", "clv"]
 _SIGNALS = ["placed_at", "event_id", "market", "line", "outcome", "side", "bookmaker", "price", "probability", "edge"]
 _GIVEN = re.compile(r"\$([A-Za-z_]\w*)")
-# key figures as a report has them, in JupyterLab and VS Code; a report has its own
-_STYLE = """<style>
-:is(.jp-OutputArea, .output_container, .cell-output) dl.ov-key { display: flex; flex-wrap: wrap; gap: 0.8rem 1.6rem; margin: 0.5rem 0; }
-:is(.jp-OutputArea, .output_container, .cell-output) .ov-key > div { border-top: 1.5px solid; padding-top: 0.3rem; min-width: 8rem; }
-:is(.jp-OutputArea, .output_container, .cell-output) .ov-key dt { font-weight: 400; opacity: 0.75; float: none; width: auto; }
-:is(.jp-OutputArea, .output_container, .cell-output) .ov-key dd { font-size: 1.5rem; font-weight: 650; margin: 0; }
-:is(.jp-OutputArea, .output_container, .cell-output) .ov-key small { display: block; font-size: 0.8rem; font-weight: 400; opacity: 0.75; }
-</style>"""
+_CELL = ":is(.jp-OutputArea, .output_container, .cell-output)"
+# a strip of key figures and our tables as a report has them, in JupyterLab and VS Code; a report has its own
+_STYLE = "<style>" + "".join(f"{_CELL} {rule}" for rule in (
+    "dl.ov-key { display: flex; flex-wrap: wrap; gap: 0.8rem 1.6rem; margin: 0.5rem 0; }",
+    ".ov-key > div { border-top: 1.5px solid; padding-top: 0.3rem; min-width: 8rem; max-width: 12rem; }",
+    ".ov-key :is(dt, dd) { float: none; width: auto; margin: 0; padding: 0; }",
+    ".ov-key dt { font-weight: 400; }",
+    ".ov-key dd { font-size: 1.5rem; font-weight: 650; }",
+    ".ov-key small { display: block; font-size: 0.8rem; font-weight: 400; }",
+    ".ov-table { overflow-x: auto; }",
+    ".ov-table :is(th, td) { white-space: nowrap; }",
+)) + "</style>"  # fmt: skip
 
 
 def load(shell: Any) -> None:
     """Give an IPython shell `%sql`, `%%sql` and our tables."""
-    from IPython.display import HTML, display
 
     def sql(line: str, cell: str | None = None) -> Any:
         """`%sql SELECT ...`, or `%%sql [name]` above a query: ask the store, and keep the answer under a name."""
         return _asked(shell.user_ns, line, cell)
 
     shell.register_magic_function(sql, "line_cell", "sql")
-    shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, shown)
-    if hasattr(shell, "kernel"):
-        display(HTML(_STYLE))
+    html = shell.display_formatter.formatters["text/html"]
+    html.for_type(Html, lambda piece: _STYLE + piece.html)
+    html.for_type(pd.DataFrame, lambda frame: shown(frame, shell.user_ns.get("events")))
 
 
-def shown(frame: pd.DataFrame) -> str | None:
-    """A frame as HTML: signals, ledgers and evaluations as people read them, all others as pandas has them."""
+def shown(frame: pd.DataFrame, events: Any = None) -> str:
+    """A frame as HTML: signals, ledgers and evaluations as people read them, all others as pandas has them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Any.
+    events : DataFrame, optional
+        The table `events`, so that matches have names.
+    """
     columns = set(map(str, frame.columns))
     if frame.index.name == "metric" and {"value", "low", "high", "unit"} <= columns:
-        return evaluation_table(frame)._repr_html_()
+        return _STYLE + evaluation_table(frame).html
     if set(LEDGER_COLUMNS) <= columns:
-        return f"<p>{_ledger_in_words(frame)}</p>{_few(frame, _LEDGER)}"
+        return f"{_STYLE}<p>{_ledger_in_words(frame)}</p>{_few(frame, _LEDGER, events)}"
     if set(SIGNAL_COLUMNS) <= columns:
         words = f"{len(frame):,} signals" + (f", mean edge {percent(frame['edge'].mean())}" if len(frame) else "")
-        return f"<p>{words}</p>{_few(frame, _SIGNALS)}"
+        return f"{_STYLE}<p>{words}.</p>{_few(frame, _SIGNALS, events)}"
     return frame._repr_html_()  # type: ignore[operator]  # pandas has it, its stubs do not
 
 
 def _ledger_in_words(ledger: pd.DataFrame) -> str:
     staked, profit = ledger["stake"].sum(), ledger["profit"].sum()
     if not staked:
-        return f"{len(ledger):,} bets, nothing staked"
+        return f"{len(ledger):,} bets, nothing staked."
     first, last = ledger["settled_at"].min(), ledger["settled_at"].max()
     money = FORMATS["money"]
     return (
         f"{len(ledger):,} bets settled {first:%Y-%m-%d} to {last:%Y-%m-%d}: {money(staked)} staked, profit {money(profit)}, "
-        f"yield {percent(profit / staked, sign=True)}"
+        f"yield {percent(profit / staked, sign=True)}."
     )
 
 
-def _few(frame: pd.DataFrame, columns: list[str]) -> str:
-    known = [column for column in columns if not frame[column].isna().all()]
-    return table(frame[known], most=_ROWS)._repr_html_()
+def _few(frame: pd.DataFrame, columns: list[str], events: Any) -> str:
+    rows = frame.head(_ROWS)
+    if isinstance(events, pd.DataFrame) and {"event_id", "home", "away"} <= set(events):
+        mine = events[events["event_id"].isin(rows["event_id"])]
+        names = dict(zip(mine["event_id"], mine["home"] + " – " + mine["away"], strict=True))
+        rows = rows.assign(match=rows["event_id"].map(lambda event: names.get(event, event)))
+        columns = ["match" if column == "event_id" else column for column in columns]
+    known = [column for column in columns if not rows[column].isna().all()]
+    more = f"<p class='ov-more'>{len(frame) - _ROWS:,} more rows; the columns are {', '.join(map(escape, map(str, frame.columns)))}.</p>"
+    return table(rows[known]).html + (more if len(frame) > _ROWS else "")
 
 
 def _asked(names: dict[str, Any], line: str, cell: str | None) -> Any:

@@ -69,7 +69,10 @@ class Sliders:
         self._place = {variant: place for place, variant in enumerate(sweep.table.index)}
         self._paths = sweep.bankroll + np.cumsum(sweep.profit, axis=1, dtype=np.float64)
         # one scale for all: a slider that moved the axis as well would hide what it does
-        self._scale = min(float(self._paths.min(initial=sweep.bankroll)), sweep.bankroll), max(float(self._paths.max(initial=0)), sweep.bankroll)
+        self._scale = (
+            min(float(self._paths.min(initial=sweep.bankroll)), sweep.bankroll),
+            max(float(self._paths.max(initial=0)), sweep.bankroll),
+        )
         self.value = self._variant[tuple(values[len(values) // 2] for values in self.options.values())]
         self._widget: Any = None
 
@@ -81,7 +84,7 @@ class Sliders:
         ParameterError
             For a value that no variant has.
         """
-        now = {name: self.sweep.table.at[self.value, name] for name in self.options} | values
+        now = self._values() | values
         key = tuple(now.values())
         if set(now) != set(self.options) or key not in self._variant:
             raise ParameterError(f"no variant has {values}; there are {self.options}.")
@@ -110,7 +113,7 @@ class Sliders:
         except ImportError:
             raise ParameterError("sliders need ipywidgets, which comes with the extra lab: pip install 'overround[lab]'.") from None
         shown = w.HTML(self._html())
-        start = {name: self.sweep.table.at[self.value, name] for name in self.options}
+        start = self._values()
         found = {
             name: w.SelectionSlider(
                 options=[(_spelled(name, value), value) for value in values], value=start[name], description=name.replace("_", " "),
@@ -133,6 +136,9 @@ class Sliders:
         except ParameterError:  # no widgets here: the figure stands still
             return still
 
+    def _values(self) -> dict[str, Any]:
+        return self.sweep.table.loc[self.value, list(self.options)].to_dict()
+
     def _html(self) -> str:
         words = self._sentence()
         drawing = _drawing(self.sweep.days, self._paths[self._place[self.value]], self.sweep.bankroll, self._scale, words)
@@ -145,11 +151,13 @@ class Sliders:
             return f"{where}: no bets."
         tried = self.sweep.tried
         p = row["luck_p_adjusted"]
-        luck = "no closing prices to test luck with" if pd.isna(p) else f"p {FORMATS['p'](p)} by luck alone as one of the {tried:,} reachable here"
+        luck = f"luck test p {FORMATS['p'](p)}, corrected for the {tried:,} settings reachable here"
+        luck = "no closing prices to test luck with" if pd.isna(p) else luck
+        ends = f"bankroll {FORMATS['money'](self.sweep.bankroll)} to {FORMATS['money'](row['final_bankroll'])}"
         return (
-            f"{where}: {row['bets']:,.0f} bets, yield {percent(row['yield'], sign=True)} ({percent(row['low'])} to {percent(row['high'])}), "
-            f"bankroll {FORMATS['money'](self.sweep.bankroll)} to {FORMATS['money'](row['final_bankroll'])}, "
-            f"deepest drawdown {percent(row['max_drawdown'], 0)}, closing-line value {percent(row['clv'], sign=True)}; {luck}."
+            f"{where}: {row['bets']:,.0f} bets, yield {percent(row['yield'], sign=True)} "
+            f"({percent(row['low'])} to {percent(row['high'])}), "
+            f"{ends}, deepest drawdown {percent(row['max_drawdown'], 0)}, closing-line value {percent(row['clv'], sign=True)}; {luck}."
         )
 
 
@@ -184,7 +192,9 @@ def _drawing(days: pd.DatetimeIndex, path: NDArray[np.float64], start: float, sc
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str) -> str:
-    return f'<text x="{x:.0f}" y="{y:.1f}" text-anchor="{anchor}" style="font:12px sans-serif;fill:{colour};stroke:none">{escape(text)}</text>'
+    return (
+        f'<text x="{x:.0f}" y="{y:.1f}" text-anchor="{anchor}" style="font:12px sans-serif;fill:{colour};stroke:none">{escape(text)}</text>'
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -192,7 +202,9 @@ def _ticks(low: float, high: float) -> list[float]:
     step = 10.0 ** np.floor(np.log10(max(high - low, 1e-9)))
     while (high - low) / step < 3:
         step /= 2
-    return [float(tick) for tick in np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step][:: 1 if (high - low) / step < 6 else 2]
+    return [float(tick) for tick in np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step][
+        :: 1 if (high - low) / step < 6 else 2
+    ]
 
 
 def _spelled(name: str, value: Any) -> str:

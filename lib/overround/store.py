@@ -173,9 +173,7 @@ class Store:
             frame["starts_at"] = self._kick_off(frame["event_id"], where, None if isinstance(version, int) else version)
         return frame[[*wanted, *(["starts_at"] if kick_off else [])]]
 
-    def sql(
-        self, query: str, version: str | Mapping[str, int] | None = None, values: Mapping[str, Any] | None = None
-    ) -> pd.DataFrame:
+    def sql(self, query: str, version: str | Mapping[str, int] | None = None, values: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Answer of DuckDB to a query over the tables, each under its own name; all times in the query and the answer are UTC.
 
         `values` are those of `$name` in the query.
