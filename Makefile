@@ -58,6 +58,7 @@ $(VENV)/.python: requirements.lock
 
 $(VENV)/.run: $(VENV)/.python pyproject.toml
 	$(call install,)
+	$(BIN)/python -m overround.notebooks install
 	touch $@
 
 $(VENV)/.lab: $(VENV)/.run

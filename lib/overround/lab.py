@@ -65,7 +65,7 @@ def shown(frame: pd.DataFrame, events: Any = None) -> str:
     if set(SIGNAL_COLUMNS) <= columns:
         words = f"{len(frame):,} signals" + (f", mean edge {percent(frame['edge'].mean())}" if len(frame) else "")
         return f"{_STYLE}<p>{words}.</p>{_few(frame, _SIGNALS, events)}"
-    return frame._repr_html_()  # type: ignore[operator]  # pandas has it, its stubs do not
+    return frame._repr_html_()
 
 
 def _ledger_in_words(ledger: pd.DataFrame) -> str:
