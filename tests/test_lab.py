@@ -138,7 +138,7 @@ def test_a_query_cell_shows_its_table_and_key_figures_stand_side_by_side(run_in_
     assert any("soccer_sim_premier" in text for text in tables)
 
 
-def test_jupyter_execute_runs_the_start_page(opened):
+def test_jupyter_execute_runs_the_start_page_and_running_it_again_shows_the_same(opened):
     folder = Path(opened["OVERROUND_HOME"])
     command = [sys.executable, "-m", "jupyter", "execute", EXPLORE, "--output=executed"]
 
@@ -148,6 +148,19 @@ def test_jupyter_execute_runs_the_start_page(opened):
     found = [output.data for cell in _code(folder / "notebooks" / "executed.ipynb") for output in cell.outputs if "data" in output]
     assert any("application/vnd.jupyter.widget-view+json" in data for data in found)
     assert any("application/vnd.overround.run+json" in data for data in found)
+    assert _differences(folder / "notebooks" / "executed.ipynb", opened) == ""
+
+
+def _differences(executed: Path, env: dict[str, str]) -> str:
+    """What nbval says where a notebook shows something else when it is run again."""
+    notebook = nbformat.read(executed, as_version=4)
+    # the last cell records what the run took, which is another each time; what it found has been shown before
+    notebook.cells[-1].metadata["tags"] = ["nbval-ignore-output"]
+    nbformat.write(notebook, executed)
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg"), "-q",
+               "-p", "no:cacheprovider", "-p", "no:xdist", str(executed)]  # fmt: skip
+    done = subprocess.run(command, env=env, cwd=executed.parent, capture_output=True, text=True, timeout=_RUN_S)
+    return "" if done.returncode == 0 else done.stdout[-3000:]
 
 
 def _code(path: Path) -> list[Any]:

@@ -1,13 +1,16 @@
 """Notebooks in a clone: what is committed has no outputs, and what a diff shows can be read."""
 
 import json
+import re
 import subprocess
 import sys
+from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
 from overround.notebooks import as_text, install, strip
+from overround.runner import new_pipeline
 from tests.commands import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -117,6 +120,35 @@ def test_the_text_of_a_notebook_has_every_line_of_it_and_no_output():
     assert "# %% tags=parameters" in text
     assert "# # Explore" in text
     assert "42" not in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("since 2026-01-01 10:00:00.123+00:00", "since 2026-01-02T11:00:01Z"),
+        ("took 12.3 ms, then 4 s", "took 9 ms, then 5.5 s"),
+        (f"run {new_pipeline()}.explore", f"run {new_pipeline()}.explore"),
+        ('{"model_id": "0123456789abcdef0123456789abcdef"}', '{"model_id": "fedcba9876543210fedcba9876543210"}'),
+        ("<Store object at 0x7f0123456789>", "<Store object at 0x7f9876543210>"),
+    ],
+)
+def test_times_and_ids_are_no_difference_when_a_notebook_is_compared(first, second):
+    assert first != second
+    assert sanitized(first) == sanitized(second)
+
+
+def test_a_number_is_a_difference_when_a_notebook_is_compared():
+    for one, other in (("yield 1.2 %", "yield 1.3 %"), ("568 bets", "569 bets"), ("2024-03-08 to", "2024-03-09 to"), ("0.05", "0.06")):
+        assert sanitized(one) != sanitized(other)
+
+
+def sanitized(text: str) -> str:
+    """A text as nbval compares it."""
+    config = RawConfigParser()
+    config.read_string((ROOT / "tests" / "nbval.cfg").read_text(), "nbval.cfg")
+    for section in config.sections():
+        text = re.sub(config.get(section, "regex"), config.get(section, "replace"), text)
+    return text
 
 
 def test_the_filter_loads_little():

@@ -1,6 +1,7 @@
 """The main line on the simulated market as a user runs it: the command, real HTTP, papermill, nbval, the pages in a browser."""
 
 import json
+import resource
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from tests.commands import ROOT, home, overround
 from tests.test_browser import faults_of_reports
 
 pytestmark = pytest.mark.slow
+MOST_CPU_S = 20  # that a notebook may take on the sample
 LABELS = ["collect", "bookmakers", "signals", "backtest-sharp", "backtest-consensus", "compare", "performance"]
 
 
@@ -140,10 +142,14 @@ def test_a_second_run_stores_nothing_new_and_fetches_nothing(sample):
 def test_a_notebook_runs_under_nbval(request, notebook):
     env = request.getfixturevalue("compared" if notebook.stem == "revisions" else "sample")
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(notebook)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     assert done.returncode == 0, done.stdout[-3000:]
+    # processor time, which a busy machine hardly changes, of the kernel and of pytest around it
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_S
 
 
 def test_plain_papermill_runs_a_notebook_with_a_parameter(sample, tmp_path):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from overround.errors import FetchError, ParameterError, SourceError, TableError
 from overround.meter import Meter, request_figures
+from overround.progress import followed
 from overround.settings import Settings, load_settings
 from overround.sources import SET_ASIDE_COLUMNS, SOURCES, Ask, Batch
 from overround.store import Store
@@ -79,7 +80,7 @@ def collect(
     with module.connected(settings, Ask(tuple(leagues), tuple(seasons))) as connection:
         gathering = Gathering(store, meter, totals, settings.batch_rows, connection.changes_only)
         try:
-            for name, job in connection.jobs.items():
+            for name, job in followed(connection.jobs.items(), "jobs"):
                 try:
                     _run(job(), gathering, meter, aside)
                 except (FetchError, SourceError) as error:

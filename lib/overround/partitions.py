@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from overround.errors import ParameterError, RunError
+from overround.progress import followed
 from overround.settings import load_settings
 from overround.store import Store
 from overround.tables import TABLES
@@ -99,7 +100,7 @@ def map_partitions(
     sizes = parts["mb"].tolist()
     scheduler = load_settings().scheduler if scheduler is None else scheduler
     if scheduler == HERE:
-        done = [_named(task, partial(_one, *task)) for task in tasks]
+        done = [_named(task, partial(_one, *task)) for task in followed(tasks, "seasons of leagues")]
     else:
         try:
             pickle.dumps(work)

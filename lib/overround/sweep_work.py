@@ -19,6 +19,7 @@ import pandas as pd
 
 from overround.errors import ParameterError, RunError
 from overround.procfs import cores
+from overround.progress import watched
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -114,7 +115,7 @@ def work(
     what : str
         What the pieces are, for the progress.
     show : callable, optional
-        Told the progress, at first and after each answer.
+        Told the progress, at first and after each answer; by default a bar where a notebook is open.
     patience_s : float
         How long a scheduler, or the last worker, that is gone may stay away before the work is given up.
 
@@ -127,7 +128,7 @@ def work(
     """
     answers = {piece.name: kept for piece in pieces if (kept := _read(keep, piece.name)) is not None}
     todo = [piece for piece in pieces if piece.name not in answers]
-    count = _Count(len(pieces), {piece.name: piece.size for piece in todo}, show, what, kept=len(answers))
+    count = _Count(len(pieces), {piece.name: piece.size for piece in todo}, show or _bar(), what, kept=len(answers))
     found = _here(todo, workers, memory_mb, count) if scheduler == HERE else _on_dask(todo, scheduler, memory_mb, patience_s, count)
     if todo:
         for name, answer in found:
@@ -137,6 +138,12 @@ def work(
     else:
         count.add(None)
     return [answers[piece.name] for piece in pieces]
+
+
+def _bar() -> Show | None:
+    """A bar where somebody watches."""
+    show = watched()
+    return None if show is None else lambda progress: show(progress.done / progress.of if progress.of else 1.0, str(progress))
 
 
 def _here(pieces: list[Piece], workers: int | None, memory_mb: float, count: _Count) -> Iterator[tuple[str, Answer]]:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from overround.errors import ParameterError
 from overround.models import PROBABILITIES, Model, forecast_times
+from overround.progress import followed
 
 _CARRIED = ("event_id", "competition", "season", "starts_at")
 _MATCH = pd.Timedelta(hours=3)  # with interval, added time, extra time
@@ -98,7 +99,7 @@ def _folds(
     bounds = np.searchsorted(fold, np.arange(len(fitted_at) + 1))
     p = np.full((len(fixtures), len(PROBABILITIES)), np.nan)
     enough = last - first >= least_matches
-    for number in np.flatnonzero(enough):
+    for number in followed(np.flatnonzero(enough), "fits"):
         asked = slice(bounds[number], bounds[number + 1])
         params = model.fit(matches.iloc[first[number] : last[number]], fitted_at[number])
         p[asked] = model.predict(params, fixtures.iloc[asked])
