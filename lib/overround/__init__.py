@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from overround.comparison import compare_ledgers, compare_parts, compare_within, comparison_verdict, difference_curves
     from overround.drawdown import resampled_drawdowns
     from overround.evaluate import evaluate, percent, verdict
+    from overround.example import example
     from overround.formats import convert_odds
     from overround.goals import DixonColes, Poisson
     from overround.headlines import change_figures, comparison_figures, cost_figures, key_figures
@@ -70,6 +71,7 @@ _WHERE = {
     "comparison": ("compare_ledgers", "compare_parts", "compare_within", "comparison_verdict", "difference_curves"),
     "drawdown": ("resampled_drawdowns",),
     "evaluate": ("evaluate", "percent", "verdict"),
+    "example": ("example",),
     "formats": ("convert_odds",),
     "goals": ("DixonColes", "Poisson"),
     "headlines": ("change_figures", "comparison_figures", "cost_figures", "key_figures"),
@@ -123,7 +125,7 @@ __all__ = [*_MODULES, *_MODULE_OF]
 
 
 # functions that have the name of their module: importing the module must not hide the function
-_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate", "sliders", "sweep")
+_NAMESAKES = ("backtest", "breakdown", "collect", "evaluate", "example", "sliders", "sweep")
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,16 @@ class Account:
         Share that is kept; by default what the backtest's `commission` says of the bookmaker.
     commission_on : str
         "winnings": of what the bets on one market win together (an exchange's rule), or "turnover": of every stake that is not void.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> small = ov.Account("soft_1", bankroll=100, max_stake=5)
+    >>> ledger = ov.backtest(signals, results, accounts=[small], stake=ov.Flat(10))
+    >>> float(ledger["stake"].max()), sorted(set(ledger["taken"]))
+    (5.0, ['limited', 'no account'])
     """
 
     bookmaker: str
@@ -91,6 +101,15 @@ class Execution:
         Then `size` is taken; otherwise nothing.
     seed : int
         Of the refusals.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, execution=ov.Execution(slippage=0.01))
+    >>> round(float((ledger["price"] / ledger["wanted_price"]).mean()), 2)
+    0.99
     """
 
     slippage: float = 0.0

@@ -43,6 +43,14 @@ def past_accuracy_weights(
     ------
     ParameterError
         Fewer than two blocks.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> weights = ov.past_accuracy_weights(quotes, results, "sharp", blocks=2)
+    >>> len(weights)
+    1
     """
     if blocks < 2:
         raise ParameterError(f"blocks is {blocks}; weights of the past need at least 2.")

@@ -58,6 +58,14 @@ def arbitrage_signals(
         Signals, a row a bet: `probability` is the share of the outlay on the outcome (the prices' own, net, less what they leave) and
         `edge` the guaranteed return. And: arbitrage (its number), share (of the outlay; stakes are in this proportion, a lay's
         outlay being its liability), guaranteed (profit per unit laid out). A lay's edge is per unit of its stake.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> sure = ov.arbitrage_signals(quotes)
+    >>> len(sure) > 0, bool((sure["edge"] > 0).all())
+    (True, True)
     """
     accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
     families: list[pd.DataFrame] = []
@@ -90,6 +98,13 @@ def back_lay(
         L(1 - c) - 1, per unit backed; negative where it costs.
     outlay : ndarray
         1 + L(l - 1): the stake and the liability.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> stake, profit, outlay = ov.back_lay(3.2, 3.0, commission=0.02)
+    >>> round(float(stake), 3), round(float(profit), 3), round(float(outlay), 3)
+    (1.074, 0.052, 3.148)
     """
     b = 1 + (np.asarray(back, float) - 1) * (1 - np.asarray(back_commission, float))
     o, c = np.asarray(lay, float), np.asarray(commission, float)
@@ -122,7 +137,8 @@ def dutch(
 
     Examples
     --------
-    >>> stakes, profit = dutch([3.0, 4.0], outlay=70)
+    >>> import overround as ov
+    >>> stakes, profit = ov.dutch([3.0, 4.0], outlay=70)
     >>> stakes.round(2).tolist(), round(float(profit), 2)
     ([40.0, 30.0], 50.0)
     """
@@ -167,6 +183,13 @@ def middle_signals(
     DataFrame
         Signals, two rows a middle, without probability and edge, once for each pair of lines, at the first moment. And: middle (its
         number), share (of the outlay), if_one and if_both (profit per unit laid out), break_even.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> len(ov.middle_signals(quotes))  # no totals here, so no middles
+    0
     """
     accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
     lined = quotes[quotes["market"].isin(("totals", "spreads"))]

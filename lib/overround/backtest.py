@@ -77,6 +77,15 @@ def backtest(
     ------
     ParameterError
         A bankroll that is not positive, a column that is missing, a side other than back and lay.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, stake=ov.Percentage(0.01), bankroll=1_000)
+    >>> len(ledger) == len(signals), round(float(ledger["bankroll"].iloc[-1] - ledger["profit"].sum()))
+    (True, 1000)
     """
     _check(signals, bankroll)
     bets, found = _with_results(signals, results)

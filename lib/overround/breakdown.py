@@ -41,6 +41,15 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
     DataFrame
         Index: the part (part and value where `by` is a list); columns bets, staked, profit, yield, low, high (95 %), shrunk,
         shrunk_low, shrunk_high (95 %), clv.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> bool(ov.breakdown(ledger, "bookmaker")["bets"].sum() == len(ledger))
+    True
     """
     if not isinstance(by, str):
         parts = {name: breakdown(ledger, name, simulations=simulations, seed=seed) for name in by}

@@ -37,6 +37,13 @@ def reliability(
         A row for each of `by`, method and bin; columns bin; selections; predicted (mean probability), observed (share that happened),
         low and high (its 95 % interval: Wilson 1927, JASA 22, 209-212, with the sample size that selections depending on each other
         within a match day are worth, Korn and Graubard 1998, Survey Methodology 24, 193-201; never more than their number).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.reliability(quotes, results).columns.tolist()[:4]
+    ['market', 'phase', 'bookmaker', 'method']
     """
     rows = [_shares(part, *_bins(part.p, bins), "bin") for part in _selections(quotes, results, methods, by)]
     return pd.concat(rows, ignore_index=True)[[*by, "method", "bin", "selections", "predicted", "observed", "low", "high"]]
@@ -65,6 +72,14 @@ def calibration_table(
         dependence within a match day: Liang and Zeger 1986); p (of a slope of 1, two-sided); ece (expected calibration error: mean
         distance of predicted and observed over bins; Naeini, Cooper and Hauskrecht 2015, AAAI 29, 2901-2907) and ece_by_chance (what
         perfect probabilities would show on so many matches: mean |N(0, s)| = s sqrt(2 / pi)).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> table = ov.calibration_table(quotes, results, bins=4)
+    >>> sorted(set(table["bookmaker"]))
+    ['sharp', 'soft_1', 'soft_2', 'soft_3']
     """
     from scipy.special import stdtr
 
@@ -109,6 +124,14 @@ def longshot_bias(
         A row for each of `by`, method and price band; columns band (its lower edge), selections, price (mean), yield (profit per unit
         of backing each selection at its price) and yield_error (robust to dependence within a match day), expected (mean probability),
         observed (share that won), ratio (observed / expected, 1 without bias), low and high (its 95 % interval, as for `reliability`).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> table = ov.longshot_bias(quotes, results)
+    >>> "bookmaker" in table
+    True
     """
     tables = []
     edges = np.asarray(prices, float)

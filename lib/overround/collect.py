@@ -67,6 +67,14 @@ def collect(
         For a source, league or season that does not exist, before anything is fetched.
     FetchError, SourceError
         Where every job failed. A job that fails among others is listed in `failed`, and the others are stored.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.collect("nowhere")
+    Traceback (most recent call last):
+        ...
+    overround.errors.ParameterError: source 'nowhere' is unknown; the sources are sample, football-data, the-odds-api.
     """
     if source not in SOURCES:
         raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")

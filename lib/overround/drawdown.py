@@ -71,6 +71,16 @@ def resampled_drawdowns(ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, 
         Shares of the peak before them, at most 1.
     ruined : float
         Share of paths; NaN for a ledger without bets.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> falls, ruined = ov.resampled_drawdowns(ledger, simulations=200)
+    >>> len(falls), 0 <= ruined <= 1
+    (200, True)
     """
     if not 0 < ruin <= 1:
         raise ParameterError(f"ruin is {ruin}, a share of the bankroll; it must be above 0 and at most 1.")

@@ -66,6 +66,16 @@ def evaluate(
         - clv (price against the margin-free close), beat_close (share of bets with clv above 0);
         - luck_p (chance of at least this profit by luck alone, see `luck_test`), luck_bets (bets with a close), tried, and
           luck_p_corrected for the number tried, see `deflated_p`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> found = ov.evaluate(ledger, simulations=500)
+    >>> int(found.loc["bets", "value"]) == len(ledger), found.loc["yield", "unit"]
+    (True, 'share')
     """
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
@@ -110,7 +120,17 @@ def evaluate(
 
 
 def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
-    """Return the answer in one sentence: edge, its interval, luck, the number tried, the closing line; and what to check first."""
+    """Return the answer in one sentence: edge, its interval, luck, the number tried, the closing line; and what to check first.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> print(ov.verdict(ov.evaluate(ledger, simulations=500), ledger).split(".")[0])
+    No edge
+    """
     value = evaluation["value"]
     if not value["bets"]:
         return "No bets: nothing met the strategy's conditions."
@@ -138,7 +158,14 @@ def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
 
 
 def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
-    """Write a fraction as a percentage with a proper minus and never broken before its sign, e.g. "2.1 %"."""
+    """Write a fraction as a percentage with a proper minus and never broken before its sign, e.g. "2.1 %".
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> print(ov.percent(0.0213), ov.percent(-0.004, 2), ov.percent(0.05, sign=True))
+    2.1 % −0.40 % +5.0 %
+    """
     if np.isnan(share):
         return "–"
     text = f"{share * 100:{'+' if sign else ''}.{digits}f}\N{NO-BREAK SPACE}%"

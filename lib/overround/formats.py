@@ -60,9 +60,10 @@ def convert_odds(values: ArrayLike, source: str, target: str, *, largest_denomin
 
     Examples
     --------
-    >>> convert_odds([3.5, 1.5, 2.0], "decimal", "american").tolist()
+    >>> import overround as ov
+    >>> ov.convert_odds([3.5, 1.5, 2.0], "decimal", "american").tolist()
     [250.0, -200.0, 100.0]
-    >>> convert_odds(["5/2", "evens"], "fractional", "decimal").tolist()
+    >>> ov.convert_odds(["5/2", "evens"], "fractional", "decimal").tolist()
     [3.5, 2.0]
     """
     for name in (source, target):

@@ -52,6 +52,16 @@ class DixonColes:
     References
     ----------
     Dixon and Coles (1997), Applied Statistics 46, 265-280.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> model = ov.DixonColes()
+    >>> history = events.merge(results[["event_id", "home_score", "away_score"]], on="event_id")
+    >>> ratings = model.fit(history, history["starts_at"].max())
+    >>> model.predict(ratings, events.tail(2)).shape
+    (2, 3)
     """
 
     half_life_days: float = 365.0
@@ -77,6 +87,16 @@ class Poisson:
     References
     ----------
     Maher (1982), Statistica Neerlandica 36, 109-118.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> model = ov.Poisson()
+    >>> history = events.merge(results[["event_id", "home_score", "away_score"]], on="event_id")
+    >>> ratings = model.fit(history, history["starts_at"].max())
+    >>> model.predict(ratings, events.tail(2)).shape
+    (2, 3)
     """
 
     half_life_days: float = 365.0

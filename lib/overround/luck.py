@@ -71,6 +71,16 @@ def luck_test(
     ------
     ParameterError
         With a `stake` that does not give the ledger's own stakes.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> luck = ov.luck_test(ledger, simulations=500)
+    >>> bool(0 < luck["p"] <= 1), luck["bets"] == len(ledger)
+    (True, True)
     """
     again = _replay(ledger, stake, accounts, execution, commission, bankroll)
     if again is None:
@@ -105,6 +115,15 @@ def luck_band(
     -------
     DataFrame
         Index: `settled_at`, at most 400 times of settlement with the last of them; one column a level, in money.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ov.luck_band(ledger, simulations=200).columns.tolist()
+    [0.05, 0.5, 0.95]
     """
     again = _replay(ledger, stake, accounts, execution, commission, bankroll)
     if again is None:

@@ -102,7 +102,8 @@ def remove_margin(
 
     Examples
     --------
-    >>> remove_margin([[2.0, 4.0, 4.0], [1.9, 3.6, 4.5]], "multiplicative").round(3).tolist()
+    >>> import overround as ov
+    >>> ov.remove_margin([[2.0, 4.0, 4.0], [1.9, 3.6, 4.5]], "multiplicative").round(3).tolist()
     [[0.5, 0.25, 0.25], [0.513, 0.271, 0.217]]
     """
     solve = METHODS[_method(method)]
@@ -146,7 +147,8 @@ def add_margin(
 
     Examples
     --------
-    >>> add_margin([0.5, 0.25, 0.25], 0.05, "multiplicative").round(3).tolist()
+    >>> import overround as ov
+    >>> ov.add_margin([0.5, 0.25, 0.25], 0.05, "multiplicative").round(3).tolist()
     [[1.905, 3.81, 3.81]]
     """
     name = _method(method)

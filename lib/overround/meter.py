@@ -117,7 +117,8 @@ class Meter:
 
     Examples
     --------
-    >>> meter = Meter("doc")
+    >>> import overround as ov
+    >>> meter = ov.Meter("doc")
     >>> with meter.stage("sum") as stage:
     ...     total = sum(range(1000))
     ...     stage.count(rows=1000)
@@ -243,7 +244,17 @@ def request_figures(requests: list[dict]) -> dict[str, float]:
 
 
 def cost_table(measurements: pd.DataFrame) -> pd.DataFrame:
-    """One row a stage in order of time, one column a metric."""
+    """One row a stage in order of time, one column a metric.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> meter = ov.Meter("doc")
+    >>> with meter.stage("sum") as stage:
+    ...     stage.count(rows=1_000)
+    >>> "stage" in ov.cost_table(meter.frame()).reset_index()
+    True
+    """
     wide = measurements.pivot_table(index="stage", columns="metric", values="value", aggfunc="last", sort=False)
     return wide[[metric for metric in UNITS if metric in wide]]
 

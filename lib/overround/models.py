@@ -48,6 +48,16 @@ class MarketModel:
     References
     ----------
     Cox (1958), Biometrika 45, 562-565; for several outcomes Van Hoorde et al. (2014), Statistics in Medicine 33, 2585-2596.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> market = ov.market_probabilities(quotes, "sharp", lead_h=24)
+    >>> known = events.merge(market[["event_id", "market_home", "market_draw", "market_away"]], on="event_id")
+    >>> p = ov.walk_forward(ov.MarketModel(), known, results.drop(columns="starts_at"), least_matches=20)
+    >>> len(p) > 0
+    True
     """
 
     prior_matches: float = 500.0
@@ -121,6 +131,14 @@ def market_probabilities(
     -------
     DataFrame
         event_id, market_home, market_draw, market_away; a row a match of which the reference had a market.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> p = ov.market_probabilities(quotes, "sharp")
+    >>> len(p), bool(p[["market_home", "market_draw", "market_away"]].sum(axis=1).round(9).eq(1).all())
+    (100, True)
     """
     quotes = quotes[quotes["market"] == "h2h"]
     if at_close:
@@ -160,6 +178,14 @@ def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close"
     DataFrame
         event_id, bookmaker (the name), market, line, outcome, phase, price (1 / probability), overround (1), fair (the probability), as of
         `fair_probabilities`; without a probability there is no row.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> forecasts = {"sharp": ov.market_probabilities(quotes, "sharp")}
+    >>> sorted(set(ov.as_bookmakers(forecasts)["bookmaker"]))
+    ['sharp']
     """
     parts = []
     for name, forecast in forecasts.items():
@@ -194,6 +220,14 @@ def compare_forecasts(
     DataFrame
         As `probability_scores`, but that the index is called `forecast` and there is no overround; with `by` as a column of its own,
         first, in order.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> forecasts = {name: ov.market_probabilities(quotes, name) for name in ("sharp", "soft_1")}
+    >>> len(ov.compare_forecasts(forecasts, results, "sharp"))
+    2
     """
     if reference not in forecasts:
         raise ParameterError(f"reference {reference!r} is none of the forecasts: {', '.join(forecasts)}.")

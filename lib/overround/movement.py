@@ -38,6 +38,14 @@ def velocity(quotes: pd.DataFrame, method: str = "power", *, window_h: float = 1
     -------
     DataFrame
         event_id, market, line, outcome, bookmaker, at, fair, per_hour (relative change of the probability an hour), ordered by time.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> speed = ov.velocity(quotes, window_h=12)
+    >>> len(speed) > 0
+    True
     """
     parts = []
     for board in _moving(quotes, method):
@@ -72,6 +80,14 @@ def steam_moves(
     DataFrame
         event_id, market, line, outcome, at, direction (1: more probable, the price shortens; -1), books (how many moved so), move (mean
         relative change of these), bookmaker and price (the best price that stands at that moment), ordered by time.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> steam = ov.steam_moves(quotes, window_min=720)
+    >>> len(steam) > 0
+    True
     """
     parts = []
     for board in _moving(quotes, method):
@@ -111,6 +127,14 @@ def reverse_moves(quotes: pd.DataFrame, method: str = "power", *, window_min: fl
     DataFrame
         event_id, market, line, outcome, bookmaker, at, kind, move (the bookmaker's), against (what it moved against: the mean of the
         others, or its own earlier move), ordered by time.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> moves = ov.reverse_moves(quotes, window_min=720)
+    >>> len(moves) > 0
+    True
     """
     parts = []
     for board in _moving(quotes, method):
@@ -171,6 +195,14 @@ def reactions(
     ------
     ParameterError
         A leader without prices.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> found = ov.reactions(quotes, "sharp", window_min=720)
+    >>> sorted(set(found["bookmaker"]))
+    ['soft_1', 'soft_2', 'soft_3']
     """
     from overround.board_kernels import first_passage
 
@@ -206,6 +238,14 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
         Index bookmaker, quickest first; columns moves (of the leader, while the bookmaker had a price), followed, censored, quarter_min
         and median_min: minutes by which a quarter and half have followed, by the estimate of Kaplan and Meier (1958), Journal of the
         American Statistical Association 53, 457-481; NaN where fewer ever do.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> times = ov.reaction_times(ov.reactions(quotes, "sharp", window_min=720))
+    >>> times.index.name
+    'bookmaker'
     """
     rows = {}
     for name, part in found.groupby("bookmaker"):
@@ -246,6 +286,14 @@ def stale_prices(
         event_id, market, line, outcome, bookmaker, at (the first moment at which it is so), price, since (when the bookmaker last changed
         the market), move (the others', relative), edge (price x mean probability of the others - 1: what the price is worth if
         they are right), ordered by time.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> stale = ov.stale_prices(quotes)
+    >>> "sharp" in set(stale["bookmaker"])
+    False
     """
     from overround.board_kernels import chain_cumsum
 
@@ -272,7 +320,15 @@ def stale_prices(
 
 
 def lowest_margin(quotes: pd.DataFrame) -> str:
-    """The bookmaker with the lowest median overround: who leads, most likely, where nobody is known to. Empty where there is none."""
+    """The bookmaker with the lowest median overround: who leads, most likely, where nobody is known to. Empty where there is none.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.lowest_margin(quotes)
+    'sharp'
+    """
     found: dict[str, list[Floats]] = {}
     for board in boards(quotes, "multiplicative", max_age_h=None):
         for name, book in zip(board.names, board.overround, strict=True):

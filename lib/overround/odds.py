@@ -30,6 +30,12 @@ def overround(prices: ArrayLike) -> Floats:
     -------
     ndarray, shape (n_markets,)
         NaN where an outcome is not quoted.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.overround([[2.0, 3.5, 4.0], [1.5, 4.0, 7.0]]).round(4).tolist()
+    [1.0357, 1.0595]
     """
     return (1.0 / np.atleast_2d(np.asarray(prices, float))).sum(axis=1)
 
@@ -50,6 +56,15 @@ def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFra
     DataFrame
         A copy with the columns `overround` and `fair`, NaN where the market is not whole or the method cannot solve it, and
         `margin_status`, one of `overround.margin.STATUSES`: "ok", or why it cannot.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> fair = ov.fair_probabilities(quotes, "shin")
+    >>> one = fair[(fair["event_id"] == "match 00000") & (fair["bookmaker"] == "sharp")].head(3)
+    >>> round(float(one["fair"].sum()), 6), round(float(one["overround"].iloc[0]), 2)
+    (1.0, 1.02)
     """
     whole = complete_markets(quotes)
     market, _ = group_codes(whole, MARKET)

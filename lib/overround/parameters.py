@@ -178,6 +178,14 @@ def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
     ------
     ParameterError
         As `check_parameters`; also where a declared name does not exist any more.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.check_here("explore", {"source": "sample", "leagues": "E0"})
+    Traceback (most recent call last):
+        ...
+    overround.errors.ParameterError: notebook 'explore': parameter 'leagues' cannot be 'E0'; it takes a list of texts.
     """
     path = notebook_path(notebook, load_settings().home)
     declared = read_parameters(path)

@@ -88,6 +88,18 @@ def map_partitions(
         For a table that is not partitioned so, work that cannot be sent, or a partition that alone takes more memory than allowed.
     RunError
         Naming the partition whose work failed, or killed its process three times.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from tempfile import mkdtemp
+    >>> store = ov.Store(mkdtemp())
+    >>> for name, table in zip(("events", "quotes", "results"), ov.example(), strict=True):
+    ...     done = store.append(name, table)
+    >>> def mean_price(frames):
+    ...     return frames["quotes"].groupby(["season", "bookmaker"], as_index=False)["price"].mean()
+    >>> len(ov.map_partitions(store, mean_price, tables=["quotes"], scheduler="here"))
+    4
     """
     names = tuple(tables)
     memory_mb = load_settings().memory_mb if memory_mb is None else memory_mb
@@ -126,6 +138,16 @@ def partition_sizes(
     -------
     DataFrame
         Index competition, season, in order; columns rows, and mb: what it is expected to take in memory while worked on.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from tempfile import mkdtemp
+    >>> store = ov.Store(mkdtemp())
+    >>> for name, table in zip(("events", "quotes", "results"), ov.example(), strict=True):
+    ...     done = store.append(name, table)
+    >>> ov.partition_sizes(store)["rows"].to_dict()
+    {('example', '2015'): 6100}
     """
     found = [pd.DataFrame(columns=[*_PARTITION, "rows"])]
     for name in tables:

@@ -43,6 +43,16 @@ class Elo:
     References
     ----------
     Hvattum and Arntzen (2010), International Journal of Forecasting 26, 460-470: ELO_g, k 10, margin_power 1, ordered logit.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> model = ov.Elo()
+    >>> history = events.merge(results[["event_id", "home_score", "away_score"]], on="event_id")
+    >>> ratings = model.fit(history, history["starts_at"].max())
+    >>> model.predict(ratings, events.tail(2)).shape
+    (2, 3)
     """
 
     k: float = 10.0

@@ -101,6 +101,15 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
     ------
     ParameterError
         No bookmaker has a gap, or a column is missing.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> fair = ov.fair_probabilities(ov.closing_quotes(quotes))
+    >>> weights = ov.accuracy_weights(ov.probability_scores(fair, results, "sharp"))
+    >>> round(sum(weights.values()), 6)
+    1.0
     """
     missing = [column for column in ("log_loss", "gap") if column not in scores]
     if missing:
@@ -169,6 +178,13 @@ def exchange_mid(back: Floats, lay: Floats, three: ArrayLike = True) -> Floats:
     -------
     ndarray, shape (..., 3)
         (1 / back + 1 / lay) / 2, divided by its sum over the outcomes; NaN for all where one is missing.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> import numpy as np
+    >>> ov.exchange_mid(np.array([[2.0, 3.5, 4.0]]), np.array([[2.04, 3.6, 4.2]])).round(3).tolist()
+    [[0.485, 0.276, 0.239]]
     """
     mid = (1 / back + 1 / lay) / 2
     known = np.broadcast_to(np.asarray(three)[..., None] | (np.arange(3) != 1), mid.shape)

@@ -37,6 +37,15 @@ class Run:
     ------
     ParameterError
         For a parameter that is unknown, of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from overround.parameters import notebook_path, read_parameters
+    >>> declared = read_parameters(notebook_path("explore", ov.load_settings().home))
+    >>> run = ov.Run("explore", {name: one.default for name, one in declared.items()})
+    >>> run.source, run.sharp
+    ('sample', 'sim_sharp')
     """
 
     def __init__(self, notebook: str, values: Mapping[str, Any]):

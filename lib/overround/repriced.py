@@ -44,6 +44,15 @@ def delayed(signals: pd.DataFrame, quotes: pd.DataFrame, minutes: float) -> pd.D
     ------
     ParameterError
         Prices without clock times (phases early and close): nobody knows what stood later.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> later = ov.delayed(signals, quotes, minutes=60)
+    >>> (later["placed_at"].min() - signals["placed_at"].min()).total_seconds() >= 3600
+    True
     """
     if not minutes >= 0:
         raise ParameterError(f"minutes is {minutes}; a bet cannot be placed before its signal, at least 0.")
@@ -89,6 +98,14 @@ def delay_curve(
     -------
     DataFrame
         Index `minutes`; columns bets, dropped, yield, low, high (95 %), clv. Without rows where prices have no clock times.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ov.delay_curve(signals, quotes, results, (0, 60), simulations=200).index.tolist()
+    [0.0, 60.0]
     """
     rows = []
     known = [wait for wait in minutes if has_clock(quotes)]
@@ -122,6 +139,15 @@ def baselines(
         Index `bets_on`: these bets; every outcome (what the market gives back); a random outcome (low and high hold 95 % of such
         bettors); every home, draw ... of them. Columns bets, yield, low, high. `attrs["p_random"]`: share of random bettors who earn
         at least what these bets earn.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ov.baselines(ledger, quotes, results, simulations=200).index.tolist()
+    ['these bets', 'every outcome', 'a random outcome', 'every home', 'every draw', 'every away']
     """
     back = ledger[ledger["side"] == "back"].drop_duplicates([*_PRICE, "placed_at"])
     whole = _every_outcome(back.drop_duplicates([c for c in (*_PRICE, "placed_at") if c != "outcome"]), quotes)
@@ -162,6 +188,16 @@ def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: in
     DataFrame
         Index `price_of`: as placed, each bookmaker (on the bets for which it had a price), best of all (accounts); columns bets, yield,
         low, high. `attrs["only_at_maximum"]`: an edge (interval above 0) at the best or maximum price, but at no single account.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> prices = ov.at_each_price(ledger, quotes, simulations=200)
+    >>> "yield" in prices
+    True
     """
     back = ledger[ledger["side"] == "back"].reset_index(drop=True)
     prices = _by_bookmaker(back, quotes)
@@ -191,6 +227,15 @@ def wrong_prices(ledger: pd.DataFrame, quotes: pd.DataFrame, *, ratio: float = 1
     -------
     DataFrame
         The rows of the ledger that are flagged, with their index, and columns median and best of the others, and others (how many).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> len(ov.wrong_prices(ledger, quotes))
+    0
     """
     back = ledger[ledger["side"] == "back"]
     prices = _by_bookmaker(back.reset_index(drop=True), quotes)
@@ -222,6 +267,13 @@ def missing_odds(quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "compet
     -------
     DataFrame
         Index: `by`; columns matches (that anybody quotes there), quoted, missing (share). Bookmakers with no quote there are rows, too.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.missing_odds(quotes, ["bookmaker"])["missing"].tolist()
+    [0.0, 0.0, 0.0, 0.0]
     """
     mine = quotes[quotes["market"] == market]
     where = [column for column in by if column != "bookmaker"]
@@ -239,6 +291,16 @@ def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 
     """Bets on matches that all regular bookmakers quote: those with prices for at least `least` of a competition's season.
 
     What holds only where prices are missing is a fact about missing prices.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> kept = ov.always_quoted(ledger, quotes)
+    >>> len(kept) > 0
+    True
     """
     accounts = quotes[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
     place = ["competition", "season", "market"]
@@ -285,6 +347,13 @@ def across_methods(
     DataFrame
         Index `method`; columns bets, yield, low, high (95 %), clv. `attrs["only_under"]`: the one method under which the interval is
         above 0, if there is just one of several, else "".
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.across_methods(quotes, results, "sharp", ("power", "shin"), simulations=200).index.tolist()
+    ['power', 'shin']
     """
     rows = {}
     for method in methods:

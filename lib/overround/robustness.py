@@ -34,6 +34,15 @@ def without_best(ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), sh
     DataFrame
         Index `left_out`; columns bets (that stay), profit and yield (of those), share_of_profit (that the bets left out earned;
         NaN where there is no profit).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ov.without_best(ledger, counts=(1, 5)).index.tolist()
+    ['none', 'best 1', 'best 5', 'best 1 %']
     """
     ordered = ledger.sort_values("profit", ascending=False, kind="stable")
     out = {"none": 0, **{f"best {k}": k for k in counts}, **{f"best {100 * s:g} %": int(np.ceil(s * len(ledger))) for s in shares}}
@@ -71,6 +80,16 @@ def haircut(
     -------
     DataFrame
         Index `cut`; columns profit, yield, low, high (95 %), clv.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> cut = ov.haircut(ledger, (0, 0.01, 0.02), simulations=200)
+    >>> cut["yield"].is_monotonic_decreasing
+    True
     """
     bad = [cut for cut in cuts if not 0 <= cut < 1]
     if bad:
@@ -114,6 +133,15 @@ def bets_needed(ledger: pd.DataFrame, edge: float | None = None, *, power: float
     -------
     float
         NaN where the edge is not above 0 (no number is enough) or there are fewer than two days.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ov.bets_needed(ledger, edge=0.02) > len(ledger)
+    True
     """
     from scipy.special import ndtri
 
@@ -143,6 +171,15 @@ def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:
           closing line judges its own choice;
         - few bets: share of all winnings from the best hundredth of the bets;
         - no account: share of the stakes at prices that are no bookmaker's (market maximum or average).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> list(ov.suspicious(ledger).columns)
+    ['found', 'limit', 'flagged', 'why']
     """
     n = len(ledger)
     close = ledger["clv"].dropna()

@@ -39,6 +39,14 @@ def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str
     -------
     DataFrame
         Index `bookmaker`, best gap first; columns as in `score_table`, from matches to p_adjusted.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> fair = ov.fair_probabilities(ov.closing_quotes(quotes))
+    >>> ov.probability_scores(fair, results, "sharp")["matches"].tolist()
+    [100, 100, 100, 100]
     """
     markets = decided_markets(fair[fair["market"] == "h2h"], results)
     _check_reference(reference, fair)
@@ -88,6 +96,14 @@ def score_table(
         high (its 95 % interval) and p (two-sided, as Diebold and Mariano 1995, Journal of Business & Economic Statistics 13,
         253-263), robust to dependence within a match day (Liang and Zeger 1986, Biometrika 73, 13-22; Student's t with days - 1
         degrees of freedom); p_adjusted for all the comparisons of the table (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> scores = ov.score_table(quotes, results, ("power",), ("phase",), reference="sharp")
+    >>> len(scores)
+    8
     """
     prices = early_and_close(quotes)
     markets = decided_markets(prices, results)
@@ -122,6 +138,13 @@ def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Quotes with phase early or close; `observed_at` is empty.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> sorted(set(ov.early_and_close(quotes)["phase"]))
+    ['close', 'early']
     """
     timed = quotes["phase"] == "snapshot"
     if not timed.any():

@@ -84,6 +84,16 @@ def correct_for_search(
     ----------
     White (2000), Econometrica 68, 1097-1126. Hansen (2005), Journal of Business & Economic Statistics 23, 365-380. Romano and Wolf
     (2005), Econometrica 73, 1237-1282.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> found = ov.correct_for_search(ledgers, simulations=500)
+    >>> bool((found["p_adjusted"] >= found["p"]).all())
+    True
     """
     if isinstance(tried, Mapping) and tried and not any(len(drawable(one) if histories == "market" else one) for one in tried.values()):
         return _untested(tried)
@@ -102,6 +112,16 @@ def luck_of_the_best(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 
         best: its name (largest profit in standard errors); yield and p: of its tested bets alone; p_corrected: chance that the best
         of all does as well by luck (Hansen's consistent p); tried: how many; yield_by_luck: median over histories of the yield of
         the strategy that is best in each.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> best = ov.luck_of_the_best({"all": ledger, "home": ledger[ledger["outcome"] == "home"]}, simulations=500)
+    >>> best["best"] in ("all", "home")
+    True
     """
     null = _null(ledgers, "market", simulations, 1, "stationary", seed)
     table, staked = _judged(null), np.asarray(null.staked)
@@ -120,6 +140,12 @@ def deflated_p(p: float, tried: float) -> float:
 
     Exact for independent strategies, conservative for those that move together, as variants of one idea do: with their ledgers use
     `luck_of_the_best`, or give their `effective_number`. Source: Šidák (1967), JASA 62, 626-633.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> round(ov.deflated_p(0.01, tried=20), 3)
+    0.182
     """
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, the one that is shown.")
@@ -132,6 +158,15 @@ def effective_number(tried: Tried) -> float:
 
     Eigenvalues of the correlation matrix, (sum of roots)^2 / sum. Source: Galwey (2009), Genetic Epidemiology 33, 559-568. With few
     days a correlation by chance lowers it.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> 1 <= ov.effective_number(ledgers) <= 2
+    True
     """
     profits = _matrix(tried).to_numpy()
     spread = profits.std(axis=0)
@@ -166,6 +201,15 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
     References
     ----------
     Bailey, Borwein, López de Prado and Zhu (2017), Journal of Computational Finance 20, 39-69.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> sorted(ov.backtest_overfitting(ledgers, blocks=4))
+    ['choices', 'loss', 'pbo', 'rank']
     """
     profits = _matrix(tried)
     if blocks < 2 or blocks % 2 or blocks > len(profits):
@@ -192,7 +236,17 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
 
 
 def daily_profits(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Profit of each strategy on each match day on which any of them bet: index day, a column a strategy, 0 where it had no bet."""
+    """Profit of each strategy on each match day on which any of them bet: index day, a column a strategy, 0 where it had no bet.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ov.daily_profits(ledgers).columns.tolist()
+    ['1%', '3%']
+    """
     if not ledgers:
         raise ParameterError("no ledger was given; at least one strategy was tried.")
     sums = {name: ledger["profit"].groupby(day(ledger)).sum() for name, ledger in ledgers.items()}

@@ -25,7 +25,14 @@ def project_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """All settings of the workbench; each field `x` is also the environment variable `OVERROUND_X` or a line in `.env`."""
+    """All settings of the workbench; each field `x` is also the environment variable `OVERROUND_X` or a line in `.env`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.Settings(store="s3://bucket/odds").store_root
+    's3://bucket/odds'
+    """
 
     model_config = SettingsConfigDict(env_prefix="OVERROUND_", env_file=".env", extra="ignore", frozen=True)
 
@@ -74,6 +81,12 @@ def load_settings() -> Settings:
     ------
     SettingsError
         Naming the variable, what it holds and what is allowed; a secret's value is never shown.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.load_settings().live_ttl >= 0
+    True
     """
     try:
         settings = Settings()

@@ -87,6 +87,14 @@ def table(
         What stands in place of a table without rows.
     strong : sequence of bool
         Rows that are written in bold; they should say in a word why.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> import pandas as pd
+    >>> ov.table(pd.DataFrame({"bookmaker": ["sharp"], "yield": [0.0213]}))
+    bookmaker  yield
+        sharp 0.0213
     """
     if frame.empty:
         return Html(f'<p class="ov-more">{escape(empty)}</p>', empty)
@@ -110,7 +118,18 @@ def table(
 
 
 def evaluation_table(evaluation: pd.DataFrame) -> Html:
-    """Every row of `evaluate`, each in its own unit."""
+    """Every row of `evaluate`, each in its own unit.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> rows = ov.evaluation_table(ov.evaluate(ledger, simulations=500))
+    >>> print(str(rows).splitlines()[1].split())
+    ['bets', '93']
+    """
     by_unit = {
         "share": lambda x: percent(x, 2),
         "money": FORMATS["money"],
@@ -135,6 +154,12 @@ def headline(*figures: tuple[str, str, str]) -> Html:
     """The strip of figures that a reader looks at first: four to six of (name, value, its uncertainty or what it is measured against).
 
     A report shows the first strip of its notebook below the verdict, wherever the notebook makes it.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.headline(("Yield", "2.1 %", "−0.4 to 4.6"), ("Bets", "568", ""))
+    Yield 2.1 % −0.4 to 4.6; Bets 568
     """
     body = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(big)}{f'<small>{escape(small)}</small>' if small else ''}</dd></div>"
@@ -176,7 +201,15 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
 
 
 def stack(*pieces: Any) -> Html:
-    """Several figures, tables or strips, one below the other, from one cell."""
+    """Several figures, tables or strips, one below the other, from one cell.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.stack(ov.headline(("Bets", "568", "")), ov.headline(("Profit", "12", "")))
+    Bets 568
+    Profit 12
+    """
     return Html("".join(piece._repr_html_() for piece in pieces), "\n".join(repr(piece) for piece in pieces))
 
 
@@ -194,6 +227,15 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
 
     Numbers have four decimals. Text that a spreadsheet would run as a formula (it begins with =, +, -, @, a tab or a line end) gets
     an apostrophe in front.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ov.download(ledger, "bets.csv")
+    bets.csv: 93 rows
     """
     safe = frame.rename(columns=lambda column: _no_formula(str(column)))
     texts = [column for column in safe if not pd.api.types.is_numeric_dtype(safe[column]) and safe[column].dtype.kind not in "Mmb"]

@@ -75,6 +75,14 @@ def value_signals(
     ------
     ParameterError
         A reference or bookmaker without prices here, a reference that cannot be known yet, missing weights.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp", min_edge=0.02)
+    >>> len(signals) > 0, bool((signals["edge"] >= 0.02).all()), "sharp" in set(signals["bookmaker"])
+    (True, True, False)
     """
     names = bookmakers_of(quotes)
     accounts = accounts_of(names, reference, bookmakers)
@@ -121,6 +129,14 @@ def seed_signals(
     -------
     DataFrame
         Signals; the rule has no probability and no edge, so stake them flat or as a percentage.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.seed_signals(quotes)
+    >>> "edge" in signals
+    True
     """
     names = bookmakers_of(quotes)
     accounts = accounts_of(names, "", bookmakers)
@@ -149,6 +165,13 @@ def blind_signals(quotes: pd.DataFrame, bookmaker: str, outcome: str, *, market:
         h2h, totals or spreads.
     at_close : bool
         At the closing price instead of the first price seen.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> len(ov.blind_signals(quotes, "sharp", "home")) == len(events)
+    True
     """
     mine = quotes[(quotes["bookmaker"] == bookmaker) & (quotes["outcome"] == outcome) & (quotes["market"] == market)]
     parts = []
@@ -180,6 +203,14 @@ def closing_lines(
     DataFrame
         event_id, market, line, outcome, bookmaker, closing_price, closing_fair. An exchange's lay prices keep their market, h2h_lay,
         and are judged by the same probability.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> closing = ov.closing_lines(quotes, "sharp")
+    >>> closing[["closing_price", "closing_fair"]].notna().all().tolist()
+    [True, True]
     """
     parts = []
     for board in boards(quotes, method, at_close=True, judged_later=True):
@@ -205,6 +236,14 @@ def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
     """The closing quotes: those that the provider calls so, and the last snapshot of each bookmaker and selection before kick-off.
 
     Their `observed_at` is empty, so that a market's outcomes are seen as one market although they were last touched at different times.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> last = ov.closing_quotes(quotes)
+    >>> len(last) == len(events) * 4 * 3
+    True
     """
     check_quotes(quotes)
     # `not >=`: a price without a clock time (early, close) was shown before kick-off by the provider's word

@@ -48,6 +48,15 @@ def sliders(sweep: "Sweep") -> "Sliders":
     ------
     ParameterError
         A sweep that varied nothing, or is no whole grid.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> choices = {"min_edge": [0.0, 0.02, 0.04], "stake": [0.01, 0.02]}
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "staking": "percentage", **choices}, results)
+    >>> ov.sliders(swept).options
+    {'min_edge': [0.0, 0.02, 0.04], 'stake': [0.01, 0.02]}
     """
     return Sliders(sweep)
 

@@ -24,7 +24,16 @@ class Staking(Protocol):
 
 @dataclass(frozen=True)
 class Flat:
-    """Level stakes: the same amount on every bet, in units of the bankroll's currency."""
+    """Level stakes: the same amount on every bet, in units of the bankroll's currency.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> set(ov.backtest(signals, results, stake=ov.Flat(10))["stake"])
+    {10.0}
+    """
 
     amount: float = 10.0
 
@@ -38,7 +47,17 @@ class Flat:
 
 @dataclass(frozen=True)
 class Percentage:
-    """The same share of the free bankroll on every bet."""
+    """The same share of the free bankroll on every bet.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> amount, share = ov.Percentage(0.01).sizes(signals)
+    >>> set(share.tolist())
+    {0.01}
+    """
 
     share: float = 0.01
 
@@ -52,7 +71,17 @@ class Percentage:
 
 @dataclass(frozen=True)
 class TargetProfit:
-    """The stake whose win brings the same profit whatever the price, in units of the bankroll's currency (before commission)."""
+    """The stake whose win brings the same profit whatever the price, in units of the bankroll's currency (before commission).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> amount, share = ov.TargetProfit(10).sizes(signals)
+    >>> bool((amount * (signals["price"] - 1)).round(9).eq(10).all())
+    True
+    """
 
     profit: float = 10.0
 
@@ -67,7 +96,17 @@ class TargetProfit:
 
 @dataclass(frozen=True)
 class EdgeProportional:
-    """`per_edge` x the edge as a share of the free bankroll, at most `cap`: at 1.0 an edge of 3 % stakes 3 %. No edge, no bet."""
+    """`per_edge` x the edge as a share of the free bankroll, at most `cap`: at 1.0 an edge of 3 % stakes 3 %. No edge, no bet.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> amount, share = ov.EdgeProportional(per_edge=0.5).sizes(signals)
+    >>> bool((share <= 0.05).all())
+    True
+    """
 
     per_edge: float = 0.5
     cap: float = 0.05
@@ -93,6 +132,15 @@ class Kelly:
     by edge^2 / (edge^2 + edge_se^2), where the signals' column `edge_se` is the standard error of the edge (price x that of the
     probability): an edge that is not known for sure deserves a smaller bet. Source: the approximation of Baker and McHale (2013),
     Decision Analysis 10, 189-199.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> amount, share = ov.Kelly(fraction=0.25, cap=0.05).sizes(signals)
+    >>> bool((share <= 0.05).all())
+    True
     """
 
     fraction: float = 0.25
@@ -127,6 +175,15 @@ class SimultaneousKelly:
     the stake does not come back.
 
     With `shrink` as in `Kelly`; `cap` holds for each bet.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> amount, share = ov.SimultaneousKelly(fraction=0.25).sizes(signals)
+    >>> bool((share <= 0.05).all())
+    True
     """
 
     fraction: float = 0.25
@@ -158,6 +215,16 @@ class DrawdownControl:
     The rule sees free bankroll less floor as its bankroll, so that the bankroll never falls by more than `most` below its peak, even
     where every open bet is lost. Source: Grossman and Zhou (1993), Mathematical Finance 3, 241-276: in continuous time, of all rules
     that keep this promise, staking Kelly's share of the surplus grows fastest.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> rule = ov.DrawdownControl(ov.Kelly(0.5), most=0.2)
+    >>> ledger = ov.backtest(signals, results, stake=rule)
+    >>> bool(ledger["bankroll"].min() >= 800)
+    True
     """
 
     rule: Staking = field(default_factory=Kelly)
@@ -188,6 +255,12 @@ def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0
         kelly-joint-shrunk, kelly-drawdown (never more than `drawdown` below the peak).
     stake, cap, drawdown : float
         As the rule reads them.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.staking_rule("kelly", 0.25)
+    Kelly(fraction=0.25, cap=0.05, shrink=False)
     """
     rules: dict[str, Callable[[], Staking]] = {
         "flat": lambda: Flat(stake),

@@ -61,6 +61,18 @@ class Store:
     ----------
     root : str or Path, optional
         A folder or an object-store URL; by default the setting `OVERROUND_STORE`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from tempfile import mkdtemp
+    >>> store = ov.Store(mkdtemp())
+    >>> for name, table in zip(("events", "quotes", "results"), ov.example(), strict=True):
+    ...     done = store.append(name, table)
+    >>> store.sql("SELECT count(*) AS matches FROM events")["matches"].tolist()
+    [100]
+    >>> store.version()
+    'events=1,quotes=1,results=1'
     """
 
     def __init__(self, root: str | Path | None = None):

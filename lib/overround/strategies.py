@@ -55,6 +55,15 @@ def model_signals(
     -------
     DataFrame
         Signals: a row a bet, ordered by time of placement.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> p = ov.walk_forward(ov.Elo(), events, results.drop(columns="starts_at"), least_matches=20)
+    >>> signals = ov.model_signals(p, quotes, min_edge=0.05)
+    >>> bool((signals["edge"] >= 0.05).all())
+    True
     """
     missing = [column for column in ("event_id", "predicted_at", *PROBABILITIES) if column not in probabilities]
     if missing:
@@ -118,6 +127,14 @@ def consensus_signals(
     References
     ----------
     Kaunitz, Zhong and Kreiner (2017), arXiv 1710.02824; programs: github.com/Lisandro79/BeatTheBookie, src/strategies/beatTheBookie.m.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.consensus_signals(quotes, margin=0.05, least=3)
+    >>> "edge" in signals
+    True
     """
     if not 0 <= margin < 1:
         raise ParameterError(f"margin is {margin}; it must be at least 0 and below 1.")

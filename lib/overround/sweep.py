@@ -58,6 +58,14 @@ class Sweep:
         When the last bet of each day was settled, and when the first one was placed, in microseconds since 1970.
     key : str
         Of what was asked: parameters, data and library.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> len(swept.ledger(0)), swept.tried, swept.varied
+    (145, 3, ['min_edge'])
     """
 
     table: pd.DataFrame
@@ -163,6 +171,14 @@ def sweep(
         A parameter, value or scheduler that cannot be.
     RunError
         A cluster that stayed away; what was done is kept.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept.table["bets"].is_monotonic_decreasing, bool((swept.table["p_adjusted"] >= swept.table["p"]).all())
+    (True, True)
     """
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")

@@ -23,7 +23,16 @@ MEASURES = ("statistic", "yield")
 
 
 def top_variants(sweep: Sweep, most: int = 10) -> pd.DataFrame:
-    """The variants whose profit luck explains least, best first: their varied parameters and figures; index variant."""
+    """The variants whose profit luck explains least, best first: their varied parameters and figures; index variant.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> len(ov.top_variants(swept, most=2))
+    2
+    """
     table = sweep.table[sweep.table["bets"] > 0].sort_values(["p_adjusted", "p", "statistic"], ascending=[True, True, False], kind="stable")
     shown = table.head(most)[[*sweep.varied, *_FIGURES]]
     shown = shown.assign(**{name: [spelled(value) for value in shown[name]] for name in sweep.varied})
@@ -41,6 +50,14 @@ def stability(sweep: Sweep) -> pd.DataFrame:
     -------
     DataFrame
         Index variant; yield, neighbours (how many that bet), neighbour_yield (their mean), neighbours_winning (share with a profit).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> len(ov.stability(swept))
+    3
     """
     value = sweep.table["yield"].to_numpy(float)
     steps = _on_grid(sweep)
@@ -96,6 +113,15 @@ def walk_forward_choice(
         "statistic": the past mean daily profit in standard errors; "yield": past profit over stakes.
     least_days : int
         Days with a bet that a variant must have behind it. While none has so many and a profit, nothing is bet.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> choices = ov.walk_forward_choice(swept, every_days=7, least_days=2)
+    >>> type(choices).__name__
+    'Choices'
     """
     if measure not in MEASURES:
         raise ParameterError(f"measure {measure!r} is unknown; there are {', '.join(MEASURES)}.")
@@ -122,7 +148,16 @@ def walk_forward_choice(
 
 
 def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
-    """What the sweep says, in one sentence or two; the number tried is in it."""
+    """What the sweep says, in one sentence or two; the number tried is in it.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> "3" in ov.sweep_verdict(swept)
+    True
+    """
     attrs, table = sweep.table.attrs, sweep.table
     if not table["bets"].any():
         return f"None of {sweep.tried:,} variants placed a bet."

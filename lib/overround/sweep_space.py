@@ -54,6 +54,12 @@ def variants(
     ------
     ParameterError
         An unknown parameter, an empty list, a range in a grid, a sample that is not positive.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> len(ov.variants({"min_edge": [0.01, 0.02], "staking": ["flat", "kelly:0.25"]}))
+    4
     """
     known = _known(limits)
     for name in space:

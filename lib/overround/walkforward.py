@@ -60,6 +60,14 @@ def walk_forward(
         event_id, competition, season, starts_at, probability_home, probability_draw, probability_away, predicted_at (when it was
         foretold), fitted_at (when its model was fitted, at or before), trained_until (when the last result that the model saw was
         known, before fitted_at), trained_on (how many results); in the order of predicted_at.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> p = ov.walk_forward(ov.Elo(), events, results.drop(columns="starts_at"), least_matches=20)
+    >>> len(p) > 0, bool((p["trained_until"] < p["predicted_at"]).all())
+    (True, True)
     """
     _check(events, results, refit_days, window_days, embargo_days, least_matches, by)
     known = results.dropna(subset=["home_score", "away_score"])[["event_id", "home_score", "away_score", "settled_at"]]

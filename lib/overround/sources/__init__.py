@@ -67,5 +67,12 @@ def event_id(source: str, competition: str, date: str, home: str, away: str) -> 
 
 
 def credit(source: str) -> str:
-    """Name one or several sources (joined by a plus) as a figure or a page shows them."""
+    """Name one or several sources (joined by a plus) as a figure or a page shows them.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.credit("sample")
+    'Simulated market: teams, bookmakers and prices are invented'
+    """
     return "; ".join(CREDITS.get(name, name) for name in source.split("+") if name)
