@@ -35,9 +35,21 @@ def test_a_query_in_a_cell_asks_the_store_of_the_notebook_with_its_variables(she
     shell.run_cell_magic("sql", "kept", "SELECT count(*) AS n FROM quotes WHERE price >= $least")
     line = shell.run_line_magic("sql", "SELECT count(*) AS n FROM quotes WHERE price >= 3.5")
 
+    assert 'scope="row"' in html(shell, answer)  # as our tables are, without an index
     wanted = int((store.read("quotes")["price"] >= 3.5).sum())
     assert wanted == 2
     assert [answer["n"][0], shell.user_ns["kept"]["n"][0], line["n"][0]] == [wanted] * 3
+
+
+def test_an_answer_of_any_kind_is_shown(shell, store):
+    shell.user_ns |= {"store": store}
+    query = """SELECT outcome, list(price) AS prices, sum(1) AS n, NULL AS nothing, max(collected_at) AS at, {'a': 1} AS s, '<i>' AS "<b>"
+               FROM quotes GROUP BY outcome ORDER BY outcome"""
+
+    text = html(shell, shell.run_cell_magic("sql", "", query))
+
+    assert text.count('scope="row"') == 3
+    assert all(part in text for part in ("[4.]", "&lt;i&gt;", "&lt;b&gt;", "–"))
 
 
 def test_a_query_that_cannot_be_asked_is_a_sentence(shell, store):
@@ -73,6 +85,7 @@ def test_a_ledger_says_what_it_came_to_and_names_its_matches(shell):
     assert first not in text
     assert text.count("<tr>") == 9
     assert "22 more rows" in text
+    assert ">h2h<" not in text  # goes without saying
 
 
 def test_signals_and_an_evaluation_are_read_as_such_and_other_frames_stay(shell):

@@ -16,6 +16,7 @@ from tests.test_browser import faults_of_reports
 
 pytestmark = pytest.mark.slow
 MOST_CPU_S = 20  # that a notebook may take on the sample
+AROUND_CPU_S = 8  # pytest, nbval and the start of a kernel, on a machine that is busy
 LABELS = ["collect", "bookmakers", "signals", "backtest-sharp", "backtest-consensus", "compare", "performance"]
 
 
@@ -149,7 +150,7 @@ def test_a_notebook_runs_under_nbval(request, notebook):
     assert done.returncode == 0, done.stdout[-3000:]
     # processor time, which a busy machine hardly changes, of the kernel and of pytest around it
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_S
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_S + AROUND_CPU_S
 
 
 def test_plain_papermill_runs_a_notebook_with_a_parameter(sample, tmp_path):

@@ -16,7 +16,7 @@ from overround.show import FORMATS, Html, evaluation_table, table
 from overround.store import Store
 from overround.tables import LEDGER_COLUMNS, SIGNAL_COLUMNS
 
-_ROWS = 8
+_ROWS, _ANSWER_ROWS = 8, 50
 _LEDGER = ["settled_at", "event_id", "market", "line", "outcome", "bookmaker", "price", "stake", "result", "profit", "bankroll", "clv"]
 _SIGNALS = ["placed_at", "event_id", "market", "line", "outcome", "side", "bookmaker", "price", "probability", "edge"]
 _GIVEN = re.compile(r"\$([A-Za-z_]\w*)")
@@ -58,6 +58,10 @@ def shown(frame: pd.DataFrame, events: Any = None) -> str:
         The table `events`, so that matches have names.
     """
     columns = set(map(str, frame.columns))
+    if "sql" in frame.attrs:  # an answer, whose index means nothing
+        # lists, long decimals and the like are shown as Python has them
+        odd = {name: frame[name].map(str, na_action="ignore") for name in frame if frame[name].dtype == object}
+        return _STYLE + table(frame.assign(**odd), most=_ANSWER_ROWS).html
     if frame.index.name == "metric" and {"value", "low", "high", "unit"} <= columns:
         return _STYLE + evaluation_table(frame).html
     if set(LEDGER_COLUMNS) <= columns:
@@ -84,12 +88,18 @@ def _few(frame: pd.DataFrame, columns: list[str], events: Any) -> str:
     rows = frame.head(_ROWS)
     if isinstance(events, pd.DataFrame) and {"event_id", "home", "away"} <= set(events):
         mine = events[events["event_id"].isin(rows["event_id"])]
-        names = dict(zip(mine["event_id"], mine["home"] + " – " + mine["away"], strict=True))
+        # broken between the teams, never inside a name
+        names = dict(zip(mine["event_id"], _whole(mine["home"]) + " – " + _whole(mine["away"]), strict=True))
         rows = rows.assign(match=rows["event_id"].map(lambda event: names.get(event, event)))
         columns = ["match" if column == "event_id" else column for column in columns]
-    known = [column for column in columns if not rows[column].isna().all()]
+    usual = {"market": "h2h", "side": "back"}  # what goes without saying
+    known = [column for column in columns if not rows[column].isna().all() and not rows[column].eq(usual.get(column)).all()]
     more = f"<p class='ov-more'>{len(frame) - _ROWS:,} more rows; the columns are {', '.join(map(escape, map(str, frame.columns)))}.</p>"
     return table(rows[known]).html + (more if len(frame) > _ROWS else "")
+
+
+def _whole(names: pd.Series) -> pd.Series:
+    return names.str.replace(" ", "\N{NO-BREAK SPACE}", regex=False)
 
 
 def _asked(names: dict[str, Any], line: str, cell: str | None) -> Any:
@@ -102,6 +112,7 @@ def _asked(names: dict[str, Any], line: str, cell: str | None) -> Any:
         raise ParameterError(f"%%sql: the query asks for ${unknown[0]}, and the notebook has no {unknown[0]}.")
     store, version = _store(names)
     answer = store.sql(query, version, {name: names[name] for name in wanted})
+    answer.attrs["sql"] = query
     if not keep:
         return answer
     names[keep] = answer

@@ -195,7 +195,7 @@ def _drawing(days: pd.DatetimeIndex, path: NDArray[np.float64], start: float, sc
         lines.append(f'<path d="M{_LEFT} {y(start)}{steps}" style="stroke:{_ACCENT};stroke-width:1.8;fill:none"/>')
         texts.append(_text(right + 6, y(float(path[-1])) + 4, FORMATS["money"](float(path[-1])), _ACCENT, "start"))
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" style="max-width:{_WIDTH}px;width:100%" role="img" '
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
         f'aria-label="Bankroll over time. {escape(words, quote=True)}">{"".join(lines)}{"".join(texts)}</svg>'
     )
 
