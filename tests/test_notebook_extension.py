@@ -1,12 +1,13 @@
 """`%load_ext overround` in a real IPython shell: SQL over the store, and tables that people can read."""
 
+import duckdb
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import overround as ov
 from overround.errors import ParameterError, StoreError
-from overround.lab import ensure_sample
+from overround.lab import ensure_sample, shown
 from tests.books import noisy_quotes, quotes, season, three_way
 
 
@@ -50,6 +51,18 @@ def test_an_answer_of_any_kind_is_shown(shell, store):
 
     assert text.count('scope="row"') == 3
     assert all(part in text for part in ("[4.]", "&lt;i&gt;", "&lt;b&gt;", "–"))
+
+
+@pytest.mark.parametrize("name", ["first", "price", "low", "clv", "rows", "starts_at", "flagged", "p", "anything"])
+@pytest.mark.parametrize("value", ["'text'", "DATE '2025-03-01'", "TIMESTAMP '2025-03-01 12:00'", "1.5", "7", "TRUE", "NULL", "[1, 2]"])
+def test_an_answer_may_call_anything_by_the_name_of_a_column_of_ours(name, value):
+    answer = duckdb.sql(f"SELECT {value} AS {name}, {value} AS high").to_arrow_table().to_pandas()
+    answer.attrs["sql"] = "as the magic marks it"
+
+    text = shown(answer)
+
+    assert 'scope="row"' in text
+    assert name.replace("_", " ") in text or "95 % interval" in text
 
 
 def test_a_query_that_cannot_be_asked_is_a_sentence(shell, store):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from overround.errors import OverroundError, ParameterError
 from overround.evaluate import percent
-from overround.show import FORMATS, Html, evaluation_table, table
+from overround.show import BY_NAME, FORMATS, Html, evaluation_table, table
 from overround.store import Store
 from overround.tables import LEDGER_COLUMNS, SIGNAL_COLUMNS
 
@@ -58,10 +58,8 @@ def shown(frame: pd.DataFrame, events: Any = None) -> str:
         The table `events`, so that matches have names.
     """
     columns = set(map(str, frame.columns))
-    if "sql" in frame.attrs:  # an answer, whose index means nothing
-        # lists, long decimals and the like are shown as Python has them
-        odd = {name: frame[name].map(str, na_action="ignore") for name in frame if frame[name].dtype == object}
-        return _STYLE + table(frame.assign(**odd), most=_ANSWER_ROWS).html
+    if "sql" in frame.attrs and frame.columns.is_unique:  # an answer, whose index means nothing
+        return _STYLE + _answer(frame).html
     if frame.index.name == "metric" and {"value", "low", "high", "unit"} <= columns:
         return _STYLE + evaluation_table(frame).html
     if set(LEDGER_COLUMNS) <= columns:
@@ -70,6 +68,20 @@ def shown(frame: pd.DataFrame, events: Any = None) -> str:
         words = f"{len(frame):,} signals" + (f", mean edge {percent(frame['edge'].mean())}" if len(frame) else "")
         return f"{_STYLE}<p>{words}.</p>{_few(frame, _SIGNALS, events)}"
     return frame._repr_html_()
+
+
+def _answer(frame: pd.DataFrame) -> Html:
+    """A query may call anything by the name of one of our columns: how that is written counts only where its kind fits."""
+    forms = {}
+    for name, column in frame.items():
+        ours, dated = BY_NAME.get(str(name)), column.dtype.kind == "M"
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            forms[name] = "figures" if ours in ("day", "time") else ours
+        else:
+            forms[name] = (ours if ours in ("day", "time") else "time") if dated else "text"
+    # lists, long decimals and the like as Python has them
+    odd = {name: column.map(str, na_action="ignore") for name, column in frame.items() if column.dtype == object}
+    return table(frame.assign(**odd), {str(name): form for name, form in forms.items() if form}, most=_ANSWER_ROWS)
 
 
 def _ledger_in_words(ledger: pd.DataFrame) -> str:
