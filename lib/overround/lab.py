@@ -107,7 +107,7 @@ def _few(frame: pd.DataFrame, columns: list[str], events: Any) -> str:
     usual = {"market": "h2h", "side": "back"}  # what goes without saying
     known = [column for column in columns if not rows[column].isna().all() and not rows[column].eq(usual.get(column)).all()]
     more = f"<p class='ov-more'>{len(frame) - _ROWS:,} more rows; the columns are {', '.join(map(escape, map(str, frame.columns)))}.</p>"
-    return table(rows[known]).html + (more if len(frame) > _ROWS else "")
+    return table(rows[known], {"settled_at": "day"}).html + (more if len(frame) > _ROWS else "")
 
 
 def _whole(names: pd.Series) -> pd.Series:
