@@ -48,6 +48,14 @@ def influence(sweep: Sweep) -> pd.DataFrame:
     DataFrame
         Index parameter, what matters most first; values (how many, or parts of a range), best and worst (of them, by yield),
         best_yield and worst_yield (profit over stakes of all variants with it), share (of the variance of yields, weighted by bets).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> ov.influence(swept).shape[0] >= 1
+    True
     """
     table = sweep.table
     value, weight = table["yield"].fillna(0.0).to_numpy(float), table["bets"].to_numpy(float)
@@ -73,7 +81,17 @@ def influence(sweep: Sweep) -> pd.DataFrame:
 
 
 def sweep_key_figures(sweep: Sweep, choices: Choices) -> Html:
-    """The `headline` of a sweep."""
+    """The `headline` of a sweep.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> choices = ov.walk_forward_choice(swept, every_days=7, least_days=2)
+    >>> str(ov.sweep_key_figures(swept, choices)).split(";")[0]
+    'Variants tried 3 3 of them bet'
+    """
     table = sweep.table
     best = table.loc[table.attrs["best"]]
     near = stability(sweep).loc[table.attrs["best"]]
@@ -92,7 +110,16 @@ def sweep_key_figures(sweep: Sweep, choices: Choices) -> Html:
 
 
 def search_tests(sweep: Sweep, *, blocks: int = _BLOCKS) -> pd.DataFrame:
-    """What is left of the best variant once all that were tried are counted, by each test; index test, columns value and asks."""
+    """What is left of the best variant once all that were tried are counted, by each test; index test, columns value and asks.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> ov.search_tests(swept, blocks=4).columns.tolist()
+    ['value', 'asks']
+    """
     table = sweep.table
     best = table.loc[table.attrs["best"]]
     rows = [
@@ -116,7 +143,17 @@ def search_tests(sweep: Sweep, *, blocks: int = _BLOCKS) -> pd.DataFrame:
 
 
 def picked_variants(sweep: Sweep, choices: Choices) -> pd.DataFrame:
-    """What the past would have picked: a row for each stretch of periods with the same pick, with what it earned meanwhile."""
+    """What the past would have picked: a row for each stretch of periods with the same pick, with what it earned meanwhile.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> choices = ov.walk_forward_choice(swept, every_days=7, least_days=2)
+    >>> "profit" in ov.picked_variants(swept, choices)
+    True
+    """
     periods = choices.periods[choices.periods["staked"] > 0]
     stretch = (periods["variant"] != periods["variant"].shift()).cumsum().to_numpy()
     begin = periods.index.to_series()

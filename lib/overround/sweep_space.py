@@ -84,6 +84,12 @@ def space_of(given: list[str]) -> dict[str, Any]:
 
     min_edge=0.01,0.02 are values, min_edge=0..0.1/11 as many from the one to the other, min_edge=0..0.1 a range for a sample;
     bookmakers=all,bet365+bwin are two values, the second of them two names.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.space_of(["min_edge=0.01..0.03/3", "staking=flat,kelly"])
+    {'min_edge': [0.01, 0.02, 0.03], 'staking': ['flat', 'kelly']}
     """
     space: dict[str, Any] = {}
     for text in given:
