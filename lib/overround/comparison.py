@@ -41,6 +41,15 @@ def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 1
         p_adjusted is at most 0.05, else within noise. NaN differences for the first. Where a side has fewer than ten days or fewer than
         five bets of either kind, won and lost, the difference has no interval and no p, and the verdict is that there are too few bets.
         `attrs["tried"]`: how many ledgers were compared.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ov.compare_ledgers(ledgers, simulations=500)["bets"].to_dict()
+    {'1%': 145, '3%': 64}
     """
     if len(ledgers) < 2:
         raise ParameterError(f"a comparison needs at least two runs; got {len(ledgers)}.")
@@ -68,6 +77,15 @@ def compare_within(ledgers: Mapping[str, pd.DataFrame], by: str, *, simulations:
     DataFrame
         A row for each part in which the first ledger and the other have bets: `by` (named so), run, and the columns of `compare_ledgers`;
         p_adjusted allows for all rows.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ov.compare_within(ledgers, "bookmaker", simulations=200)["bookmaker"].nunique()
+    3
     """
     if len(ledgers) < 2:
         raise ParameterError(f"a comparison needs at least two runs; got {len(ledgers)}.")
@@ -97,6 +115,15 @@ def compare_parts(ledger: pd.DataFrame, by: str, *, name: str = "all", simulatio
     DataFrame
         A row a part: `by` (named so), run, and the columns of `compare_ledgers`, with differences to the rest; p_adjusted allows for all
         parts. No rows where there is only one part.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results)
+    >>> len(ov.compare_parts(ledger, "bookmaker", simulations=200)) > 1
+    True
     """
     part = parts_of(ledger, by).astype(str)
     values = sorted(set(part))
@@ -121,6 +148,15 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     -----
     The variance of the difference at a day is the sum until then of squares of what each day adds beyond its side's own yield: the
     delta method for a ratio of sums over independent days (Cochran 1977, Sampling Techniques, section 6.3).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ov.difference_curves(ledgers).columns.tolist()
+    ['run', 'at', 'difference', 'noise']
     """
     first, *others = ledgers
     days = _days(list(ledgers.values()))
@@ -150,7 +186,17 @@ def by_significance(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_verdict(comparison: pd.DataFrame) -> str:
-    """Return what `compare_ledgers` says, in one sentence; its p is corrected for the number of runs compared."""
+    """Return what `compare_ledgers` says, in one sentence; its p is corrected for the number of runs compared.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> print(ov.comparison_verdict(ov.compare_ledgers(ledgers, simulations=500)).split(":")[0])
+    The yield of 3% is within noise of that of 1%
+    """
     others = comparison.dropna(subset=["difference"])
     first = comparison.index[0]
     if others.empty:

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
 
 def key_figures(evaluation: pd.DataFrame) -> Html:
-    """The `headline` of a backtest."""
+    """The `headline` of a backtest.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> repr(ov.key_figures(ov.evaluate(ledger, simulations=500)))[:5]
+    'Yield'
+    """
     value = evaluation["value"]
     p, tried = value["luck_p_corrected"], int(value["tried"])
     needed, unsure = value["bets_needed"], f"at a mean price of {FORMATS['odds'](value['mean_price'])}" if value["bets"] else "none"
@@ -30,7 +40,17 @@ def key_figures(evaluation: pd.DataFrame) -> Html:
 
 
 def comparison_figures(comparison: pd.DataFrame) -> Html:
-    """The `headline` of `compare_ledgers`: the surest difference, and what it is a difference of."""
+    """The `headline` of `compare_ledgers`: the surest difference, and what it is a difference of.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> str(ov.comparison_figures(ov.compare_ledgers(ledgers, simulations=500))).split(" ")[:3]
+    ['Difference', 'in', 'yield']
+    """
     first, others = comparison.iloc[0], by_significance(comparison.dropna(subset=["difference"]))
     if others.empty:
         levels = (
@@ -67,6 +87,16 @@ def cost_figures(costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame,
         The library's way against the naive, of all experiments together.
     slower, judged : int
         Stages that are slower than usual, of so many with enough runs to tell.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> import pandas as pd
+    >>> costs = pd.DataFrame({"wall_s": [2.0], "peak_mb": [200.0]}, index=["append"])
+    >>> saved = ov.perf_stats.Change("all", "own_s", 1.0, 0.5, 0.5, 0.45, 0.55, "better", 20, 0)
+    >>> nothing = pd.DataFrame({"before": [], "after": []})
+    >>> str(ov.cost_figures(costs, nothing, pd.DataFrame({"from_cache": [True, False]}), saved, slower=0, judged=1)).split(";")[0]
+    'All stages 2.0 s no pipeline before it'
     """
     ratio = before["after"].sum() / before["before"].sum() if len(before) else np.nan
     against = "no pipeline before it" if np.isnan(ratio) else f"{FORMATS['ratio'](ratio)} times the pipeline before"
@@ -81,7 +111,17 @@ def cost_figures(costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame,
 
 
 def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
-    """The `headline` of two revisions: `overround.perf_stats.compare_all`, and the change of all workloads together."""
+    """The `headline` of two revisions: `overround.perf_stats.compare_all`, and the change of all workloads together.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> import pandas as pd
+    >>> found = {"workload": "odds", "ratio": 0.9, "low": 0.85, "high": 0.95, "verdict": "better", "pairs": 20, "set_aside": 0}
+    >>> together = ov.perf_stats.Change("all", "own_s", 1.0, 0.9, 0.9, 0.85, 0.95, "better", 20, 0)
+    >>> print(str(ov.change_figures(pd.DataFrame([found]), together)).split("; ")[-1])
+    All together −10.0 % −15.0 % to −5.0 %
+    """
     largest = changes.loc[(np.log(changes["ratio"])).abs().idxmax()]
     pairs = f"{changes['pairs'].min():,} pairs or more, {changes['set_aside'].sum():,} set aside"
 

@@ -31,6 +31,13 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     DataFrame
         bookmaker, moment ("24 h", "kick-off", or "early" and "close"), relative (mean of price over median, less 1: matches count
         alike), low, high (95 %, by match), matches. Only selections that at least three bookmakers quote at that moment.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.relative_prices(quotes)["bookmaker"].nunique()
+    4
     """
     rows = quotes[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
     rows = rows.assign(selection=group_codes(rows, SELECTION)[0], account=group_codes(rows, [*SELECTION, "bookmaker"])[0])

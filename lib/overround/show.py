@@ -169,14 +169,31 @@ def headline(*figures: tuple[str, str, str]) -> Html:
 
 
 def estimate(name: str, value: float, low: float, high: float, *, form: str = "short percent", sign: bool = True) -> tuple[str, str, str]:
-    """One figure of a `headline` with its 95 % interval; `form` is one of `FORMATS`, and a `sign` is written where it is not negative."""
+    """One figure of a `headline` with its 95 % interval; `form` is one of `FORMATS`, and a `sign` is written where it is not negative.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.headline(ov.estimate("Yield", 0.021, -0.004, 0.046), ("Bets", "568", ""))
+    Yield +2.1 % −0.4 % to 4.6 %; Bets 568
+    """
     write = FORMATS[form]
     big = "–" if pd.isna(value) else f"{'+' if sign and value >= 0 else ''}{write(value)}"
     return name, big, "no interval" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
 
 
 def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
-    """A comparison as a table, the surest difference first: what is beyond noise is marked by an arrow, a word and its weight."""
+    """A comparison as a table, the surest difference first: what is beyond noise is marked by an arrow, a word and its weight.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> print(str(ov.comparison_table(ov.compare_ledgers(ledgers, simulations=500))).split()[0])
+    run
+    """
     rows = by_significance(comparison)
     named = list(rows.columns[: rows.columns.get_loc("bets")])
     if "run" in named and len(set(rows["run"])) == 1:
