@@ -39,8 +39,9 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     >>> ov.relative_prices(quotes)["bookmaker"].nunique()
     4
     """
-    rows = quotes[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
-    rows = rows.assign(selection=group_codes(rows, SELECTION)[0], account=group_codes(rows, [*SELECTION, "bookmaker"])[0])
+    rows = quotes.loc[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT), [*SELECTION, "bookmaker", "phase", "observed_at", "starts_at", "price"]]
+    rows = rows.assign(selection=group_codes(rows, SELECTION)[0]).drop(columns=["market", "line", "outcome"])
+    rows["account"] = group_codes(rows, ["selection", "bookmaker"])[0]
     snapshots = rows[(rows["phase"] == "snapshot") & (rows["observed_at"] <= rows["starts_at"])].sort_values("observed_at", kind="stable")
     if len(snapshots):
         before = (snapshots["starts_at"] - snapshots["observed_at"]) / pd.Timedelta(hours=1)
