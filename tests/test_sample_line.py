@@ -227,7 +227,7 @@ def test_a_failing_step_stops_the_line_and_leaves_its_page(tmp_path):
 
     done = overround("run", "--source", "football-data", "--league", "E0", "--season", "2425", env=env, code=1)
 
-    assert "FAILED collect" in done.stderr
+    assert "FAILED  collect" in done.stderr
     assert "no answer from http://127.0.0.1:9/mmz4281/2425/E0.csv" in done.stderr
     page = next((tmp_path / "reports").glob("runs/*/collect.html")).read_text()
     assert "no answer from" in page

@@ -32,8 +32,10 @@ def run(
     parameter: Given = [],
     show_code: ShowCode = False,
     timeout: Annotated[int, typer.Option(min=1, help="seconds that one cell may take")] = 600,
+    jobs: Annotated[int, typer.Option(min=0, help="steps at a time, never more than cores; 0: as many")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="also run what an earlier run has answered already")] = False,
 ) -> None:
-    """Run the whole line, or one notebook, and write reports/index.html."""
+    """Run the whole line, or one notebook, where anything has changed, and write reports/index.html."""
     with _sentences():
         from overround.pipeline import run_line
         from overround.settings import load_settings
@@ -41,10 +43,12 @@ def run(
         settings = load_settings()
         outcomes = run_line(
             source, league, season, _pairs(parameter), notebook=notebook, settings=settings, show_code=show_code, timeout_s=timeout,
-            progress=_progress,
+            jobs=jobs, force=force, progress=_progress(),
         )  # fmt: skip
+        if all(outcome.kept for outcome in outcomes):
+            typer.echo("\nNothing has changed, nothing was run; --force runs all.")
         typer.echo(f"\n{settings.reports_folder / 'index.html'}")
-    if not outcomes[-1].ok:
+    if not all(outcome.ok for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -93,7 +97,7 @@ def compare(
         from overround.settings import load_settings
 
         settings = load_settings()
-        outcomes = run_pipeline([Step("compare", "compare", {"runs": runs})], settings=settings, show_code=show_code, progress=_progress)
+        outcomes = run_pipeline([Step("compare", "compare", {"runs": runs})], settings=settings, show_code=show_code, progress=_progress())
         record_failures(outcomes, settings)
         typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[-1].ok:
@@ -277,18 +281,33 @@ def _pairs(given: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _progress(step, outcome) -> None:  # type: ignore[no-untyped-def]  # Step and Outcome load papermill's neighbourhood
-    if outcome is None:
-        if sys.stderr.isatty():
-            typer.echo(f"  {step.label} …", err=True, nl=False)
+def _progress():  # type: ignore[no-untyped-def]  # Step and Outcome load pandas's neighbourhood
+    running: list[str] = []
+
+    def show(step, outcome) -> None:  # type: ignore[no-untyped-def]
+        if outcome is None:
+            running.append(step.label)
+        else:
+            if step.label in running:
+                running.remove(step.label)
+            if sys.stderr.isatty():
+                typer.echo("\r\033[K", err=True, nl=False)
+            _say_outcome(outcome)
+        if running and sys.stderr.isatty():
+            typer.echo(f"\r\033[K  {', '.join(running)} …", err=True, nl=False)
+
+    return show
+
+
+def _say_outcome(outcome) -> None:  # type: ignore[no-untyped-def]
+    if outcome.status == "not run":
+        _say(f"  not run {outcome.label:<20}         {outcome.verdict}")
         return
-    if sys.stderr.isatty():
-        typer.echo("\r\033[K", err=True, nl=False)
-    mark = "done  " if outcome.ok else "FAILED"
-    _say(f"  {mark} {step.label:<20}{outcome.seconds:6.1f} s  {outcome.verdict}")
+    mark = "kept   " if outcome.kept else "done   " if outcome.ok else "FAILED "
+    _say(f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{' then' if outcome.kept else ''}  {outcome.verdict}")
     if outcome.failure:
         where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"
-        _say(f"         {where}: {outcome.failure.name}: {outcome.failure.message}\n         {_shown(outcome.html)}")
+        _say(f"          {where}: {outcome.failure.name}: {outcome.failure.message}\n          {_shown(outcome.html)}")
 
 
 def _shown(path: Path) -> str:

@@ -24,8 +24,38 @@ if TYPE_CHECKING:
 _LONGEST_SOCKET_FOLDER = 90
 
 
+# in a kernel: what `overround.runner.git_revision` would say, at a fraction of the time
+REVISION = "OVERROUND_REVISION"
+
+
+class Stop:
+    """Ends notebooks that run in other threads, which an interrupt does not reach."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._kernels: list[Any] = []
+
+    def ask(self) -> None:
+        """Kill their kernels; no other one starts."""
+        self.asked = True
+        for kernel in list(self._kernels):
+            kernel.kill()
+
+    def watch(self, kernel: Any) -> None:
+        """Know a kernel's process."""
+        self._kernels.append(kernel)
+        if self.asked:
+            kernel.kill()
+
+
 def execute(
-    source: Path, given: Mapping[str, Any], settings: Settings, timeout_s: int, warm: "Warm | None" = None
+    source: Path,
+    given: Mapping[str, Any],
+    settings: Settings,
+    timeout_s: int,
+    warm: "Warm | None" = None,
+    stop: Stop | None = None,
+    revision: str = "",
 ) -> tuple[Any, BaseException | None, str]:
     """Execute a notebook.
 
@@ -41,6 +71,10 @@ def execute(
         The longest that one cell may take.
     warm : Warm, optional
         Where the kernel is forked from; else it is a process of its own.
+    stop : Stop, optional
+        What can end this from another thread, as an interrupt does.
+    revision : str
+        Of the checkout, for the notebook to record.
 
     Returns
     -------
@@ -87,12 +121,14 @@ def execute(
                 execution_timeout=timeout_s,
                 iopub_timeout=60,  # the default of 4 s fails on a busy machine
                 coalesce_streams=True,
-                kernel_manager_class=_kernel_manager(scratch, settings, said, warm),
+                kernel_manager_class=_kernel_manager(
+                    scratch, {**_environment(settings, scratch), REVISION: revision}, settings, said, warm, stop
+                ),
             )
         except PapermillExecutionError:
             pass  # the notebook says more
         except BaseException as stopped:  # an interrupt, too, has to leave the notebook behind; the caller raises it again
-            error = stopped
+            error = KeyboardInterrupt() if stop is not None and stop.asked else stopped
         said.seek(0)
         words = said.read().decode(errors="replace").strip()
     return (kept[0] if kept else nbformat.read(source, as_version=4)), error, words
@@ -114,14 +150,14 @@ def warmed(settings: Settings) -> Iterator["Warm | None"]:
             warm.close()
 
 
-def _kernel_manager(scratch: str, settings: Settings, said: IO[bytes], warm: "Warm | None") -> type:
+def _kernel_manager(scratch: str, env: dict[str, str], settings: Settings, said: IO[bytes], warm: "Warm | None", stop: Stop | None) -> type:
     """Return the kernels of this very environment, whatever kernel spec named python3 a user has installed."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     metadata = {"kernel_provisioner": {"provisioner_name": "overround-forked"}} if warm else {}
-    env, forked_from = _environment(settings, scratch), warm
+    forked_from = warm
     sockets = os.name == "posix" and len(scratch) < _LONGEST_SOCKET_FOLDER
 
     class ThisEnvironment(AsyncKernelManager):
@@ -138,6 +174,8 @@ def _kernel_manager(scratch: str, settings: Settings, said: IO[bytes], warm: "Wa
 
         async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]  # as the asynchronous manager itself does
             await super().start_kernel(**{"env": env, "cwd": str(settings.home), "stdout": said, "stderr": said, **kwargs})
+            if stop is not None:
+                stop.watch(self.provisioner.process)  # type: ignore[union-attr]  # it is there once a kernel has started
 
     return ThisEnvironment
 

@@ -14,7 +14,7 @@ Record = dict[str, Any]
 _NOT_ASKED = ("run_id", "pipeline", "runs")
 
 
-def overview(runs: Sequence[Record], baseline: str = "") -> dict[str, Any]:
+def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Record] = ()) -> dict[str, Any]:
     """Group runs for the index.
 
     Parameters
@@ -23,27 +23,33 @@ def overview(runs: Sequence[Record], baseline: str = "") -> dict[str, Any]:
         Records as `overround.runner` writes them, with `href` (without a suffix) and `pipeline`.
     baseline : str
         Run id that the others are held against; by default the oldest run with bets of the same notebook.
+    pipelines : sequence of dict
+        Of those that noted their steps (`overround.records.read_pipelines`), oldest first: also a step that an earlier run stands for.
 
     Returns
     -------
     dict
-        `failures`, newest first; `latest`, the runs of the newest pipeline in their order; `notebooks`, each a dict of `name` and
-        `rows`, newest first.
+        `failures`, newest first; `latest`, the runs of the newest pipeline in their order, `kept` those that stand for a step;
+        `latest_at`, when it started; `notebooks`, each a dict of `name` and `rows`, newest first.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
-    newest = max((run["pipeline"] for run in runs), default="")
+    kept = _kept(pipelines)
+    runs = [{**run, "kept_at": kept.get(run["run_id"], [])} for run in runs]
     pages = [run for run in runs if run["notebook"] == "compare" and run["status"] == OK]
     return {
         "failures": unresolved(runs),
-        "latest": [run for run in runs if run["pipeline"] == newest],
+        **_latest(runs, pipelines),
         "notebooks": [_group(name, [run for run in runs if run["notebook"] == name], pages, baseline) for name in _in_order(runs)],
         "comparable": any(map(has_bets, runs)),
     }
 
 
 def unresolved(runs: Sequence[Record]) -> list[Record]:
-    """Failed runs (oldest first given) that no later run of the same notebook and label has made good, newest first."""
-    last = {(run["notebook"], run["label"]): run for run in runs}
+    """Failed runs (oldest first given) that no later run of the same notebook and label has made good, newest first.
+
+    A run that stood for a later pipeline's step makes good what failed until then.
+    """
+    last = {(run["notebook"], run["label"]): run for run in sorted(runs, key=lambda run: max([run["started_at"], *run.get("kept_at", [])]))}
     return [run for run in reversed(runs) if run["status"] != OK and last[(run["notebook"], run["label"])] is run]
 
 
@@ -56,6 +62,28 @@ def differences(before: Record, run: Record) -> list[tuple[str, Any, Any]]:
     """Parameters that two runs of a notebook do not share, as (name, before, now)."""
     old, new = before["parameters"], run["parameters"]
     return [(name, old.get(name), new.get(name)) for name in {**old, **new} if name not in _NOT_ASKED and old.get(name) != new.get(name)]
+
+
+def _kept(pipelines: Sequence[Record]) -> dict[str, list[str]]:
+    """Run id -> when pipelines started for a step of which it stands, oldest first."""
+    found: dict[str, list[str]] = {}
+    for pipeline in pipelines:
+        for step in pipeline["steps"]:
+            if step["status"] == "kept":
+                found.setdefault(step["run_id"], []).append(pipeline["started_at"])
+    return found
+
+
+def _latest(runs: Sequence[Record], pipelines: Sequence[Record]) -> dict[str, Any]:
+    """The runs of the newest pipeline, and when it started."""
+    newest = max((one["pipeline"] for one in (*runs, *pipelines)), default="")
+    noted = next((one for one in pipelines if one["pipeline"] == newest), None)
+    if noted is None:
+        mine = [{**run, "kept": False} for run in runs if run["pipeline"] == newest]
+        return {"latest": mine, "latest_at": mine[0]["started_at"] if mine else ""}
+    by_id = {run["run_id"]: run for run in runs}
+    steps = [step for step in noted["steps"] if step["run_id"] in by_id]
+    return {"latest": [{**by_id[step["run_id"]], "kept": step["status"] == "kept"} for step in steps], "latest_at": noted["started_at"]}
 
 
 def _in_order(runs: Sequence[Record]) -> list[str]:

@@ -7,25 +7,24 @@ from typing import Any
 from overround.errors import ParameterError
 from overround.parameters import Parameter, notebook_path, parse_value, read_parameters
 from overround.references import CONSENSUS
-from overround.runner import OK, Outcome, Step, new_pipeline, run_pipeline
+from overround.runner import OK, Outcome, Progress, Step, run_pipeline
 from overround.settings import Settings
 from overround.sources import SHARP, SOURCES
 
-# label -> notebook and the parameters that make this step what it is
-STEPS: dict[str, tuple[str, dict[str, Any]]] = {
-    "collect": ("collect", {}),
-    "bookmakers": ("bookmakers", {}),
-    "signals": ("signals", {}),
-    "backtest-sharp": ("backtest", {}),
-    "backtest-consensus": ("backtest", {"reference": CONSENSUS}),
-    "compare": ("compare", {}),
-    "performance": ("performance", {}),
+BACKTESTS = ("backtest-sharp", "backtest-consensus")
+# label -> notebook, the parameters that make this step what it is, and what has to be there before it
+STEPS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+    "collect": ("collect", {}, ()),
+    "bookmakers": ("bookmakers", {}, ("collect",)),
+    "signals": ("signals", {}, ("collect",)),
+    "backtest-sharp": ("backtest", {}, ("collect",)),
+    "backtest-consensus": ("backtest", {"reference": CONSENSUS}, ("collect",)),
+    "compare": ("compare", {}, BACKTESTS),
+    "performance": ("performance", {}, ("collect", "bookmakers", "signals", *BACKTESTS, "compare")),
 }
 
 
-def main_line(
-    source: str, leagues: Iterable[str], seasons: Iterable[str], given: Mapping[str, str], *, pipeline: str, settings: Settings
-) -> list[Step]:
+def main_line(source: str, leagues: Iterable[str], seasons: Iterable[str], given: Mapping[str, str], *, settings: Settings) -> list[Step]:
     """Steps of `overround run`.
 
     Parameters
@@ -36,8 +35,6 @@ def main_line(
         As the source writes them.
     given : mapping
         Parameters as typed; each goes to every notebook that declares it.
-    pipeline : str
-        Name of the pipeline, so that later steps find the runs of earlier ones.
     settings : Settings
         Where the notebooks are.
 
@@ -48,14 +45,18 @@ def main_line(
     """
     _check_source(source)
     chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons), "reference": SHARP[source]}
-    backtests = [f"{pipeline}.{label}" for label, (notebook, _) in STEPS.items() if notebook == "backtest"]
-    own: dict[str, dict[str, Any]] = {"compare": {"runs": backtests}, "performance": {"pipeline": pipeline}}
+    made_from: dict[str, Callable[[list[str]], dict[str, Any]]] = {
+        "compare": lambda runs: {"runs": runs},
+        # of the newest, as steps that were not run again left their measurements in an earlier one
+        "performance": lambda runs: {"pipeline": max(run_id.partition(".")[0] for run_id in runs)},
+    }
     known: set[str] = set()
     steps = []
-    for label, (notebook, fixed) in STEPS.items():
+    for label, (notebook, fixed, after) in STEPS.items():
         declared = read_parameters(notebook_path(notebook, settings.home))
         known |= set(declared)
-        steps.append(Step(notebook, label, {**_asked(declared, chosen, given), **own.get(notebook, {}), **fixed}))
+        asked = {**_asked(declared, chosen, given), **fixed}
+        steps.append(Step(notebook, label, asked, after, from_runs=made_from.get(label), alone=label == "performance"))
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ParameterError(
@@ -91,15 +92,16 @@ def run_line(
     settings: Settings,
     show_code: bool = False,
     timeout_s: int = 600,
-    progress: Callable[[Step, Outcome | None], None] = lambda step, outcome: None,
+    jobs: int = 0,
+    force: bool = False,
+    progress: Progress = lambda step, outcome: None,
 ) -> list[Outcome]:
-    """Run the main line, or one notebook alone; a failed run is recorded in the table `runs`, too."""
-    pipeline = new_pipeline()
+    """Run the main line, or one notebook alone; a failed run is recorded in the table `runs`, too. The rest as `run_pipeline`."""
     if notebook:
         steps = alone(notebook, source, leagues, seasons, given, settings=settings)
     else:
-        steps = main_line(source, leagues, seasons, given, pipeline=pipeline, settings=settings)
-    outcomes = run_pipeline(steps, settings=settings, pipeline=pipeline, show_code=show_code, timeout_s=timeout_s, progress=progress)
+        steps = main_line(source, leagues, seasons, given, settings=settings)
+    outcomes = run_pipeline(steps, settings=settings, show_code=show_code, timeout_s=timeout_s, jobs=jobs, force=force, progress=progress)
     record_failures(outcomes, settings)
     return outcomes
 

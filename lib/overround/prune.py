@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.render import BASELINE, read_records, render_index
+from overround.records import BASELINE, read_pipelines, read_records
+from overround.render import render_index
 
 # as `overround.runner.new_pipeline` names them: nothing else under reports/runs is ours to remove
 _PIPELINE = re.compile(r"\d{8}-\d{6}-\w+")
@@ -32,8 +33,8 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
     Returns
     -------
     DataFrame
-        One row a pipeline, newest first: pipeline, started_at, runs, megabytes. The newest pipeline and the one that holds the
-        baseline are never among them.
+        One row a pipeline, newest first: pipeline, started_at, runs, megabytes. The newest pipeline, the one that holds the baseline,
+        and those with runs that stand for steps of a pipeline that stays, are never among them.
 
     Raises
     ------
@@ -50,6 +51,9 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
         if _PIPELINE.fullmatch(run["pipeline"]):
             pipelines.setdefault(run["pipeline"], []).append(run)
     began = {name: min(datetime.fromisoformat(run["started_at"]) for run in runs) for name, runs in pipelines.items()}
+    noted = {one["pipeline"]: one for one in read_pipelines(reports) if _PIPELINE.fullmatch(one["pipeline"])}
+    for name in noted.keys() - began.keys():  # not one of its steps had to be run
+        began[name], pipelines[name] = datetime.fromisoformat(noted[name]["started_at"]), []
     newest = sorted(began, key=lambda name: (began[name], name), reverse=True)
     compares = {name for name in newest if {run["notebook"] for run in pipelines[name]} == {"compare"}}
     mains = [name for name in newest if name not in compares]
@@ -61,12 +65,22 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
         for at, name in enumerate(mains)
         if (keep is None or at >= keep) and (limit is None or began[name] < limit) and name not in safe
     }
+    for name in mains:  # newest first: what one refers to is older
+        if name not in gone:
+            gone -= _referred(noted.get(name), pipelines[name])
     for name in compares:
         compared = {run_id.partition(".")[0] for run in pipelines[name] for run_id in run["parameters"].get("runs") or []}
         if compared & gone or (not compared and limit is not None and began[name] < limit and name not in safe):
             gone.add(name)
     rows = [(name, began[name], len(pipelines[name]), _megabytes(reports / "runs" / name)) for name in newest if name in gone]
     return pd.DataFrame(rows, columns=["pipeline", "started_at", "runs", "megabytes"])
+
+
+def _referred(noted: dict | None, runs: Sequence[dict]) -> set[str]:
+    """Pipelines whose runs stand for a step of this one, or are compared in it."""
+    ids = [step["run_id"] for step in noted["steps"]] if noted else []
+    compared = [run_id for run in runs for run_id in run["parameters"].get("runs") or []]
+    return {run_id.partition(".")[0] for run_id in (*ids, *compared)}
 
 
 def remove(reports: Path, pipelines: Sequence[str]) -> None:

@@ -4,8 +4,6 @@ A page is one file without a script or a request to anywhere; a Content-Security
 executed notebooks and the JSON records beside them, and runs nothing.
 """
 
-import json
-import os
 import re
 from datetime import datetime
 from functools import cache
@@ -16,15 +14,11 @@ from typing import Any
 from overround.drawing import inline_drawings
 from overround.errors import RunError
 from overround.overview import overview
+from overround.records import BASELINE, RUN_MIME, read_pipelines, read_record, read_records, siblings, write_atomically
 from overround.sources import SIMULATED, credit
 
-# what the last cell of a notebook displays: {"verdict": ..., "metrics": {...}, "source": ...}
-RUN_MIME = "application/vnd.overround.run+json"
-
-# a file of the reports folder that holds the run id of what others are compared with
-BASELINE = "baseline"
-
 TEMPLATES = Path(__file__).parent / "templates"
+_NAVIGATION = '<nav aria-label="Reports">'
 _SHORT = 60
 _NEVER = ["script", "iframe", "object", "embed", "applet", "link", "meta", "base", "form", "noscript"]
 _NUMBER = re.compile(r"[-+−–±]?\s*[\d.,  ]*\d\s*(%|s|ms|MB|k|M|x|×)?(\s*\([^)]*\d[^)]*\))?|[-–—]|nan|none|", re.IGNORECASE)
@@ -44,11 +38,10 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
     show_code : bool
         Whether the code, which one control shows and hides, is shown at first.
     """
-    run = _read_record(record)
+    run = read_record(record)
     if run is None:
         raise RunError(f"{record} is not a record of a run; the page of {ipynb} cannot be made.")
     heading, contents, strip, body = _tidy(_cells(ipynb))
-    siblings = [other for path in record.parent.glob("*.json") if (other := _read_record(path))]
     page = (
         _environment()
         .get_template("report.html")
@@ -62,62 +55,32 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
             has_code='class="code"' in body,
             simulated=_simulated(run),
             data=credit(run["source"]),
-            siblings=sorted(siblings, key=_when),
+            siblings=siblings(record.parent),
             notebook_file=ipynb.name,
         )
     )
     write_atomically(html, page)
 
 
+def renew_navigation(html: Path, record: Path) -> None:
+    """Let a page know the other pages of its pipeline as they are now; the rest of it stays to the letter."""
+    run, page = read_record(record), html.read_text(encoding="utf-8")
+    start, end = page.find(_NAVIGATION), page.find("</nav>")
+    if run is None or not 0 <= start < end:
+        raise RunError(f"{html} is not the page of a run.")
+    now = _environment().get_template("navigation.html").render(run=run, siblings=siblings(record.parent))
+    write_atomically(html, page[:start] + now.strip() + page[end + len("</nav>") :])
+
+
 def render_index(reports: Path) -> Path:
     """Write `index.html` of all runs under a reports folder, and return its path; `reports/baseline` names the run to compare with."""
     runs, unreadable = read_records(reports)
     mark = reports / BASELINE
-    page = (
-        _environment()
-        .get_template("index.html")
-        .render(**overview(runs, mark.read_text().strip() if mark.is_file() else ""), runs=runs, unreadable=unreadable)
-    )
+    said = overview(runs, mark.read_text().strip() if mark.is_file() else "", read_pipelines(reports))
+    page = _environment().get_template("index.html").render(**said, runs=runs, unreadable=unreadable)
     path = reports / "index.html"
     write_atomically(path, page)
     return path
-
-
-def read_records(reports: Path) -> tuple[list[dict], list[str]]:
-    """Return the records of all runs under a reports folder, and the paths of those that cannot be read."""
-    runs, unreadable = [], []
-    for path in sorted((reports / "runs").glob("*/*.json")):
-        run = _read_record(path)
-        if run is None:
-            unreadable.append(path.relative_to(reports).as_posix())
-        else:
-            runs.append({**run, "href": path.relative_to(reports).with_suffix("").as_posix(), "pipeline": path.parent.name})
-    return runs, unreadable
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        # a lone surrogate can be in any text that came from a file; it must not cost the report
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _read_record(path: Path) -> dict | None:
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    needed = {"run_id", "notebook", "label", "title", "status", "parameters", "changed", "started_at", "seconds", "source", "failure"}
-    return run if isinstance(run, dict) and needed <= run.keys() else None
-
-
-def _when(run: dict) -> str:
-    return run["started_at"]
 
 
 def _simulated(run: dict) -> bool:

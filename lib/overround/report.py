@@ -1,6 +1,7 @@
 """A notebook's run: its parameters checked, its stages measured, the rows it read pinned to a version, what it found kept."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError, StoreError
+from overround.execute import REVISION
 from overround.history import FOUND
 from overround.meter import Meter, Stage
 from overround.parameters import check_here, notebook_path, plain, read_parameters
@@ -145,7 +147,8 @@ class Run:
         self.store.append("measurements", self.meter.frame())
         self.store.append("runs", [{
             "run_id": self.id, "notebook": self.notebook, "parameters": json.dumps(self.parameters, sort_keys=True),
-            "git_revision": git_revision(self.settings.home), "versions": json.dumps(versions(), sort_keys=True),
+            "git_revision": os.environ.get(REVISION) or git_revision(self.settings.home),
+            "versions": json.dumps(versions(), sort_keys=True),
             "store_version": self.version, "status": OK, "started_at": self.started_at, "ended_at": datetime.now(UTC),
         }])  # fmt: skip
         found = {"verdict": verdict, "metrics": figures, "source": self.source if source is None else source, "store_version": self.version}

@@ -1,7 +1,7 @@
-"""Run notebooks by papermill, one after the other, and say truly how each one ended.
+"""Run notebooks by papermill, side by side where they can be, and say truly how each one ended.
 
-papermill calls a run with a timed-out cell, a dead kernel or `sys.exit(0)` a success: here the executed notebook itself is
-judged. Whatever happens, the executed part of the notebook, a page of it and a small JSON record of the run are left behind.
+Whatever happens, the executed part of a notebook, a page of it and a small JSON record of the run are left behind. A step that an
+earlier run has answered already is not run again.
 """
 
 import json
@@ -10,84 +10,36 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from overround import kept
+from overround.ended import Failure, failure, first_heading, found_in
 from overround.errors import ParameterError, RunError
-from overround.execute import execute, warmed
-from overround.parameters import check_parameters, notebook_path, plain, read_parameters
-from overround.render import RUN_MIME, render_index, render_run, write_atomically
+from overround.execute import Stop, execute, warmed
+from overround.parameters import check_parameters, notebook_path, read_parameters
+from overround.procfs import cores
+from overround.records import RUN_MIME, write_atomically, write_steps
+from overround.render import render_index, render_run, renew_navigation
+from overround.schedule import Piece, Work, side_by_side
 from overround.settings import Settings
+from overround.steps import FAILED, NOT_RUN, OK, Outcome, Step, from_record, not_run
 
 if TYPE_CHECKING:
     from overround.warm import Warm
 
-__all__ = ["RUN_MIME", "Failure", "Outcome", "Step", "git_revision", "new_pipeline", "run_notebook", "run_pipeline", "versions"]
+__all__ = ["OK", "RUN_MIME", "Failure", "Outcome", "Step", "git_revision", "new_pipeline", "run_notebook", "run_pipeline", "versions"]
 
-OK, FAILED = "ok", "failed"
 # a made-up key of a test may be a word of its own
 _SHORTEST_KEY = 8
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One notebook of a pipeline: which one, under which label, with which parameters."""
-
-    notebook: str
-    label: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a run failed; `cell` counts as `In [n]` of the kept notebook, 0 where no cell is to blame."""
-
-    cell: int
-    source: str
-    name: str
-    message: str
-    traceback: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended; the same is in the JSON file beside the executed notebook and the page."""
-
-    run_id: str
-    notebook: str
-    label: str
-    title: str
-    status: str
-    parameters: dict[str, Any]
-    # those of them that are not the notebook's defaults
-    changed: dict[str, Any]
-    started_at: str
-    ended_at: str
-    seconds: float
-    git_revision: str
-    versions: dict[str, str]
-    verdict: str = ""
-    metrics: dict[str, Any] = field(default_factory=dict)
-    source: str = ""
-    # of the tables that the run read, so that the same rows can be read again
-    store_version: str = ""
-    # of a run that bets, at a few moments; and what the kernel's process used
-    bankroll: list[float] = field(default_factory=list)
-    cost: dict[str, float] = field(default_factory=dict)
-    failure: Failure | None = None
-    ipynb: Path = Path()
-    html: Path = Path()
-
-    @property
-    def ok(self) -> bool:
-        """Whether every cell ran and the last one recorded what the run found."""
-        return self.status == OK
+_PAGE = " page"  # of a step: what draws it is a piece of work of its own
+Progress = Callable[[Step, Outcome | None], None]
 
 
 def run_pipeline(
@@ -97,9 +49,11 @@ def run_pipeline(
     pipeline: str = "",
     show_code: bool = False,
     timeout_s: int = 600,
-    progress: Callable[[Step, Outcome | None], None] = lambda step, outcome: None,
+    jobs: int = 0,
+    force: bool = False,
+    progress: Progress = lambda step, outcome: None,
 ) -> list[Outcome]:
-    """Run notebooks one after the other until one fails.
+    """Run notebooks, each when those before it that it needs have ended well.
 
     Parameters
     ----------
@@ -108,23 +62,30 @@ def run_pipeline(
     settings : Settings
         Where the notebooks are and where the reports go.
     pipeline : str
-        Name of the pipeline's folder, from `new_pipeline`, where the steps' parameters had to know it.
+        Name of the pipeline's folder, by default a new one.
     show_code : bool
         Whether the pages offer the cells' code.
     timeout_s : int
         The longest that one cell may take.
+    jobs : int
+        So many steps at a time, but never more than there are cores; by default as many.
+    force : bool
+        Whether steps that an earlier run has answered already are run again.
     progress : callable
-        Called with (step, None) before and (step, outcome) after each one.
+        Called with (step, None) before and (step, outcome) after each one, from this thread; for a step that is not run because of
+        another's failure once, with an outcome of the status "not run".
 
     Returns
     -------
     list of Outcome
-        One for each step that was started; only the last can have failed.
+        One for each step that was run or kept, in the order of steps.
 
     Raises
     ------
     ParameterError
         Before anything runs, for a notebook, label or parameter that cannot be.
+    RunError
+        Where a kernel could not be started; after all else has ended.
     """
     pipeline = pipeline or new_pipeline()
     labels = [step.label for step in steps]
@@ -133,26 +94,114 @@ def run_pipeline(
         raise ParameterError(f"label {twice!r} is given to two steps; their reports would overwrite each other.")
     for step in steps:
         _checked(step, f"{pipeline}.{step.label}", settings)
+    with ExitStack() as stack:
+        line = _Line(pipeline, steps, settings, show_code, timeout_s, force, progress, stack)
+        try:
+            for name, future in side_by_side(line.pieces(), line.begin, jobs=min(jobs or cores(), cores()), stop=line.stop.ask):
+                line.end(name, future.exception())
+        finally:
+            line.leave()
+    if line.errors:
+        raise line.errors[0]
+    return [line.outcomes[label] for label in labels if label in line.outcomes]
 
-    outcomes: list[Outcome] = []
-    try:
-        # a single kernel starts as quickly by itself
-        with warmed(settings) if len(steps) > 1 else nullcontext() as warm:
-            for step in steps:
-                progress(step, None)
-                outcome = run_notebook(
-                    step, run_id=f"{pipeline}.{step.label}", settings=settings, show_code=show_code, timeout_s=timeout_s, warm=warm
-                )
-                outcomes.append(outcome)
-                progress(step, outcome)
-                if not outcome.ok:
-                    break
-    finally:
+
+class _Line:
+    """A pipeline while it runs: what its steps found so far. Only `_run` and the drawing of pages are called from other threads."""
+
+    def __init__(
+        self, name: str, steps: Sequence[Step], settings: Settings, show_code: bool, timeout_s: int, force: bool, progress: Progress,
+        stack: ExitStack,
+    ):  # fmt: skip
+        self.name, self.settings, self.show_code, self.timeout_s, self.force = name, settings, show_code, timeout_s, force
+        self.progress, self.stack, self.stop = progress, stack, Stop()
+        self.started_at = datetime.now(UTC)
+        self.steps = {step.label: step for step in steps}
+        before: list[str] = []
+        self.after: dict[str, tuple[str, ...]] = {}
+        for step in steps:
+            self.after[step.label] = tuple(before) if step.after is None else step.after
+            before.append(step.label)
+        self.outcomes: dict[str, Outcome] = {}
+        self.errors: list[BaseException] = []
+        self.program = (kept.library(), kept.packages())
+        self.revision = git_revision(settings.home)
+        self.warm: Warm | None = None
+
+    def pieces(self) -> list[Piece]:
+        """The steps in their order and then their pages, which a step that measures waits for."""
+        steps = [
+            Piece(label, (*after, *(one + _PAGE for one in after)) if self.steps[label].alone else after, self.steps[label].alone)
+            for label, after in self.after.items()
+        ]
+        return [*steps, *(Piece(label + _PAGE, (label,)) for label in self.steps)]
+
+    def begin(self, name: str) -> Work | None:
+        """What there is to do for a step or its page."""
+        label = name.removesuffix(_PAGE)
+        if name != label:
+            outcome = self.outcomes.get(label)
+            return None if outcome is None or outcome.kept else partial(self._draw, outcome)
+        step, after = self.steps[label], self.after[label]
+        well = [one for one in after if one in self.outcomes and self.outcomes[one].ok]
+        if len(well) < (len(after) if step.least is None else step.least):
+            self.progress(step, not_run(step, [one for one in after if one not in well]))
+            return None
+        runs = [self.outcomes[one].run_id for one in well] if step.from_runs else []
+        if step.from_runs:
+            step = self.steps[label] = replace(step, parameters={**step.parameters, **step.from_runs(runs)})
+        self.progress(step, None)
+        source, given, parameters = _checked(step, f"{self.name}.{label}", self.settings)
+        key = kept.key_of(source, parameters, runs, self.settings, show_code=self.show_code, program=self.program)
+        earlier = None if self.force else kept.earlier(step.notebook, label, key, parameters, runs, self.settings)
+        if earlier is not None:
+            self.outcomes[label] = from_record(earlier, self.settings)
+            self.end(label)
+            return None
+        if len(self.steps) > 1 and self.warm is None:  # a single kernel starts as quickly by itself
+            self.warm = self.stack.enter_context(warmed(self.settings))
+        return partial(self._run, step, source, given, parameters, key)
+
+    def end(self, name: str, error: BaseException | None = None) -> None:
+        """Note the end of a step or a page."""
+        if error is not None:
+            self.errors.append(error)
+        if name in self.outcomes:
+            self.progress(self.steps[name], self.outcomes[name])
+            self._note()
+
+    def leave(self) -> None:
+        """Draw what an interrupt left undrawn, let the pages know each other, and write the index."""
+        made = [outcome for outcome in self.outcomes.values() if not outcome.kept]
+        for outcome in made:
+            if not outcome.html.is_file():
+                self._draw(outcome)
+        self._note()
         # a page links to the pages of its pipeline: the earlier ones did not know the later ones yet
-        for outcome in outcomes[:-1]:
-            render_run(outcome.ipynb, outcome.html, outcome.html.with_suffix(".json"), show_code=show_code)
-        render_index(settings.reports_folder)
-    return outcomes
+        for outcome in made:
+            renew_navigation(outcome.html, _record_of(outcome))
+        render_index(self.settings.reports_folder)
+
+    def _run(self, step: Step, source: Path, given: dict[str, Any], parameters: dict[str, Any], key: str) -> None:
+        outcome, error = _made(
+            step, source, given, parameters, settings=self.settings, timeout_s=self.timeout_s, warm=self.warm, stop=self.stop,
+            key=key, revision=self.revision, program=self.program[0],
+        )  # fmt: skip
+        self.outcomes[step.label] = outcome
+        if error is not None:
+            raise error
+
+    def _draw(self, outcome: Outcome) -> None:
+        render_run(outcome.ipynb, outcome.html, _record_of(outcome), show_code=self.show_code)
+
+    def _note(self) -> None:
+        states = {label: "kept" if outcome.kept else outcome.status for label, outcome in self.outcomes.items()}
+        rows = [
+            {"label": label, "notebook": step.notebook, "status": states.get(label, NOT_RUN),
+             "run_id": self.outcomes[label].run_id if label in states else ""}
+            for label, step in self.steps.items()
+        ]  # fmt: skip
+        write_steps(self.settings.reports_folder, self.name, self.started_at, rows)
 
 
 def run_notebook(
@@ -183,29 +232,42 @@ def run_notebook(
     RunError
         Where the kernel could not be started at all; the record says so, too. KeyboardInterrupt is passed on likewise.
     """
-    source, given, parameters = _checked(step, run_id, settings)
+    outcome, error = _made(step, *_checked(step, run_id, settings), settings=settings, timeout_s=timeout_s, warm=warm)
+    render_run(outcome.ipynb, outcome.html, _record_of(outcome), show_code=show_code)
+    if error is not None:
+        raise error
+    return outcome
+
+
+def _made(
+    step: Step, source: Path, given: dict[str, Any], parameters: dict[str, Any], *, settings: Settings, timeout_s: int,
+    warm: "Warm | None" = None, stop: Stop | None = None, key: str = "", revision: str | None = None, program: str = "",
+) -> tuple[Outcome, BaseException | None]:  # fmt: skip
+    """Run a notebook and leave it and its record, not its page, behind; and what else than a failing cell stopped it."""
+    run_id = str(given["run_id"])
     folder = settings.reports_folder / "runs" / run_id.partition(".")[0]
     folder.mkdir(parents=True, exist_ok=True)
+    revision = git_revision(settings.home) if revision is None else revision
     started = datetime.now(UTC)
 
-    notebook, error, said = execute(source, given, settings, timeout_s, warm)
+    notebook, error, said = execute(source, given, settings, timeout_s, warm, stop, revision)
 
     ended = datetime.now(UTC)
-    failure = _failure(notebook, error, said, timeout_s)
-    found = {} if failure else _record(notebook)
+    why = failure(notebook, error, said, timeout_s)
+    found = {} if why else found_in(notebook)
     defaults = {name: parameter.default for name, parameter in read_parameters(source).items()}
     outcome = Outcome(
         run_id=run_id,
         notebook=source.stem,
         label=step.label,
-        title=_first_heading(notebook) or source.stem,
-        status=FAILED if failure else OK,
+        title=first_heading(notebook) or source.stem,
+        status=FAILED if why else OK,
         parameters=parameters,
         changed={name: value for name, value in parameters.items() if value != defaults[name] and name != "run_id"},
         started_at=started.isoformat(timespec="seconds"),
         ended_at=ended.isoformat(timespec="seconds"),
         seconds=round((ended - started).total_seconds(), 3),
-        git_revision=git_revision(settings.home),
+        git_revision=revision,
         versions=versions(),
         verdict=found.get("verdict", ""),
         metrics=found.get("metrics", {}),
@@ -213,14 +275,19 @@ def run_notebook(
         store_version=found.get("store_version", ""),
         bankroll=found.get("bankroll", []),
         cost=found.get("cost", {}),
-        failure=failure,
+        failure=why,
+        # a library that was edited meanwhile is neither the one nor the other
+        key=key if key and kept.library() == program else "",
+        data=kept.data_of(settings, found["store_version"]) if key and found.get("store_version") else "",
+        ipynb=folder / f"{step.label}.ipynb",
+        html=folder / f"{step.label}.html",
     )
-    outcome = _leave_behind(outcome, notebook, folder / step.label, settings, show_code)
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-    if error is not None and failure is not None and failure.cell == 0:
-        raise RunError(f"notebook {source.stem!r} could not be run: {failure.message}") from error
-    return outcome
+    _leave_behind(outcome, notebook, settings)
+    if error is None or isinstance(error, KeyboardInterrupt | SystemExit) or why is None or why.cell:
+        return outcome, error if isinstance(error, KeyboardInterrupt | SystemExit) else None
+    refused = RunError(f"notebook {source.stem!r} could not be run: {why.message}")
+    refused.__cause__ = error
+    return outcome, refused
 
 
 def new_pipeline() -> str:
@@ -259,83 +326,27 @@ def _checked(step: Step, run_id: str, settings: Settings) -> tuple[Path, dict[st
     return source, given, {name: given.get(name, parameter.default) for name, parameter in declared.items()}
 
 
-def _code_cells(notebook: Any) -> list[Any]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-
-
-def _failure(notebook: Any, error: BaseException | None, said: str, timeout_s: int) -> Failure | None:
-    cells = _code_cells(notebook)
-    reached = [number for number, cell in enumerate(cells, 1) if cell.metadata.get("papermill", {}).get("start_time")]
-    at = reached[-1] if reached else 0
-    source = cells[at - 1].source if at else ""
-    errors = [(number, output) for number, cell in enumerate(cells, 1) for output in cell.outputs if output.output_type == "error"]
-    traceback = _COLOUR.sub("", "\n".join(errors[0][1].traceback)) if errors else ""
-    # before the cells' own errors: a kernel that is stopped calls that a KeyboardInterrupt
-    if error is not None:
-        name = type(error).__name__
-        message = _one_line(str(error))
-        if name == "CellTimeoutError":
-            message = f"the cell took longer than {timeout_s} s"
-        elif name == "DeadKernelError":
-            message = "the kernel died while the cell ran (out of memory, or a crash in compiled code)"
-        elif isinstance(error, KeyboardInterrupt):
-            message = "interrupted by the user"
-        # the last words of a kernel that died or never came up; one that was stopped only complains about that
-        own_end = name == "DeadKernelError" or not at
-        return Failure(at, source, name, message, said if own_end else traceback)
-    if errors:
-        at, output = errors[0]
-        ends = output.ename == "SystemExit"
-        message = "the cell ended the notebook before its last cell" if ends else _one_line(output.evalue)
-        return Failure(at, cells[at - 1].source, output.ename, message, traceback)
-    if at < len(cells):
-        return Failure(at, source, "Unfinished", "the cells after this one were not executed")
-    if not _record(notebook):
-        return Failure(at, source, "NoRecord", "the last cell did not record what the run found (a verdict, metrics and a source)")
-    return None
-
-
-def _record(notebook: Any) -> dict[str, Any]:
-    """Return what the last code cell recorded; nothing where that is not a record."""
-    for output in reversed(_code_cells(notebook)[-1].outputs):
-        found = output.get("data", {}).get(RUN_MIME)
-        if isinstance(found, dict) and found.get("verdict") and isinstance(found.get("metrics", {}), dict):
-            texts = {name: str(found.get(name) or "") for name in ("verdict", "source", "store_version")}
-            kept = {"bankroll": found.get("bankroll") or [], "cost": found.get("cost") or {}}
-            return {**texts, **kept, "metrics": plain(found.get("metrics", {}))}
-    return {}
-
-
-def _leave_behind(outcome: Outcome, notebook: Any, stem: Path, settings: Settings, show_code: bool) -> Outcome:
+def _leave_behind(outcome: Outcome, notebook: Any, settings: Settings) -> None:
     import nbformat
 
-    ipynb, html, record = (stem.with_name(stem.name + suffix) for suffix in (".ipynb", ".html", ".json"))
     notebook.cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])]
     # the absolute paths of this machine; and papermill's own opinion of how the run ended
-    kept = {key: notebook.metadata.get("papermill", {}).get(key) for key in ("parameters", "start_time", "end_time", "duration", "version")}
-    notebook.metadata["papermill"] = kept | {"exception": not outcome.ok}
+    metadata = {
+        key: notebook.metadata.get("papermill", {}).get(key) for key in ("parameters", "start_time", "end_time", "duration", "version")
+    }
+    notebook.metadata["papermill"] = metadata | {"exception": not outcome.ok}
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
-    write_atomically(ipynb, _without_secrets(nbformat.writes(notebook), settings) + "\n")
-    fields = {name: value for name, value in asdict(outcome).items() if name not in ("ipynb", "html")}
-    write_atomically(record, _without_secrets(json.dumps(fields, indent=1, ensure_ascii=False, default=str), settings) + "\n")
-    render_run(ipynb, html, record, show_code=show_code)
-    return replace(outcome, ipynb=ipynb, html=html)
+    write_atomically(outcome.ipynb, _without_secrets(nbformat.writes(notebook), settings) + "\n")
+    facts = {name: value for name, value in asdict(outcome).items() if name not in ("ipynb", "html", "kept")}
+    write_atomically(_record_of(outcome), _without_secrets(json.dumps(facts, indent=1, ensure_ascii=False, default=str), settings) + "\n")
+
+
+def _record_of(outcome: Outcome) -> Path:
+    return outcome.html.with_name(f"{outcome.label}.json")
 
 
 def _without_secrets(text: str, settings: Settings) -> str:
     # the last line of defence: a key is removed where it arises
     key = settings.odds_api_key.get_secret_value()
     return text.replace(key, "[secret]") if len(key) >= _SHORTEST_KEY else text
-
-
-def _first_heading(notebook: Any) -> str:
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^#{1,6}\s+(.+?)\s*#*$", cell.source, re.MULTILINE)):
-            return found[1]
-    return ""
-
-
-def _one_line(text: str) -> str:
-    lines = [line.strip() for line in _COLOUR.sub("", text).splitlines() if line.strip()]
-    return lines[0] if lines else "(no message)"

@@ -216,6 +216,11 @@ class Store:
         tables = ((name, self._open(name)) for name in ("events", "quotes", "results"))
         return ",".join(f"{name}={delta.version()}" for name, delta in tables if delta is not None)
 
+    def identity(self, name: str) -> str:
+        """A table's own number, other for a table that was made anew under the same name; empty where there is none."""
+        delta = self._open(name)
+        return "" if delta is None else str(delta.metadata().id)
+
     def files(self, name: str, version: int | str | Mapping[str, int] | None = None) -> pa.Table:
         """Files of a table by its log, none opened: path, rows, size_bytes and the columns that it is partitioned by."""
         delta, by = self._open(name, version=_version_of(name, version)), list(_table(name).partition)

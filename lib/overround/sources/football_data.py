@@ -176,6 +176,12 @@ def parse(content: bytes, where: str, *, competition: str, season: str | None, c
     return Batch(tables.tidy("events", events), tables.tidy("quotes", quotes), tables.tidy("results", results), _table(where, aside))
 
 
+def is_over(league: str, season: str | None, at: datetime) -> bool:
+    """Whether a file will not change any more: that of a division's season which is over; a file of many seasons goes on."""
+    # seasons end in May or June, 2019/20 did in August; September is after all of them
+    return league in DIVISIONS and bool(season) and at >= datetime(_first_year(season or "") + 1, 9, 1, tzinfo=UTC)
+
+
 def _seasons_of(league: str, seasons: Sequence[str], now: datetime) -> Sequence[str | None]:
     if league in DIVISIONS:
         latest = f"{now.year % 100:02}{(now.year + 1) % 100:02}"
@@ -201,14 +207,9 @@ def _first_year(season: str) -> int:
 
 
 def _fetch(fetcher: Fetcher, league: str, season: str | None, now: datetime) -> Batch:
-    if league in DIVISIONS and season:
-        path = f"mmz4281/{season}/{league}.csv"
-        # seasons end in May or June, 2019/20 did in August; September is after all of them
-        over = now >= datetime(_first_year(season) + 1, 9, 1, tzinfo=UTC)
-    else:
-        path, over = f"new/{league}.csv", False
+    path = f"mmz4281/{season}/{league}.csv" if league in DIVISIONS and season else f"new/{league}.csv"
     try:
-        answer = fetcher.get(path, ttl=MONTH_S if over else HOUR_S)
+        answer = fetcher.get(path, ttl=MONTH_S if is_over(league, season, now) else HOUR_S)
     except FetchError as error:
         if error.status not in (300, 404):
             raise
