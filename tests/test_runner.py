@@ -8,15 +8,18 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from overround import Store, runner
 from overround.errors import ParameterError, RunError
 from overround.runner import Outcome, Step, git_revision, new_pipeline, run_notebook, run_pipeline
 from overround.settings import Settings
+from tests.books import result, results
 
 PARAMETERS = """\
 run_id: str = ""
@@ -140,10 +143,107 @@ def test_a_pipeline_stops_at_the_first_failure_and_indexes_what_ran(tmp_path: Pa
     )
 
     assert [outcome.status for outcome in outcomes] == ["ok", "failed"]
-    assert seen == [("one", ""), ("one", "ok"), ("two", ""), ("two", "failed")]
+    assert seen == [("one", ""), ("one", "ok"), ("two", ""), ("two", "failed"), ("three", "not run")]
     assert "two.html" in outcomes[0].html.read_text()
     index = (settings.reports_folder / "index.html").read_text()
     assert index.index("ValueError") < index.index("No edge")
+
+
+MEETING = """\
+import pathlib, time
+here = pathlib.Path("here"); here.mkdir(exist_ok=True); (here / run_id.partition(".")[2]).touch()
+end = time.monotonic() + 60
+while len(list(here.iterdir())) < 2 and time.monotonic() < end: time.sleep(0.05)
+assert len(list(here.iterdir())) == 2, "the other one is not there"
+"""
+
+
+@pytest.mark.slow
+def test_steps_that_need_nothing_of_each_other_run_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "cores", lambda: 2)
+    settings = project(tmp_path, meets=[PARAMETERS, MEETING, RECORD])
+
+    outcomes = run_pipeline([Step("meets", "a", after=()), Step("meets", "b", after=())], settings=settings)
+
+    assert [(outcome.label, outcome.status) for outcome in outcomes] == [("a", "ok"), ("b", "ok")]
+
+
+def test_no_more_steps_at_a_time_than_cores_whatever_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(runner, "cores", lambda: 3)
+    monkeypatch.setattr(runner, "side_by_side", lambda pieces, begin, *, jobs, stop: (asked.append(jobs), [])[1])
+    settings = project(tmp_path, good=[PARAMETERS, RECORD])
+
+    for jobs in (0, 2, 64):
+        run_pipeline([Step("good", "one")], settings=settings, jobs=jobs)
+
+    assert asked == [3, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_failure_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
+    settings = project(tmp_path, good=[PARAMETERS, RECORD], bad=[PARAMETERS, "raise ValueError('no')", RECORD])
+    said: list[str] = []
+    steps = [
+        Step("bad", "bad", after=()), Step("good", "needs-bad", after=("bad",)), Step("good", "good", after=()),
+        Step("good", "needs-one", after=("bad", "good"), least=1, from_runs=lambda runs: {"note": f" of {runs[0]}"}),
+        Step("good", "needs-both", after=("bad", "good")),
+    ]  # fmt: skip
+
+    outcomes = run_pipeline(
+        steps, settings=settings, pipeline="p1", progress=lambda step, outcome: said.append(f"{step.label} {outcome and outcome.status}")
+    )
+
+    assert {outcome.label: outcome.status for outcome in outcomes} == {"bad": "failed", "good": "ok", "needs-one": "ok"}
+    assert outcomes[-1].verdict == "No edge of p1.good"
+    assert {"needs-bad not run", "needs-both not run"} <= set(said)
+    page = outcomes[1].html.read_text()
+    assert 'href="needs-one.html"' in page
+    assert 'href="needs-both.html"' not in page
+
+
+@pytest.mark.slow
+def test_a_pipeline_with_nothing_changed_starts_no_kernel_and_one_that_is_forced_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = RECORD.replace('"source": source', '"source": source, "store_version": Store().version()')
+    asks = PARAMETERS + 'store_version: str = ""\n'
+    settings = project(tmp_path, trial=[asks, "from overround import Store", pinned])
+    Store(settings.store_root).append("results", results(result()))
+    steps = [Step("trial", "a", after=()), Step("trial", "b", {"note": "b"}, after=())]
+    last = Step("trial", "of", after=("a", "b"), from_runs=lambda runs: {"note": " ".join(runs)})
+
+    first = run_pipeline([*steps, last], settings=settings)
+    changed = run_pipeline([steps[0], replace(steps[1], parameters={"note": "c"}), last], settings=settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "warmed", None)
+        patch.setattr(runner, "execute", None)
+        again = run_pipeline([*steps, last], settings=settings)
+    forced = run_pipeline([*steps, last], settings=settings, force=True)
+
+    assert [outcome.kept for outcome in first] == [False, False, False]
+    assert [outcome.kept for outcome in changed] == [True, False, False]
+    assert changed[2].verdict == f"No edge{first[0].run_id} {changed[1].run_id}"
+    assert [(outcome.kept, outcome.run_id, outcome.verdict, outcome.html) for outcome in again] == [
+        (True, outcome.run_id, outcome.verdict, outcome.html) for outcome in first
+    ]
+    assert not any(outcome.kept for outcome in forced)
+
+
+@pytest.mark.slow
+def test_a_page_is_drawn_once_and_knows_those_of_later_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    draw = runner.render_run
+    monkeypatch.setattr(
+        runner, "render_run", lambda ipynb, html, *rest, **more: (drawn.append(html.stem), draw(ipynb, html, *rest, **more))
+    )
+    settings = project(tmp_path, good=["# A trial", PARAMETERS, RECORD])
+
+    outcomes = run_pipeline([Step("good", "one"), Step("good", "two")], settings=settings)
+
+    assert sorted(drawn) == ["one", "two"]
+    assert 'href="two.html"' in outcomes[0].html.read_text()
+    assert "No edge" in outcomes[0].html.read_text()
 
 
 @pytest.mark.slow
@@ -247,31 +347,36 @@ def test_plain_papermill_stops_in_the_first_cell_after_the_parameters(tmp_path: 
 
 
 @pytest.mark.slow
-def test_an_interrupt_ends_the_kernel_and_leaves_the_notebook(tmp_path: Path) -> None:
-    pid_file = tmp_path / "pid"
-    waits = f"import os, pathlib, time\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\ntime.sleep(120)"
+def test_an_interrupt_ends_the_kernels_and_leaves_the_notebooks(tmp_path: Path) -> None:
+    waits = "import os, pathlib, time\npathlib.Path(run_id).write_text(str(os.getpid()))\ntime.sleep(120)"
     project(tmp_path, trial=["# A trial", PARAMETERS, waits, RECORD])
     script = textwrap.dedent(f"""
         from pathlib import Path
-        from overround.runner import Step, run_pipeline
+        from overround import runner
         from overround.settings import Settings
+        runner.cores = lambda: 2
         home = Path({str(tmp_path)!r})
-        run_pipeline([Step("trial", "first")], settings=Settings(home=home, reports=home / "reports"), pipeline="p1")
+        steps = [runner.Step("trial", label, after=()) for label in ("first", "second", "third")]
+        runner.run_pipeline(steps, settings=Settings(home=home, reports=home / "reports"), pipeline="p1")
     """)
     # a shell's background job would hand down that Ctrl-C is ignored
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, preexec_fn=heard)
-    _until(lambda: pid_file.exists() and pid_file.read_text() != "")
+    files = [tmp_path / "p1.first", tmp_path / "p1.second"]
+    _until(lambda: all(file.exists() and file.read_text() != "" for file in files))
 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
 
     assert process.returncode != 0
     assert "KeyboardInterrupt" in said
-    _until(lambda: not _alive(int(pid_file.read_text())))
-    written = json.loads((tmp_path / "reports/runs/p1/first.json").read_text())
-    assert (written["status"], written["failure"]["cell"]) == ("failed", 3)
-    assert written["failure"]["message"] == "interrupted by the user"
+    _until(lambda: not any(_alive(int(file.read_text())) for file in files))
+    for label in ("first", "second"):
+        written = json.loads((tmp_path / f"reports/runs/p1/{label}.json").read_text())
+        assert (written["status"], written["failure"]["cell"]) == ("failed", 3)
+        assert written["failure"]["message"] == "interrupted by the user"
+        assert "interrupted by the user" in (tmp_path / f"reports/runs/p1/{label}.html").read_text()
+    assert not (tmp_path / "reports/runs/p1/third.json").exists()
     assert "interrupted by the user" in (tmp_path / "reports/index.html").read_text()
 
 

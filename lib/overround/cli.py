@@ -281,10 +281,10 @@ def _pairs(given: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _progress():  # type: ignore[no-untyped-def]  # Step and Outcome load pandas's neighbourhood
+def _progress():  # Step and Outcome take a while to import
     running: list[str] = []
 
-    def show(step, outcome) -> None:  # type: ignore[no-untyped-def]
+    def show(step, outcome):
         if outcome is None:
             running.append(step.label)
         else:
