@@ -111,6 +111,28 @@ def test_the_verdicts_and_figures_are_kept_beside_the_pages_and_in_the_store(sam
     assert f"{len(ledger):,} bets" in sharp["verdict"]
 
 
+def test_with_nothing_changed_nothing_is_run_and_every_step_says_so(sample):
+    reports = Path(sample["OVERROUND_REPORTS"])
+    pages, before = set(reports.glob("runs/*/*.html")), resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    done = overround("run", env=sample)
+
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert [line.split()[:2] for line in done.stderr.splitlines()] == [["kept", label] for label in LABELS]
+    assert "Nothing has changed, nothing was run" in done.stdout
+    assert set(reports.glob("runs/*/*.html")) == pages
+    assert "Nothing had changed, so no step of it was run" in (reports / "index.html").read_text()
+    # of a processor: a busy machine may let it wait
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
+
+
+def test_another_parameter_runs_what_takes_it_and_keeps_the_rest(sample):
+    done = overround("run", "-p", "simulations=500", env=sample)
+
+    said = {line.split()[1]: line.split()[0] for line in done.stderr.splitlines()}
+    assert said == {label: "kept" if label in ("collect", "bookmakers", "signals") else "done" for label in LABELS}
+
+
 def test_the_sample_is_large_enough_to_look_real(sample):
     store = Store(sample["OVERROUND_STORE"])
 

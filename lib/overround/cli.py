@@ -30,20 +30,24 @@ def run(
     league: League = [],
     season: Season = [],
     parameter: Given = [],
+    vary: Annotated[
+        list[str], typer.Option("--vary", "-v", metavar="NAME=VALUES", help="of one notebook: a,b,c or low..high/steps; repeatable")
+    ] = [],
+    scheduler: Annotated[str, typer.Option(help="with --vary: tcp://host:8786, on a Dask cluster instead of here")] = "",
     show_code: ShowCode = False,
     timeout: Annotated[int, typer.Option(min=1, help="seconds that one cell may take")] = 600,
     jobs: Annotated[int, typer.Option(min=0, help="steps at a time, never more than cores; 0: as many")] = 0,
     force: Annotated[bool, typer.Option("--force", help="also run what an earlier run has answered already")] = False,
 ) -> None:
-    """Run the whole line, or one notebook, where anything has changed, and write reports/index.html."""
+    """Run the whole line, or one notebook, also with many sets of parameters; what has not changed is not run again."""
     with _sentences():
         from overround.pipeline import run_line
         from overround.settings import load_settings
 
         settings = load_settings()
         outcomes = run_line(
-            source, league, season, _pairs(parameter), notebook=notebook, settings=settings, show_code=show_code, timeout_s=timeout,
-            jobs=jobs, force=force, progress=_progress(),
+            source, league, season, _pairs(parameter), notebook=notebook, vary=vary, scheduler=scheduler, settings=settings,
+            show_code=show_code, timeout_s=timeout, jobs=jobs, force=force, progress=_progress(),
         )  # fmt: skip
         if all(outcome.kept for outcome in outcomes):
             typer.echo("\nNothing has changed, nothing was run; --force runs all.")

@@ -1,15 +1,18 @@
 """The main line: collect, signals, two backtests, what they cost, and how they compare; each step a notebook."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
 from overround.errors import ParameterError
 from overround.parameters import Parameter, notebook_path, parse_value, read_parameters
 from overround.references import CONSENSUS
+from overround.remote import connected
 from overround.runner import OK, Outcome, Progress, Step, run_pipeline
 from overround.settings import Settings
 from overround.sources import SHARP, SOURCES
+from overround.variations import variations
 
 BACKTESTS = ("backtest-sharp", "backtest-consensus")
 # label -> notebook, the parameters that make this step what it is, and what has to be there before it
@@ -89,6 +92,8 @@ def run_line(
     given: Mapping[str, str],
     *,
     notebook: str = "",
+    vary: Sequence[str] = (),
+    scheduler: str = "",
     settings: Settings,
     show_code: bool = False,
     timeout_s: int = 600,
@@ -96,12 +101,35 @@ def run_line(
     force: bool = False,
     progress: Progress = lambda step, outcome: None,
 ) -> list[Outcome]:
-    """Run the main line, or one notebook alone; a failed run is recorded in the table `runs`, too. The rest as `run_pipeline`."""
+    """Run the main line, or one notebook; a failed run is recorded in the table `runs`, too.
+
+    Parameters
+    ----------
+    source, leagues, seasons, given
+        As of `main_line`.
+    notebook : str
+        This one alone.
+    vary : sequence of str
+        With many sets of parameters, as of `overround.variations.variations`.
+    scheduler : str
+        Address of a Dask scheduler, on whose workers these are run.
+    settings, show_code, timeout_s, jobs, force, progress
+        As of `run_pipeline`.
+    """
+    if not notebook and vary:
+        raise ParameterError("--vary is for one notebook: overround run backtest --vary min_edge=0.01..0.05/5.")
+    if scheduler and not vary:
+        raise ParameterError("--scheduler is for --vary: a single notebook is run here.")
     if notebook:
         steps = alone(notebook, source, leagues, seasons, given, settings=settings)
     else:
         steps = main_line(source, leagues, seasons, given, settings=settings)
-    outcomes = run_pipeline(steps, settings=settings, show_code=show_code, timeout_s=timeout_s, jobs=jobs, force=force, progress=progress)
+    if vary:
+        steps = variations(steps[0], vary, settings)
+    with connected(scheduler) if scheduler else nullcontext() as cluster:
+        outcomes = run_pipeline(
+            steps, settings=settings, show_code=show_code, timeout_s=timeout_s, jobs=jobs, force=force, cluster=cluster, progress=progress
+        )
     record_failures(outcomes, settings)
     return outcomes
 

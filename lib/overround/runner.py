@@ -31,13 +31,14 @@ from overround.settings import Settings
 from overround.steps import FAILED, NOT_RUN, OK, Outcome, Step, from_record, not_run
 
 if TYPE_CHECKING:
+    from overround.remote import Cluster
     from overround.warm import Warm
 
 __all__ = ["OK", "RUN_MIME", "Failure", "Outcome", "Step", "git_revision", "new_pipeline", "run_notebook", "run_pipeline", "versions"]
 
 # a made-up key of a test may be a word of its own
 _SHORTEST_KEY = 8
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]*")
 _PAGE = " page"  # of a step: what draws it is a piece of work of its own
 Progress = Callable[[Step, Outcome | None], None]
 
@@ -51,6 +52,7 @@ def run_pipeline(
     timeout_s: int = 600,
     jobs: int = 0,
     force: bool = False,
+    cluster: "Cluster | None" = None,
     progress: Progress = lambda step, outcome: None,
 ) -> list[Outcome]:
     """Run notebooks, each when those before it that it needs have ended well.
@@ -71,6 +73,8 @@ def run_pipeline(
         So many steps at a time, but never more than there are cores; by default as many.
     force : bool
         Whether steps that an earlier run has answered already are run again.
+    cluster : overround.remote.Cluster, optional
+        Where notebooks are executed, as many at a time as it has threads; by default here.
     progress : callable
         Called with (step, None) before and (step, outcome) after each one, from this thread; for a step that is not run because of
         another's failure once, with an outcome of the status "not run".
@@ -94,10 +98,11 @@ def run_pipeline(
         raise ParameterError(f"label {twice!r} is given to two steps; their reports would overwrite each other.")
     for step in steps:
         _checked(step, f"{pipeline}.{step.label}", settings)
+    most = cluster.threads if cluster else cores()
     with ExitStack() as stack:
-        line = _Line(pipeline, steps, settings, show_code, timeout_s, force, progress, stack)
+        line = _Line(pipeline, steps, settings, show_code, timeout_s, force, cluster, progress, stack)
         try:
-            for name, future in side_by_side(line.pieces(), line.begin, jobs=min(jobs or cores(), cores()), stop=line.stop.ask):
+            for name, future in side_by_side(line.pieces(), line.begin, jobs=min(jobs or most, most), stop=line.stop.ask):
                 line.end(name, future.exception())
         finally:
             line.leave()
@@ -110,11 +115,14 @@ class _Line:
     """A pipeline while it runs: what its steps found so far. Only `_run` and the drawing of pages are called from other threads."""
 
     def __init__(
-        self, name: str, steps: Sequence[Step], settings: Settings, show_code: bool, timeout_s: int, force: bool, progress: Progress,
-        stack: ExitStack,
+        self, name: str, steps: Sequence[Step], settings: Settings, show_code: bool, timeout_s: int, force: bool,
+        cluster: "Cluster | None", progress: Progress, stack: ExitStack,
     ):  # fmt: skip
         self.name, self.settings, self.show_code, self.timeout_s, self.force = name, settings, show_code, timeout_s, force
         self.progress, self.stack, self.stop = progress, stack, Stop()
+        self.execute = cluster.execute if cluster else execute
+        # a single kernel starts as quickly by itself, and one on a cluster has no such process near it
+        self.may_fork = len(steps) > 1 and cluster is None
         self.started_at = datetime.now(UTC)
         self.steps = {step.label: step for step in steps}
         before: list[str] = []
@@ -158,7 +166,7 @@ class _Line:
             self.outcomes[label] = from_record(earlier, self.settings)
             self.end(label)
             return None
-        if len(self.steps) > 1 and self.warm is None:  # a single kernel starts as quickly by itself
+        if self.may_fork and self.warm is None:
             self.warm = self.stack.enter_context(warmed(self.settings))
         return partial(self._run, step, source, given, parameters, key)
 
@@ -185,7 +193,7 @@ class _Line:
     def _run(self, step: Step, source: Path, given: dict[str, Any], parameters: dict[str, Any], key: str) -> None:
         outcome, error = _made(
             step, source, given, parameters, settings=self.settings, timeout_s=self.timeout_s, warm=self.warm, stop=self.stop,
-            key=key, revision=self.revision, program=self.program[0],
+            key=key, revision=self.revision, program=self.program[0], how=self.execute,
         )  # fmt: skip
         self.outcomes[step.label] = outcome
         if error is not None:
@@ -242,6 +250,7 @@ def run_notebook(
 def _made(
     step: Step, source: Path, given: dict[str, Any], parameters: dict[str, Any], *, settings: Settings, timeout_s: int,
     warm: "Warm | None" = None, stop: Stop | None = None, key: str = "", revision: str | None = None, program: str = "",
+    how: Callable[..., tuple[Any, BaseException | None, str]] | None = None,
 ) -> tuple[Outcome, BaseException | None]:  # fmt: skip
     """Run a notebook and leave it and its record, not its page, behind; and what else than a failing cell stopped it."""
     run_id = str(given["run_id"])
@@ -250,7 +259,7 @@ def _made(
     revision = git_revision(settings.home) if revision is None else revision
     started = datetime.now(UTC)
 
-    notebook, error, said = execute(source, given, settings, timeout_s, warm, stop, revision)
+    notebook, error, said = (how or execute)(source, given, settings, timeout_s, warm, stop, revision)
 
     ended = datetime.now(UTC)
     why = failure(notebook, error, said, timeout_s)
@@ -314,7 +323,7 @@ def _checked(step: Step, run_id: str, settings: Settings) -> tuple[Path, dict[st
     """Where the notebook is, what papermill will pass, and all that the notebook will see."""
     for part in (step.label, run_id.partition(".")[0]):
         if not _LABEL.fullmatch(part):
-            raise ParameterError(f"label {part!r} names files; it takes letters, digits, - and _.")
+            raise ParameterError(f"label {part!r} names files; it takes letters, digits and - _ . , = +")
     source = notebook_path(step.notebook, settings.home)
     declared = read_parameters(source)
     if "run_id" not in declared:
