@@ -52,8 +52,8 @@ class Cluster:
             text, error, said = future.result()
         except OverroundError:
             raise
-        except Exception as error:  # the cluster's own: a worker that was killed again and again, a scheduler that is gone
-            return nbformat.read(source, as_version=4), RunError(f"the Dask cluster did not run it ({error})"), ""
+        except Exception as own:  # the cluster's: a worker that was killed again and again, a scheduler that is gone
+            return nbformat.read(source, as_version=4), RunError(f"the Dask cluster did not run it ({own})"), ""
         return nbformat.reads(text, as_version=4), _as_here(error), said
 
 
