@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from overround import Store
 from tests.commands import ROOT, home, overround
-from tests.test_browser import faults_of_reports
+from tests.test_browser import SCHEMES, faults_of_page, faults_of_reports
 
 pytestmark = pytest.mark.slow
 MOST_CPU_S = 20  # that a notebook may take on the sample
@@ -228,6 +228,23 @@ def test_a_sweep_ends_with_its_page_which_the_index_lists(sample, browser):
     assert _Page(page).silent == 0
     assert "Simulated market" in page.read_text()
     assert faults_of_reports(browser, page.parent) == []
+
+
+def test_a_notebook_is_run_with_many_sets_of_parameters_by_command(sample, browser):
+    reports = Path(sample["OVERROUND_REPORTS"])
+
+    done = overround("run", "backtest", "--vary", "staking=flat,kelly-drawdown", "-p", "simulations=500", "-p", "stake=0.1", env=sample)
+
+    labels = ["staking=flat", "staking=kelly-drawdown", "compare"]
+    assert sorted(line.split()[1] for line in done.stderr.splitlines()) == sorted(labels)
+    folder = max(reports.glob("runs/*"))
+    assert sorted(page.stem for page in folder.glob("*.html")) == sorted(labels)
+    records = [json.loads((folder / f"{label}.json").read_text()) for label in labels]
+    assert records[-1]["parameters"]["runs"] == [record["run_id"] for record in records[:2]]
+    assert records[-1]["verdict"].startswith("The yield of staking=kelly-drawdown")
+    assert records[0]["metrics"]["tried"] == 2
+    pages = [folder / "compare.html", reports / "index.html"]
+    assert [fault for page in pages for scheme in SCHEMES for fault in faults_of_page(browser, page, scheme)] == []
 
 
 def test_a_wrong_parameter_stops_the_line_before_anything_runs(sample):

@@ -5,9 +5,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from overround import execute
 from overround.execute import warmed
 from overround.runner import Outcome, Step, run_notebook
 from overround.warm import Warm, is_possible
@@ -75,6 +77,21 @@ def test_kernels_of_one_warm_process_draw_different_random_numbers(warm: Warm, t
     first, second = ((tmp_path / name / "pids").read_text().split() for name in "ab")
     assert first[0] != second[0]
     assert first[1] != second[1]
+
+
+def test_what_a_notebook_leaves_for_the_end_is_done_and_its_kernel_ends_by_itself(
+    warm: Warm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels: list[Any] = []
+    monkeypatch.setattr(execute.Stop, "watch", lambda self, kernel: kernels.append(kernel))
+    at_exit = "import atexit, pathlib, threading, time\natexit.register(lambda: pathlib.Path(note + '.exit').touch())"
+    thread = "threading.Thread(target=lambda: (time.sleep(0.5), pathlib.Path(note + '.thread').touch())).start()"
+
+    assert run(warm, tmp_path, at_exit, thread, RECORD).ok
+
+    assert (tmp_path / "pids.exit").exists()
+    assert (tmp_path / "pids.thread").exists()
+    assert [kernel.poll() for kernel in kernels] == [0]
 
 
 def test_without_the_warm_process_a_kernel_starts_by_itself(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def execute(
     if not logger.handlers:  # an outcome says all that its log does; who configures logging still gets both
         logger.addHandler(logging.NullHandler())
     kept: list[Any] = []
+    stop = stop or Stop()
     error: BaseException | None = None
     with TemporaryDirectory(prefix="overround-") as scratch, (Path(scratch) / "said").open("w+b") as said:
         try:
@@ -128,7 +129,7 @@ def execute(
         except PapermillExecutionError:
             pass  # the notebook says more
         except BaseException as stopped:  # an interrupt, too, has to leave the notebook behind; the caller raises it again
-            error = KeyboardInterrupt() if stop is not None and stop.asked else stopped
+            error = KeyboardInterrupt() if stop.asked else stopped
         said.seek(0)
         words = said.read().decode(errors="replace").strip()
     return (kept[0] if kept else nbformat.read(source, as_version=4)), error, words

@@ -5,12 +5,14 @@ connection file, environment and folder, and the file that takes its words as a 
 this: elsewhere, or where the process is gone, kernels start as Jupyter starts them.
 """
 
+import atexit
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -168,6 +170,12 @@ def main() -> None:
     kernel = IPKernelApp.instance(parent_handle=os.getppid())
     kernel.initialize(["-f", connection_file])
     kernel.start()
+    # as an interpreter ends, but for taking down every module and object, for which Jupyter would wait seconds
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
