@@ -74,7 +74,7 @@ def _write_page(given: dict[str, Any], show_code: bool) -> None:
     from overround.settings import load_settings
 
     settings = load_settings()
-    outcomes = run_pipeline([Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=_progress)
+    outcomes = run_pipeline([Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=_progress())
     record_failures(outcomes, settings)
     typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[0].ok:

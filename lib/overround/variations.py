@@ -11,7 +11,7 @@ from overround.errors import ParameterError
 from overround.parameters import Parameter, check_parameters, notebook_path, read_parameters
 from overround.settings import Settings
 from overround.steps import Step
-from overround.sweep_cli import space_of
+from overround.sweep_space import space_of
 
 # the notebook whose runs `compare` takes; and its parameter that deflates a p value by the number of strategies that were tried
 _COMPARED, _TRIED = "backtest", "tried"
