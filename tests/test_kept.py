@@ -162,7 +162,8 @@ def test_a_file_of_the_library_that_is_edited_added_or_renamed_makes_another_lib
     (tmp_path / "a.py").write_text("x = 1")
     digests = [kept.library()]
     (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "a.pyc").write_text("compiled")
+    for name in ("a.pyc", "a.f-1.py311.nbi"):
+        (tmp_path / "__pycache__" / name).write_text("compiled")
     assert kept.library() == digests[0]
     (tmp_path / "a.py").write_text("x = 2")
     digests.append(kept.library())

@@ -28,7 +28,7 @@ def library() -> str:
     """Digest of the library's files: other where any of them is, in or outside version control."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(PACKAGE.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
+        if path.is_file() and "__pycache__" not in path.parts:  # compiled by Python and by numba
             digest.update(f"{path.relative_to(PACKAGE)}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
