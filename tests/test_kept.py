@@ -226,6 +226,7 @@ def test_the_index_says_what_was_kept_and_when(settings: Settings) -> None:
     some = render_index(settings.reports_folder).read_text()
 
     assert "Nothing had changed, so no step of it was run" in everything
+    assert "kept on <time" in everything
     assert "2 January 2026, 00:00 UTC" in everything
     assert f'href="runs/{P1}/first.html"' in everything
     assert "1 of these 2 were not run again: first" in some
@@ -240,6 +241,16 @@ def test_a_failure_is_made_good_by_an_earlier_run_that_is_kept_later() -> None:
 
     assert [run["run_id"] for run in overview([good, bad])["failures"]] == [f"{P2}.first"]
     assert overview([good, bad], "", [again])["failures"] == []
+
+
+def test_the_index_follows_the_order_of_the_newest_line_whatever_of_it_was_kept() -> None:
+    runs = [a_run(run_id=f"{P1}.{name}", label=name, notebook=name, pipeline=P1) for name in ("signals", "compare", "collect")]
+    runs.append(a_run(run_id=f"{P2}.compare", label="compare", notebook="compare", pipeline=P2, started_at="2026-01-02T00:00:00+00:00"))
+    line = {"pipeline": P2, "started_at": "2026-01-02T00:00:00+00:00",
+            "steps": [{"label": name, "notebook": name, "run_id": f"{P2 if name == 'compare' else P1}.{name}", "status": "kept"}
+                      for name in ("collect", "signals", "compare")]}  # fmt: skip
+
+    assert [group["name"] for group in overview(runs, "", [line])["notebooks"]] == ["collect", "signals", "compare"]
 
 
 def test_pages_of_a_pipeline_link_to_the_pages_of_runs_that_were_kept(settings: Settings) -> None:

@@ -39,7 +39,9 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
     return {
         "failures": unresolved(runs),
         **_latest(runs, pipelines),
-        "notebooks": [_group(name, [run for run in runs if run["notebook"] == name], pages, baseline) for name in _in_order(runs)],
+        "notebooks": [
+            _group(name, [run for run in runs if run["notebook"] == name], pages, baseline) for name in _in_order(runs, pipelines)
+        ],
         "comparable": any(map(has_bets, runs)),
     }
 
@@ -86,12 +88,14 @@ def _latest(runs: Sequence[Record], pipelines: Sequence[Record]) -> dict[str, An
     return {"latest": [{**by_id[step["run_id"]], "kept": step["status"] == "kept"} for step in steps], "latest_at": noted["started_at"]}
 
 
-def _in_order(runs: Sequence[Record]) -> list[str]:
-    """Notebooks as they follow one another in the newest pipeline that has them."""
-    pipelines: dict[str, list[str]] = {}
+def _in_order(runs: Sequence[Record], pipelines: Sequence[Record]) -> list[str]:
+    """Notebooks as they follow one another in the newest pipeline that has them, kept or run."""
+    order: dict[str, list[str]] = {}
     for run in runs:
-        pipelines.setdefault(run["pipeline"], []).append(run["notebook"])
-    return list(dict.fromkeys(name for pipeline in sorted(pipelines, reverse=True) for name in pipelines[pipeline]))
+        order.setdefault(run["pipeline"], []).append(run["notebook"])
+    there = {run["notebook"] for run in runs}
+    order |= {one["pipeline"]: [step["notebook"] for step in one["steps"] if step["notebook"] in there] for one in pipelines}
+    return list(dict.fromkeys(name for pipeline in sorted(order, reverse=True) for name in order[pipeline]))
 
 
 def _group(name: str, runs: Sequence[Record], pages: Sequence[Record], baseline: str) -> dict[str, Any]:
