@@ -4,15 +4,16 @@ A profiler that is told of every call makes code of many small calls much slower
 kept as folded stacks (`a;b;c microseconds`, a line each), which other programs for flame graphs read, too.
 """
 
-import gc
-import sys
+import faulthandler
+import os
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import CodeType, FrameType
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".stacks"
 POOL = "threads of a pool"
-_INTERVAL_S = 0.01
+_INTERVAL_S = 0.025  # a look takes up to a millisecond, in which nothing else goes on
 _LONGEST_S = 0.5  # for which one look may stand: the machine was asleep
 _CELL = "cell (notebook)"
 _DEEPEST = 60
@@ -44,10 +45,11 @@ class Sampler:
         self._interval_s, self._end = interval_s, threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="overround-sampler", daemon=True)
         self._idle: frozenset[int] = frozenset()  # threads that were there when no stage ran
+        self._looks = _Looks()
 
     def start(self) -> "Sampler":
         """Begin."""
-        self._idle = frozenset(_frames())
+        self._idle = frozenset(self._looks())
         self._thread.start()
         return self
 
@@ -64,18 +66,18 @@ class Sampler:
             if stages := meter.running():
                 self._look(stages, min(now - last, _LONGEST_S))
             else:
-                self._idle = frozenset(_frames())
+                self._idle = frozenset(self._looks())
             last = now
         self.cpu_s = time.thread_time()
 
     def _look(self, stages: Mapping[int, "meter.Stage"], seconds: float) -> None:
-        frames = _frames()
+        looks = self._looks()
         for thread, stage in stages.items():
-            for other, frame in frames.items():
+            for other, calls in looks.items():
                 # threads that came while only one thread was in a stage work for it
                 helps = len(stages) == 1 and other not in self._idle and other != threading.get_ident()
-                if other == thread or (helps and not frame.f_code.co_filename.endswith(_IDLE)):
-                    stack = _stack(frame)
+                if calls and (other == thread or (helps and not calls[0][0].endswith(_IDLE))):
+                    stack = _stack(calls)
                     self.stacks.setdefault(stage.name, Counter())[stack if other == thread else f"{POOL};{stack}"] += int(1e6 * seconds)
 
 
@@ -151,48 +153,52 @@ def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
     return table.sort_values(["itself", "with_calls", "function"], ascending=[False, False, True], kind="stable", ignore_index=True)
 
 
-_NAMES: dict[CodeType, str] = {}
-_STACKS: dict[tuple[CodeType, ...], str] = {}
+_NAMES: dict[tuple[str, str], str] = {}
+_STACKS: dict[tuple[tuple[str, str], ...], str] = {}
+_THREAD = re.compile(r"(?:Thread|Current thread) 0x([0-9a-f]+)")
+_CALL = re.compile(r'  File "(.*)", line .* in (.*)')
 
 
-def _frames() -> dict[int, FrameType]:
-    """What each thread is at."""
-    # before Python 3.12 a garbage collection inside this call waits for ever for a lock that the call itself holds: python/cpython#106883
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return sys._current_frames()
-    finally:
-        if collects:
-            gc.enable()
+class _Looks:
+    """What each thread is at: its calls as (file, function), newest first.
+
+    Written down by `faulthandler`, which makes no object of a frame. Frames of other threads, as `sys._current_frames` gives them, crashed
+    one run in five before Python 3.12: python/cpython#99110 and #106883.
+    """
+
+    def __init__(self) -> None:
+        self._file = TemporaryFile()  # noqa: SIM115  open for as long as the sampler looks on
+
+    def __call__(self) -> dict[int, tuple[tuple[str, str], ...]]:
+        self._file.seek(0)
+        self._file.truncate()
+        faulthandler.dump_traceback(self._file)
+        text = os.pread(self._file.fileno(), os.fstat(self._file.fileno()).st_size, 0).decode(errors="replace")
+        found = {}
+        for part in text.split("\n\n"):
+            if thread := _THREAD.match(part):
+                found[int(thread[1], 16)] = tuple(_CALL.findall(part)[:_DEEPEST])
+        return found
 
 
-def _stack(frame: FrameType | None) -> str:
+def _stack(calls: tuple[tuple[str, str], ...]) -> str:
     """Names of the calls, outermost first, from the notebook's own cell on where there is one."""
-    codes: list[CodeType] = []
-    while frame is not None and len(codes) < _DEEPEST:
-        code = frame.f_code
-        codes.append(code)
-        if _NAMES.get(code) == _CELL:
-            break
-        frame = frame.f_back
-    key = tuple(codes)
-    found = _STACKS.get(key)
+    found = _STACKS.get(calls)
     if found is None:
-        names = [_name(code) for code in codes]
-        # a cell that is seen for the first time
+        names = [_name(call) for call in calls]
         names = names[: names.index(_CELL) + 1] if _CELL in names else names
-        found = _STACKS[key] = ";".join(reversed(names))
+        found = _STACKS[calls] = ";".join(reversed(names))
     return found
 
 
-def _name(code: CodeType) -> str:
+def _name(call: tuple[str, str]) -> str:
     """`function (module)`, with no path of this machine; semicolons and blanks in names would end them."""
-    name = _NAMES.get(code)
+    name = _NAMES.get(call)
     if name is None:
-        cell = "ipykernel_" in code.co_filename or code.co_filename.startswith("<ipython-input")
-        called = code.co_qualname.replace(";", ",").replace(" ", "_")
-        name = _NAMES[code] = _CELL if cell else f"{called} ({_module(code.co_filename)})"
+        file, function = call
+        cell = "ipykernel_" in file or file.startswith("<ipython-input")
+        called = function.replace(";", ",").replace(" ", "_")
+        name = _NAMES[call] = _CELL if cell else f"{called} ({_module(file)})"
     return name
 
 

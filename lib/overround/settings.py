@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     fetch_workers: int = Field(4, ge=1, le=64, description="calls to a provider that are on their way together")
     processes: int = Field(0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core")
 
-    profile: bool = Field(True, description="whether runs look on where their stages spend their time, a hundred times a second")
+    profile: bool = Field(True, description="whether runs look on where their stages spend their time, forty times a second")
 
     @property
     def store_root(self) -> str:
