@@ -168,6 +168,13 @@ def test_steps_that_need_nothing_of_each_other_run_side_by_side(tmp_path: Path, 
     assert [(outcome.label, outcome.status) for outcome in outcomes] == [("a", "ok"), ("b", "ok")]
 
 
+def test_a_step_that_would_wait_for_ever_is_refused(tmp_path: Path) -> None:
+    settings = project(tmp_path, good=[PARAMETERS, RECORD])
+    for after in ("absent", "later", "one"):
+        with pytest.raises(ParameterError, match=f"'one' waits for '{after}', which is no step before it"):
+            run_pipeline([Step("good", "one", after=(after,)), Step("good", "later")], settings=settings)
+
+
 def test_no_more_steps_at_a_time_than_cores_whatever_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(runner, "cores", lambda: 3)

@@ -96,8 +96,11 @@ def run_pipeline(
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise ParameterError(f"label {twice!r} is given to two steps; their reports would overwrite each other.")
-    for step in steps:
+    for at, step in enumerate(steps):
         _checked(step, f"{pipeline}.{step.label}", settings)
+        unknown = next((label for label in step.after or () if label not in labels[:at]), None)
+        if unknown is not None:
+            raise ParameterError(f"step {step.label!r} waits for {unknown!r}, which is no step before it.")
     most = cluster.threads if cluster else cores()
     with ExitStack() as stack:
         line = _Line(pipeline, steps, settings, show_code, timeout_s, force, cluster, progress, stack)
