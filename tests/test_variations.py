@@ -70,7 +70,7 @@ WRONG = {
     "min_edge=0.1..0.2": "needs a number of steps",
     "staking=flat,all-in": "'all-in'",
     "seed=1..2000/2000": "2,000 runs",
-    "min_edge": "write --vary name=values",
+    "min_edge": "write name=values",
 }
 
 
