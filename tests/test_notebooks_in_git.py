@@ -131,6 +131,7 @@ def test_the_text_of_a_notebook_has_every_line_of_it_and_no_output():
         ('{"model_id": "0123456789abcdef0123456789abcdef"}', '{"model_id": "fedcba9876543210fedcba9876543210"}'),
         ("<Store object at 0x7f0123456789>", "<Store object at 0x7f9876543210>"),
     ],
+    ids=["times", "spans", "runs", "models", "addresses"],  # two processes collect the same tests
 )
 def test_times_and_ids_are_no_difference_when_a_notebook_is_compared(first, second):
     assert first != second
