@@ -7,7 +7,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +19,8 @@ from overround.errors import ParameterError
 from overround.fetch import FOREVER, Fetcher
 from overround.meter import Meter, request_figures
 from overround.perf import in_turns
-from overround.perf_stats import compare, difference
-from overround.perf_workloads import book, quotes
+from overround.perf_stats import Change, compare, difference
+from overround.perf_workloads import BOOK_SEED, book, quotes
 from overround.settings import Settings, load_settings
 from overround.sources.the_odds_api import SOURCE, parse_many
 from overround.store import Store
@@ -35,7 +35,8 @@ EXPERIMENTS = {
 }  # fmt: skip
 TOGETHER = "all together"
 METRICS = {
-    "wall_s": ("runtime", "ms", 1000.0), "own_s": ("own time", "ms", 1000.0), "cpu_s": ("processor time", "ms", 1000.0),
+    "wall_s": ("runtime", "ms", 1000.0), "calls_per_s": ("throughput", "calls a second", 1.0),
+    "own_s": ("own time", "ms", 1000.0), "cpu_s": ("processor time", "ms", 1000.0),
     "peak_mb": ("memory", "MB", 1.0), "latency_ms": ("median API latency", "ms", 1.0), "io_wait_s": ("I/O wait", "ms", 1000.0),
     "thread_efficiency": ("thread efficiency", "%", 100.0), "calls": ("API calls", "", 1.0),
 }  # fmt: skip
@@ -43,10 +44,11 @@ _CLOCK_S = 1e-3  # shorter waits are the clock's noise
 _LATENCY_S, _CALLS, _WORKERS, _ROWS, _EVENTS, _PRICES, _BETS = 0.01, 12, 6, 6, 4, 3_000, 2_000
 # of the bankroll on each bet: so little that all bets of a moment can be paid, which the loop takes for granted
 _SHARE = 1e-4
+_SEED = 7  # of drawn results
 # sums over experiments, but for what does not add up
 _SUMS = {
     "wall_s": "sum", "own_s": "sum", "cpu_s": "sum", "io_wait_s": "sum", "peak_mb": "max", "calls": "sum", "latency_ms": "mean",
-    "thread_efficiency": "mean", "calibration_s": "median", "calibration_own_s": "median",
+    "thread_efficiency": "mean", "workers": "mean", "calibration_s": "median", "calibration_own_s": "median",
 }  # fmt: skip
 
 
@@ -102,6 +104,17 @@ def run(
     return pd.concat(samples, ignore_index=True)
 
 
+def material(feed: Path | str = "", answers: int = 40) -> str:
+    """Where the answers, prices, bets and results of `run` come from, and which seeds are in them, in words for a report."""
+    intervals = "Intervals are bootstrapped over pairs with seed 0."
+    if not str(feed):
+        return f"Answers and prices are those of the simulated market; bets and results are drawn with seed {BOOK_SEED}. {intervals}"
+    return (
+        f"Answers and prices are {answers} recorded answers of The Odds API. Who won is not in them, so results of the bets are drawn with "
+        f"seed {_SEED} from the last prices without their margins: they serve to time a backtest and say nothing of a yield. {intervals}"
+    )
+
+
 def by_module(samples: pd.DataFrame, modules: Mapping[str, str] = EXPERIMENTS, *, threshold: float = 0.05) -> dict[str, pd.DataFrame]:
     """A table for each module and one of all.
 
@@ -137,26 +150,37 @@ def total(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(name: str, samples: pd.DataFrame, threshold: float) -> list[dict]:
-    rows = []
-    for metric, (what, unit, factor) in METRICS.items():
-        if metric not in samples or samples[metric].isna().any() or not (samples[metric] > 0).any():
-            continue
-        middle = samples.groupby("side")[metric].median()
-        row = {
-            "experiment": name, "figure": f"{what}, {unit}" if unit else what, "change": "", "verdict": "",
-            "before": factor * middle["A"], "after": factor * middle["B"],
-        }  # fmt: skip
-        if metric == "io_wait_s" and middle.max() < _CLOCK_S:
-            row["change"] = "below the clock’s 1 ms"
-        elif metric in ("thread_efficiency", "calls") or not (samples[metric] > 0).all():
-            # more of it is no loss, or it may be 0: no ratio
-            moved = [f"{factor * one:+.3g}".replace("-", "−") for one in difference(samples, metric)]
-            row["change"] = f"{moved[0]} ({moved[1]} to {moved[2]})"
-        else:
-            one = compare(samples, metric, threshold=threshold)
-            row |= {"before": factor * one.before, "after": factor * one.after, "change": one.change(), "verdict": one.verdict}
-        rows.append(row)
-    return rows
+    present = [one for one in METRICS if one in samples and samples[one].notna().all() and (samples[one] > 0).any()]
+    return [{"experiment": name, **_row(samples, metric, threshold)} for metric in present]
+
+
+def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
+    """Figure, change, verdict where there is one, and both medians."""
+    what, unit, factor = METRICS[metric]
+    middle = samples.groupby("side")[metric].median()
+    crowded = metric == "latency_ms" and "workers" in samples and np.ptp(samples.groupby("side")["workers"].median()) > 0
+    # calls that wait together wait longer each, and all of them shorter: throughput and runtime judge that
+    what += " of calls that wait together" if crowded else ""
+    row = {
+        "figure": f"{what}, {unit}" if unit else what, "change": "", "verdict": "",
+        "before": factor * middle["A"], "after": factor * middle["B"],
+    }  # fmt: skip
+    if metric == "io_wait_s" and middle.max() < _CLOCK_S:
+        return row | {"change": "below the clock’s 1 ms"}
+    if crowded or metric in ("thread_efficiency", "calls") or not (samples[metric] > 0).all():
+        # more of it is no loss, or it may be 0: no ratio
+        moved = [f"{factor * one:+.3g}".replace("-", "−") for one in difference(samples, metric)]
+        return row | {"change": f"{moved[0]} ({moved[1]} to {moved[2]})"}
+    if metric == "calls_per_s":
+        one = _upside_down(compare(samples.assign(calls_per_s=1 / samples[metric]), metric, threshold=threshold))
+    else:
+        one = compare(samples, metric, threshold=threshold)
+    return row | {"before": factor * one.before, "after": factor * one.after, "change": one.change(), "verdict": one.verdict}
+
+
+def _upside_down(one: Change) -> Change:
+    """The change of seconds a call, in calls a second; its verdict stays."""
+    return replace(one, before=1 / one.before, after=1 / one.after, ratio=1 / one.ratio, low=1 / one.high, high=1 / one.low)
 
 
 @contextmanager
@@ -199,7 +223,7 @@ def _drawn(prices: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     last = last.assign(inverse=1 / last["price"])
     inverse = last.pivot_table(index="event_id", columns="outcome", values="inverse", aggfunc="mean", fill_value=0.0)
     sums = inverse.div(inverse.sum(axis=1), axis=0).cumsum(axis=1).to_numpy()
-    outcome = inverse.columns.to_numpy()[(np.random.default_rng(7).random(len(sums))[:, None] > sums).sum(axis=1).clip(max=2)]
+    outcome = inverse.columns.to_numpy()[(np.random.default_rng(_SEED).random(len(sums))[:, None] > sums).sum(axis=1).clip(max=2)]
     season = last.drop_duplicates("event_id").set_index("event_id").loc[inverse.index, ["competition", "season"]].reset_index()
     return bets, season.assign(
         home_score=(outcome == "home").astype(float), away_score=(outcome == "away").astype(float), status="final",
@@ -223,7 +247,9 @@ def _told(fetcher: Fetcher, work: Callable[[], object], workers: int) -> Run:
         figures, wall_s = request_figures(rows), meter.stages["fetch"]["wall_s"]
         latency = figures.get("latency_p50_ms", figures.get("latency_hit_p50_ms", 0.0))
         busy = sum(row["latency_s"] for row in rows) / (wall_s * _WORKERS)
-        return {"latency_ms": latency, "thread_efficiency": min(busy, 1.0), "calls": float(figures["missed"])}
+        calls = float(figures["missed"])
+        throughput = {"calls_per_s": calls / wall_s} if calls else {}
+        return {"latency_ms": latency, "thread_efficiency": min(busy, 1.0), "calls": calls, "workers": float(workers), **throughput}
 
     return measured
 
