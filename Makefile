@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export MPLBACKEND := agg
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check nightly lab bench screenshots lock clean
+.PHONY: help report test check nightly audit lab bench screenshots lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -24,9 +24,13 @@ check: $(VENV)/.dev ## lint, types and the fast tests, in under a minute
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-nightly: $(VENV)/.dev ## the long runs: a million mutated answers a parser, a simulated week with faults (hours)
+nightly: $(VENV)/.dev ## the long runs: a million mutated answers a parser, a simulated week with faults, the audit (hours)
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m benchmarks.soak
+	$(MAKE) audit
+
+audit: $(VENV)/.dev ## whether a pinned version has a known hole or was yanked; fails where nobody can be asked
+	UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python -m tests.audit
 
 lab: $(VENV)/.lab ## open JupyterLab on ten questions and their answers
 	$(BIN)/python -m overround.lab
