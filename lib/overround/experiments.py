@@ -160,7 +160,7 @@ def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
     middle = samples.groupby("side")[metric].median()
     crowded = metric == "latency_ms" and "workers" in samples and np.ptp(samples.groupby("side")["workers"].median()) > 0
     # calls that wait together wait longer each, and all of them shorter: throughput and runtime judge that
-    what += " of calls that wait together" if crowded else ""
+    what += ", pooled" if crowded else ""
     row = {
         "figure": f"{what}, {unit}" if unit else what, "change": "", "verdict": "",
         "before": factor * middle["A"], "after": factor * middle["B"],
