@@ -1,12 +1,12 @@
-"""Iterations in a row: collect, signals, two backtests, comparison. They say the same, double nothing, grow by no more than they add.
+"""Iterations in a row from an empty store, and as many on the filled one: do they say the same, double nothing, and cost no more.
 
-`python -m benchmarks.iterations [N]` runs N (3 by default) from an empty store and again on the filled one, on generated files of
-six seasons that are served on loopback, and prints a table.
+`overround run iterations` shows it as a page; `python -m benchmarks.iterations [N]` prints it, with exit status 1 where something is
+wrong. Collected are generated files of six seasons, served on loopback.
 """
 
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,30 +18,40 @@ import pandas as pd
 import psutil  # type: ignore[import-untyped]
 
 SEASONS = ("1819", "1920", "2021", "2122", "2223", "2324")
-TABLES = ("events", "quotes", "results")
+COLLECTED = ("events", "quotes", "results")
+# what every run adds to, so that runs can be compared later
+KEPT = ("ledgers", "measurements", "requests")
+REFERENCES = ("pinnacle", "market_average")
+START, FILLED = "empty", "filled"
+MEMORY_MB = 25.0  # that the filled half may end above the first
+MORE = 0.2  # of the rows that an iteration adds: as much may another add more
+BYTES = 1.25  # times those of a row in the first iteration that a later row may take
 
 
 def main() -> None:
     """Run and print."""
     number = next((int(word) for word in sys.argv[1:] if word.isdecimal()), 3)
     with tempfile.TemporaryDirectory() as folder:
-        table = iterations(Path(folder), number)
+        facts, _ = iterations(Path(folder), number)
     with pd.option_context("display.width", 200, "display.max_columns", 40):
-        print(table.round(2).to_string())
-    print("same results" if len(set(table["found"])) == 1 else "RESULTS DIFFER")
+        print(facts.round(2).to_string())
+    wrong = faults(facts)
+    print("\n".join(wrong) or "same results, nothing doubled, growth is what the data explain")
+    sys.exit(bool(wrong))
 
 
-def iterations(folder: Path, number: int = 3) -> pd.DataFrame:
-    """Facts of each iteration.
+def iterations(folder: Path, number: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Twice so many iterations in a row in one process; everything is left in the folder.
 
     Returns
     -------
-    DataFrame
-        One row an iteration: found (a hash of all numbers found), version, rows of each table, kilobytes on disk of what is collected and
-        of ledgers, seconds of each stage, memory_mb.
+    facts : DataFrame
+        One row an iteration: store ("empty", where the first of them began, or "filled"), found (a hash of all numbers found), version
+        of what is collected, new, bets, rows and kilobytes of each table, memory_mb.
+    samples : DataFrame
+        What each stage took, as `overround.perf.in_turns` gives it: side A from the empty store, B on the filled one.
     """
     import overround as ov
-    from overround.collect import collect
     from overround.settings import Settings
 
     write_files(folder / "site")
@@ -50,45 +60,107 @@ def iterations(folder: Path, number: int = 3) -> pd.DataFrame:
     settings = Settings(
         store=str(folder / "store"), cache=folder / "cache", football_data_url=f"http://127.0.0.1:{server.server_port}",
     )  # fmt: skip
-    rows = []
+    facts, samples = [], []
     try:
-        for i in range(number):
-            store = ov.Store(settings.store_root)
-            seconds: dict[str, float] = {}
-
-            def timed(name: str, work: Any, seconds: dict = seconds) -> Any:
-                began = time.perf_counter()
-                done = work()
-                seconds[f"{name}_s"] = time.perf_counter() - began
-                return done
-
-            got = timed(
-                "collect", lambda store=store: collect("football-data", leagues=["E0"], seasons=SEASONS, settings=settings, store=store)
-            )
-            version = store.version()
-            quotes, results = timed("read", lambda store=store, version=version: [store.read(name, version=version) for name in TABLES[1:]])
-            found, ledgers = [], {}
-            for reference in ("pinnacle", "market_average"):
-                signals = timed(f"signals_{reference}", lambda r=reference, q=quotes: ov.value_signals(q, r, min_edge=0.01))
-                ledger = timed(
-                    f"backtest_{reference}", lambda s=signals, r=results: ov.backtest(s, r, stake=ov.Kelly(fraction=0.25, cap=0.05))
-                )
-                found.append(timed(f"evaluate_{reference}", lambda one=ledger: ov.evaluate(one, simulations=500, seed=7)))
-                store.append("ledgers", ledger.assign(run_id=f"p{i}.{reference}"))
-                ledgers[reference] = ledger
-            compared = timed("compare", lambda some=ledgers: ov.compare_ledgers(some, simulations=500, seed=7))
-            timed("measure", lambda store=store, got=got: store.append("measurements", got.meter.frame()))
-            rows.append({
-                "found": _hash([*found, compared]), "version": version, "new": int(got.rows["inserted"].sum()),
-                **{name: len(store.read(name)) for name in (*TABLES, "ledgers")}, "bets": sum(len(one) for one in ledgers.values()),
-                "collected_kb": sum(_kilobytes(folder / "store" / name) for name in TABLES),
-                "ledgers_kb": _kilobytes(folder / "store" / "ledgers"),
-                **seconds, "memory_mb": psutil.Process().memory_info().rss / 1e6,
-            })  # fmt: skip
+        for i in range(2 * number):
+            side, pair = divmod(i, number)
+            fact, stages = _iteration(ov.Store(settings.store_root), settings, f"2026010{side + 1}-{pair:06}-abc")
+            facts.append({"store": (START, FILLED)[side], **fact, **_sizes(folder / "store")})
+            samples += [{"workload": stage, "pair": pair, "side": "AB"[side], **taken} for stage, taken in stages.items()]
     finally:
         server.shutdown()
         server.server_close()
-    return pd.DataFrame(rows)
+    return pd.DataFrame(facts), pd.DataFrame(samples)
+
+
+def faults(facts: pd.DataFrame) -> list[str]:
+    """Sentences on what is not as it should be: results that differ, rows that were doubled, growth that no data explain."""
+    wrong = [f"{what} differs between iterations" for what in ("found", "version", "bets") if _varies(facts[what])]
+    wrong += [f"{int(new)} rows were new in iteration {at + 1}" for at, new in facts["new"].items() if at and new]
+    for name in COLLECTED:
+        if _varies(facts[f"{name}_rows"]) or _varies(facts[f"{name}_kb"]):
+            wrong.append(f"table {name} grew, though nothing new was collected")
+    for name in KEPT:
+        rows, kilobytes = facts[f"{name}_rows"], facts[f"{name}_kb"]
+        added = rows.diff().iloc[1:]
+        if np.ptp(added) > MORE * added.median():  # figures that are nought are not kept
+            wrong.append(f"iterations add different numbers of rows to table {name}")
+        if kilobytes.iloc[-1] > BYTES * kilobytes.iloc[0] / rows.iloc[0] * rows.iloc[-1]:
+            wrong.append(f"table {name} takes more room a row than at first")
+    logs = facts.groupby("store")["logs_kb"].last()
+    if logs[FILLED] > 2 * BYTES * logs[START]:
+        wrong.append("logs grow by more than an entry a commit")
+    memory = facts.groupby("store")["memory_mb"].last()
+    if memory[FILLED] > memory[START] + MEMORY_MB:
+        wrong.append(f"memory grew from {memory[START]:.0f} to {memory[FILLED]:.0f} MB in the iterations on the filled store")
+    return wrong
+
+
+def growth(facts: pd.DataFrame) -> pd.DataFrame:
+    """One row a table, and one of all logs: rows and kilobytes after the first iteration and at the end, bytes a row, and why it grew."""
+    why = dict.fromkeys(COLLECTED, "collected once") | dict.fromkeys(KEPT, "each iteration adds its own") | {"logs": "an entry a commit"}
+    found = pd.DataFrame({
+        f"{what}, {when}": [facts[f"{name}_{unit}"].iloc[at] if f"{name}_{unit}" in facts else np.nan for name in why]
+        for what, unit in (("rows", "rows"), ("kB", "kb"))
+        for when, at in (("first", 0), ("last", -1))
+    }, index=pd.Index(why, name="table"))  # fmt: skip
+    return found.assign(**{"bytes a row": 1000 * found["kB, last"] / found["rows, last"]}, because=why.values())
+
+
+def _varies(values: pd.Series) -> bool:
+    return bool((values != values.iloc[0]).any())
+
+
+def _iteration(store: Any, settings: Any, pipeline: str) -> tuple[dict, dict[str, dict[str, float]]]:
+    """What the notebooks of a run do, in their order: facts, and what each stage took."""
+    import overround as ov
+    from overround.collect import collect
+    from overround.meter import Meter
+    from overround.perf_worker import take
+
+    stages: dict[str, dict[str, float]] = {}
+    meter = Meter(f"{pipeline}.line")
+
+    def done(stage: str, work: Callable[[], Any]) -> Any:
+        got = []
+        with meter.stage(stage):
+            stages[stage] = take(lambda: got.append(work()))
+        return got[0]
+
+    collected = done("collect", lambda: collect("football-data", leagues=["E0"], seasons=SEASONS, settings=settings, store=store))
+    version = store.version()
+    quotes, results = done("read", lambda: [store.read(name, version=version) for name in COLLECTED[1:]])
+    signals = done("signals", lambda: [ov.value_signals(quotes, one, min_edge=0.01) for one in REFERENCES])
+    ledgers = done("backtest", lambda: [ov.backtest(one, results, stake=ov.Kelly(fraction=0.25, cap=0.05)) for one in signals])
+    found = done("evaluate", lambda: [ov.evaluate(one, simulations=500, seed=7) for one in ledgers])
+    named = dict(zip(REFERENCES, ledgers, strict=True))
+    found.append(done("compare", lambda: ov.compare_ledgers(named, simulations=500, seed=7)))
+    done("keep", lambda: [store.append("ledgers", one.assign(run_id=f"{pipeline}.{name}")) for name, one in named.items()])
+    store.append("measurements", meter.frame())
+
+    def performance() -> int:
+        measured = store.read("measurements")
+        before = ov.history.newest_pipeline(measured, before=pipeline)
+        ov.history.cost_change(measured, before, pipeline)
+        return len(ov.history.stage_costs(measured, pipeline))
+
+    seen = done("performance", performance)
+    assert seen == len(stages) - 1, f"performance sees {seen} of {len(stages) - 1} stages"
+    memory_mb = psutil.Process().memory_info().rss / 1e6
+    facts = {
+        "found": _hash(found), "version": version, "new": int(collected.rows["inserted"].sum()), "bets": sum(map(len, ledgers)),
+        **{f"{name}_rows": len(store.read(name)) for name in (*COLLECTED, *KEPT)}, "memory_mb": memory_mb,
+    }  # fmt: skip
+    return facts, stages
+
+
+def _sizes(root: Path) -> dict[str, float]:
+    """Kilobytes of each table's rows, and of all tables' logs."""
+    files = {True: 0.0} | dict.fromkeys((*COLLECTED, *KEPT), 0.0)
+    for path in root.rglob("*"):
+        if path.is_file():
+            files["_delta_log" in path.parts or path.relative_to(root).parts[0]] += path.stat().st_size / 1e3
+    return {"logs_kb": files.pop(True), **{f"{name}_kb": kilobytes for name, kilobytes in files.items()}}
 
 
 def write_files(site: Path) -> None:
@@ -118,10 +190,6 @@ def _hash(frames: list[pd.DataFrame]) -> int:
     text = "\n".join(frame.to_json(orient="split", double_precision=15, default_handler=str) for frame in frames)
     bits = [frame.select_dtypes("number").to_numpy(dtype=float).tobytes() for frame in frames]
     return hash((text, *bits)) & 0xFFFFFFFF
-
-
-def _kilobytes(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e3
 
 
 class _Quiet(SimpleHTTPRequestHandler):

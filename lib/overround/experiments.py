@@ -92,7 +92,7 @@ def run(
         Where this is no checkout with `benchmarks/naive.py`, or the feed is none.
     """
     settings = settings or load_settings()
-    naive, samples = _naive(settings), []
+    naive, samples = _benchmark("naive", settings), []
     material = _recorded(settings.home / feed, answers) if str(feed) else _simulated(shown)
     with tempfile.TemporaryDirectory() as folder, material as given, _fetcher(given, Path(folder) / "cache") as fetcher:
         ways = {**_fetching(naive, given, fetcher), **_storing(naive, given, fetcher, Path(folder)), **_computing(naive, given)}
@@ -102,6 +102,34 @@ def run(
         with _kernels(settings) as (cold, warm):
             samples.append(in_turns("cold / warm kernels", cold, warm, pairs=pairs, warm=False))
     return pd.concat(samples, ignore_index=True)
+
+
+def iterations(number: int, settings: Settings | None = None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
+    """So many iterations of a run's stages from an empty store, and as many on the filled one, by `benchmarks/iterations.py`.
+
+    Parameters
+    ----------
+    number : int
+        At least 5, so that what the stages took can be compared.
+    settings : Settings, optional
+        By default those of this environment; the store is one of its own, which is removed.
+
+    Returns
+    -------
+    facts, samples, growth : DataFrame
+        A row an iteration; samples as of `run`, side A from the empty store and B on the filled one; a row a table of that store.
+    faults : list of str
+        Sentences on what differs, was doubled, or grew without reason; empty where all is well.
+
+    Raises
+    ------
+    ParameterError
+        Where this is no checkout with `benchmarks/iterations.py`.
+    """
+    benchmark = _benchmark("iterations", settings or load_settings())
+    with tempfile.TemporaryDirectory() as folder:
+        facts, samples = benchmark.iterations(Path(folder), number)
+    return facts, samples, benchmark.growth(facts), benchmark.faults(facts)
 
 
 def material(feed: Path | str = "", answers: int = 40) -> str:
@@ -326,11 +354,11 @@ def _kernels(settings: Settings) -> Iterator[tuple[Run, Run]]:
         yield lambda: execute(file, {}, settings, 60), lambda: execute(file, {}, settings, 60, warm)
 
 
-def _naive(settings: Settings) -> ModuleType:
-    file = settings.home / "benchmarks" / "naive.py"
-    spec = importlib.util.spec_from_file_location("overround_naive", file)
+def _benchmark(name: str, settings: Settings) -> ModuleType:
+    file = settings.home / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"overround_{name}", file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise ParameterError(f"the naive ways to compare with are in {file}, which is not there: run this in a checkout of the project.")
+        raise ParameterError(f"what is to be measured is in {file}, which is not there: run this in a checkout of the project.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

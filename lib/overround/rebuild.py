@@ -82,7 +82,9 @@ def _record(run_id: str, settings: Settings) -> dict[str, Any]:
 def _not_as_then(record: dict[str, Any], settings: Settings, declared: set[str]):  # type: ignore[no-untyped-def]
     for name, now in versions().items():
         then = record["versions"].get(name)
-        if then != now:
+        if then is None:
+            yield f"{name} is {now}; which one it was is not recorded"
+        elif then != now:
             yield f"{name} was {then} and is {now}: last digits may differ"
     if (now := git_revision(settings.home)) != record["git_revision"]:
         yield f"the program was {record['git_revision'] or 'no checkout'} and is {now or 'no checkout'}"

@@ -319,7 +319,9 @@ def git_revision(home: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
-    return {"python": sys.version.split()[0]} | {name: version(name) for name in ("overround", "pandas", "numpy")}
+    return {"python": sys.version.split()[0]} | {
+        name: version(name) for name in ("overround", "pandas", "numpy", "scipy", "numba", "pyarrow", "duckdb")
+    }
 
 
 def _checked(step: Step, run_id: str, settings: Settings) -> tuple[Path, dict[str, Any], dict[str, Any]]:
