@@ -1,4 +1,4 @@
-"""The simulated week with faults at random, three readers and a backtest beside it: what is lost or doubled, whether memory stays flat.
+"""The simulated week with faults at random, three readers, a backtest and a sweep beside it: nothing may be lost, memory stays flat.
 
 `python -m benchmarks.soak [POLLS]` plays POLLS polls (a week, 20,160, by default) of `benchmarks.week`. One call in twenty fails: a reset
 connection, an answer that breaks off, half a JSON document, 429, 500, silence. Afterwards the store is held against a naive reading of the
@@ -25,12 +25,15 @@ from overround.lean import lean
 lean()  # as the command does, before anything is loaded
 
 import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 
 from benchmarks.week import EVERY_S, START, WEEK, Week, watched  # noqa: E402
 from overround import Store  # noqa: E402
+from overround.perf_workloads import quotes  # noqa: E402
 from overround.sources.loopback import Handler, end_with_input, started  # noqa: E402
 
 FAULTS = ("reset", "broken off", "half a document", "busy", "error")
+PAST = "past"  # the source of matches that are over
 SHARE = 0.05
 SILENCE = 0.02  # of the faults, where asked for: each costs the half minute that silence is waited for
 MEMORY_MB, MEMORY_RATIO = 25.0, 1.05  # that the last tenth may take more than the second
@@ -54,6 +57,9 @@ class Soaked:
     went_back: int  # reads that saw less than the one before
     torn: int  # reads that saw a row twice, or a price of no event
     backtests: int
+    sweeps: int
+    swept_bets: int  # of the last sweep
+    unlike: int  # sweeps that found other numbers of the same version, or of the matches that were over before
     damage: list[str]
 
     @property
@@ -62,7 +68,7 @@ class Soaked:
         before, after = self.memory_mb
         # in the first hundreds of polls libraries are still being loaded and heaps filled for the first time
         flat = self.polls < LEAST_POLLS or after <= max(before * MEMORY_RATIO, before + MEMORY_MB)
-        return flat and not (self.lost or self.extra or self.doubled or self.went_back or self.torn or self.damage)
+        return flat and not (self.lost or self.extra or self.doubled or self.went_back or self.torn or self.unlike or self.damage)
 
 
 def main() -> None:
@@ -79,6 +85,7 @@ def soak(polls: int, folder: Path, *, readers: int = 3, silence: float = 0.0, se
     """Play so many polls; everything is left in the folder."""
     ended, delivered = folder / "ended", folder / "delivered.txt"
     root = str(folder / "store")
+    history(Store(root))
     with _provider(delivered, seed, silence) as url, _others(readers, root, ended) as others:
         try:
             seen, done, store = watched(polls, folder, url, clock=lambda n: START.timestamp() + EVERY_S * n)
@@ -88,16 +95,17 @@ def soak(polls: int, folder: Path, *, readers: int = 3, silence: float = 0.0, se
     lines = [line.split(" ", 1) for line in delivered.read_text().splitlines()]
     faults = {kind: sum(1 for word, what in lines if word == "fault" and what == kind) for kind in (*FAULTS, "silence")}
     expected = changes([int(what) for word, what in lines if word == "whole"])
-    quotes = store.read("quotes")
-    times = quotes["observed_at"].dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[s]").astype("int64")
-    stored: list[Row] = list(zip(quotes["event_id"], quotes["bookmaker"], quotes["outcome"], times, quotes["price"], strict=True))
+    live = store.read("quotes").query("source != @PAST")
+    times = live["observed_at"].dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[s]").astype("int64")
+    stored: list[Row] = list(zip(live["event_id"], live["bookmaker"], live["outcome"], times, live["price"], strict=True))
     tenth = max(1, len(seen.memory_mb) // 10)
     memory = [float(np.median(part)) for part in (seen.memory_mb[tenth : 2 * tenth] or seen.memory_mb, seen.memory_mb[-tenth:])]
     return Soaked(
         polls=done.polls, faults=faults, errors=done.errors, rows=len(stored), lost=len(expected - set(stored)),
         extra=len(set(stored) - expected), doubled=len(stored) - len(set(stored)), memory_mb=(memory[0], memory[1]),
         reads=[one["reads"] for one in said[:readers]], went_back=sum(one["went_back"] for one in said[:readers]),
-        torn=sum(one["torn"] for one in said[:readers]), backtests=said[-1]["reads"],
+        torn=sum(one["torn"] for one in said[:readers]), backtests=said[readers]["reads"],
+        sweeps=said[-1]["reads"], swept_bets=said[-1]["bets"], unlike=said[-1]["unlike"],
         damage=store.check().query("what != 'orphan file'")["what"].tolist(),
     )  # fmt: skip
 
@@ -119,15 +127,26 @@ def changes(answers: list[int]) -> set[Row]:
     return rows
 
 
+def history(store: Store) -> None:
+    """Store matches that are over, so that there is something to bet on from the first poll on."""
+    prices = quotes(40, books=6, times=4).assign(source=PAST)
+    matches = prices.drop_duplicates("event_id")[["event_id", "competition", "season", "starts_at"]]
+    store.append("events", matches.assign(sport="soccer", time_known=True, home="Home " + matches["event_id"], away="Away", source=PAST))
+    store.append("quotes", prices.drop(columns="starts_at"))
+    goals = np.random.default_rng(5).poisson(1.4, (len(matches), 2)).astype(float)
+    over = {"home_score": goals[:, 0], "away_score": goals[:, 1], "status": "final", "settled_at": matches["starts_at"]}
+    store.append("results", matches.assign(**over))
+
+
 def read_until(root: str, ended: Path) -> None:
     """Read again and again: never less than before, nothing twice, no price of an unknown event."""
     store, reads, went_back, torn, before = Store(root), 0, 0, 0, 0
     while not ended.exists():
-        quotes = store.read("quotes", columns=["event_id", "bookmaker", "outcome", "observed_at"])
+        prices = store.read("quotes", columns=["event_id", "bookmaker", "outcome", "observed_at"])
         # read after the quotes: events are written first
         events = set(store.read("events", columns=["event_id"])["event_id"])
-        reads, went_back, before = reads + 1, went_back + (len(quotes) < before), len(quotes)
-        torn += bool(quotes.duplicated().any()) or not set(quotes["event_id"]) <= events
+        reads, went_back, before = reads + 1, went_back + (len(prices) < before), len(prices)
+        torn += bool(prices.duplicated().any()) or not set(prices["event_id"]) <= events
         time.sleep(0.2)
     print(json.dumps({"reads": reads, "went_back": went_back, "torn": torn}))
 
@@ -138,18 +157,34 @@ def backtest_until(root: str, ended: Path) -> None:
 
     store, reads = Store(root), 0
     while not ended.exists():
-        quotes, results = store.read("quotes"), store.read("results")
-        if len(results):
-            signals = ov.value_signals(quotes, reference="book0", max_edge=10.0)
-            ov.backtest(signals[signals["event_id"].isin(results["event_id"])], results)
-            reads += 1
+        prices, results = store.read("quotes"), store.read("results")
+        signals = pd.concat([ov.value_signals(prices, reference=one, max_edge=10.0) for one in ("book0", "book00")])
+        ov.backtest(signals[signals["event_id"].isin(results["event_id"])], results)
+        reads += 1
         time.sleep(0.5)
     print(json.dumps({"reads": reads}))
 
 
+def sweep_until(root: str, ended: Path) -> None:
+    """Try twelve variants on what is stored, again and again; each sweep once more on the same version, while rows go on coming."""
+    import overround as ov
+
+    store, reads, unlike, bets, past = Store(root), 0, 0, 0, None
+    space = {"reference": ["book0", "book00"], "min_edge": [0.0, 0.02], "max_edge": 10.0, "staking": ["flat", "percentage", "kelly"]}
+    while not reads or not ended.exists():  # once at least, however slow the machine
+        version = store.version()
+        first, again = (ov.sweep(store, space, version=version, simulations=100).table for _ in range(2))
+        # this reference is quoted in matches of the past only, of which nothing changes any more
+        of_past = first.loc[first["reference"] == "book00", ["bets", "staked", "profit", "final_bankroll"]]
+        unlike += not (first.equals(again) and (past is None or of_past.equals(past)))
+        reads, bets, past = reads + 1, int(first["bets"].sum()), of_past
+        time.sleep(0.5)
+    print(json.dumps({"reads": reads, "unlike": unlike, "bets": bets}))
+
+
 @contextmanager
 def _others(readers: int, root: str, ended: Path) -> Iterator[list[subprocess.Popen]]:
-    words = ["--read"] * readers + ["--backtest"]
+    words = ["--read"] * readers + ["--backtest", "--sweep"]
     command = [sys.executable, "-m", "benchmarks.soak"]
     others = [subprocess.Popen([*command, word, root, str(ended)], stdout=subprocess.PIPE, text=True) for word in words]
     try:
@@ -212,5 +247,7 @@ if __name__ == "__main__":
             read_until(root, Path(ended))
         case ["--backtest", root, ended]:
             backtest_until(root, Path(ended))
+        case ["--sweep", root, ended]:
+            sweep_until(root, Path(ended))
         case _:
             main()

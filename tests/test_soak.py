@@ -1,4 +1,4 @@
-"""A collector with faults at random, readers and a backtest beside it; the long form is `python -m benchmarks.soak`."""
+"""A collector with faults at random, readers, a backtest and a sweep beside it; the long form is `python -m benchmarks.soak`."""
 
 import pytest
 from benchmarks.soak import changes, soak
@@ -14,9 +14,10 @@ def test_a_naive_reading_has_each_price_once_where_it_changes():
 
 
 @pytest.mark.slow
-def test_under_faults_and_readers_nothing_is_lost_doubled_or_torn(tmp_path):
+def test_under_faults_beside_readers_a_backtest_and_a_sweep_nothing_is_lost_doubled_or_torn(tmp_path):
     found = soak(80, tmp_path, readers=3, seed=3)
 
     assert found.ok, found
     assert sum(found.faults.values()) >= 3 and found.rows > 1_320
     assert min(found.reads) > 5
+    assert found.backtests > 0 and found.sweeps > 0 and found.swept_bets > 50
