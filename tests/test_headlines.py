@@ -7,8 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import change_figures, compare_ledgers, comparison_figures, comparison_table, cost_figures, estimate, evaluate, key_figures
-from overround.perf_stats import compare, compare_all
+from overround import (
+    change_figures,
+    compare_ledgers,
+    comparison_figures,
+    comparison_table,
+    cost_figures,
+    estimate,
+    evaluate,
+    iteration_figures,
+    key_figures,
+)
+from overround.perf_stats import Change, compare, compare_all
 from tests.test_comparison import at_better_prices, ledger_of
 
 
@@ -126,3 +136,22 @@ def test_two_revisions_open_with_what_is_worse_and_with_all_together():
     assert [found[name] for name in ("Worse", "Better", "Within noise")] == [("1", "store"), ("1", "signals"), ("1", "fetch")]
     assert found["Largest change: signals"][0].startswith("−50.") or found["Largest change: signals"][0].startswith("−49.")
     assert found["All together"][0] in ("+0.0 %", "−0.0 %", "+0.1 %", "−0.1 %", "+0.2 %", "−0.2 %", "+0.3 %", "−0.3 %")
+
+
+def test_iterations_open_with_what_differed_was_doubled_or_became_slower():
+    facts = pd.DataFrame({
+        "store": ["empty", "empty", "filled", "filled"], "found": [1, 1, 1, 2], "bets": 10, "new": [30, 0, 4, 0],
+        "memory_mb": [300.0, 310, 312, 311],
+    })  # fmt: skip
+    growth = pd.DataFrame({"kB, first": [10.0, 5.0], "kB, last": [40.0, 5.0]})
+    rows = [("keep", "worse", 1.5), ("read", "within noise", 1.0)]
+    changes = pd.DataFrame([{"workload": name, "verdict": verdict, "ratio": ratio} for name, verdict, ratio in rows])
+    whole = Change("", "own_s", 1.0, 1.02, 1.02, 0.9, 1.1, "within noise", 5, 0)
+
+    found = figures(iteration_figures(facts, growth, changes, whole))
+
+    assert found["Iterations"] == ("4", "2 from an empty store on, the others on the filled one")
+    assert found["Different results"][0] == "1"
+    assert found["Rows stored again"] == ("4", "of 30 collected")
+    assert found["Slower stages"] == ("1", "keep")
+    assert found["Room an iteration"][0] == "10 kB"

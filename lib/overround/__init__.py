@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from overround.example import example
     from overround.formats import convert_odds
     from overround.goals import DixonColes, Poisson
-    from overround.headlines import change_figures, comparison_figures, cost_figures, key_figures
+    from overround.headlines import change_figures, comparison_figures, cost_figures, iteration_figures, key_figures
     from overround.luck import luck_band, luck_test
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
@@ -74,7 +74,7 @@ _WHERE = {
     "example": ("example",),
     "formats": ("convert_odds",),
     "goals": ("DixonColes", "Poisson"),
-    "headlines": ("change_figures", "comparison_figures", "cost_figures", "key_figures"),
+    "headlines": ("change_figures", "comparison_figures", "cost_figures", "iteration_figures", "key_figures"),
     "luck": ("luck_band", "luck_test"),
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),

@@ -134,3 +134,21 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
         estimate(f"Largest change: {largest['workload']}", *(largest[["ratio", "low", "high"]].astype(float) - 1)),
         estimate("All together", together.ratio - 1, together.low - 1, together.high - 1),
     )  # fmt: skip
+
+
+def iteration_figures(facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: "Change") -> Html:
+    """The `headline` of iterations: what `overround.experiments.iterations` gives, `compare_all` of its stages, and of all together."""
+    slower = changes.loc[changes["verdict"] == "worse", "workload"].tolist()
+    added = (growth["kB, last"] - growth["kB, first"]).sum() / max(1, len(facts) - 1)
+    return headline(
+        ("Iterations", f"{len(facts):,}", f"{(facts['store'] == 'empty').sum():,} from an empty store on, the others on the filled one"),
+        ("Different results", f"{len(set(facts['found'])) - 1:,}", f"{facts['bets'].iloc[0]:,} bets each, to the last bit"),
+        ("Rows stored again", f"{facts['new'].iloc[1:].sum():,}", f"of {facts['new'].iloc[0]:,} collected"),
+        estimate("An iteration on the filled store", whole.ratio - 1, whole.low - 1, whole.high - 1),
+        ("Slower stages", f"{len(slower):,}", ", ".join(slower[:3]) if slower else f"of {len(changes):,}, beyond noise"),
+        (
+            "Room an iteration",
+            f"{added:,.0f} kB",
+            f"bets, measurements, calls, logs; {facts['memory_mb'].iloc[-1]:,.0f} MB of memory at the end",
+        ),
+    )
