@@ -129,7 +129,7 @@ def test_the_report_s_tables_on_a_slice_of_the_recorded_feed_hold_every_module(r
 
     assert_calls_saved(samples)
     assert {name.partition(",")[0] for name in tables["overall"]["figure"]} == {
-        "runtime", "own time", "processor time", "memory", "median API latency, pooled", "I/O wait",
+        "runtime", "own time", "processor time", "memory", "median API latency", "I/O wait",
         "thread efficiency", "API calls",
     }  # fmt: skip
     assert list(tables) == ["collector", "signals", "backtest", "overall"]

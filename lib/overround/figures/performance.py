@@ -8,7 +8,7 @@ from overround.perf_stats import NOISE, Change, compare, loop_of, quiet_pairs
 from overround.show import Picture
 
 _UNITS = {
-    "wall_s": ("wall time", "ms", 1000.0), "own_s": ("wall time less the wait for a processor", "ms", 1000.0),
+    "wall_s": ("wall time", "ms", 1000.0), "own_s": ("own time", "ms", 1000.0),
     "cpu_s": ("processor time", "ms", 1000.0), "peak_mb": ("peak memory", "MB", 1.0),
 }  # fmt: skip
 
