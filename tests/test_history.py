@@ -36,6 +36,9 @@ def test_the_newest_pipeline_and_the_one_before(store):
     assert history.newest_pipeline(measurements) == "20260102-000000-bbb"
     assert history.newest_pipeline(measurements, before="20260102-000000-bbb") == "20260101-000000-aaa"
     assert history.newest_pipeline(measurements.head(0)) == ""
+    # a notebook run by hand that measured no stage cost nothing that could be shown
+    by_hand = measurements.tail(1).assign(run_id="20260103-000000-ccc.iterations", stage=history.FOUND)
+    assert history.newest_pipeline(pd.concat([measurements, by_hand])) == "20260102-000000-bbb"
 
 
 def test_costs_are_compared_stage_by_stage(store):

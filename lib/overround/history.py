@@ -15,9 +15,10 @@ def newest_pipeline(measurements: pd.DataFrame, *, before: str = "") -> str:
     """Name of the newest pipeline, or of the newest before another; empty where there is none.
 
     A pipeline's name begins with its time (UTC), so names order themselves. A poller, which may run for months, is none, and
-    neither is a report on performance by itself.
+    neither is a report on performance by itself, nor a run without a stage that was measured.
     """
-    names = {run_id.partition(".")[0] for run_id in measurements["run_id"].unique() if not run_id.endswith((".poll", ".performance"))}
+    ran = measurements.loc[measurements["stage"] != FOUND, "run_id"].unique()
+    names = {run_id.partition(".")[0] for run_id in ran if not run_id.endswith((".poll", ".performance"))}
     return max((name for name in names if not before or name < before), default="")
 
 
