@@ -137,7 +137,19 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
 
 
 def iteration_figures(facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: "Change") -> Html:
-    """The `headline` of iterations: what `overround.experiments.iterations` gives, `compare_all` of its stages, and of all together."""
+    """The `headline` of iterations: what `overround.experiments.iterations` gives, `compare_all` of its stages, and of all together.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> import pandas as pd
+    >>> facts = pd.DataFrame({"store": ["empty", "filled"], "found": ["a", "a"], "bets": 9, "new": [80, 0], "memory_mb": 210.0})
+    >>> growth = pd.DataFrame({"kB, first": [100.0], "kB, last": [140.0]})
+    >>> stages = pd.DataFrame({"workload": ["backtest"], "verdict": ["within noise"]})
+    >>> whole = ov.perf_stats.Change("all", "own_s", 1.0, 1.0, 1.0, 0.95, 1.05, "within noise", 5, 0)
+    >>> print(str(ov.iteration_figures(facts, growth, stages, whole)).split("; ")[1])
+    Different results 0 9 bets each, to the last bit
+    """
     slower = changes.loc[changes["verdict"] == "worse", "workload"].tolist()
     added = (growth["kB, last"] - growth["kB, first"]).sum() / max(1, len(facts) - 1)
     return headline(

@@ -51,7 +51,8 @@ class Settings(BaseSettings):
     fetch_workers: int = Field(4, ge=1, le=64, description="calls to a provider that are on their way together")
     processes: int = Field(0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core")
 
-    profile: bool = Field(True, description="whether runs look on where their stages spend their time, forty times a second")
+    # off: on Python 3.11 a look at other threads can end the process, by whichever way it is taken
+    profile: bool = Field(False, description="whether runs look on where their stages spend their time, forty times a second")
 
     @property
     def store_root(self) -> str:
