@@ -33,6 +33,8 @@ MODULES = {"penaltyblog": "penaltyblog", "backtestbuddy": "backtestbuddy", "back
            "vectorbt": "vectorbt"}  # fmt: skip
 FRACTION, CAP = 0.25, 0.05
 Work = Callable[[], object]
+# staking rules that are raced, each from a bankroll that lasts
+RULES = (("flat", Flat(1), 1e9), ("Kelly", Kelly(FRACTION, CAP), 1_000.0))
 
 
 @njit(cache=True)
@@ -56,7 +58,7 @@ def main() -> None:
         signals, results = book(n)
         price, share = signals["price"].to_numpy(), np.full(n, 0.001)
         won = results["home_score"].to_numpy() > results["away_score"].to_numpy()
-        for name, rule, bankroll in (("flat", Flat(1), 1e9), ("Kelly", Kelly(FRACTION, CAP), 1_000.0)):
+        for name, rule, bankroll in RULES:
             contenders: dict[str, Work] = {
                 "overround": partial(backtest, signals, results, stake=rule, bankroll=bankroll),
                 "overround, accounts and limits": partial(backtest, signals, results, stake=rule, bankroll=bankroll, **limits()),
@@ -80,7 +82,7 @@ def in_kept_memory(vectorbt: bool) -> None:
         libc.mallopt(option, 2**31 - 1)
     signals, results = book(SIZES[-1])
     won = results["home_score"].to_numpy() > 0
-    for name, rule, bankroll in (("flat", Flat(1), 1e9), ("Kelly", Kelly(FRACTION, CAP), 1_000.0)):
+    for name, rule, bankroll in RULES:
         contenders: dict[str, Work] = {"overround": partial(backtest, signals, results, stake=rule, bankroll=bankroll)}
         if vectorbt:
             contenders |= peer_work("vectorbt", signals, won, name == "Kelly", bankroll)

@@ -151,7 +151,7 @@ def warmed(settings: Settings) -> Iterator["Warm | None"]:
             warm.close()
 
 
-def _kernel_manager(scratch: str, env: dict[str, str], settings: Settings, said: IO[bytes], warm: "Warm | None", stop: Stop | None) -> type:
+def _kernel_manager(scratch: str, env: dict[str, str], settings: Settings, said: IO[bytes], warm: "Warm | None", stop: Stop) -> type:
     """Return the kernels of this very environment, whatever kernel spec named python3 a user has installed."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -175,8 +175,7 @@ def _kernel_manager(scratch: str, env: dict[str, str], settings: Settings, said:
 
         async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]  # as the asynchronous manager itself does
             await super().start_kernel(**{"env": env, "cwd": str(settings.home), "stdout": said, "stderr": said, **kwargs})
-            if stop is not None:
-                stop.watch(self.provisioner.process)  # type: ignore[union-attr]  # it is there once a kernel has started
+            stop.watch(self.provisioner.process)  # type: ignore[union-attr]  # it is there once a kernel has started
 
     return ThisEnvironment
 

@@ -163,7 +163,7 @@ class _Looks:
     """What each thread is at: its calls as (file, function), newest first.
 
     Written down by `faulthandler`, which makes no object of a frame. Frames of other threads, as `sys._current_frames` gives them, crashed
-    one run in five before Python 3.12: python/cpython#99110 and #106883.
+    one run in five before Python 3.12 (python/cpython#99110 and #106883); so does the dump, but seldom: it has to be asked for.
     """
 
     def __init__(self) -> None:

@@ -79,7 +79,8 @@ def recent(
     since = end - DAYS * ONE_DAY - ONE_DAY
     leagues = list(leagues)
     logs = (("requests", "at"), ("measurements", "at"), ("runs", "started_at"))
-    requests, measurements, runs = (_log(store, name, column, machine_until) for name, column in logs)
+    stored = store.version()
+    requests, measurements, runs = (_log(store, name, column, machine_until, stored) for name, column in logs)
     quotes = _quotes(store, source, leagues, since, end, version)
     results = store.read("results", {"competition": leagues} if leagues else None, version=version)
     results = results[results["event_id"].isin(quotes["event_id"]) & ~(results["settled_at"] > end)]
@@ -102,9 +103,9 @@ def _quotes(store: Store, source: str, leagues: list[str], since: pd.Timestamp, 
     """, version=version)  # noqa: S608 - every text is quoted  # fmt: skip
 
 
-def _log(store: Store, name: str, column: str, until: pd.Timestamp) -> pd.DataFrame:
+def _log(store: Store, name: str, column: str, until: pd.Timestamp, stored: str) -> pd.DataFrame:
     """What the machine noted in the days before `until`: a log of years is not read for them."""
-    if f"{name}=" not in store.version():
+    if f"{name}=" not in stored:
         return store.read(name)
     since = _moment(until - DAYS * ONE_DAY)
     return store.sql(f"SELECT * FROM {name} WHERE {column} > {since} AND {column} <= {_moment(until)}")  # noqa: S608 - no text from outside
