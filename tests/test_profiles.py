@@ -1,5 +1,6 @@
 """Profiles: what takes the time is seen, under the stage that it belongs to, and looking costs next to nothing."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -8,10 +9,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from overround import Meter, figures, profiles
-from overround.profiles import POOL, Sampler, call_table, of_stage, sampled
+from overround.profiles import Sampler, call_table, of_stage, sampled
 from overround.settings import Settings
 
 
@@ -45,11 +47,10 @@ def test_a_stage_s_time_is_seen_where_it_goes_and_looking_is_cheap():
     assert table.index[0] == "burn"
     assert table.loc["burn", "module"] == "test_profiles"
     assert 0.5 < sum(sampler.stacks["work"].values()) / 1e6 / meter.stages["work"]["wall_s"] < 1.2
-    # looks that are as dear as the work would be no looks; on a busy machine one takes milliseconds
-    assert sampler.cpu_s < 0.5 * meter.stages["work"]["wall_s"]
+    assert sampler.cpu_s < 0.05 * meter.stages["work"]["wall_s"]
 
 
-def test_a_stage_inside_another_has_its_own_calls_and_threads_count_where_they_work():
+def test_a_stage_inside_another_has_its_own_calls_and_what_waits_is_seen_waiting():
     meter = Meter("r")
 
     with sampled() as sampler, meter.stage("outer"):
@@ -61,7 +62,39 @@ def test_a_stage_inside_another_has_its_own_calls_and_threads_count_where_they_w
     inner, outer = (";".join(sampler.stacks[name]) for name in ("inner", "outer"))
     assert "dear" in inner
     assert "dear" not in outer
-    assert any(stack.startswith(POOL) and "quick" in stack for stack in sampler.stacks["outer"])
+    assert "wait (threading)" in outer
+
+
+def test_a_long_call_into_a_library_has_all_of_its_time():
+    numbers = np.random.default_rng(1).random(5_000_000)
+    meter = Meter("r")
+
+    with sampled() as sampler, meter.stage("sort"):
+        np.sort(numbers)  # one step of Python: only at its end the thread can look
+
+    assert sum(sampler.stacks["sort"].values()) / 1e6 > 0.8 * meter.stages["sort"]["wall_s"]
+
+
+def test_who_handles_the_signal_keeps_it_and_other_threads_are_left_alone():
+    def handler(*_: object) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with sampled() as sampler, Meter("r").stage("work"):
+            quick()
+        assert signal.getsignal(signal.SIGALRM) is handler
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(lambda: Sampler().start()).result()
+        quick()
+
+    assert sampler.stacks == elsewhere.stop() == {}
+    with sampled(), Meter("r").stage("work"):
+        quick()
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_what_is_kept_comes_back_and_holds_no_path(tmp_path: Path):
@@ -107,7 +140,7 @@ def test_a_sampler_that_saw_nothing_ends():
 
 
 def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
-    # python/cpython#106883: before 3.12 such garbage, collected in the middle of a look, stopped all threads for ever
+    # python/cpython#106883 and #99110: looks at other threads stopped such a process for ever, or crashed it, before Python 3.12
     program = """
         import gc, threading, time
         from overround import Meter
@@ -119,7 +152,7 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
             one = [threading.local()]
             one[0].it = one
 
-        def rest():  # in a new frame, which a look makes an object of: then it is a look that collects
+        def rest():
             time.sleep(0.0005)
 
         def go_on():
@@ -132,9 +165,10 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
             threads = [threading.Thread(target=go_on) for _ in range(12)]
             for thread in threads:
                 thread.start()
+            go_on()
             for thread in threads:
                 thread.join()
-        print(sum(sampler.stacks["work"].values()) > 0)
+        print(sum(sampler.stacks["work"].values()) > 1_000_000)
     """
 
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)

@@ -1,19 +1,17 @@
-"""Where a run's stages spend their time: call stacks, looked at so many times a second from a thread beside, which slows nobody down.
+"""Where a run's stages spend their time: the main thread looks at its own calls a hundred times a second.
 
 A profiler that is told of every call makes code of many small calls much slower than it is; this one only looks. What it has seen is
 kept as folded stacks (`a;b;c microseconds`, a line each), which other programs for flame graphs read, too.
 """
 
-import faulthandler
-import os
-import re
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -25,60 +23,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIX = ".stacks"
-POOL = "threads of a pool"
-_INTERVAL_S = 0.025  # a look takes up to a millisecond, in which nothing else goes on
-_LONGEST_S = 0.5  # for which one look may stand: the machine was asleep
+_INTERVAL_S = 0.01
 _CELL = "cell (notebook)"
 _DEEPEST = 60
-# a thread whose newest call is one of these has nothing to do
-_IDLE = ("concurrent/futures/thread.py", "multiprocessing/pool.py")
 
 Stacks = dict[str, Counter]  # stage -> stack, outermost first -> microseconds
 
 
 class Sampler:
-    """Looks at the stages that run, from `start` to `stop`; `stacks` is what it has seen, `cpu_s` what looking took."""
+    """Looks at the main thread's stages, from `start` to `stop`; `stacks` is what it has seen, `cpu_s` what looking took.
+
+    A timer's signal interrupts the main thread between two steps of Python, or as soon as a call into a compiled library is back; the
+    time since the look before is then that call's. Other threads are not looked at: before Python 3.12 that can end the process
+    (python/cpython#99110 and #106883). Where there is no such timer, in another thread than the main one, or where somebody else
+    handles the signal, nothing is seen.
+    """
 
     def __init__(self, interval_s: float = _INTERVAL_S):
         self.stacks: Stacks = {}
         self.cpu_s = 0.0
-        self._interval_s, self._end = interval_s, threading.Event()
-        self._thread = threading.Thread(target=self._look_on, name="overround-sampler", daemon=True)
-        self._idle: frozenset[int] = frozenset()  # threads that were there when no stage ran
-        self._looks = _Looks()
+        self._interval_s, self._last, self._looks = interval_s, 0.0, False
 
     def start(self) -> "Sampler":
         """Begin."""
-        self._idle = frozenset(self._looks())
-        self._thread.start()
+        main = threading.current_thread() is threading.main_thread()
+        if main and hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+            self._looks, self._last = True, time.perf_counter()
+            signal.signal(signal.SIGALRM, self._look)
+            signal.siginterrupt(signal.SIGALRM, False)  # libraries that do not expect it go on with what they wait for
+            signal.setitimer(signal.ITIMER_REAL, self._interval_s, self._interval_s)
         return self
 
     def stop(self) -> Stacks:
         """End; what was seen."""
-        self._end.set()
-        self._thread.join()
+        if self._looks:
+            self._looks = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
         return self.stacks
 
-    def _look_on(self) -> None:
-        last = time.perf_counter()
-        while not self._end.wait(self._interval_s):
-            now = time.perf_counter()
-            if stages := meter.running():
-                self._look(stages, min(now - last, _LONGEST_S))
-            else:
-                self._idle = frozenset(self._looks())
-            last = now
-        self.cpu_s = time.thread_time()
-
-    def _look(self, stages: Mapping[int, "meter.Stage"], seconds: float) -> None:
-        looks = self._looks()
-        for thread, stage in stages.items():
-            for other, calls in looks.items():
-                # threads that came while only one thread was in a stage work for it
-                helps = len(stages) == 1 and other not in self._idle and other != threading.get_ident()
-                if calls and (other == thread or (helps and not calls[0][0].endswith(_IDLE))):
-                    stack = _stack(calls)
-                    self.stacks.setdefault(stage.name, Counter())[stack if other == thread else f"{POOL};{stack}"] += int(1e6 * seconds)
+    def _look(self, _: int, frame: FrameType | None) -> None:
+        began, now = time.thread_time(), time.perf_counter()
+        if stage := meter.running().get(threading.get_ident()):
+            self.stacks.setdefault(stage.name, Counter())[_stack(frame)] += int(1e6 * (now - self._last))
+        self._last = now
+        self.cpu_s += time.thread_time() - began
 
 
 @contextmanager
@@ -139,9 +128,8 @@ def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
     itself: Counter = Counter()
     inside: Counter = Counter()
     for stack, spent in stacks.items():
-        names = [name for name in stack.split(";") if name != POOL]
-        if names:
-            itself[names[-1]] += spent
+        names = stack.split(";")
+        itself[names[-1]] += spent
         inside.update(dict.fromkeys(names, spent))
     whole = max(1, sum(stacks.values()))
     rows = [
@@ -153,52 +141,25 @@ def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
     return table.sort_values(["itself", "with_calls", "function"], ascending=[False, False, True], kind="stable", ignore_index=True)
 
 
-_NAMES: dict[tuple[str, str], str] = {}
-_STACKS: dict[tuple[tuple[str, str], ...], str] = {}
-_THREAD = re.compile(r"(?:Thread|Current thread) 0x([0-9a-f]+)")
-_CALL = re.compile(r'  File "(.*)", line .* in (.*)')
+_NAMES: dict[CodeType, str] = {}
 
 
-class _Looks:
-    """What each thread is at: its calls as (file, function), newest first.
-
-    Written down by `faulthandler`, which makes no object of a frame. Frames of other threads, as `sys._current_frames` gives them, crashed
-    one run in five before Python 3.12 (python/cpython#99110 and #106883); so does the dump, but seldom: it has to be asked for.
-    """
-
-    def __init__(self) -> None:
-        self._file = TemporaryFile()  # noqa: SIM115  open for as long as the sampler looks on
-
-    def __call__(self) -> dict[int, tuple[tuple[str, str], ...]]:
-        self._file.seek(0)
-        self._file.truncate()
-        faulthandler.dump_traceback(self._file)
-        text = os.pread(self._file.fileno(), os.fstat(self._file.fileno()).st_size, 0).decode(errors="replace")
-        found = {}
-        for part in text.split("\n\n"):
-            if thread := _THREAD.match(part):
-                found[int(thread[1], 16)] = tuple(_CALL.findall(part)[:_DEEPEST])
-        return found
-
-
-def _stack(calls: tuple[tuple[str, str], ...]) -> str:
+def _stack(frame: FrameType | None) -> str:
     """Names of the calls, outermost first, from the notebook's own cell on where there is one."""
-    found = _STACKS.get(calls)
-    if found is None:
-        names = [_name(call) for call in calls]
-        names = names[: names.index(_CELL) + 1] if _CELL in names else names
-        found = _STACKS[calls] = ";".join(reversed(names))
-    return found
+    names: list[str] = []
+    while frame is not None and len(names) < _DEEPEST and names[-1:] != [_CELL]:
+        names.append(_name(frame.f_code))
+        frame = frame.f_back
+    return ";".join(reversed(names))
 
 
-def _name(call: tuple[str, str]) -> str:
+def _name(code: CodeType) -> str:
     """`function (module)`, with no path of this machine; semicolons and blanks in names would end them."""
-    name = _NAMES.get(call)
+    name = _NAMES.get(code)
     if name is None:
-        file, function = call
-        cell = "ipykernel_" in file or file.startswith("<ipython-input")
-        called = function.replace(";", ",").replace(" ", "_")
-        name = _NAMES[call] = _CELL if cell else f"{called} ({_module(file)})"
+        cell = "ipykernel_" in code.co_filename or code.co_filename.startswith("<ipython-input")
+        called = code.co_name.replace(";", ",").replace(" ", "_")
+        name = _NAMES[code] = _CELL if cell else f"{called} ({_module(code.co_filename)})"
     return name
 
 

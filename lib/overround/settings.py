@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     processes: int = Field(0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core")
 
     # off: on Python 3.11 a look at other threads can end the process, by whichever way it is taken
-    profile: bool = Field(False, description="whether runs look on where their stages spend their time, forty times a second")
+    profile: bool = Field(True, description="whether runs look a hundred times a second where their stages spend their time")
 
     @property
     def store_root(self) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, finish
-from overround.profiles import POOL, call_table
+from overround.profiles import call_table
 from overround.show import Picture
 
 _LEAST = 0.004  # of the width: thinner boxes are no boxes
@@ -50,8 +50,7 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     axes.yaxis.set_visible(False)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
-    threads = ", of all threads" if any(name == POOL for *_, name in boxes) else ""
-    axes.set_xlabel(f"seconds{threads} (blue: this library, grey: what it calls)")
+    axes.set_xlabel("seconds (blue: this library, grey: what it calls)")
     finish(axes, f"{stage}: where its time went", "", note)
     dear = "; ".join(f"{row.function} ({row.module}) {row.itself:.0%}" for row in call_table(stacks).head(5).itertuples(index=False))
     return Picture(figure, f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. Dearest functions by themselves: {dear}.")
@@ -91,7 +90,7 @@ def _lay(stacks: Mapping[tuple[str, ...], int], level: int, left: float, whole: 
 def _box(axes, level: int, left: float, width: float, name: str, whole: float) -> None:  # type: ignore[no-untyped-def]
     function, _, module = name.partition(" (")
     own = _package(name) == "overround"
-    colour = ACCENT if own else DARK if name == POOL else LIGHT
+    colour = ACCENT if own else LIGHT
     axes.barh(level, width, left=left, height=0.94, color=colour, edgecolor="white", linewidth=0.6)
     room = int(width / whole / _LETTER) - 1
     function = function.replace("<locals>.", "")
