@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Partition = tuple[str, ...]
 # versions; where each entry of the log is a request of its own, fewer are read between two checkpoints
 CHECKPOINT_EVERY, CHECKPOINT_EVERY_REMOTE = 50, 10
+# keys of a batch that Arrow looks for in what is stored; a million of them cost it more than putting all that is stored in order
+_LOOKED_FOR = 100_000
 _MARK = "overround"
 
 
@@ -68,7 +70,7 @@ def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, 
     values = [column for column in table.columns if column not in table.key and column not in table.provenance]
     if len(table.key) == 1:
         # an event that moved to another season is still the same event: look everywhere
-        files, near = [], pc.field(table.key[0]).isin(batch[table.key[0]]) if batch.num_rows <= 10_000 else None
+        files, near = [], pc.field(table.key[0]).isin(batch[table.key[0]]) if batch.num_rows <= _LOOKED_FOR else None
     else:
         scope = scope_of(table, partitions(table, batch), batch)
         files, near = scope.files, scope.rows
