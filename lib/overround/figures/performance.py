@@ -23,7 +23,7 @@ def change(samples: pd.DataFrame, *, metric: str = "wall_s", names: tuple[str, s
     samples : DataFrame
         As `overround.perf.measure` gives them.
     metric : str
-        wall_s, cpu_s or peak_mb.
+        wall_s, own_s, cpu_s or peak_mb.
     names : pair of str
         What the sides are called.
     note : str
