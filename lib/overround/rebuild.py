@@ -1,4 +1,4 @@
-"""Make a run again from the version of the data, or the earlier runs, that it read, and hold its numbers against the old ones, bit by bit."""
+"""Make a run again from the version of the data, or the earlier runs, that it read, and hold its numbers against those, bit by bit."""
 
 import json
 from dataclasses import dataclass, field
@@ -51,9 +51,8 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
     declared = read_parameters(notebook_path(record["notebook"], settings.home))
     given = {name: value for name, value in record["parameters"].items() if name in declared and name != "run_id"}
     if record["status"] != OK or not record["store_version"] or not can_be_made_again(record["notebook"], given):
-        raise ParameterError(
-            f"run {run_id!r} cannot be rebuilt: it failed, or what notebook {record['notebook']!r} finds depends on more than a pinned version."
-        )
+        why = f"it failed, or what notebook {record['notebook']!r} finds depends on more than a pinned version"
+        raise ParameterError(f"run {run_id!r} cannot be rebuilt: {why}.")
     pinned = {"store_version": record["store_version"]} if "store_version" in declared else {}
     step = Step(record["notebook"], record["label"], {**given, **pinned})
     outcome = run_pipeline([step], settings=settings, show_code=show_code)[0]
