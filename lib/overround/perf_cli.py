@@ -81,7 +81,7 @@ def compare(
         if figure is not None:
             from overround.figures import change
 
-            picture = change(samples, metric=metric, names=(a.name, b.name), note=f"{a.revision} and {b.revision}")
+            picture = change(samples, metric=metric, threshold=threshold, names=(a.name, b.name), note=f"{a.revision} and {b.revision}")
             picture.figure.savefig(figure, dpi=150)
         for workload, why in samples.attrs["left_out"].items():
             typer.echo(f"left out: {workload}: {why}", err=True)
