@@ -23,6 +23,7 @@ from overround import Meter, Store, cost_table
 from overround.fetch import Fetcher
 from overround.meter import request_figures
 from overround.stopwatch import WatchedPool, timed
+from tests.conftest import require_module
 
 MB = 1024**2
 
@@ -298,7 +299,9 @@ def test_work_done_in_other_processes_comes_home_with_its_cost():
 
 @pytest.mark.slow
 def test_stages_work_in_threads_of_a_dask_worker():
-    distributed = pytest.importorskip("distributed")
+    require_module("distributed")
+    import distributed
+
     meter = Meter("r")
 
     with distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster, distributed.Client(cluster) as client:

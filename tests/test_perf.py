@@ -19,6 +19,7 @@ from overround.perf_stats import BETTER, NOISE, WORSE, compare
 from overround.perf_workloads import WORKLOADS
 from tests.commands import ROOT, overround
 from tests.commands import home as command_home
+from tests.conftest import require_module
 from tests.test_perf_stats import machine
 
 
@@ -176,7 +177,7 @@ def test_every_workload_works(name: str, tmp_path: Path):
 
 
 def test_a_profile_shows_where_a_workload_spends_its_time(tmp_path: Path):
-    pytest.importorskip("pyinstrument")
+    require_module("pyinstrument")
 
     said = CliRunner().invoke(app, ["perf", "profile", "append", "--html", str(tmp_path / "p.html")])
     unknown = CliRunner().invoke(app, ["perf", "profile", "nothing"])
