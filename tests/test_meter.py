@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ import pytest
 from overround import Meter, Store, cost_table
 from overround.fetch import Fetcher
 from overround.meter import request_figures
+from overround.sources.loopback import answering
 from overround.stopwatch import WatchedPool, timed
 from tests.conftest import require_module
 
@@ -334,9 +335,7 @@ def test_latencies_are_those_that_the_server_was_told_to_have(tmp_path: Path):
             if not again:
                 self.wfile.write(b"[]")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with Fetcher("p", f"http://127.0.0.1:{server.server_port}", tmp_path) as fetcher:
+    with answering(Handler) as url, Fetcher("p", url, tmp_path) as fetcher:
         for n in range(len(waits)):
             began = time.perf_counter()
             fetcher.get(f"a/{n}")
@@ -346,8 +345,6 @@ def test_latencies_are_those_that_the_server_was_told_to_have(tmp_path: Path):
         for n in range(5):
             fetcher.get(f"a/{n}", ttl=0)
         got = request_figures(fetcher.requests)
-    server.shutdown()
-    server.server_close()
 
     assert (got["missed"], got["hit"], got["revalidated"]) == (30, 8, 5)
     for q in (50, 95, 99):
