@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME ...]`: odds, signals, collect, backtest, models, meter, by default all.
 
-Only by name: pipeline, scale, search, slider, soak, sweep, week, truths.
+Only by name: iterations, pipeline, scale, search, slider, soak, sweep, truths, week; and the parts of collect, store and fetch.
 """
 
 import sys
@@ -9,7 +9,9 @@ from importlib import import_module
 # what a collector does is measured in two modules: appending and fetching
 ALL = {"odds": ["odds"], "signals": ["signals"], "collect": ["store", "fetch"], "backtest": ["backtest"], "models": ["models"],
        "meter": ["meter"]}  # fmt: skip
-BY_NAME = {name: [name] for name in ("store", "fetch", "pipeline", "scale", "search", "slider", "soak", "sweep", "week", "truths")}
+BY_NAME = {
+    name: [name] for name in ("store", "fetch", "iterations", "pipeline", "scale", "search", "slider", "soak", "sweep", "truths", "week")
+}
 
 for name in sys.argv[1:] or ALL:
     if name not in ALL | BY_NAME:

@@ -4,12 +4,10 @@ import asyncio
 import json
 import logging
 import sqlite3
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +15,7 @@ import aiohttp
 
 from benchmarks.pairs import race
 from overround.fetch import FOREVER, Fetcher
+from overround.sources import loopback
 
 URLS, LATENCY_S, WORKERS = 200, 0.05, 16
 KB = 1024
@@ -25,7 +24,7 @@ KB = 1024
 def main() -> None:
     """Race hits of 1 KB, 200 KB and 2 MB, then 200 URLs of 50 ms."""
     logging.getLogger("overround").setLevel(logging.ERROR)
-    with TemporaryDirectory() as folder, server() as url:
+    with TemporaryDirectory() as folder, loopback.started("benchmarks.fetch", ["serve"], "the answers") as url:
         for size, repeats in ((KB, 200), (200 * KB, 20), (2000 * KB, 3)):
             hits(url, Path(folder), size, repeats)
         many(url, Path(folder))
@@ -83,30 +82,10 @@ def many(url: str, folder: Path) -> None:
         )
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Run the server in its own process, so that it does not take time from what is measured."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.fetch", "serve"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 64  # of the usual 5 connections, the others that come at once wait a second each
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(loopback.Handler):
     """Answers /SIZE/... with so many bytes of odds at once, and /slow/... with 2 KB after 50 ms."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     bodies: dict[str, bytes] = {}  # noqa: RUF012 (shared by all connections on purpose)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         kind = self.path.split("/")[1]
@@ -124,10 +103,9 @@ def odds(size: int) -> bytes:
 
 
 def serve() -> None:
-    """Serve on a free port, and print the address."""
-    with _Server(("127.0.0.1", 0), _Handler) as served:
-        print(f"http://127.0.0.1:{served.server_port}", flush=True)
-        served.serve_forever()
+    """Serve until standard input closes."""
+    loopback.end_with_input()
+    loopback.serve(_Handler)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -53,23 +52,17 @@ def iterations(folder: Path, number: int = 3) -> tuple[pd.DataFrame, pd.DataFram
     """
     import overround as ov
     from overround.settings import Settings
+    from overround.sources.loopback import answering
 
     write_files(folder / "site")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder / "site")))
-    Thread(target=server.serve_forever, daemon=True).start()
-    settings = Settings(
-        store=str(folder / "store"), cache=folder / "cache", football_data_url=f"http://127.0.0.1:{server.server_port}",
-    )  # fmt: skip
     facts, samples = [], []
-    try:
+    with answering(partial(_Quiet, directory=str(folder / "site"))) as url:
+        settings = Settings(store=str(folder / "store"), cache=folder / "cache", football_data_url=url)
         for i in range(2 * number):
             side, pair = divmod(i, number)
             fact, stages = _iteration(ov.Store(settings.store_root), settings, f"2026010{side + 1}-{pair:06}-abc")
             facts.append({"store": (START, FILLED)[side], **fact, **_sizes(folder / "store")})
             samples += [{"workload": stage, "pair": pair, "side": "AB"[side], **taken} for stage, taken in stages.items()]
-    finally:
-        server.shutdown()
-        server.server_close()
     return pd.DataFrame(facts), pd.DataFrame(samples)
 
 

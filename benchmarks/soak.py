@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from email.utils import format_datetime
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from overround.lean import lean
@@ -30,7 +29,7 @@ import pandas as pd  # noqa: E402
 from benchmarks.week import EVERY_S, START, WEEK, Week, watched  # noqa: E402
 from overround import Store  # noqa: E402
 from overround.perf_workloads import quotes  # noqa: E402
-from overround.sources.loopback import Handler, end_with_input, started  # noqa: E402
+from overround.sources import loopback  # noqa: E402
 
 FAULTS = ("reset", "broken off", "half a document", "busy", "error")
 PAST = "past"  # the source of matches that are over
@@ -196,15 +195,15 @@ def _others(readers: int, root: str, ended: Path) -> Iterator[list[subprocess.Po
 
 
 def _provider(delivered: Path, seed: int, silence: float) -> AbstractContextManager[str]:
-    return started("benchmarks.soak", ["--serve", str(delivered), str(seed), str(silence)], "the week with faults")
+    return loopback.started("benchmarks.soak", ["--serve", str(delivered), str(seed), str(silence)], "the week with faults")
 
 
 def serve(delivered: Path, seed: int, silence: float) -> None:
     """Answer each call for odds with the next poll, or with a fault; note which answers went out whole."""
-    end_with_input()
+    loopback.end_with_input()
     week, turn, chance, notes = Week(), [0], random.Random(seed), delivered.open("w", buffering=1)  # noqa: S311
 
-    class Provider(Handler):
+    class Provider(loopback.Handler):
         def do_GET(self) -> None:
             now, body = week.answer(turn[0])
             odds = "/odds" in self.path
@@ -234,9 +233,7 @@ def serve(delivered: Path, seed: int, silence: float) -> None:
                 notes.write(f"whole {turn[0]}\n")
                 turn[0] += 1
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
-        print(f"http://127.0.0.1:{server.server_port}", flush=True)
-        server.serve_forever()
+    loopback.serve(Provider)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from overround import Meter, perf
 from overround.fetch import Fetcher
 from overround.meter import request_figures
 from overround.perf_stats import NOISE, WORSE, compare
-from overround.sources.loopback import Handler
+from overround.sources.loopback import Handler, answering
 from overround.stopwatch import timed
 
 PAIRS, REPEATS, STEPS = 12, 1, 1_500_000
@@ -123,14 +122,10 @@ def _served() -> tuple[list[float], dict[str, float]]:
             self.end_headers()
             self.wfile.write(b"[]")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Waiting)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder, Fetcher("p", f"http://127.0.0.1:{server.server_port}", Path(folder)) as fetcher:
+    with tempfile.TemporaryDirectory() as folder, answering(Waiting) as url, Fetcher("p", url, Path(folder)) as fetcher:
         for number in range(CALLS):
             fetcher.get(f"a/{number}")
         figures = request_figures(fetcher.requests)
-    server.shutdown()
-    server.server_close()
     return slept, figures
 
 

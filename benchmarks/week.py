@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote
@@ -32,7 +31,7 @@ from benchmarks.pairs import race  # noqa: E402
 from overround import Store  # noqa: E402
 from overround.poll import Polled, poll  # noqa: E402
 from overround.settings import Settings  # noqa: E402
-from overround.sources.loopback import Handler, end_with_input, started  # noqa: E402
+from overround.sources import loopback  # noqa: E402
 
 EVERY_S, WEEK = 30, 20_160
 EVENTS, BOOKS = 40, 11
@@ -238,15 +237,15 @@ def watched(polls: int, folder: Path, url: str, clock: Callable[[int], float], s
 
 def provider() -> AbstractContextManager[str]:
     """The simulated provider in a process of its own, so that its work is not ours."""
-    return started("benchmarks.week", ["--serve"], "the simulated week")
+    return loopback.started("benchmarks.week", ["--serve"], "the simulated week")
 
 
 def serve() -> None:
     """Answer each call for odds with the next poll."""
-    end_with_input()
+    loopback.end_with_input()
     simulated, turn = Week(), [0]
 
-    class Provider(Handler):
+    class Provider(loopback.Handler):
         def do_GET(self) -> None:
             n = turn[0]
             now, body = simulated.answer(n)
@@ -261,9 +260,7 @@ def serve() -> None:
             self.end_headers()
             self.wfile.write(body)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
-        print(f"http://127.0.0.1:{server.server_port}", flush=True)
-        server.serve_forever()
+    loopback.serve(Provider)
 
 
 def _size(folder: Path) -> int:

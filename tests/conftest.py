@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -28,6 +29,11 @@ def require(what: Path | bool, reason: str) -> None:
     if os.environ.get("OVERROUND_REQUIRE_DATA") == "1":
         pytest.fail(f"OVERROUND_REQUIRE_DATA=1, but {reason}")
     pytest.skip(reason)
+
+
+def require_module(name: str) -> None:
+    """As `require`, for a package of the extras."""
+    require(find_spec(name) is not None, f"{name} is not installed")
 
 
 @pytest.fixture(scope="session")

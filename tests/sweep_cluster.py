@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +49,13 @@ class Cluster:
     def close(self) -> None:
         for process in (*self.workers, self.scheduler):
             kill(process)
+
+
+def await_(there: Callable[[], object], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from overround.sources.loopback import answering
 from tests.audit import LOCK, audit, pins
 
 # as the OSV database answers, https://google.github.io/osv.dev/post-v1-querybatch/ and /get-v1-vulns/
@@ -56,14 +56,10 @@ class Index(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
-    Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("UV_DEFAULT_INDEX", f"{url}/simple")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    yield url
-    server.shutdown()
-    server.server_close()
+    with answering(Index) as url:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"{url}/simple")
+        yield url
 
 
 def test_every_line_of_the_lock_pins_one_exact_version():

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
@@ -26,7 +26,8 @@ from overround import fetch, politeness
 from overround.errors import FetchError
 from overround.fetch import Fetcher, Patience
 from overround.politeness import Circuit, ProviderResting
-from tests.conftest import Served
+from tests.conftest import Served, require
+from tests.disks import mounted
 
 BODY = json.dumps([{"price": 2.35}] * 100).encode()
 QUICK = Patience(attempts=3, first_wait_s=0.01, deadline_s=20, read_s=5)
@@ -282,8 +283,7 @@ def test_waits_double_up_to_a_limit_and_no_two_pollers_come_back_together(wire, 
 
 
 def test_a_certificate_is_checked_against_the_one_that_the_environment_names_and_never_tried_again(tmp_path, monkeypatch):
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
+    require(bool(shutil.which("openssl")), "there is no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
@@ -438,21 +438,11 @@ def test_a_file_in_place_of_the_folder_means_no_cache_one_warning_and_every_answ
 
 def test_a_read_only_folder_means_no_cache_one_warning_and_every_answer(wire, tmp_path, caplog):
     server, folder = wire(OK), tmp_path / "cache"
-    folder.mkdir()
-    if os.geteuid() == 0:  # permissions do not bind root
-        done = subprocess.run(["chattr", "+i", folder], capture_output=True, check=False)
-        if done.returncode:
-            pytest.skip("this file system cannot make a folder immutable, and root is not bound by permissions")
-    else:
-        folder.chmod(0o500)
+    folder.mkdir(0o500)
 
-    try:
-        with Fetcher("test", server.url, folder) as fetcher:
-            assert [fetcher.get("odds").content for _ in range(3)] == [BODY] * 3
-    finally:
-        if os.geteuid() == 0:
-            subprocess.run(["chattr", "-i", folder], check=True)
-        folder.chmod(0o700)
+    # permissions do not bind root
+    with mounted(folder, "ro") if os.geteuid() == 0 else nullcontext(), Fetcher("test", server.url, folder) as fetcher:
+        assert [fetcher.get("odds").content for _ in range(3)] == [BODY] * 3
 
     assert len(warnings(caplog)) == 1 and "cannot be used" in warnings(caplog)[0]
 
@@ -490,14 +480,9 @@ def test_a_file_that_may_not_grow_costs_one_warning_and_no_answer(wire, tmp_path
 def test_a_full_disk_costs_one_warning_and_no_answer(wire, tmp_path):
     large = b"[" + b"1," * 10_000 + b"1]"
     server = wire(head(len(large)) + large)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("only root can make a disk that is small enough to fill")
 
-    try:
+    with mounted(tmp_path, "size=1m"):
         warning, sizes, kept = full(server.url, tmp_path)
-    finally:
-        subprocess.run(["umount", "-l", tmp_path], check=True)
 
     assert warning.startswith("WARNING The cache") and "full" in warning
     assert sizes.split() == [str(len(large))] * 100

@@ -21,7 +21,7 @@ from overround.cli import app
 from overround.durations import seconds
 from overround.errors import OverroundError, ParameterError, SettingsError
 from overround.parameters import check_parameters, parse_value, read_parameters
-from overround.settings import load_settings
+from overround.settings import Settings, load_settings
 from overround.sources.the_odds_api import parse_odds, parse_scores
 from tests.conftest import Served
 from tests.fuzz import mutations
@@ -247,18 +247,7 @@ def test_a_settings_file_that_is_no_text_is_named(monkeypatch, tmp_path):
         load_settings()
 
 
-FIELDS = [
-    "STORE",
-    "STORE_TIMEOUT",
-    "CACHE",
-    "REPORTS",
-    "FOOTBALL_DATA_URL",
-    "ODDS_API_URL",
-    "ODDS_API_KEY",
-    "LIVE_TTL",
-    "SCHEDULER",
-    "MEMORY_MB",
-]
+FIELDS = [name.upper() for name in Settings.model_fields]
 ENVIRONMENT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 
 
@@ -352,6 +341,9 @@ COMMANDS = st.sampled_from(
         ["store", "check"],
         ["store", "repair"],
         ["store", "compact"],
+        ["prune"],
+        ["rebuild"],
+        ["sweep", "--vary", "nosuch=1,2"],
         ["perf", "watch"],
         ["perf", "profile"],
         ["perf", "baseline", "a", "-w", "nosuch"],

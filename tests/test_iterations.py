@@ -1,4 +1,4 @@
-"""Three iterations in a row, from an empty store and on the filled one; and a run made again from the version that it read."""
+"""Three iterations in a row, from an empty store and on the filled one; and runs made again from what they read."""
 
 import json
 import os
@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from benchmarks import iterations as benchmark
 from benchmarks.iterations import faults, growth, iterations, write_files
 
 from overround.collect import collect
 from overround.errors import ParameterError
+from overround.kept import can_be_made_again
 from overround.rebuild import rebuild
 from overround.runner import Step, run_pipeline
 from overround.settings import Settings
+from tests.test_render import a_run
 
 HOME = Path(__file__).parents[1]
 
@@ -60,6 +63,18 @@ def test_what_is_not_the_same_was_doubled_or_grew_is_said(column, values, words)
     assert any(words in one for one in faults(pd.DataFrame({**FACTS, column: values})))
 
 
+@pytest.mark.parametrize(("new", "said"), [([30, 0, 0, 0], "nothing doubled"), ([30, 0, 4, 0], "4 rows were new in iteration 3")])
+def test_the_command_says_what_is_wrong_and_ends_with_status_one(monkeypatch, capsys, new, said):
+    monkeypatch.setattr(benchmark, "iterations", lambda folder, number: (pd.DataFrame({**FACTS, "new": new}), number))
+    monkeypatch.setattr(sys, "argv", ["iterations", "2"])
+
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+
+    assert said in capsys.readouterr().out
+    assert ended.value.code == (said != "nothing doubled")
+
+
 @pytest.fixture
 def settings(tmp_path, serve):
     write_files(tmp_path / "site")
@@ -102,14 +117,49 @@ def test_a_report_is_rebuilt_from_its_pinned_version_to_the_last_bit(tmp_path, s
     assert said.returncode == 1 and "1 of" in said.stderr and "yield" in said.stderr and "pandas was 0.1" in said.stderr
 
 
+@pytest.mark.slow
+def test_a_comparison_is_rebuilt_of_the_runs_that_it_compared_though_there_are_newer_ones(settings):
+    collect("football-data", leagues=["E0"], seasons=["1819", "1920"], settings=settings)
+    given = {"source": "football-data", "simulations": 200, "staking": "flat", "stake": 10.0}
+    bets = [Step("backtest", f"edge-{edge}", {**given, "min_edge": edge}) for edge in (0.01, 0.03)]
+    compare = Step("compare", "compare", {"simulations": 200}, from_runs=lambda runs: {"runs": runs})
+    *runs, first = run_pipeline([*bets, compare], settings=settings)
+    _, newest = run_pipeline([Step("backtest", "later", {**given, "min_edge": 0.05}), Step("compare", "newest", {})], settings=settings)
+
+    done = rebuild(first.run_id, settings=settings)
+
+    assert first.ok and newest.ok and done.outcome.ok
+    assert done.outcome.parameters["runs"] == [run.run_id for run in runs]
+    assert (done.metrics, done.differing) == (2, {})
+    assert f"overround rebuild {first.run_id}" in first.html.read_text()
+    # of the newest two: which these are, the moment decides
+    assert "overround rebuild" not in newest.html.read_text()
+    with pytest.raises(ParameterError, match="depends on more than"):
+        rebuild(newest.run_id, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "parameters", "can"),
+    [
+        ("backtest", {"store_version": ""}, True), ("compare", {"runs": ["p1.a", "p1.b"]}, True), ("compare", {"runs": []}, False),
+        ("daily", {"store_version": ""}, False), ("collection", {"store_version": ""}, False), ("performance", {"pipeline": "p1"}, False),
+    ],
+)  # fmt: skip
+def test_only_what_depends_on_nothing_of_the_moment_can_be_made_again(notebook, parameters, can):
+    assert can_be_made_again(notebook, parameters) == can
+
+
 def test_what_cannot_be_rebuilt_is_said(tmp_path):
     settings = Settings(home=HOME, store=str(tmp_path / "store"), reports=tmp_path / "reports")
     (tmp_path / "reports" / "runs" / "p1").mkdir(parents=True)
     (tmp_path / "reports" / "runs" / "p1" / "torn.json").write_text("{")
+    of_today = a_run(run_id="p1.today", notebook="daily", parameters={"store_version": ""}, store_version="events=1")
+    (tmp_path / "reports" / "runs" / "p1" / "today.json").write_text(json.dumps(of_today))
     (tmp_path / "secret.json").write_text("{}")
 
     for run_id, words in (
         ("p1.none", "there is no run"),
+        ("p1.today", "notebook 'daily' finds depends on more than"),
         ("p1.torn", "cannot be read"),
         ("../../.secret", "there is no run"),
         ("", "there is no run"),

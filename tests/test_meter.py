@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,9 @@ import pytest
 from overround import Meter, Store, cost_table
 from overround.fetch import Fetcher
 from overround.meter import request_figures
+from overround.sources.loopback import answering
 from overround.stopwatch import WatchedPool, timed
+from tests.conftest import require_module
 
 MB = 1024**2
 
@@ -298,7 +300,9 @@ def test_work_done_in_other_processes_comes_home_with_its_cost():
 
 @pytest.mark.slow
 def test_stages_work_in_threads_of_a_dask_worker():
-    distributed = pytest.importorskip("distributed")
+    require_module("distributed")
+    import distributed
+
     meter = Meter("r")
 
     with distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
@@ -331,9 +335,7 @@ def test_latencies_are_those_that_the_server_was_told_to_have(tmp_path: Path):
             if not again:
                 self.wfile.write(b"[]")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with Fetcher("p", f"http://127.0.0.1:{server.server_port}", tmp_path) as fetcher:
+    with answering(Handler) as url, Fetcher("p", url, tmp_path) as fetcher:
         for n in range(len(waits)):
             began = time.perf_counter()
             fetcher.get(f"a/{n}")
@@ -343,8 +345,6 @@ def test_latencies_are_those_that_the_server_was_told_to_have(tmp_path: Path):
         for n in range(5):
             fetcher.get(f"a/{n}", ttl=0)
         got = request_figures(fetcher.requests)
-    server.shutdown()
-    server.server_close()
 
     assert (got["missed"], got["hit"], got["revalidated"]) == (30, 8, 5)
     for q in (50, 95, 99):

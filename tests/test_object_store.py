@@ -1,11 +1,7 @@
 """The store on a real S3 server: the same as in a folder, with writers that race and are killed and a connection that is lost."""
 
-import json
 import os
 import random
-import subprocess
-import sys
-import textwrap
 import time
 import urllib.request
 from pathlib import Path
@@ -19,7 +15,9 @@ from overround.errors import StoreError
 from overround.tables import TABLES
 from tests import object_store
 from tests.books import quote, quotes, result, results, three_way
+from tests.conftest import require_module
 from tests.test_store import event, many
+from tests.writers import killed, overlapping
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parents[1]
@@ -28,7 +26,7 @@ QUOTE_KEY = list(TABLES["quotes"].key)
 
 @pytest.fixture(scope="module")
 def server():
-    pytest.importorskip("moto")
+    require_module("moto")
     with object_store.served() as port:
         yield port
 
@@ -61,12 +59,6 @@ def root(way, s3, monkeypatch):
     bucket = f"odds-{uuid4().hex}"
     s3.create_bucket(Bucket=bucket)
     return f"s3://{bucket}/path/store"
-
-
-def python(script, *arguments, **more):
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], stdout=subprocess.PIPE, text=True, cwd=HERE, **more
-    )
 
 
 def polled(minute: int, n: int = 4, **more) -> pd.DataFrame:
@@ -143,15 +135,7 @@ def test_the_same_signals_and_ledger_come_out(root, tmp_path):
 
 def test_four_writers_with_overlapping_batches_store_each_row_once_while_readers_read(root):
     Store(root).append("quotes", many(30, bookmaker="b0"))
-    write = """
-        import random, sys
-        from overround import Store
-        from tests.test_store import many
-        store, order = Store(sys.argv[1]), list(range(12))
-        random.Random(int(sys.argv[2])).shuffle(order)
-        print(sum(store.append("quotes", many(30, bookmaker=f"b{i}")).inserted for i in order))
-    """
-    writers = [python(write, root, i) for i in range(4)]
+    writers = overlapping(root, 12)
     sizes, store = [], Store(root)
     while any(writer.poll() is None for writer in writers):
         sizes.append(len(store.read("quotes", columns=["price"])))
@@ -167,36 +151,7 @@ def test_four_writers_with_overlapping_batches_store_each_row_once_while_readers
 
 
 def test_twenty_kills_in_mid_append_lose_and_double_nothing_acknowledged(root):
-    # the writer is forked from a process that has imported everything, so that the kills hit appends and not imports
-    script = """
-        import json, os, random, signal, sys, time
-        from overround import Store
-        from tests.test_store import many
-        batches, acknowledged, rng = 0, [], random.Random(5)
-        for kill in range(21):
-            read, write = os.pipe()
-            writer = os.fork()
-            if not writer:
-                store = Store(sys.argv[1])
-                for i in range(batches, batches + 1000):
-                    store.append("quotes", many(20, bookmaker=f"b{i}"))
-                    os.write(write, f"{i}\\n".encode())
-            os.close(write)
-            began, said = time.monotonic(), ""
-            while said.count("\\n") < (3 if not kill else 1):
-                said += os.read(read, 100).decode()
-            if not kill:  # how quick is this machine today
-                pace = (time.monotonic() - began) / 3
-            acknowledged += map(int, said.split())
-            time.sleep(rng.uniform(0, 1.5) * pace)
-            os.kill(writer, signal.SIGKILL)
-            os.waitpid(writer, 0)
-            with os.fdopen(read) as pipe:
-                acknowledged += map(int, pipe.read().split())
-            batches = max(acknowledged, default=-1) + 1
-        print(json.dumps(acknowledged))
-    """
-    acknowledged = json.loads(python(script, root).communicate(timeout=300)[0])
+    acknowledged = killed(root, 21, least=1, appends=(0, 1.5), timeout_s=300)
 
     store = Store(root)
     by_book = store.read("quotes")["bookmaker"].value_counts()

@@ -16,6 +16,7 @@ import pytest
 from overround import Store, map_partitions, partition_sizes
 from overround.errors import ParameterError, RunError
 from tests.books import quotes, result, results, three_way
+from tests.conftest import require_module
 
 LEAGUES = [(league, season) for league in ("L1", "L2", "L'3") for season in ("2324", "24/25")]
 ROOT = Path(__file__).parents[1]
@@ -109,7 +110,7 @@ def test_an_empty_store_has_an_empty_answer(tmp_path):
 )
 def test_what_cannot_be_done_is_a_sentence(store, more, sentence):
     if "scheduler" in more:
-        pytest.importorskip("distributed")
+        require_module("distributed")
     with pytest.raises(ParameterError, match=sentence):
         map_partitions(store, **{"work": sums, **more})
 
@@ -163,15 +164,17 @@ def on_a_cluster(root: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_to_the_last_bit_also_when_a_worker_is_killed(store, tmp_path):
-    pytest.importorskip("distributed")
+    require_module("distributed")
 
     on_a_cluster(store.root, tmp_path)
 
 
 @pytest.mark.slow
 def test_a_dask_cluster_reads_from_an_object_store(tmp_path, monkeypatch):
-    pytest.importorskip("distributed")
-    boto3 = pytest.importorskip("boto3")
+    require_module("distributed")
+    require_module("moto")
+    import boto3
+
     from tests import object_store
 
     with object_store.served() as port:

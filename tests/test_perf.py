@@ -19,6 +19,7 @@ from overround.perf_stats import BETTER, NOISE, WORSE, compare
 from overround.perf_workloads import WORKLOADS
 from tests.commands import ROOT, overround
 from tests.commands import home as command_home
+from tests.conftest import require_module
 from tests.test_perf_stats import machine
 
 
@@ -176,7 +177,7 @@ def test_every_workload_works(name: str, tmp_path: Path):
 
 
 def test_a_profile_shows_where_a_workload_spends_its_time(tmp_path: Path):
-    pytest.importorskip("pyinstrument")
+    require_module("pyinstrument")
 
     said = CliRunner().invoke(app, ["perf", "profile", "append", "--html", str(tmp_path / "p.html")])
     unknown = CliRunner().invoke(app, ["perf", "profile", "nothing"])
@@ -208,7 +209,8 @@ def test_a_workload_that_the_older_revision_cannot_do_is_left_out_and_said(home:
 def test_only_a_whole_interval_beyond_the_threshold_stops_others(home: Path, monkeypatch: pytest.MonkeyPatch):
     said = {}
     for factor in (1.2, 1.6, 2.5):
-        samples = machine(np.random.default_rng(3), 12, factor).assign(own_s=lambda rows: rows["wall_s"])
+        # own time decides: the wall says nothing here
+        samples = machine(np.random.default_rng(3), 12, factor).rename(columns={"wall_s": "own_s"}).assign(wall_s=0.1)
         samples.attrs["left_out"] = {}
         monkeypatch.setattr(perf, "measure", lambda *_, samples=samples, **__: samples)
         done = CliRunner().invoke(app, ["perf", "compare", ".", ".", "--fail-on", "worse", "--threshold", "0.5"])

@@ -6,7 +6,7 @@ import pytest
 
 from overround import figures
 from overround.errors import ParameterError
-from overround.perf_stats import BETTER, NOISE, WORSE, compare, compare_all, quiet_pairs
+from overround.perf_stats import BETTER, NOISE, WORSE, compare, compare_all, quiet_pairs, significant_first
 
 
 def machine(rng: np.random.Generator, pairs: int, factor: float = 1.0, stage_s: float = 0.1) -> pd.DataFrame:
@@ -103,6 +103,21 @@ def test_all_workloads_and_metrics_in_one_table():
     assert table["verdict"].tolist() == [WORSE, WORSE, WORSE, NOISE]
 
 
+def test_what_became_worse_stands_first_then_what_became_better_then_noise_and_of_each_the_largest():
+    factors = {"same": 1.0, "better": 0.8, "much better": 0.5, "worse": 1.3, "much worse": 2.0}
+    samples = pd.concat([machine(np.random.default_rng(3), 12, factor).assign(workload=name, own_s=lambda d: d["wall_s"])
+                         for name, factor in factors.items()], ignore_index=True)  # fmt: skip
+    samples.loc[samples["workload"] == "much worse", "own_s"] = np.nan
+
+    sorted_ = significant_first(samples)
+
+    assert list(dict.fromkeys(sorted_["workload"])) == ["much worse", "worse", "much better", "better", "same"]
+    # without the metric nothing can be told
+    assert list(dict.fromkeys(significant_first(samples, "own_s")["workload"]))[-1] == "much worse"
+    assert list(dict.fromkeys(significant_first(samples, threshold=0.6)["workload"]))[:2] == ["much worse", "much better"]
+    pd.testing.assert_frame_equal(sorted_.sort_index(), samples)
+
+
 def test_too_few_pairs_or_a_metric_that_is_not_there_is_said():
     samples = machine(np.random.default_rng(1), 4)
 
@@ -121,4 +136,6 @@ def test_the_figure_shows_every_sample_and_says_each_change_with_its_interval():
     dots = sum(len(shown.get_offsets()) for shown in picture.figure.axes[0].collections)
     assert dots == len(samples)
     assert str(compare(samples[samples["workload"] == "one"])) in picture.alt
+    assert "one, wall_s" in picture.alt and "worse" in picture.alt
+    assert "worse" not in figures.change(samples, threshold=0.5).alt
     assert b"floor" in picture.svg()

@@ -360,3 +360,5 @@ def test_without_a_result_every_table_is_empty_and_every_figure_drawn():
     assert calibration_table(prices, nothing).empty
     for picture in pictures(prices, nothing):
         assert picture.svg()
+        assert len(picture.alt) > 30
+        assert "nan" not in picture.alt

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ from tests.commands import ROOT
 
 GITHUB, GITLAB, PAGE = ROOT / ".github" / "workflows" / "report.yml", ROOT / ".gitlab-ci.yml", ROOT / "docs" / "sharing.md"
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-PAGES_WITH_COMMANDS = [PAGE, ROOT / "docs" / "notebooks.md", ROOT / "README.md"]
+PAGES_WITH_COMMANDS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 
 
 def lines_of(path: Path) -> list[str]:
-    """The shell commands of a CI file, or of the blocks of a page."""
+    """The shell commands of a CI file, or of a page: of its blocks, and those of ours in its sentences."""
     if path.suffix == ".md":
-        text = "\n".join(re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL))
+        sentences, *blocks = re.split(r"^```", path.read_text(), flags=re.MULTILINE)
+        sentences, shown = "\n".join([sentences, *blocks[1::2]]), [block.partition("\n") for block in blocks[::2]]
+        said = re.findall(r"`((?:overround|make|python -m) [^`]*)`|^    (\S.*)$", sentences, re.MULTILINE)
+        text = "\n".join([*(lines for kind, _, lines in shown if kind in ("sh", "bash", "")), *map("".join, said)])
     else:
         text = "\n".join(_scripts(yaml.safe_load(path.read_text())))
-    return [part.strip() for line in text.splitlines() for part in re.split(r"&&|;", line.split(" #")[0]) if part.strip()]
+    return [part.strip() for line in text.splitlines() for part in re.split(r"&&|\|\||;", re.split(r"(?:^|\s)#", line)[0]) if part.strip()]
 
 
 def _scripts(node: Any) -> Iterator[str]:
@@ -39,6 +43,8 @@ def _scripts(node: Any) -> Iterator[str]:
 def wrong(line: str) -> str:
     """What is wrong with a command of ours; nothing is said of other programs."""
     words = shlex.split(line)
+    if Path(words[0]).name == "python" and words[1] == "-m":
+        return "" if find_spec(words[2]) else f"there is no module {words[2]}"
     if words[0] == "make":
         unknown = [word for word in words[1:] if "=" not in word and word not in TARGETS]
         return f"make has no target {unknown[0]}" if unknown else ""
@@ -66,6 +72,7 @@ def test_every_command_of_ours_exists_and_takes_its_options(path):
 
 def test_a_command_that_does_not_exist_is_noticed():
     assert wrong("make nothing") == "make has no target nothing"
+    assert wrong("python -m benchmarks.nothing") == "there is no module benchmarks.nothing"
     assert "no command" in wrong(".venv/bin/overround publish")
     assert "--kep" in wrong("overround prune --kep 20")
     assert wrong("overround prune --keep twenty") != ""

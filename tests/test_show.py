@@ -107,6 +107,8 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
         figures.closing_scatter(nothing), figures.calibration(nothing), figures.price_cuts(haircut(nothing, simulations=10)),
     ):  # fmt: skip
         assert picture.svg()
+        assert len(picture.alt) > 30
+        assert "nan" not in picture.alt
 
 
 def test_the_same_figure_has_the_same_bytes(ledger):

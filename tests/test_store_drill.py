@@ -1,12 +1,8 @@
 """The store under fire: killed writers, a full disk, many processes at once. What was acknowledged is there, once."""
 
 import json
-import os
 import resource
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -15,51 +11,17 @@ import pytest
 from overround import Store
 from overround.errors import StoreError
 from overround.tables import TABLES
+from tests.disks import mounted
 from tests.test_store import many
+from tests.writers import killed, overlapping, python
 
 pytestmark = pytest.mark.slow
-HERE = Path(__file__).parents[1]
-
-
-def python(script, *arguments, **more):
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], stdout=subprocess.PIPE, text=True, cwd=HERE, **more
-    )
 
 
 def test_fifty_kills_at_random_moments_lose_and_double_no_acknowledged_batch(tmp_path):
-    # the writer is forked from a process that has imported everything, so that the kills hit appends and not imports
-    script = """
-        import json, os, random, signal, sys, time
-        from overround import Store
-        from tests.test_store import many
-        batches, acknowledged, rng = 0, [], random.Random(5)
-        for kill in range(50):
-            read, write = os.pipe()
-            writer = os.fork()
-            if not writer:
-                store = Store(sys.argv[1])
-                for i in range(batches, batches + 1000):
-                    store.append("quotes", many(20, bookmaker=f"b{i}"))
-                    os.write(write, f"{i}\\n".encode())
-            os.close(write)
-            if not kill:  # how quick is this machine today
-                began, said = time.monotonic(), ""
-                while said.count("\\n") < 3:
-                    said += os.read(read, 100).decode()
-                pace = (time.monotonic() - began) / 3
-                acknowledged += map(int, said.split())
-            time.sleep(rng.uniform(0.5, 8) * pace)
-            os.kill(writer, signal.SIGKILL)
-            os.waitpid(writer, 0)
-            with os.fdopen(read) as pipe:
-                acknowledged += map(int, pipe.read().split())
-            # the next writer begins with the batch that this one may or may not have stored: it does not know either
-            batches = max(acknowledged, default=-1) + 1
-        print(json.dumps(acknowledged))
-    """
     root = tmp_path / "store"
-    acknowledged = json.loads(python(script, root).communicate(timeout=120)[0])
+
+    acknowledged = killed(root, 50, appends=(0.5, 8), timeout_s=120)
 
     store = Store(root)
     by_book = store.read("quotes")["bookmaker"].value_counts()
@@ -74,14 +36,8 @@ def test_fifty_kills_at_random_moments_lose_and_double_no_acknowledged_batch(tmp
 
 @pytest.fixture
 def small_disk(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with mounted(tmp_path, "size=600k"):
+        yield tmp_path
 
 
 def test_a_full_disk_is_an_error_that_loses_nothing_and_work_goes_on_when_there_is_room(small_disk):
@@ -122,14 +78,6 @@ def test_a_file_that_may_not_grow_is_an_error_too(tmp_path):
 def test_four_writers_and_two_readers_at_once_double_nothing_and_tear_nothing(tmp_path):
     root = tmp_path / "store"
     Store(root).append("quotes", many(30, bookmaker="b0"))
-    write = """
-        import random, sys
-        from overround import Store
-        from tests.test_store import many
-        store, order = Store(sys.argv[1]), list(range(40))
-        random.Random(int(sys.argv[2])).shuffle(order)
-        print(sum(store.append("quotes", many(30, bookmaker=f"b{i}")).inserted for i in order))
-    """
     read = """
         import json, pathlib, sys
         from overround import Store
@@ -142,7 +90,7 @@ def test_four_writers_and_two_readers_at_once_double_nothing_and_tear_nothing(tm
     ended = tmp_path / "ended"
 
     readers = [python(read, root, ended) for _ in range(2)]
-    writers = [python(write, root, i) for i in range(4)]
+    writers = overlapping(root, 40)
     inserted = [int(writer.communicate(timeout=240)[0]) for writer in writers]
     ended.touch()
     sizes = [json.loads(reader.communicate(timeout=60)[0]) for reader in readers]

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from overround import search, sweep_work
 from overround.errors import ParameterError
 from overround.sweep_space import rule_of, space_of
 from tests.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
+from tests.sweep_cluster import await_
 
 ROOT = Path(__file__).parents[1]
 SAME = ("bets", "staked", "profit", "yield", "mean_price", "final_bankroll", "max_drawdown", "clv", "beat_close", "luck_bets")
@@ -327,13 +327,6 @@ def test_a_sweep_whose_process_was_killed_goes_on_where_it_was(tmp_path):
 
     assert 3 <= told[0].kept < told[0].of == 12
     pd.testing.assert_frame_equal(done.table, stopped(None).table, check_exact=True)
-
-
-def await_(there, seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("measure", ["statistic", "yield"])

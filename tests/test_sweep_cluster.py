@@ -1,8 +1,6 @@
 """A real Dask cluster: the same numbers as here, to the last bit, also when a worker and then the scheduler are killed in mid-sweep."""
 
-import socket
 import sys
-import time
 from threading import Thread
 
 import pandas as pd
@@ -10,22 +8,25 @@ import pytest
 
 from overround.errors import ParameterError, RunError
 from tests import sweep_cluster
-from tests.sweep_cluster import Cluster, kill
+from tests.conftest import require_module
+from tests.object_store import free_port
+from tests.sweep_cluster import Cluster, await_, kill
 
-pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def dask():
+    require_module("distributed")
 
 
 @pytest.fixture
 def cluster():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = Cluster(port)
+    made = Cluster(free_port())
     yield made
     made.close()
 
 
-@pytest.mark.slow
 def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(cluster, tmp_path, monkeypatch):
     here = sweep_cluster.run(None)
     cluster.start_workers(3)
@@ -58,7 +59,6 @@ def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(cluster, tmp_pat
     assert len(list((tmp_path / there.key).glob("*.npz"))) == told[-1].of
 
 
-@pytest.mark.slow
 def test_a_cluster_that_stays_away_is_given_up_and_what_was_done_is_kept(cluster, tmp_path, monkeypatch):
     cluster.start_workers(1)
     monkeypatch.setattr(sys.modules["overround.sweep"], "block", sweep_cluster.slow_block)
@@ -79,14 +79,6 @@ def test_a_cluster_that_stays_away_is_given_up_and_what_was_done_is_kept(cluster
     assert 2 <= again[0].kept < again[0].of
 
 
-@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_a_sentence():
     with pytest.raises(ParameterError, match=r"'tcp://127.0.0.1:9' cannot be reached"):
         sweep_cluster.run(None, scheduler="tcp://127.0.0.1:9")
-
-
-def await_(there, seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.02)

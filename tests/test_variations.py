@@ -16,6 +16,8 @@ from overround.runner import Step, run_pipeline
 from overround.settings import Settings
 from overround.variations import variations
 from tests.commands import ROOT
+from tests.conftest import require_module
+from tests.object_store import free_port
 from tests.sweep_cluster import Cluster
 from tests.test_runner import PARAMETERS, RECORD, _until, project
 
@@ -118,10 +120,8 @@ def _listens(port: int) -> bool:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    pytest.importorskip("distributed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    require_module("distributed")
+    port = free_port()
     started = Cluster(port)
     started.start_workers(2)
     _until(lambda: _listens(port), 60)
@@ -181,7 +181,7 @@ def test_a_worker_that_is_killed_loses_no_run(tmp_path: Path, cluster: Cluster) 
 
 
 def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
+    require_module("distributed")
     settings = project(tmp_path, backtest=[PARAMETERS, SAYS], compare=[COMPARE, RECORD])
     with pytest.raises(ParameterError, match=r"tcp://127\.0\.0\.1:9' cannot be reached"):
         run_line("sample", [], [], {}, notebook="backtest", vary=["min_edge=0,1"], scheduler="tcp://127.0.0.1:9", settings=settings)

@@ -1,14 +1,14 @@
 """Which earlier run already answers what a step asks: same notebook, parameters, library, packages, settings and data.
 
-A run is a function of these where its notebook reads one version of the tables, which is what a parameter `store_version` promises
-(`overround rebuild` relies on it), or nothing but earlier runs. `git describe` would not do for the library: it says `+` for every edit.
+A run is a function of these where its notebook reads one version of the tables, which is what a parameter `store_version` promises, or
+nothing but earlier runs. `git describe` would not do for the library: it says `+` for every edit.
 """
 
 import hashlib
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,16 @@ def key_of(
     return hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
+def reads_one_version(notebook: str, parameters: Iterable[str]) -> bool:
+    """Whether a notebook that takes these parameters reads nothing but one version of the tables."""
+    return "store_version" in parameters and notebook not in _OF_THE_MOMENT
+
+
+def can_be_made_again(notebook: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a run finds the same at any time: it read one version of the tables, or nothing but the earlier runs that it was told."""
+    return reads_one_version(notebook, parameters) or bool(parameters.get("runs"))
+
+
 def data_of(settings: Settings, version: str = "") -> str:
     """A version of the tables that research reads, by default the newest, with the identity of each table.
 
@@ -83,7 +93,7 @@ def data_of(settings: Settings, version: str = "") -> str:
 
 def earlier(notebook: str, label: str, key: str, parameters: Mapping[str, Any], runs: Sequence[str], settings: Settings) -> dict | None:
     """Record of the newest good run with this label and key on the data as it is now; None where the step has to be run."""
-    if not runs and not (notebook == "collect" or ("store_version" in parameters and notebook not in _OF_THE_MOMENT)):
+    if not runs and notebook != "collect" and not reads_one_version(notebook, parameters):
         return None
     data = ""
     for record in _with_key(settings.reports_folder, label, key):

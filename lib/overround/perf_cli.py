@@ -48,7 +48,9 @@ def compare(
     workload: Workload = [],
     pairs: Pairs = 15,
     repeats: Repeats = 5,
-    metric: Annotated[str, typer.Option(help="that decides: wall_s, own_s (less the wait for a processor), cpu_s or peak_mb")] = "wall_s",
+    metric: Annotated[
+        str, typer.Option(help="that decides: own_s (wall less the wait for a processor), wall_s, cpu_s or peak_mb")
+    ] = "own_s",
     threshold: Annotated[float, typer.Option(min=0, help="a change smaller than this share is none")] = 0.05,
     fail_on: Annotated[str, typer.Option(help="worse: exit status 1 if a workload is, with its whole interval beyond the threshold")] = "",
     report: Annotated[bool, typer.Option(help="also write a page, which the index lists")] = False,
@@ -79,7 +81,7 @@ def compare(
         if figure is not None:
             from overround.figures import change
 
-            picture = change(samples, metric=metric, names=(a.name, b.name), note=f"{a.revision} and {b.revision}")
+            picture = change(samples, metric=metric, threshold=threshold, names=(a.name, b.name), note=f"{a.revision} and {b.revision}")
             picture.figure.savefig(figure, dpi=150)
         for workload, why in samples.attrs["left_out"].items():
             typer.echo(f"left out: {workload}: {why}", err=True)

@@ -132,6 +132,17 @@ def compare_all(
     return pd.DataFrame(rows, columns=list(Change.__dataclass_fields__))
 
 
+def significant_first(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05) -> pd.DataFrame:
+    """The same samples, workloads that became worse first, then those that became better, then noise; of each the largest change first.
+
+    Figures and tables have their rows in the order of the samples. A workload without the metric comes last.
+    """
+    changes = compare_all(samples, (metric,), threshold=threshold)
+    kind, size = changes["verdict"].map([WORSE, BETTER, NOISE].index), np.log(changes["ratio"]).abs()
+    place = dict(zip(changes["workload"].iloc[np.lexsort((-size, kind))], range(len(changes)), strict=True))
+    return samples.iloc[np.argsort(samples["workload"].map(place).fillna(len(changes)).to_numpy(), kind="stable")]
+
+
 def _pairs(
     samples: pd.DataFrame, metric: str, resamples: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], int]:

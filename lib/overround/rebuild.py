@@ -1,10 +1,11 @@
-"""Make a run again from the version of the data that it read, and hold its numbers against those that it found, bit by bit."""
+"""Make a run again from the version of the data, or the earlier runs, that it read, and hold its numbers against those, bit by bit."""
 
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from overround.errors import ParameterError
+from overround.kept import can_be_made_again
 from overround.parameters import notebook_path, read_parameters
 from overround.runner import OK, Outcome, Step, git_revision, run_pipeline, versions
 from overround.settings import Settings
@@ -28,7 +29,7 @@ class Rebuilt:
 
 
 def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebuilt:
-    """Run a notebook again with the parameters and the store version of an earlier run.
+    """Run a notebook again with the parameters and the store version of an earlier run; a comparison, on the runs that it compared.
 
     Parameters
     ----------
@@ -42,18 +43,18 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
     Raises
     ------
     ParameterError
-        Where there is no record of such a run, it failed, or its notebook reads no pinned version.
+        Where there is no record of such a run, it failed, or its notebook reads more than one version of the tables or named runs.
     StoreError
         Where the version is gone: of recorded runs the vacuum keeps it.
     """
     record = _record(run_id, settings)
     declared = read_parameters(notebook_path(record["notebook"], settings.home))
-    if record["status"] != OK or not record["store_version"] or "store_version" not in declared:
-        raise ParameterError(
-            f"run {run_id!r} cannot be rebuilt: it failed, or its notebook {record['notebook']!r} reads no pinned version."
-        )
     given = {name: value for name, value in record["parameters"].items() if name in declared and name != "run_id"}
-    step = Step(record["notebook"], record["label"], {**given, "store_version": record["store_version"]})
+    if record["status"] != OK or not record["store_version"] or not can_be_made_again(record["notebook"], given):
+        why = f"it failed, or what notebook {record['notebook']!r} finds depends on more than a pinned version"
+        raise ParameterError(f"run {run_id!r} cannot be rebuilt: {why}.")
+    pinned = {"store_version": record["store_version"]} if "store_version" in declared else {}
+    step = Step(record["notebook"], record["label"], {**given, **pinned})
     outcome = run_pipeline([step], settings=settings, show_code=show_code)[0]
     then, now = record["metrics"], json.loads(json.dumps(outcome.metrics))
     names = sorted(then.keys() | now.keys())

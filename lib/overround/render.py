@@ -13,6 +13,7 @@ from typing import Any
 
 from overround.drawing import inline_drawings
 from overround.errors import RunError
+from overround.kept import can_be_made_again
 from overround.overview import overview
 from overround.records import BASELINE, RUN_MIME, read_pipelines, read_record, read_records, siblings, write_atomically
 from overround.sources import SIMULATED, credit
@@ -55,6 +56,7 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
             has_code='class="code"' in body,
             simulated=_simulated(run),
             data=credit(run["source"]),
+            again=can_be_made_again(run["notebook"], run["parameters"]),
             siblings=siblings(record.parent),
             notebook_file=ipynb.name,
         )

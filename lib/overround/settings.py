@@ -51,7 +51,6 @@ class Settings(BaseSettings):
     fetch_workers: int = Field(4, ge=1, le=64, description="calls to a provider that are on their way together")
     processes: int = Field(0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core")
 
-    # off: on Python 3.11 a look at other threads can end the process, by whichever way it is taken
     profile: bool = Field(True, description="whether runs look a hundred times a second where their stages spend their time")
 
     @property

@@ -15,7 +15,9 @@ _UNITS = {
 _FEW = 3  # runs make no time line
 
 
-def change(samples: pd.DataFrame, *, metric: str = "wall_s", names: tuple[str, str] = ("before", "after"), note: str = "") -> Picture:
+def change(
+    samples: pd.DataFrame, *, metric: str = "wall_s", threshold: float = 0.05, names: tuple[str, str] = ("before", "after"), note: str = ""
+) -> Picture:
     """Every sample as a dot, a row of two a workload, in multiples of its median before; the ratio with its interval beside.
 
     Parameters
@@ -23,14 +25,16 @@ def change(samples: pd.DataFrame, *, metric: str = "wall_s", names: tuple[str, s
     samples : DataFrame
         As `overround.perf.measure` gives them.
     metric : str
-        wall_s, cpu_s or peak_mb.
+        wall_s, own_s, cpu_s or peak_mb.
+    threshold : float
+        A change smaller than this share is none.
     names : pair of str
         What the sides are called.
     note : str
         Below the figure.
     """
     workloads = list(dict.fromkeys(samples["workload"]))
-    found = {name: compare(samples[samples["workload"] == name], metric) for name in workloads}
+    found = {name: compare(samples[samples["workload"] == name], metric, threshold=threshold) for name in workloads}
     what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
     figure, axes = canvas(1.35 + 0.62 * len(workloads))
     for place, name in enumerate(workloads):

@@ -1,4 +1,4 @@
-"""One module a provider: raw answers -> tidy tables. A new provider is one file here and one line in `SOURCES`.
+"""One module a provider: raw answers -> tidy tables. A new provider is one file here and a line each in `SOURCES`, `SHARP` and `CREDITS`.
 
 A source's module offers `connected(settings, ask)`, a context manager that yields a `Connection`: checked, named jobs on a fetcher.
 """

@@ -191,7 +191,7 @@ def _seasons_of(league: str, seasons: Sequence[str], now: datetime) -> Sequence[
         wrong = [season for season in seasons if not 1993 <= _first_year(season) <= now.year]
     elif league in NEW_LEAGUES:
         rule = "write it as its file does, such as '2012' or '2012/2013', or give none for all"
-        wrong = [season for season in seasons if not re.fullmatch("[0-9]{4}(/[0-9]{4})?", season)]
+        wrong = [season for season in seasons if not _SEASON.fullmatch(season)]
     else:
         raise ParameterError(f"league {league!r} is unknown; allowed: {', '.join((*DIVISIONS, *NEW_LEAGUES))}.")
     if wrong:

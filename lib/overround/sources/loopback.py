@@ -1,11 +1,11 @@
-"""Servers of this package in processes of their own, so that their work is not measured as that of whoever asks them. Only loopback."""
+"""Servers on loopback: in a process of their own, so that their work is not measured as that of whoever asks them, or beside the caller."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread, Timer
 
 from overround.errors import SourceError
@@ -25,6 +25,32 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: standard error is whose process it is."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64  # of the usual 5 connections, the others that come at once wait a second each
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def answering(handler: Callable) -> Iterator[str]:
+    """A server in this process for as long as the block lasts; gives its address."""
+    with _Server(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+
+
+def serve(handler: Callable, port: int = 0) -> None:
+    """Print the address of a server and answer until interrupted; port 0 is any that is free."""
+    with _Server(("127.0.0.1", port), handler) as server, suppress(KeyboardInterrupt):
+        print(server.url, flush=True)
+        server.serve_forever()
+
+
 @contextmanager
 def started(module: str, words: Sequence[str], what: str) -> Iterator[str]:
     """Run a module that prints its address and then serves; it ends with the block, and also when this process dies.
@@ -32,7 +58,7 @@ def started(module: str, words: Sequence[str], what: str) -> Iterator[str]:
     Parameters
     ----------
     module : str
-        Calls `end_with_input` before it serves.
+        Calls `end_with_input` and then `serve`.
     words : sequence of str
         Its arguments.
     what : str

@@ -10,17 +10,15 @@ import json
 import re
 import time
 from bisect import bisect_right
-from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
-from http.server import ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from overround.sources.loopback import Handler, end_with_input
+from overround.sources import loopback
 from overround.sources.sample import BOOKMAKERS, LEAGUES, Market, iso, simulate, snapshot_times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,27 +28,20 @@ _HELP = "https://the-odds-api.com/liveapi/guides/v4/api-error-codes.html#"
 
 
 def serve(market: Market, port: int = 0, *, latency_s: float = 0.002) -> None:
-    """Serve the market on loopback, print the address and go on until interrupted; parameters as of `make_server`."""
-    with make_server(market, port, latency_s=latency_s) as server, suppress(KeyboardInterrupt):
-        print(f"http://127.0.0.1:{server.server_port}", flush=True)
-        server.serve_forever()
-
-
-def make_server(market: Market, port: int = 0, *, latency_s: float = 0.002) -> ThreadingHTTPServer:
-    """Make a server of the market; its `serve_forever` answers, each time after `latency_s`.
+    """Serve the market on loopback, print the address and go on until interrupted.
 
     Parameters
     ----------
     market : Market
         What to simulate.
     port : int
-        0 for any that is free; the server's `server_port` tells which.
+        0 for any that is free.
     latency_s : float
         Seconds that every answer waits, as a distant provider would make it.
     """
     answers, costs = Answers(market), count()
 
-    class SampleHandler(Handler):
+    class SampleHandler(loopback.Handler):
         def do_GET(self) -> None:
             if latency_s:
                 time.sleep(latency_s)
@@ -67,7 +58,7 @@ def make_server(market: Market, port: int = 0, *, latency_s: float = 0.002) -> T
             self.end_headers()
             self.wfile.write(body)
 
-    return ThreadingHTTPServer(("127.0.0.1", port), SampleHandler)
+    loopback.serve(SampleHandler, port)
 
 
 class Answers:
@@ -170,7 +161,7 @@ def _main() -> None:
         parser.add_argument(f"--{one.name.replace('_', '-')}", type=int, default=one.default)
     given = vars(parser.parse_args())
     market = Market(**{one.name: given[one.name] for one in fields(Market)})
-    end_with_input()
+    loopback.end_with_input()
     serve(market, given["port"], latency_s=given["latency"])
 
 
