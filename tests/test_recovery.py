@@ -161,7 +161,7 @@ def test_a_clock_that_is_set_back_doubles_nothing(tmp_path):
 def test_a_store_of_an_earlier_version_is_read_checked_and_appended_to(tmp_path, revision):
     """Made by that revision's own code, where this checkout has its history."""
     archive = subprocess.run(["git", "archive", revision, "lib"], cwd=HOME, capture_output=True)
-    require(archive.returncode == 0, f"this checkout has no revision {revision}")
+    require(archive.returncode == 0, f"this checkout has no revision {revision}", of_machine=True)
     (tmp_path / "old").mkdir()
     subprocess.run(["tar", "-x", "-C", tmp_path / "old"], input=archive.stdout, check=True)
     script = """
