@@ -168,9 +168,10 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
             go_on()
             for thread in threads:
                 thread.join()
-        print(sum(sampler.stacks["work"].values()) > 1_000_000)
+        seen = sampler.stacks["work"]
+        print(sum(seen.values()) > 1_000_000, any("overround.profiles" in stack for stack in seen))
     """
 
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
 
-    assert done.stdout.strip() == "True", done.stderr
+    assert done.stdout.split() == ["True", "False"], done.stderr

@@ -51,7 +51,7 @@ class Sampler:
             self._looks, self._last = True, time.perf_counter()
             signal.signal(signal.SIGALRM, self._look)
             signal.siginterrupt(signal.SIGALRM, False)  # libraries that do not expect it go on with what they wait for
-            signal.setitimer(signal.ITIMER_REAL, self._interval_s, self._interval_s)
+            signal.setitimer(signal.ITIMER_REAL, self._interval_s)
         return self
 
     def stop(self) -> Stacks:
@@ -68,6 +68,8 @@ class Sampler:
             self.stacks.setdefault(stage.name, Counter())[_stack(frame)] += int(1e6 * (now - self._last))
         self._last = now
         self.cpu_s += time.thread_time() - began
+        if self._looks:  # each look orders the next: on a busy machine a timer that repeats would see the look before
+            signal.setitimer(signal.ITIMER_REAL, self._interval_s)
 
 
 @contextmanager
