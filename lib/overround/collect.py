@@ -146,9 +146,15 @@ class Gathering:
         except TableError:
             if len(waiting) == 1:
                 raise
-            # what one of them has wrong must not cost the others
+            # what one of them has wrong must not cost the others, those behind it neither
+            wrong: list[TableError] = []
             for batch in waiting:
-                self._store(batch)
+                try:
+                    self._store(batch)
+                except TableError as error:
+                    wrong.append(error)
+            if wrong:
+                raise wrong[0] from None
 
     def _store(self, batch: Batch) -> None:
         with self.meter.stage(APPEND) as stage:
