@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
-from overround.settlement import Floats, Times, microseconds
+from overround.settlement import Floats
+from overround.times import Times, microseconds
 from overround.words import coded
 
 # what became of a bet, in the order of the codes of `kernels`: placed as wanted; not wanted; with a smaller stake; refused

@@ -11,9 +11,10 @@ from overround.accounts import TAKEN, Account, Execution, availability, worse_pr
 from overround.book import Book, is_lay, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import SELECTION
-from overround.settlement import MATCH, RESULTS, as_times, microseconds, settle, settlement_times
+from overround.settlement import MATCH, RESULTS, settle, settlement_times
 from overround.staking import Flat, Staking
 from overround.tables import LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
+from overround.times import as_times, microseconds
 from overround.words import as_text, coded, moved, places, spelled
 
 __all__ = ["COMMISSION", "MATCH", "backtest", "settle"]

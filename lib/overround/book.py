@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from overround.accounts import Account, Execution, account_terms
 from overround.odds import group_codes
-from overround.settlement import Floats, Times, microseconds
+from overround.settlement import Floats
 from overround.staking import Staking
+from overround.times import Times, microseconds
 from overround.words import coded, rising
 
 NO_LIMITS = (np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.inf, True)

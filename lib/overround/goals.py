@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from overround.errors import ParameterError
+from overround.times import microseconds
 
 Floats = NDArray[np.float64]
 
@@ -184,11 +185,6 @@ def team_codes(matches: pd.DataFrame) -> tuple[pd.Index, NDArray[np.intp], NDArr
     first = np.full(len(teams), np.iinfo(np.int64).max)
     np.minimum.at(first, codes, np.tile(microseconds(matches["starts_at"]), 2))
     return pd.Index(teams, dtype=object), home, away, first
-
-
-def microseconds(times: pd.Series) -> NDArray[np.int64]:
-    """Times as whole numbers of microseconds since 1970."""
-    return times.to_numpy("datetime64[us]").astype(np.int64)
 
 
 def check_positive(name: str, value: float) -> None:

@@ -14,8 +14,9 @@ from overround.book import Book, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import group_codes
 from overround.procfs import cores
-from overround.settlement import RESULTS, Floats, kinds, microseconds, picks
+from overround.settlement import RESULTS, Floats, kinds, picks
 from overround.staking import Staking
+from overround.times import microseconds
 from overround.words import coded
 
 # so many places on a bankroll figure are more than it has pixels

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from overround.board import Board, boards, early_placed_at, microseconds, utc
+from overround.board import Board, boards, early_placed_at
 from overround.errors import ParameterError
 from overround.goals import check_positive
 from overround.margin import Floats
 from overround.scores import probability_scores
 from overround.signals import closing_lines
+from overround.times import as_times, microseconds
 
 OUTCOMES = ("home", "draw", "away")
 PROBABILITIES = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
@@ -103,7 +104,7 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
     """
     starts = events["starts_at"]
     if lead_h is None:
-        return utc(early_placed_at(microseconds(starts))).set_axis(events.index).where(starts.notna())
+        return as_times(early_placed_at(microseconds(starts))).set_axis(events.index).where(starts.notna())
     if not lead_h >= 0:
         raise ParameterError(f"lead_h is {lead_h}; hours before kick-off are at least 0.")
     return starts - pd.Timedelta(hours=lead_h)

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.board import HOUR_US, Board, Whole, boards, utc
+from overround.board import HOUR_US, Board, Whole, boards
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.signals import accounts_of, bookmakers_of
 from overround.tables import NOT_AN_ACCOUNT
+from overround.times import as_times
 
 _MINUTE_US = HOUR_US // 60
 _WHAT = ["event_id", "market", "line", "outcome"]
@@ -313,7 +314,7 @@ def stale_prices(
         mine = board.of(accounts)
         found = mine & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
         book, moment, _ = at = np.nonzero(_onset(board, found))
-        price, since = board.price[at], utc(board.time[unmoved[book, moment]])
+        price, since = board.price[at], as_times(board.time[unmoved[book, moment]])
         given = {"price": price, "since": since, "move": move[at], "edge": price * others[at] - 1}
         parts.append(_rows(board, at, bookmaker=_names(board, book), **given))
     return _tidy(parts, ["bookmaker", "at", "price", "since", "move", "edge"])
@@ -414,7 +415,7 @@ def _rows(board: Board, at: tuple[NDArray[Any], ...], **columns: Any) -> pd.Data
     """What moved and when, with these columns."""
     book, moment, slot = at
     frame = board.what(board.row[book, moment, slot])[_WHAT]
-    return frame.assign(at=utc(board.time[moment]), **columns)
+    return frame.assign(at=as_times(board.time[moment]), **columns)
 
 
 def _tidy(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:

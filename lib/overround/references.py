@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from overround.board import Board, Whole, microseconds
+from overround.board import Board, Whole
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.tables import NOT_AN_ACCOUNT
+from overround.times import microseconds
 
 CONSENSUS = "consensus"
 MEDIAN, BY_MARGIN, BY_ACCURACY, EXCHANGE, CLOSE = "consensus_median", "consensus_margin", "consensus_accuracy", "exchange_mid", "close"

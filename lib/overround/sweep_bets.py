@@ -15,10 +15,11 @@ from overround.backtest import COMMISSION
 from overround.book import NO_LIMITS, _shared_markets, is_lay, make_book, placement_order
 from overround.luck import _can_be_drawn, _categories, _ended
 from overround.odds import SELECTION, group_codes
-from overround.settlement import Floats, Times, microseconds
+from overround.settlement import Floats
 from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
 from overround.sweep_space import SETS, rule_of
 from overround.tables import NOT_AN_ACCOUNT
+from overround.times import Times, microseconds
 
 Whole = NDArray[np.int64]
 DAY_US = 86_400_000_000

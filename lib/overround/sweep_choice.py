@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from overround.errors import ParameterError
 from overround.evaluate import percent
 from overround.resampling import Floats
-from overround.settlement import as_times
 from overround.staking import Flat, TargetProfit
 from overround.sweep import Sweep
 from overround.sweep_bets import DAY_US
 from overround.sweep_space import rule_of, spelled
+from overround.times import as_times
 
 _FIGURES = ("bets", "yield", "low", "high", "max_drawdown", "clv", "luck_p", "luck_p_adjusted", "p", "p_adjusted")
 _NEAREST = 4
