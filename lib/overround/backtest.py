@@ -22,6 +22,8 @@ __all__ = ["COMMISSION", "MATCH", "backtest", "settle"]
 # share of what is won on a market that an exchange keeps: Betfair's market base rate
 COMMISSION = {"betfair_exchange": 0.05}
 _CARRIED = ("starts_at", "competition", "season")
+_RESULT = ("event_id", "home_score", "away_score", "settled_at")
+_CLOSING = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
 
 
 def backtest(
@@ -77,7 +79,8 @@ def backtest(
     Raises
     ------
     ParameterError
-        A bankroll that is not positive, a column that is missing, a side other than back and lay.
+        A bankroll that is not positive, a column that is missing, a price that is not above 1, a side other than back and lay, a bet
+        placed after kick-off.
 
     Examples
     --------
@@ -88,7 +91,7 @@ def backtest(
     >>> len(ledger) == len(signals), round(float(ledger["bankroll"].iloc[-1] - ledger["profit"].sum()))
     (True, 1000)
     """
-    _check(signals, bankroll)
+    _check(signals, results, closing, bankroll)
     bets, found = _with_results(signals, results)
     settled = settlement_times(bets["starts_at"], found["settled_at"])
     placed, price, wanted = microseconds(bets["placed_at"]), bets["price"].to_numpy(float), {}
@@ -123,10 +126,17 @@ def backtest(
     return ledger
 
 
-def _check(signals: pd.DataFrame, bankroll: float) -> None:
-    missing = [column for column in (*SIGNAL_COLUMNS, "starts_at") if column not in signals]
-    if missing:
-        raise ParameterError(f"signals need the column {missing[0]!r}; they have {', '.join(signals.columns)}.")
+def _check(signals: pd.DataFrame, results: pd.DataFrame, closing: pd.DataFrame | None, bankroll: float) -> None:
+    asked = [("signals", signals, (*SIGNAL_COLUMNS, *_CARRIED)), ("results", results, _RESULT)]
+    for name, frame, columns in [*asked, *([] if closing is None else [("closing lines", closing, _CLOSING)])]:
+        missing = [column for column in columns if column not in frame]
+        if missing:
+            raise ParameterError(f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}.")
+    price = signals["price"].to_numpy(float)
+    wrong = ~((price > 1) & (price < np.inf))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ParameterError(f"a bet on {signals['event_id'].iloc[row]} has the price {price[row]}; decimal odds are above 1.")
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
     unknown = coded(signals["side"], ("back", "lay")) < 0
