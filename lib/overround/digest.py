@@ -11,10 +11,10 @@ import pandas as pd
 
 from overround.backtest import backtest
 from overround.evaluate import percent
-from overround.movement import lowest_margin
 from overround.observed import GAP, gaps, observations, regularity
 from overround.odds import SELECTION, fair_probabilities
 from overround.recent import DAYS, ONE_DAY, Recent, recent
+from overround.references import lowest_margin
 from overround.show import FORMATS, Html, headline, table
 from overround.signals import closing_lines, value_signals
 from overround.staking import Flat
