@@ -14,7 +14,7 @@ import pandas as pd
 
 from overround.board import Board, boards, early_placed_at
 from overround.errors import ParameterError
-from overround.goals import check_positive
+from overround.goals import check_positive, check_scores
 from overround.margin import Floats
 from overround.scores import probability_scores
 from overround.signals import closing_lines
@@ -71,6 +71,7 @@ class MarketModel:
         from scipy.optimize import minimize
 
         known = matches.dropna(subset=_market(matches))
+        check_scores(known)
         log_q = np.log(known[list(MARKET_COLUMNS)].to_numpy(float))
         margin = (known["home_score"] - known["away_score"]).to_numpy(float)
         happened = np.eye(3)[1 - np.sign(margin).astype(int)]
