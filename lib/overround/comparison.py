@@ -7,7 +7,6 @@ import pandas as pd
 
 from overround.breakdown import parts_of
 from overround.errors import ParameterError
-from overround.evaluate import percent
 from overround.resampling import LEVEL, Floats, day, interval, quotient, resample, step_down
 
 __all__ = ["by_significance", "compare_ledgers", "compare_parts", "compare_within", "comparison_verdict", "difference_curves"]
@@ -203,14 +202,21 @@ def comparison_verdict(comparison: pd.DataFrame) -> str:
         return f"Nothing to compare with {first}: a run without bets has no yield."
     name = by_significance(others).index[0]
     row = others.loc[name]
-    gap = percent(row["difference"], sign=True)
+    gap = f"{in_points(*row[['difference', 'low', 'high']])} percentage points"
     days = f"{int(row['common_days'])} common match days"
     if row["verdict"] == FEW:
         return f"Too few bets to tell the yield of {name} from that of {first}: {gap}, {days}."
     clear = "is within noise of" if row["verdict"] == NOISE else "differs from"
     corrected = f" (corrected for {len(others)} runs compared with it)" if len(others) > 1 else ""
-    span = f"{percent(row['low'])} to {percent(row['high'])}"
-    return f"The yield of {name} {clear} that of {first}: {gap} ({span}), p {row['p_adjusted']:.3f}{corrected}, {days}."
+    return f"The yield of {name} {clear} that of {first}: {gap}, p {row['p_adjusted']:.3f}{corrected}, {days}."
+
+
+def in_points(difference: float, low: float = np.nan, high: float = np.nan) -> str:
+    """A difference of two shares in percentage points, with its interval where it has one, e.g. "+1.2 (−0.4 to 2.8)"."""
+    if np.isnan(difference):
+        return "–"
+    span = "" if np.isnan(low) or np.isnan(high) else f" ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * difference:+.1f}{span}".replace("-", "−")
 
 
 _NONE = {**dict.fromkeys(_DIFFERENCES, np.nan), "verdict": ""}
