@@ -12,10 +12,10 @@ from overround.settlement import Floats
 from overround.times import Times, microseconds
 from overround.words import coded
 
-# what became of a bet, in the order of the codes of `kernels`: placed as wanted; not wanted; with a smaller stake; refused
+# what became of a bet, the first nine in the order of the codes of `kernels`: placed as wanted; not wanted; with a smaller stake; refused
 TAKEN = ("full", "no stake", "limited", "partly", "short of money", "too large", "below minimum", "no money", "bankrupt", "refused",
          "price gone", "after kick-off", "no account")  # fmt: skip
-_FULL, _REFUSED, _GONE, _LATE, _NO_ACCOUNT = 0, 9, 10, 11, 12
+_FULL, _REFUSED, _GONE, _LATE, NO_ACCOUNT = 0, 9, 10, 11, 12
 WINNINGS, TURNOVER = "winnings", "turnover"
 # Betfair's ladder: from a price on, the next price is this much longer
 _LADDER = ((1.0, 0.01), (2.0, 0.02), (3.0, 0.05), (4.0, 0.1), (6.0, 0.2), (10.0, 0.5), (20.0, 1.0), (30.0, 2.0), (50.0, 5.0), (100.0, 10.0))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.accounts import TAKEN, Account, Execution, availability, worse_prices
+from overround.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
 from overround.book import Book, is_lay, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import SELECTION
@@ -162,7 +162,7 @@ def _with_results(signals: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.Data
 
 
 def _run(book: Book, ended: NDArray, code: NDArray | None) -> tuple[dict[str, NDArray], NDArray[np.int8]]:
-    from overround.kernels import NO_ACCOUNT, run_book
+    from overround.kernels import run_book
 
     gain, result = book.gain(ended)
     stake, asked, profit, after, own, taken = run_book(book.order, book.terms, book.limits, book.stakes, gain, book.money)
