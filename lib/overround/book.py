@@ -101,7 +101,7 @@ def make_book(
         accepted = accepted if accepted is None else accepted[moved]
         terms = replace(terms, **{name: v[moved] for name, v in vars(terms).items() if name != "money" and len(v)})
     lay = is_lay(bets["side"])
-    market = _shared_markets(bets, terms.fee)
+    market = shared_markets(bets, terms.fee)
     # a bet that is alone in its market pays its own commission
     fee = terms.fee if market is None else np.where(market >= 0, 0.0, terms.fee)
     rate = np.empty(0) if market is None else terms.fee
@@ -164,7 +164,7 @@ def _ranks(values: pd.Series) -> NDArray[np.int64]:
     return np.where(codes < 0, len(values), codes)
 
 
-def _shared_markets(bets: pd.DataFrame, fee: Floats) -> NDArray[np.int64] | None:
+def shared_markets(bets: pd.DataFrame, fee: Floats) -> NDArray[np.int64] | None:
     """Number of the exchange market that each bet shares with others, -1 where it shares none; None where no bet does."""
     rows = np.flatnonzero(fee > 0)
     if not len(rows):
