@@ -7,7 +7,7 @@ import pandas as pd
 
 from overround.breakdown import parts_of
 from overround.errors import ParameterError
-from overround.resampling import LEVEL, Floats, day, interval, quotient, resample, step_down
+from overround.resampling import LEVEL, Floats, Z, day, interval, quotient, resample, step_down
 
 __all__ = ["by_significance", "compare_ledgers", "compare_parts", "compare_within", "comparison_verdict", "difference_curves"]
 
@@ -16,7 +16,6 @@ HIGHER, LOWER, NOISE, FEW = "higher", "lower", "within noise", "too few bets"
 LEAST_DAYS, LEAST_OF_A_KIND = 10, 5
 _SUMS = ["staked", "profit", "closes", "clv", "bets", "won", "lost"]
 _DIFFERENCES = ["difference", "low", "high", "p", "p_adjusted", "common_days", "clv_difference", "clv_low", "clv_high", "verdict"]
-_Z = 1.959964  # 95 % of a normal distribution
 
 
 def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7) -> pd.DataFrame:
@@ -169,7 +168,7 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         both = profit.sum() / staked.sum()
         above = ((pair[..., 1] - both * pair[..., 0]) / staked[:, None]).cumsum(axis=1)
         beyond = (pair[..., 1] - (profit / staked)[:, None] * pair[..., 0]) / staked[:, None]
-        noise = _Z * np.sqrt(((beyond[1] - beyond[0]) ** 2).cumsum())
+        noise = Z * np.sqrt(((beyond[1] - beyond[0]) ** 2).cumsum())
         curve = pd.DataFrame({"run": name, "at": days, "difference": above[1] - above[0], "noise": noise})
         curves.append(curve[(pair[..., 0] > 0).any(axis=0)])
     empty = pd.DataFrame({"run": [], "at": pd.DatetimeIndex([], tz="UTC"), "difference": [], "noise": []})
