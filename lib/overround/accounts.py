@@ -1,6 +1,6 @@
 """Where bets are placed and how: accounts with their money and limits, and what a price and a stake become on the way to the bookmaker."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,10 +71,16 @@ class Account:
         for name in ("min_stake", "stake_step"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise ParameterError(f"{where}: {name} is {getattr(self, name)}; it must be at least 0.")
-        if self.commission is not None and not 0 <= self.commission < 1:
-            raise ParameterError(f"{where}: commission is {self.commission}; it is a share, from 0 to below 1.")
+        check_commission({self.bookmaker: self.commission or 0.0})
         if self.commission_on not in (WINNINGS, TURNOVER):
             raise ParameterError(f"{where}: commission_on is {self.commission_on!r}; allowed: {WINNINGS}, {TURNOVER}.")
+
+
+def check_commission(commission: Mapping[str, float]) -> None:
+    """Refuse a share that is none, such as 5 for 5 %."""
+    for bookmaker, share in commission.items():
+        if not 0 <= share < 1:
+            raise ParameterError(f"commission at {bookmaker!r} is {share}; it is a share, from 0 to below 1.")
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,7 @@ class Terms:
 
 def account_terms(bookmaker: pd.Series, price: Floats, bankroll: float, accounts: Iterable[Account] | None, commission: dict) -> Terms:
     """Read the accounts for bets at these bookmakers; without accounts every bookmaker takes any bet from one common bankroll."""
+    check_commission(commission)
     n, none = len(bookmaker), np.empty(0)
     if accounts is None:
         fee = np.zeros(n)

@@ -80,7 +80,7 @@ def backtest(
     ------
     ParameterError
         A bankroll that is not positive, a column that is missing, a price that is not above 1, a side other than back and lay, a bet
-        placed after kick-off.
+        placed after kick-off, a commission that is no share.
 
     Examples
     --------
