@@ -116,7 +116,7 @@ def longshot_bias(
     quotes, results, methods, by
         As for `reliability`.
     prices : sequence of float
-        Edges of the price bands.
+        Edges of the price bands, two or more, rising; a price outside all bands counts in the nearest.
 
     Returns
     -------
@@ -135,6 +135,10 @@ def longshot_bias(
     """
     tables = []
     edges = np.asarray(prices, float)
+    if len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise ParameterError(
+            f"prices is {', '.join(f'{edge:g}' for edge in edges) or 'empty'}; edges of price bands are two or more, rising."
+        )
     for part in _selections(quotes, results, methods, by):
         band = np.searchsorted(edges, part.price, side="right") - 1
         shares = _shares(part, np.clip(band, 0, len(edges) - 2), len(edges) - 1, "band")

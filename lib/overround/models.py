@@ -102,6 +102,11 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
     lead_h : float, optional
         Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of the Friday or Tuesday
         before, or kick-off where that comes first.
+
+    Raises
+    ------
+    ParameterError
+        Hours below 0.
     """
     starts = events["starts_at"]
     if lead_h is None:
@@ -127,7 +132,8 @@ def market_probabilities(
     lead_h : float, optional
         As of `forecast_times`: the last market known by then counts.
     at_close : bool
-        The closing market instead: it judges a forecast, it must not make one.
+        The closing market instead: it judges a forecast, it must not make one. Where the reference has none, the mean of all bookmakers
+        stands in, as in `closing_lines`.
 
     Returns
     -------
