@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
-from overround.book import Book, is_lay, make_book, placement_order
+from overround.book import Book, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import SELECTION
-from overround.settlement import MATCH, RESULTS, settle, settlement_times
+from overround.settlement import MATCH, RESULTS, is_lay, settle, settlement_times
 from overround.staking import Flat, Staking
 from overround.tables import LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.times import as_times, microseconds

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from overround.accounts import Account, Execution, account_terms
 from overround.odds import group_codes
-from overround.settlement import Floats
+from overround.settlement import Floats, is_lay
 from overround.staking import Staking
 from overround.times import Times, microseconds
-from overround.words import coded, rising
+from overround.words import rising
 
 NO_LIMITS = (np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.inf, True)
 _NO_PLACES = np.empty(0, np.int64)
@@ -43,11 +43,6 @@ class Book:
         from overround.kernels import payoffs
 
         return payoffs(ended, self.lay, self.price, self.fee, self.tax)
-
-
-def is_lay(side: pd.Series) -> NDArray[np.bool_]:
-    """Whether each bet is a lay bet."""
-    return coded(side, ("lay",)) == 0
 
 
 def placement_order(bets: pd.DataFrame) -> NDArray[np.int64] | None:

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.backtest import COMMISSION
-from overround.book import is_lay
 from overround.luck import drawn_categories, how_ended
 from overround.resampling import CHUNK, Floats
+from overround.settlement import is_lay
 
 
 def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Floats]:

@@ -18,11 +18,12 @@ from overround.goals import check_positive, check_scores
 from overround.margin import Floats
 from overround.scores import probability_scores
 from overround.signals import closing_lines
+from overround.tables import OUTCOMES
 from overround.times import as_times, microseconds
 
-OUTCOMES = ("home", "draw", "away")
-PROBABILITIES = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
-MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in OUTCOMES)
+_THREE = OUTCOMES["h2h"]
+PROBABILITIES = tuple(f"probability_{outcome}" for outcome in _THREE)
+MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in _THREE)
 
 
 class Model(Protocol):
@@ -156,7 +157,7 @@ def market_probabilities(
         mine = quotes[quotes["bookmaker"] == reference]
         parts = [_last_known(board, board.names.index(reference), lead_h) for board in boards(mine, method, max_age_h=None)]
         fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
-    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(OUTCOMES))  # noqa: PD010 one value each
+    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(_THREE))  # noqa: PD010 one value each
     wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
     return wide.reset_index()
 
@@ -198,11 +199,11 @@ def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close"
     parts = []
     for name, forecast in forecasts.items():
         columns = PROBABILITIES if PROBABILITIES[0] in forecast else MARKET_COLUMNS
-        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *OUTCOMES], axis=1)
-        parts.append(wide.melt("event_id", list(OUTCOMES), "outcome", "fair").assign(bookmaker=name))
+        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *_THREE], axis=1)
+        parts.append(wide.melt("event_id", list(_THREE), "outcome", "fair").assign(bookmaker=name))
     prices = pd.concat(parts, ignore_index=True)
     if common:
-        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(OUTCOMES) * len(forecasts)]
+        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(_THREE) * len(forecasts)]
     prices = prices.assign(market="h2h", line=np.nan, phase=phase, price=1 / prices["fair"], overround=1.0)
     return prices[["event_id", "bookmaker", "market", "line", "outcome", "phase", "price", "overround", "fair"]]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from overround.accounts import account_terms
 from overround.backtest import COMMISSION
-from overround.book import NO_LIMITS, is_lay, make_book, placement_order, shared_markets
+from overround.book import NO_LIMITS, make_book, placement_order, shared_markets
 from overround.luck import can_be_drawn, drawn_categories, how_ended
 from overround.odds import SELECTION, group_codes
-from overround.settlement import Floats
+from overround.settlement import Floats, is_lay
 from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
 from overround.sweep_space import SETS, rule_of
 from overround.tables import NOT_AN_ACCOUNT
