@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from overround import Flat, backtest, evaluate, luck_test, probability_scores, verdict
+from overround.drawdown import max_drawdown
 from overround.errors import ParameterError
-from overround.evaluate import max_drawdown, percent
+from overround.evaluate import percent
 from overround.luck import luck_band
 from tests.books import bet, bets, result, results, season
 

@@ -11,13 +11,11 @@ from overround.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availabili
 from overround.book import Book, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import SELECTION
-from overround.settlement import MATCH, RESULTS, is_lay, settle, settlement_times
+from overround.settlement import RESULTS, is_lay, settle, settlement_times
 from overround.staking import Flat, Staking
 from overround.tables import LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.times import as_times, microseconds
 from overround.words import as_text, coded, moved, places, spelled
-
-__all__ = ["COMMISSION", "MATCH", "backtest", "settle"]
 
 # share of what is won on a market that an exchange keeps: Betfair's market base rate
 COMMISSION = {"betfair_exchange": 0.05}

@@ -9,8 +9,6 @@ from overround.breakdown import parts_of
 from overround.errors import ParameterError
 from overround.resampling import LEVEL, Floats, Z, day, interval, quotient, resample, step_down
 
-__all__ = ["by_significance", "compare_ledgers", "compare_parts", "compare_within", "comparison_verdict", "difference_curves"]
-
 HIGHER, LOWER, NOISE, FEW = "higher", "lower", "within noise", "too few bets"
 # days drawn again cannot show what a side with fewer has not seen: one that lost every bet would look certain
 LEAST_DAYS, LEAST_OF_A_KIND = 10, 5

@@ -15,8 +15,6 @@ from overround.robustness import bets_needed, suspicious
 from overround.search import deflated_p
 from overround.staking import Staking
 
-__all__ = ["evaluate", "max_drawdown", "percent", "verdict"]
-
 
 def evaluate(
     ledger: pd.DataFrame,

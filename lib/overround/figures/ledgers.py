@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from overround.evaluate import max_drawdown, percent
+from overround.drawdown import max_drawdown
+from overround.evaluate import percent
 from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, dates, finish, label, short
 from overround.luck import luck_band
 from overround.resampling import wilson
