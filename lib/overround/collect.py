@@ -67,6 +67,8 @@ def collect(
         For a source, league or season that does not exist, before anything is fetched.
     FetchError, SourceError
         Where every job failed. A job that fails among others is listed in `failed`, and the others are stored.
+    TableError
+        An answer that was read but breaks the contract of a table: what came before it, or was gathered with it, is stored.
 
     Examples
     --------

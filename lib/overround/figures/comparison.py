@@ -95,7 +95,7 @@ def part_differences(parts: pd.DataFrame, against: str, *, note: str = "", most:
     figure.supxlabel(f"difference in yield, percentage points, with 95 % interval{chr(10) + note if note else ''}", fontsize=9)
     sure = known[known["verdict"].isin((HIGHER, LOWER))]
     text = "; ".join(f"{row['run']} at {row[by]} {_said(row)}" for _, row in by_significance(sure).head(6).iterrows())
-    count = f"{len(sure)} of {int((known['verdict'] != FEW).sum())} are beyond noise"
+    count = f"{len(sure) or 'none'} of {int((known['verdict'] != FEW).sum())} beyond noise"
     return Picture(figure, f"Differences in yield to {against} by {short(by)}, {len(runs)} runs: {count}{': ' + text if text else ''}.")
 
 
