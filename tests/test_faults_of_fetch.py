@@ -24,8 +24,8 @@ import requests
 
 from overround import fetch, politeness
 from overround.errors import FetchError
-from overround.fetch import Fetcher
-from overround.politeness import Circuit, Patience, ProviderResting
+from overround.fetch import Fetcher, Patience
+from overround.politeness import Circuit, ProviderResting
 from tests.conftest import Served
 
 BODY = json.dumps([{"price": 2.35}] * 100).encode()
