@@ -24,7 +24,7 @@ from benchmarks.pairs import race
 from overround import Account, Execution, Flat, Kelly, backtest, luck_test
 from overround.accounts import TAKEN
 from overround.book import make_book
-from overround.settlement import microseconds
+from overround.times import microseconds
 
 SIZES = (10_000, 100_000, 1_000_000)
 # largest book of each peer: beyond, a round takes minutes

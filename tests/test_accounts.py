@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Account, Execution, Flat, Kelly, Percentage, backtest
+from overround import Account, Execution, Flat, Kelly, Percentage, arbitrage_signals, backtest
 from overround.accounts import TAKEN, worse_prices
 from overround.errors import ParameterError
 from overround.tables import LEDGER_COLUMNS
-from tests.books import KICK_OFF, bet, bets, result, results, season
+from tests.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 
 def one(price=2.0, *, score=(1, 0), rule=Flat(100), bookmaker="acme", bankroll=1_000, commission=None, **more):  # noqa: B008 - frozen
@@ -214,7 +214,9 @@ def test_nothing_asked_gives_the_same_ledger_and_no_new_column():
         (lambda: Account("a", bankroll=0), "account at 'a': bankroll is 0"),
         (lambda: Account("a", max_stake=-1), "max_stake is -1"),
         (lambda: Account("a", stake_step=-0.01), "stake_step is -0.01"),
-        (lambda: Account("a", commission=1.0), "commission is 1.0"),
+        (lambda: Account("a", commission=1.0), "commission at 'a' is 1.0"),
+        (lambda: one(commission={"acme": 5}), "commission at 'acme' is 5; it is a share, from 0 to below 1"),
+        (lambda: arbitrage_signals(quotes(three_way()), commission={"acme": -0.05}), "commission at 'acme' is -0.05"),
         (lambda: Account("a", commission_on="profit"), "allowed: winnings, turnover"),
         (lambda: Execution(refusal=1.5), "refusal is 1.5.*at most 1"),
         (lambda: Execution(ticks=-1), "ticks is -1"),

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overround import Flat, Kelly, Percentage, backtest
-from overround.backtest import COMMISSION, MATCH, settle
+from overround.backtest import COMMISSION
 from overround.errors import ParameterError
+from overround.settlement import MATCH, settle
 from tests.books import KICK_OFF, bet, bets, result, results, season
 
 
@@ -158,11 +159,33 @@ def test_closing_line_value_is_the_price_against_the_margin_free_close():
 
 @pytest.mark.parametrize(
     ("change", "what"),
-    [({"side": "hold"}, "'hold'.*back, lay"), ({"placed_at": KICK_OFF + pd.Timedelta(minutes=1)}, "after its kick-off")],
+    [
+        ({"side": "hold"}, "'hold'.*back, lay"),
+        ({"placed_at": KICK_OFF + pd.Timedelta(minutes=1)}, "after its kick-off"),
+        ({"price": 1.0}, "a bet on m1 has the price 1.0; decimal odds are above 1."),
+        ({"price": np.nan}, "the price nan"),
+    ],
 )
 def test_impossible_bets_are_refused(change, what):
     with pytest.raises(ParameterError, match=what):
         backtest(bets({**bet(), **change}), results(result()))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("signals", "probability"), ("signals", "season"), ("results", "settled_at"), ("closing lines", "closing_fair")]
+)
+def test_a_column_that_is_missing_is_named_with_its_table(table, column):
+    wanted, ended, closing = season(3, seed=1)
+    tables = {"signals": wanted, "results": ended, "closing lines": closing}
+    tables[table] = tables[table].drop(columns=column)
+
+    with pytest.raises(ParameterError, match=f"{table} need the column '{column}'; they have event_id, "):
+        backtest(tables["signals"], tables["results"], closing=tables["closing lines"])
+
+
+def test_a_bet_whose_time_has_no_zone_is_refused():
+    with pytest.raises(ParameterError, match="column 'placed_at' has times without a time zone; give UTC"):
+        backtest(bets(bet()).assign(placed_at=pd.Timestamp("2025-03-01 12:00")), results(result()))
 
 
 def test_an_empty_or_negative_bankroll_is_refused():

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from overround import Flat, backtest, evaluate, luck_test, probability_scores, verdict
+from overround.drawdown import max_drawdown
 from overround.errors import ParameterError
-from overround.evaluate import max_drawdown, percent
+from overround.evaluate import percent
 from overround.luck import luck_band
 from tests.books import bet, bets, result, results, season
 
@@ -293,6 +294,17 @@ def test_an_empty_ledger_has_an_evaluation_without_numbers_it_cannot_have():
 
     assert value[["bets", "staked", "max_drawdown"]].tolist() == [0, 0, 0]
     assert value[["yield", "clv", "luck_p", "ruin", "sharpe", "bets_needed"]].isna().all()
+
+
+def test_a_ledger_that_does_not_say_its_bankroll_has_no_drawdown_and_no_ruin():
+    lost = path_ledger([-60.0, -10])
+    lost.attrs.clear()
+
+    found = evaluate(lost, simulations=100)
+
+    needed = ["max_drawdown", "drawdown_days", "under_water", "drawdown_median", "drawdown_95", "ruin", "roi", "sharpe", "final_bankroll"]
+    assert found.loc[needed, "value"].isna().all()  # ruin, the days and the time under water were 0
+    assert found.loc["profit", "value"] == -70
 
 
 def test_bets_without_a_stake_are_not_counted():

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overround.errors import FetchError
-from overround.fetch import Fetcher, Patience, is_secret, redact
+from overround.fetch import Fetcher
+from overround.politeness import Patience
 from overround.quota import Credits
+from overround.redaction import is_secret, redact
 from tests.conftest import Served
 
 KEY = "canary-0123456789abcdef"

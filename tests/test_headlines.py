@@ -52,11 +52,11 @@ def test_a_comparison_opens_with_its_surest_difference():
 
     found = figures(comparison_figures(table))
 
-    assert found["Difference in yield"] == (
-        f"+{100 * row['difference']:.1f} %", f"{100 * row['low']:.1f} % to {100 * row['high']:.1f} %, better, the surest of 2",
+    assert found["Difference in yield, points"] == (
+        f"+{100 * row['difference']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}, better, the surest of 2",
     )  # fmt: skip
     assert found["Luck test"][0] == ("p < 0.001" if row["p_adjusted"] < 0.001 else f"p {row['p_adjusted']:.3f}")
-    assert found["Difference in closing-line value"] == ("+5.0 %", "5.0 % to 5.0 %")
+    assert found["Difference in closing line, points"] == ("+5.0", "5.0 to 5.0")
     assert found["Common match days"] == ("600", "3,000 bets against 3,000")
     assert found["Beyond noise"] == ("1", "of 2 compared")
 
@@ -83,7 +83,8 @@ def test_a_table_of_differences_is_in_the_order_of_their_significance_and_marks_
         (' class="ov-strong"', "worse", "▼\N{NO-BREAK SPACE}lower"),
         ("", "wild", "within\N{NO-BREAK SPACE}noise"),
     ]
-    assert re.search(r">−[\d.]+\s% \(−[\d.]+ to −[\d.]+\)<", html)
+    assert re.search(r">−[\d.]+ \(−[\d.]+ to −[\d.]+\)<", html)
+    assert ">difference, points<" in html
     assert "p, corrected" in html
 
 

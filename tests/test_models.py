@@ -18,7 +18,7 @@ from overround import (
 )
 from overround.errors import ParameterError
 from overround.figures import forecast_gaps, reliability_diagram
-from overround.goals import Strengths, _derivatives, _prior, _start, _Sums, _value, over_under, score_grid, team_codes, three_way
+from overround.goals import Strengths, _derivatives, _prior, _start, _Sums, _value, score_grid, team_codes, three_way
 from overround.margin import METHODS
 from overround.models import MARKET_COLUMNS, PROBABILITIES
 from overround.ratings import ordered_logit, outcome_logit
@@ -70,14 +70,6 @@ def test_dixon_and_coles_move_the_four_low_scores_and_no_other():
     assert ratio[1, 0] == pytest.approx(1 - 0.1 * mu)
     assert ratio[1, 1] == pytest.approx(1.1)
     assert ratio[2:, :] == pytest.approx(1)
-
-
-def test_over_and_under_share_what_is_not_pushed():
-    grid = np.zeros((1, 4, 4))
-    grid[0, 0, 0], grid[0, 1, 1], grid[0, 2, 1], grid[0, 3, 0] = 0.2, 0.3, 0.4, 0.1
-
-    assert over_under(grid, 2.5)[0] == pytest.approx([0.5, 0.5])
-    assert over_under(grid, 2.0)[0] == pytest.approx([0.5 / 0.7, 0.2 / 0.7])
 
 
 def test_the_derivatives_are_those_of_the_likelihood():
@@ -315,6 +307,21 @@ def test_forecasts_are_scored_beside_bookmakers():
 def test_a_setting_that_cannot_be_is_refused(make):
     with pytest.raises(ParameterError, match="must be above 0"):
         make()
+
+
+@pytest.mark.parametrize("model", [Poisson(), DixonColes(), Elo(), MarketModel()])
+def test_a_match_without_a_score_teaches_no_model(model):
+    matches = pd.concat([league()[0].head(20), skewed_market(20)[list(MARKET_COLUMNS)]], axis=1).astype({"home_score": float})
+    matches.loc[3, "home_score"] = np.nan
+
+    with pytest.raises(ParameterError, match="got 20, 1 of them without a score"):
+        model.fit(matches, AT)
+
+
+@pytest.mark.parametrize("model", [Poisson(), DixonColes(), Elo()])
+def test_no_match_teaches_no_model(model):
+    with pytest.raises(ParameterError, match="at least 1; got 0"):
+        model.fit(league()[0].head(0), AT)
 
 
 def forecast(*rows: tuple[str, float, float, float]) -> pd.DataFrame:

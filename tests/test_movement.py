@@ -1,5 +1,9 @@
 """How prices move: steam, reverse moves, who follows and when, what is stale, at times that are told exactly."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,6 +129,19 @@ def test_a_bookmaker_that_comes_in_with_another_opinion_makes_nothing_stale():
     rows = quotes(*(shown(name, 0.50, 300) for name in "abcd"), shown("e", 0.60, 100), shown("f", 0.62, 90))
 
     assert stale_prices(rows, least_move=0.02).empty
+
+
+def test_the_order_of_moves_depends_on_nothing_but_the_moves():
+    # it depended on how Python hashes texts in this process; which it does anew in each one
+    code = ("from tests.markets import random_market; import overround as ov;"
+            "print(ov.reverse_moves(random_market(3, polls=30), window_min=60, least_move=0.005).to_csv())")  # fmt: skip
+    said = [
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        for seed in "01"  # which order the two columns differently
+    ]
+
+    assert len(said[0].stdout.splitlines()) > 10
+    assert len({one.stdout for one in said}) == 1
 
 
 def test_prices_without_a_clock_do_not_move():

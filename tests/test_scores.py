@@ -233,6 +233,8 @@ def test_what_cannot_be_computed_is_said():
         reliability(prices, ended, bins=0)
     with pytest.raises(ParameterError, match="methods is empty"):
         longshot_bias(prices, ended, [])
+    with pytest.raises(ParameterError, match="prices is 3, 2; edges of price bands are two or more, rising"):
+        longshot_bias(prices, ended, prices=[3, 2])
     with pytest.raises(ParameterError, match="several groups"):
         figures.longshots(longshot_bias(prices, ended))
 

@@ -231,10 +231,10 @@ def test_a_comparison_says_which_difference_is_beyond_noise_and_draws_it_filled(
     intervals = figures.differences(comparison)
     curves = figures.difference_curves(difference_curves(pair), comparison)
 
-    assert re.search(r"to base: better \+10.0\s% \(.*\), higher; few .*, too few bets\.$", intervals.alt)
+    assert re.search(r"to base: better \+10.0 \(.*\) points, higher; few .* points, too few bets\.$", intervals.alt)
     assert [text.get_text() for text in intervals.figure.axes[0].get_yticklabels()] == ["better", "few"]
     assert [axes.get_title(loc="left") for axes in curves.figure.axes if axes.get_visible()] == ["better: higher", "few: too few bets"]
-    assert re.search(r"better ends at \+10.0\s%, outside the band of ±", curves.alt)
+    assert re.search(r"better ends at \+10.0 points, outside the band of ±", curves.alt)
 
 
 def test_small_multiples_share_their_axes_and_each_column_has_its_scale_below(ledger):

@@ -126,6 +126,20 @@ def test_quotes_without_kick_off_are_refused():
 
 
 @pytest.mark.parametrize(
+    ("change", "sentence"),
+    [  # an unknown outcome was taken for the one before it, an unknown phase for a price of 1970
+        ({"outcome": "Home"}, "column 'outcome': 'Home' is unknown; allowed: home, over, draw, away, under."),
+        ({"market": "corners"}, "column 'market': 'corners' is unknown; allowed: h2h, totals"),
+        ({"phase": "late"}, "column 'phase': 'late' is unknown; allowed: early, snapshot, close."),
+        ({"starts_at": KICK_OFF.tz_localize(None)}, "column 'starts_at' has times without a time zone; give UTC."),
+    ],
+)
+def test_quotes_that_are_none_are_refused(change, sentence):
+    with pytest.raises(ParameterError, match=sentence):
+        blind_signals(quotes(three_way()).assign(**change), "acme", change.get("outcome", "home"), market=change.get("market", "h2h"))
+
+
+@pytest.mark.parametrize(
     ("start", "placed"),
     [
         ("2025-03-01 15:00", "2025-02-28 12:00"),  # Saturday: the Friday before

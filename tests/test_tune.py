@@ -3,6 +3,7 @@
 import stat
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,14 +186,16 @@ def test_gathered_answers_are_the_same_rows_in_fewer_appends(tmp_path):
     assert gathering.totals.loc["quotes"].sum() == 120
 
 
-def test_an_answer_that_the_store_refuses_costs_none_of_those_gathered_with_it(tmp_path):
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_an_answer_that_the_store_refuses_costs_none_of_those_gathered_with_it(tmp_path, place):
     batches = answers(4)
-    bad = Batch(batches[0].events, batches[3].quotes.assign(price=0.5), batches[0].results)
+    batches[place] = replace(batches[place], quotes=batches[place].quotes.assign(price=0.5))
 
     with pytest.raises(TableError):
-        gathered(tmp_path, [*batches[:3], bad], 48)
+        gathered(tmp_path, batches, 48)
 
-    assert len(Store(tmp_path).read("quotes")) == 36
+    seen = {at for number, batch in enumerate(batches) if number != place for at in batch.quotes["observed_at"]}
+    assert set(Store(tmp_path).read("quotes")["observed_at"]) == seen
 
 
 def test_a_collection_gathers_over_its_jobs_and_stores_the_rest_at_its_end(tmp_path, serve):

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from overround.margin import add_margin, remove_margin
     from overround.meter import Meter, cost_table
     from overround.models import MarketModel, as_bookmakers, compare_forecasts, market_probabilities
-    from overround.movement import lowest_margin, reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
+    from overround.movement import reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
     from overround.odds import fair_probabilities, overround
     from overround.parameters import check_here
     from overround.partitions import map_partitions, partition_sizes
     from overround.ratings import Elo
-    from overround.references import accuracy_weights, exchange_mid
+    from overround.references import accuracy_weights, exchange_mid, lowest_margin
     from overround.relative import relative_prices
     from overround.report import Run
     from overround.repriced import (
@@ -79,12 +79,12 @@ _WHERE = {
     "margin": ("add_margin", "remove_margin"),
     "meter": ("Meter", "cost_table"),
     "models": ("MarketModel", "as_bookmakers", "compare_forecasts", "market_probabilities"),
-    "movement": ("lowest_margin", "reaction_times", "reactions", "reverse_moves", "stale_prices", "steam_moves", "velocity"),
+    "movement": ("reaction_times", "reactions", "reverse_moves", "stale_prices", "steam_moves", "velocity"),
     "odds": ("fair_probabilities", "overround"),
     "parameters": ("check_here",),
     "partitions": ("map_partitions", "partition_sizes"),
     "ratings": ("Elo",),
-    "references": ("accuracy_weights", "exchange_mid"),
+    "references": ("accuracy_weights", "exchange_mid", "lowest_margin"),
     "relative": ("relative_prices",),
     "report": ("Run",),
     "repriced": (

@@ -1,6 +1,6 @@
 """Where bets are placed and how: accounts with their money and limits, and what a price and a stake become on the way to the bookmaker."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
-from overround.settlement import Floats, Times, microseconds
+from overround.settlement import Floats
+from overround.times import Times, microseconds
 from overround.words import coded
 
-# what became of a bet, in the order of the codes of `kernels`: placed as wanted; not wanted; with a smaller stake; refused
+# what became of a bet, the first nine in the order of the codes of `kernels`: placed as wanted; not wanted; with a smaller stake; refused
 TAKEN = ("full", "no stake", "limited", "partly", "short of money", "too large", "below minimum", "no money", "bankrupt", "refused",
          "price gone", "after kick-off", "no account")  # fmt: skip
-_FULL, _REFUSED, _GONE, _LATE, _NO_ACCOUNT = 0, 9, 10, 11, 12
+_FULL, _REFUSED, _GONE, _LATE, NO_ACCOUNT = 0, 9, 10, 11, 12
 WINNINGS, TURNOVER = "winnings", "turnover"
 # Betfair's ladder: from a price on, the next price is this much longer
 _LADDER = ((1.0, 0.01), (2.0, 0.02), (3.0, 0.05), (4.0, 0.1), (6.0, 0.2), (10.0, 0.5), (20.0, 1.0), (30.0, 2.0), (50.0, 5.0), (100.0, 10.0))
@@ -70,10 +71,16 @@ class Account:
         for name in ("min_stake", "stake_step"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise ParameterError(f"{where}: {name} is {getattr(self, name)}; it must be at least 0.")
-        if self.commission is not None and not 0 <= self.commission < 1:
-            raise ParameterError(f"{where}: commission is {self.commission}; it is a share, from 0 to below 1.")
+        check_commission({self.bookmaker: self.commission or 0.0})
         if self.commission_on not in (WINNINGS, TURNOVER):
             raise ParameterError(f"{where}: commission_on is {self.commission_on!r}; allowed: {WINNINGS}, {TURNOVER}.")
+
+
+def check_commission(commission: Mapping[str, float]) -> None:
+    """Refuse a share that is none, such as 5 for 5 %."""
+    for bookmaker, share in commission.items():
+        if not 0 <= share < 1:
+            raise ParameterError(f"commission at {bookmaker!r} is {share}; it is a share, from 0 to below 1.")
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,7 @@ class Terms:
 
 def account_terms(bookmaker: pd.Series, price: Floats, bankroll: float, accounts: Iterable[Account] | None, commission: dict) -> Terms:
     """Read the accounts for bets at these bookmakers; without accounts every bookmaker takes any bet from one common bankroll."""
+    check_commission(commission)
     n, none = len(bookmaker), np.empty(0)
     if accounts is None:
         fee = np.zeros(n)

@@ -83,7 +83,7 @@ def changes(values: ArrayLike) -> list[Change]:
             middle, began = slow
             if _score(newest, middle, spread) < _BACK:
                 found.append(_change(RECOVERED, at, at - LOOK + 1, middle, newest))
-                slow, since = None, since
+                slow = None
             elif at - began >= _ACCEPTED_AFTER:
                 found.append(_change(ACCEPTED, at, began, middle, logs[began : at + 1]))
                 slow, since = None, began

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from overround.accounts import check_commission
 from overround.backtest import COMMISSION
 from overround.board import Board, Whole, boards
 from overround.errors import ParameterError
@@ -214,6 +215,7 @@ def middle_signals(
 
 def _kept(board: Board, commission: Mapping[str, float]) -> Floats:
     """What each bookmaker leaves of a profit, (K, 1, 1)."""
+    check_commission(commission)
     return 1 - np.array([float(commission.get(name, 0.0)) for name in board.names])[:, None, None]
 
 

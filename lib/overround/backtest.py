@@ -7,20 +7,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.accounts import TAKEN, Account, Execution, availability, worse_prices
-from overround.book import Book, is_lay, make_book, placement_order
+from overround.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
+from overround.book import Book, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import SELECTION
-from overround.settlement import MATCH, RESULTS, as_times, microseconds, settle, settlement_times
+from overround.settlement import RESULTS, is_lay, settle, settlement_times
 from overround.staking import Flat, Staking
 from overround.tables import LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
+from overround.times import as_times, microseconds
 from overround.words import as_text, coded, moved, places, spelled
-
-__all__ = ["COMMISSION", "MATCH", "backtest", "settle"]
 
 # share of what is won on a market that an exchange keeps: Betfair's market base rate
 COMMISSION = {"betfair_exchange": 0.05}
 _CARRIED = ("starts_at", "competition", "season")
+_RESULT = ("event_id", "home_score", "away_score", "settled_at")
+_CLOSING = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
 
 
 def backtest(
@@ -76,7 +77,8 @@ def backtest(
     Raises
     ------
     ParameterError
-        A bankroll that is not positive, a column that is missing, a side other than back and lay.
+        A bankroll that is not positive, a column that is missing, a price that is not above 1, a side other than back and lay, a bet
+        placed after kick-off, a commission that is no share.
 
     Examples
     --------
@@ -87,7 +89,7 @@ def backtest(
     >>> len(ledger) == len(signals), round(float(ledger["bankroll"].iloc[-1] - ledger["profit"].sum()))
     (True, 1000)
     """
-    _check(signals, bankroll)
+    _check(signals, results, closing, bankroll)
     bets, found = _with_results(signals, results)
     settled = settlement_times(bets["starts_at"], found["settled_at"])
     placed, price, wanted = microseconds(bets["placed_at"]), bets["price"].to_numpy(float), {}
@@ -122,10 +124,17 @@ def backtest(
     return ledger
 
 
-def _check(signals: pd.DataFrame, bankroll: float) -> None:
-    missing = [column for column in (*SIGNAL_COLUMNS, "starts_at") if column not in signals]
-    if missing:
-        raise ParameterError(f"signals need the column {missing[0]!r}; they have {', '.join(signals.columns)}.")
+def _check(signals: pd.DataFrame, results: pd.DataFrame, closing: pd.DataFrame | None, bankroll: float) -> None:
+    asked = [("signals", signals, (*SIGNAL_COLUMNS, *_CARRIED)), ("results", results, _RESULT)]
+    for name, frame, columns in [*asked, *([] if closing is None else [("closing lines", closing, _CLOSING)])]:
+        missing = [column for column in columns if column not in frame]
+        if missing:
+            raise ParameterError(f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}.")
+    price = signals["price"].to_numpy(float)
+    wrong = ~((price > 1) & (price < np.inf))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ParameterError(f"a bet on {signals['event_id'].iloc[row]} has the price {price[row]}; decimal odds are above 1.")
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
     unknown = coded(signals["side"], ("back", "lay")) < 0
@@ -151,7 +160,7 @@ def _with_results(signals: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.Data
 
 
 def _run(book: Book, ended: NDArray, code: NDArray | None) -> tuple[dict[str, NDArray], NDArray[np.int8]]:
-    from overround.kernels import NO_ACCOUNT, run_book
+    from overround.kernels import run_book
 
     gain, result = book.gain(ended)
     stake, asked, profit, after, own, taken = run_book(book.order, book.terms, book.limits, book.stakes, gain, book.money)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from overround.errors import ParameterError
 from overround.margin import Floats, remove_margin
+from overround.times import microseconds
 
 Whole = NDArray[np.int64]
 # place of an outcome on an array's last axis
@@ -90,7 +91,7 @@ def boards(
     Raises
     ------
     ParameterError
-        Quotes without the kick-off.
+        Quotes without the kick-off, times without a time zone, or a market, outcome or phase that is none.
     """
     coded = _coded(quotes, at_close=at_close, judged_later=judged_later, across_lines=across_lines)
     if not len(coded.first):
@@ -219,16 +220,6 @@ def check_quotes(quotes: pd.DataFrame) -> None:
         raise ParameterError("quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it.")
 
 
-def microseconds(times: pd.Series) -> Whole:
-    """Whole microseconds since 1970; the lowest number there is for no time."""
-    return times.astype("datetime64[us, UTC]").astype("int64").to_numpy()
-
-
-def utc(times: Whole) -> pd.Series:
-    """Times, from whole microseconds since 1970."""
-    return pd.Series(times).astype("datetime64[us]").dt.tz_localize("UTC")
-
-
 def early_placed_at(starts: Whole) -> Whole:
     """When an early price could have been bet, for kick-offs in microseconds.
 
@@ -253,7 +244,11 @@ def factor(values: pd.Series) -> tuple[Whole, pd.Index]:
 
 def _coded_as(values: pd.Series, numbers: dict[str, int]) -> Whole:
     codes, found = factor(values)
-    return np.array([numbers.get(name, -1) for name in found], np.int64)[codes]
+    coded = np.array([numbers.get(name, -1) for name in found], np.int64)[codes]
+    if (coded < 0).any():
+        word = values.iloc[int((coded < 0).argmax())]
+        raise ParameterError(f"quotes, column {values.name!r}: {word!r} is unknown; allowed: {', '.join(numbers)}.")
+    return coded
 
 
 def _rank_of_line(market: Whole, line: Floats) -> Whole:

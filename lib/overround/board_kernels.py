@@ -65,3 +65,13 @@ def moment_before(time, begin, window, out):
         while pointer + 1 < t and time[pointer + 1] <= time[t] - window:
             pointer += 1
         out[t] = pointer if time[pointer] <= time[t] - window else -1
+
+
+@njit(cache=True)
+def moments_within(time, begin, wait, out):
+    """For each moment one past the last one of the same market that is at most `wait` later, into `out`."""
+    end = 0
+    for t in range(len(time)):
+        while end < len(time) and begin[end] == begin[t] and time[end] <= time[t] + wait:
+            end += 1
+        out[t] = end

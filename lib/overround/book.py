@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from overround.accounts import Account, Execution, account_terms
 from overround.odds import group_codes
-from overround.settlement import Floats, Times, microseconds
+from overround.settlement import Floats, is_lay
 from overround.staking import Staking
-from overround.words import coded, rising
+from overround.times import Times, microseconds
+from overround.words import rising
 
 NO_LIMITS = (np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.inf, True)
 _NO_PLACES = np.empty(0, np.int64)
@@ -42,11 +43,6 @@ class Book:
         from overround.kernels import payoffs
 
         return payoffs(ended, self.lay, self.price, self.fee, self.tax)
-
-
-def is_lay(side: pd.Series) -> NDArray[np.bool_]:
-    """Whether each bet is a lay bet."""
-    return coded(side, ("lay",)) == 0
 
 
 def placement_order(bets: pd.DataFrame) -> NDArray[np.int64] | None:
@@ -100,7 +96,7 @@ def make_book(
         accepted = accepted if accepted is None else accepted[moved]
         terms = replace(terms, **{name: v[moved] for name, v in vars(terms).items() if name != "money" and len(v)})
     lay = is_lay(bets["side"])
-    market = _shared_markets(bets, terms.fee)
+    market = shared_markets(bets, terms.fee)
     # a bet that is alone in its market pays its own commission
     fee = terms.fee if market is None else np.where(market >= 0, 0.0, terms.fee)
     rate = np.empty(0) if market is None else terms.fee
@@ -163,7 +159,7 @@ def _ranks(values: pd.Series) -> NDArray[np.int64]:
     return np.where(codes < 0, len(values), codes)
 
 
-def _shared_markets(bets: pd.DataFrame, fee: Floats) -> NDArray[np.int64] | None:
+def shared_markets(bets: pd.DataFrame, fee: Floats) -> NDArray[np.int64] | None:
     """Number of the exchange market that each bet shares with others, -1 where it shares none; None where no bet does."""
     rows = np.flatnonzero(fee > 0)
     if not len(rows):

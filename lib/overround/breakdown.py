@@ -8,13 +8,12 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.histories import moments_of_profit
-from overround.resampling import Floats, by_day, day, interval, quotient, resample
+from overround.resampling import Floats, Z, by_day, day, interval, quotient, resample
 
 PRICE_BAND = "price_band"
 _BANDS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, np.inf)
 # true yields of parts of one strategy spread no more than this (standard deviation): few parts, or one lucky one, cannot tell
 _MOST_SPREAD = 0.1
-_Z = 1.959964  # 95 % of a normal distribution
 COLUMNS = ["bets", "staked", "profit", "yield", "low", "high", "shrunk", "shrunk_low", "shrunk_high", "clv"]
 
 
@@ -65,7 +64,7 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
         variances.append(inflation * _price_variance(part) / staked**2 if staked else np.nan)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[c for c in COLUMNS if "shrunk" not in c]).rename_axis(by)
     shrunk, error = _shrunk(table["yield"].to_numpy(float), np.array(variances, float), table["staked"].to_numpy(float))
-    return table.assign(shrunk=shrunk, shrunk_low=shrunk - _Z * error, shrunk_high=shrunk + _Z * error)[COLUMNS]
+    return table.assign(shrunk=shrunk, shrunk_low=shrunk - Z * error, shrunk_high=shrunk + Z * error)[COLUMNS]
 
 
 def parts_of(ledger: pd.DataFrame, by: str) -> pd.Series:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.margin import METHODS, Floats
-from overround.resampling import LEVEL
+from overround.resampling import LEVEL, wilson
 from overround.scores import Decided, Whole, clustered_variance, decided_markets, early_and_close, groups
 
 BY = ("market", "phase", "bookmaker")
@@ -116,7 +116,7 @@ def longshot_bias(
     quotes, results, methods, by
         As for `reliability`.
     prices : sequence of float
-        Edges of the price bands.
+        Edges of the price bands, two or more, rising; a price outside all bands counts in the nearest.
 
     Returns
     -------
@@ -135,6 +135,10 @@ def longshot_bias(
     """
     tables = []
     edges = np.asarray(prices, float)
+    if len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise ParameterError(
+            f"prices is {', '.join(f'{edge:g}' for edge in edges) or 'empty'}; edges of price bands are two or more, rising."
+        )
     for part in _selections(quotes, results, methods, by):
         band = np.searchsorted(edges, part.price, side="right") - 1
         shares = _shares(part, np.clip(band, 0, len(edges) - 2), len(edges) - 1, "band")
@@ -179,6 +183,8 @@ def _bins(p: Floats, bins: int) -> tuple[Whole, int]:
 
 def _shares(part: _Selections, cell: Whole, n_cells: int, name: str) -> pd.DataFrame:
     """Predicted and observed shares of each group and cell (bin or band) that has selections, with their intervals."""
+    from scipy.special import stdtrit
+
     where = part.group * n_cells + cell
     size = len(part.names) * n_cells
     n = np.bincount(where, minlength=size).astype(float)
@@ -190,7 +196,7 @@ def _shares(part: _Selections, cell: Whole, n_cells: int, name: str) -> pd.DataF
     variance, days = clustered_variance(part.y - part.p, where, part.day, size)
     observed = mean(part.y)
     independent = np.asarray(np.bincount(where, part.p * (1 - part.p), size), float)
-    low, high = _wilson(observed, _worth(n, independent, variance), days)
+    low, high = wilson(observed, _worth(n, independent, variance), stdtrit(np.maximum(days - 1.0, 1.0), (1 + LEVEL) / 2))
     back = part.y * part.price - 1
     mean_back = mean(back)
     back_variance, _ = clustered_variance(back - mean_back[where], where, part.day, size)
@@ -207,16 +213,6 @@ def _worth(n: Floats, independent: Floats, variance: Floats) -> Floats:
     """Number of independent selections that n dependent ones are worth, at most n."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return n / np.maximum(np.nan_to_num(variance / independent, nan=1.0), 1.0)
-
-
-def _wilson(share: Floats, n: Floats, days: Whole) -> tuple[Floats, Floats]:
-    from scipy.special import stdtrit
-
-    z = stdtrit(np.maximum(days - 1.0, 1.0), (1 + LEVEL) / 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return middle - half, middle + half
 
 
 def _distances(part: _Selections, cell: Whole, n_cells: int) -> tuple[Floats, Floats]:

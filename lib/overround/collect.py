@@ -67,6 +67,8 @@ def collect(
         For a source, league or season that does not exist, before anything is fetched.
     FetchError, SourceError
         Where every job failed. A job that fails among others is listed in `failed`, and the others are stored.
+    TableError
+        An answer that was read but breaks the contract of a table: what came before it, or was gathered with it, is stored.
 
     Examples
     --------
@@ -146,9 +148,15 @@ class Gathering:
         except TableError:
             if len(waiting) == 1:
                 raise
-            # what one of them has wrong must not cost the others
+            # what one of them has wrong must not cost the others, those behind it neither
+            wrong: list[TableError] = []
             for batch in waiting:
-                self._store(batch)
+                try:
+                    self._store(batch)
+                except TableError as error:
+                    wrong.append(error)
+            if wrong:
+                raise wrong[0] from None
 
     def _store(self, batch: Batch) -> None:
         with self.meter.stage(APPEND) as stage:

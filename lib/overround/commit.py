@@ -117,11 +117,11 @@ def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, 
                 fit(delta, new),
                 mode="append",
                 writer_properties=WriterProperties(compression="ZSTD"),
-                commit_properties=named(table, delta, parts, mark),
+                commit_properties=named(delta, parts, mark),
                 post_commithook_properties=keep_log(),
             )
             return parts
-        once = named(table, delta, parts) if table.key else None
+        once = named(delta, parts) if table.key else None
         commit_files(table, delta, by_partition(table, parts, fit(delta, new)), properties=once, hooks=keep_log())
         return parts
     # a correction rewrites the files that may hold the old rows; merge would do, but in delta-rs 1.6 its files cannot be
@@ -142,7 +142,7 @@ def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, 
         rows,
         mode="overwrite",
         predicate=scope.sql,
-        commit_properties=named(table, delta, parts, mark),
+        commit_properties=named(delta, parts, mark),
         post_commithook_properties=keep_log(),
     )
     return parts
@@ -168,7 +168,7 @@ def marked(delta: "DeltaTable", mark: str, before: int) -> int | None:
     return next((entry["version"] for entry in entries if entry.get(_MARK) == mark and entry["version"] > before), None)
 
 
-def named(table: Table, delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = None) -> "CommitProperties":
+def named(delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = None) -> "CommitProperties":
     """One application transaction a partition: of two writers that looked at the same version only one can commit.
 
     So neither stores a row twice. Compaction goes by the same names.

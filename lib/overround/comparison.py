@@ -7,17 +7,13 @@ import pandas as pd
 
 from overround.breakdown import parts_of
 from overround.errors import ParameterError
-from overround.evaluate import percent
-from overround.resampling import LEVEL, Floats, day, interval, quotient, resample, step_down
-
-__all__ = ["by_significance", "compare_ledgers", "compare_parts", "compare_within", "comparison_verdict", "difference_curves"]
+from overround.resampling import LEVEL, Floats, Z, day, interval, quotient, resample, step_down
 
 HIGHER, LOWER, NOISE, FEW = "higher", "lower", "within noise", "too few bets"
 # days drawn again cannot show what a side with fewer has not seen: one that lost every bet would look certain
 LEAST_DAYS, LEAST_OF_A_KIND = 10, 5
 _SUMS = ["staked", "profit", "closes", "clv", "bets", "won", "lost"]
 _DIFFERENCES = ["difference", "low", "high", "p", "p_adjusted", "common_days", "clv_difference", "clv_low", "clv_high", "verdict"]
-_Z = 1.959964  # 95 % of a normal distribution
 
 
 def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7) -> pd.DataFrame:
@@ -170,7 +166,7 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         both = profit.sum() / staked.sum()
         above = ((pair[..., 1] - both * pair[..., 0]) / staked[:, None]).cumsum(axis=1)
         beyond = (pair[..., 1] - (profit / staked)[:, None] * pair[..., 0]) / staked[:, None]
-        noise = _Z * np.sqrt(((beyond[1] - beyond[0]) ** 2).cumsum())
+        noise = Z * np.sqrt(((beyond[1] - beyond[0]) ** 2).cumsum())
         curve = pd.DataFrame({"run": name, "at": days, "difference": above[1] - above[0], "noise": noise})
         curves.append(curve[(pair[..., 0] > 0).any(axis=0)])
     empty = pd.DataFrame({"run": [], "at": pd.DatetimeIndex([], tz="UTC"), "difference": [], "noise": []})
@@ -203,14 +199,21 @@ def comparison_verdict(comparison: pd.DataFrame) -> str:
         return f"Nothing to compare with {first}: a run without bets has no yield."
     name = by_significance(others).index[0]
     row = others.loc[name]
-    gap = percent(row["difference"], sign=True)
+    gap = f"{in_points(*row[['difference', 'low', 'high']])} percentage points"
     days = f"{int(row['common_days'])} common match days"
     if row["verdict"] == FEW:
         return f"Too few bets to tell the yield of {name} from that of {first}: {gap}, {days}."
     clear = "is within noise of" if row["verdict"] == NOISE else "differs from"
     corrected = f" (corrected for {len(others)} runs compared with it)" if len(others) > 1 else ""
-    span = f"{percent(row['low'])} to {percent(row['high'])}"
-    return f"The yield of {name} {clear} that of {first}: {gap} ({span}), p {row['p_adjusted']:.3f}{corrected}, {days}."
+    return f"The yield of {name} {clear} that of {first}: {gap}, p {row['p_adjusted']:.3f}{corrected}, {days}."
+
+
+def in_points(difference: float, low: float = np.nan, high: float = np.nan) -> str:
+    """A difference of two shares in percentage points, with its interval where it has one, e.g. "+1.2 (−0.4 to 2.8)"."""
+    if np.isnan(difference):
+        return "–"
+    span = "" if np.isnan(low) or np.isnan(high) else f" ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * difference:+.1f}{span}".replace("-", "−")
 
 
 _NONE = {**dict.fromkeys(_DIFFERENCES, np.nan), "verdict": ""}

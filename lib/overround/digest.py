@@ -11,10 +11,10 @@ import pandas as pd
 
 from overround.backtest import backtest
 from overround.evaluate import percent
-from overround.movement import lowest_margin
 from overround.observed import GAP, gaps, observations, regularity
 from overround.odds import SELECTION, fair_probabilities
 from overround.recent import DAYS, ONE_DAY, Recent, recent
+from overround.references import lowest_margin
 from overround.show import FORMATS, Html, headline, table
 from overround.signals import closing_lines, value_signals
 from overround.staking import Flat
@@ -146,10 +146,8 @@ def digest_headline(compared: pd.DataFrame, missed: pd.DataFrame) -> Html:
     """The strip of figures of the last day, each with the day before and a week before."""
 
     def beside(name: str) -> tuple[str, str]:
-        row = compared.loc[name]
-        return _written(
-            name, row["now"]
-        ), f"{_written(name, row['day_before'])} the day before, {_written(name, row['week_before'])} a week before"
+        now, before, earlier = (_written(name, compared.loc[name, column]) for column in ("now", "day_before", "week_before"))
+        return now, f"{before} the day before, {earlier} a week before"
 
     longest = f"{missed['hours'].iloc[0]:,.1f} h" if len(missed) else "none"
     settled = compared.loc["bets settled", "now"]

@@ -9,6 +9,11 @@ from overround.resampling import Floats, day, day_draws
 MOST_PATHS = 2_000  # a share of paths is then known to about one in a hundred
 
 
+def bankroll_at_start(ledger: pd.DataFrame) -> float:
+    """Money at the start; NaN for a ledger that was stored or joined since, and no longer says it."""
+    return float(ledger.attrs.get("bankroll", np.nan))
+
+
 def max_drawdown(start: float, bankroll: Floats) -> float:
     """Largest fall of the bankroll from a peak, as a share of that peak; 0 for a ledger without bets."""
     path = np.concatenate([[start], bankroll])
@@ -19,11 +24,11 @@ def max_drawdown(start: float, bankroll: Floats) -> float:
 def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
     """Days from the peak before the deepest fall until it was regained (or to the end), and the share of time below any earlier peak.
 
-    Time runs from the first placement to the last settlement. NaN for a ledger without bets.
+    Time runs from the first placement to the last settlement. NaN for a ledger without bets, or one that does not say its bankroll.
     """
-    if ledger.empty:
+    start = bankroll_at_start(ledger)
+    if ledger.empty or np.isnan(start):
         return np.nan, np.nan
-    start = float(ledger.attrs.get("bankroll", np.nan))
     settled = ledger.groupby("settled_at")["bankroll"].last()
     path = np.concatenate([[start], settled.to_numpy(float)])
     times = pd.DatetimeIndex([ledger["placed_at"].min(), *settled.index])
@@ -41,11 +46,11 @@ def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
 
 
 def day_returns(ledger: pd.DataFrame) -> Floats:
-    """Profit of each match day as a share of the bankroll before it, in order of time."""
-    start = float(ledger.attrs.get("bankroll", np.nan))
+    """Profit of each match day as a share of the bankroll before it, in order of time; NaN where the ledger does not say its bankroll."""
+    start = bankroll_at_start(ledger)
     profit = ledger["profit"].groupby(day(ledger)).sum().sort_index().to_numpy(float)
     before = start + np.concatenate([[0.0], profit.cumsum()[:-1]]) if len(profit) else profit
-    return np.divide(profit, before, out=np.zeros_like(profit), where=before > 0)
+    return np.divide(profit, before, out=np.zeros_like(profit), where=~(before <= 0))
 
 
 def resampled_drawdowns(ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, ruin: float = 0.5, seed: int = 7) -> tuple[Floats, float]:
@@ -68,9 +73,9 @@ def resampled_drawdowns(ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, 
     Returns
     -------
     drawdowns : ndarray, shape (simulations,)
-        Shares of the peak before them, at most 1.
+        Shares of the peak before them, at most 1; NaN for a ledger that does not say its bankroll, none at all for one without bets.
     ruined : float
-        Share of paths; NaN for a ledger without bets.
+        Share of paths; NaN for such ledgers.
 
     Examples
     --------
@@ -86,7 +91,9 @@ def resampled_drawdowns(ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, 
         raise ParameterError(f"ruin is {ruin}, a share of the bankroll; it must be above 0 and at most 1.")
     if ledger.empty:
         return np.array([]), np.nan
-    start = float(ledger.attrs.get("bankroll", np.nan))
+    start = bankroll_at_start(ledger)
+    if np.isnan(start):
+        return np.full(simulations, np.nan), np.nan
     stakes = ledger.loc[ledger["stake"] > 0, "stake"]
     flat = bool(np.ptp(stakes) <= 1e-9 * stakes.mean()) if len(stakes) else True
     profit = ledger["profit"].groupby(day(ledger)).sum().sort_index().to_numpy(float) / start

@@ -7,15 +7,13 @@ import pandas as pd
 
 from overround.accounts import Account, Execution
 from overround.backtest import COMMISSION
-from overround.drawdown import MOST_PATHS, day_returns, drawdown_time, max_drawdown, resampled_drawdowns
+from overround.drawdown import MOST_PATHS, bankroll_at_start, day_returns, drawdown_time, max_drawdown, resampled_drawdowns
 from overround.errors import ParameterError
 from overround.luck import luck_test
 from overround.resampling import Floats, day, interval, quotient, resample
 from overround.robustness import bets_needed, suspicious
 from overround.search import deflated_p
 from overround.staking import Staking
-
-__all__ = ["evaluate", "max_drawdown", "percent", "verdict"]
 
 
 def evaluate(
@@ -38,7 +36,7 @@ def evaluate(
     Parameters
     ----------
     ledger : DataFrame
-        What `backtest` returned.
+        What `backtest` returned. One that no longer has its bankroll in `attrs` (it was stored or joined) has no figure that needs it.
     stake, accounts, execution, commission : optional
         What the backtest was called with: the luck test then plays every history by the same rules, stakes sized anew; without a
         `stake` they stay as they were.
@@ -80,7 +78,7 @@ def evaluate(
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
     luck = luck_test(ledger, simulations=simulations, seed=seed, stake=stake, accounts=accounts, execution=execution, commission=commission)
-    start = float(ledger.attrs.get("bankroll", np.nan))
+    start = bankroll_at_start(ledger)
     ledger = ledger[ledger["stake"] > 0]
     decided = ledger[ledger["result"] != "void"]
     staked, profit = ledger["stake"].sum(), ledger["profit"].sum()

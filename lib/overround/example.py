@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
+from overround.tables import OUTCOMES
 
 _A_DAY = 10  # matches
-_OUTCOMES = ("home", "draw", "away")
 
 
 class Example(NamedTuple):
@@ -95,4 +95,4 @@ def _prices(events: pd.DataFrame, bookmaker: str, price: np.ndarray, seen_at: pd
     rows = events[["event_id", "competition", "season", "starts_at", "source"]].assign(
         bookmaker=bookmaker, market="h2h", line=np.nan, phase="snapshot", observed_at=seen_at, collected_at=seen_at
     )
-    return [rows.assign(outcome=outcome, price=price[:, slot]) for slot, outcome in enumerate(_OUTCOMES)]
+    return [rows.assign(outcome=outcome, price=price[:, slot]) for slot, outcome in enumerate(OUTCOMES["h2h"])]

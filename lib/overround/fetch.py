@@ -30,8 +30,6 @@ from overround.quota import Credits, credits_of
 from overround.redaction import is_secret, printable, redact, redact_debug_logs
 from overround.stopwatch import WatchedPool
 
-__all__ = ["FOREVER", "Answer", "Fetcher", "Patience", "is_secret", "redact"]
-
 FOREVER = -1
 OTHER_PROCESS_S = 15.0  # longest wait for another process that is fetching the same
 _CLOCK_SLACK_S = 5.0  # by how much the clock may have been set back since an answer was kept

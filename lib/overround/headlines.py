@@ -48,8 +48,8 @@ def comparison_figures(comparison: pd.DataFrame) -> Html:
     >>> events, quotes, results = ov.example()
     >>> edges = (0.01, 0.03)
     >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
-    >>> str(ov.comparison_figures(ov.compare_ledgers(ledgers, simulations=500))).split(" ")[:3]
-    ['Difference', 'in', 'yield']
+    >>> print(str(ov.comparison_figures(ov.compare_ledgers(ledgers, simulations=500))).split(",")[0])
+    Difference in yield
     """
     first, others = comparison.iloc[0], by_significance(comparison.dropna(subset=["difference"]))
     if others.empty:
@@ -63,11 +63,11 @@ def comparison_figures(comparison: pd.DataFrame) -> Html:
     clear = int(others["verdict"].isin((HIGHER, LOWER)).sum())
     among = "" if len(others) == 1 else f", {best.name}, the surest of {len(others)}"
     p = "–" if np.isnan(best["p_adjusted"]) else f"p {FORMATS['p'](best['p_adjusted'])}"
-    low_high = estimate("", *best[["difference", "low", "high"]])
+    name, gap, low_high = estimate("Difference in yield, points", *best[["difference", "low", "high"]], form="points")
     return headline(
-        ("Difference in yield", low_high[1], f"{low_high[2]}{among}"),
+        (name, gap, f"{low_high}{among}"),
         ("Luck test", p, "chance of such a gap between equals" + ("" if len(others) == 1 else ", allowing for all")),
-        estimate("Difference in closing-line value", *best[["clv_difference", "clv_low", "clv_high"]]),
+        estimate("Difference in closing line, points", *best[["clv_difference", "clv_low", "clv_high"]], form="points"),
         ("Yields", percent(best["yield"], sign=True), f"against {percent(first['yield'], sign=True)} of {comparison.index[0]}"),
         ("Common match days", f"{best['common_days']:,.0f}", f"{int(best['bets']):,} bets against {int(first['bets']):,}"),
         ("Beyond noise", f"{clear}", f"of {len(others)} compared"),

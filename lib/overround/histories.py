@@ -11,13 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.backtest import COMMISSION
-from overround.luck import _categories, _ended
+from overround.luck import drawn_categories, how_ended
 from overround.resampling import CHUNK, Floats
-
-
-def drawable(ledger: pd.DataFrame) -> pd.DataFrame:
-    """The bets whose results can be drawn: with money on them, a closing probability, and not void."""
-    return ledger[ledger["closing_fair"].notna() & (ledger["result"] != "void") & (ledger["stake"] > 0)]
+from overround.settlement import is_lay
 
 
 def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Floats]:
@@ -25,8 +21,9 @@ def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Flo
 
     Chances and profits have the shape (3, bets).
     """
-    (draw, n), chances, ends = _categories(bets, _ended(bets, (bets["side"] == "lay").to_numpy()))
-    lay, kept = (bets["side"] == "lay").to_numpy(), 1 - bets["bookmaker"].map(COMMISSION).fillna(0.0).to_numpy(float)
+    lay = is_lay(bets["side"])
+    (draw, n), chances, ends = drawn_categories(bets, how_ended(bets, lay))
+    kept = 1 - bets["bookmaker"].map(COMMISSION).fillna(0.0).to_numpy(float)
     won, lost = np.maximum(ends, 0.0), np.maximum(np.negative(ends), 0.0)
     odds = bets["price"].to_numpy(float) - 1
     profits = np.where(lay, lost * kept - won * odds, won * odds * kept - lost) * bets["stake"].to_numpy(float)

@@ -9,9 +9,7 @@ from numba import njit
 
 H2H, TOTALS, SPREADS = range(3)  # kinds of market
 FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
-FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT, REFUSED, GONE, LATE, NO_ACCOUNT = range(
-    13
-)  # `accounts.TAKEN`
+FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT = range(9)  # the first of `accounts.TAKEN`
 _DAY = 86_400_000_000  # microseconds
 _DUST = 1e-9  # share of a purse below which it is empty: what is left there is the rounding of sums
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)

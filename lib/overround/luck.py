@@ -14,8 +14,9 @@ from overround.book import Book, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import group_codes
 from overround.procfs import cores
-from overround.settlement import RESULTS, Floats, kinds, microseconds, picks
+from overround.settlement import RESULTS, Floats, kinds, picks
 from overround.staking import Staking
+from overround.times import microseconds
 from overround.words import coded
 
 # so many places on a bankroll figure are more than it has pixels
@@ -156,18 +157,18 @@ def _replay(
     commission: Mapping[str, float],
     bankroll: float | None,
 ) -> _Replay | None:
-    bets = ledger if stake is not None else ledger[_can_be_drawn(ledger) & (ledger["stake"].to_numpy() > 0)]
-    if not _can_be_drawn(bets).any():
+    bets = ledger if stake is not None else drawable(ledger)
+    if not can_be_drawn(bets).any():
         return None
     listed = None if accounts is None else list(accounts)
     if stake is None:
         book, bets = _as_staked(bets, listed, commission)
     else:
         book, bets = _restaked(bets, stake, listed, execution, commission, _common_money(ledger, listed, bankroll))
-    ended = _ended(bets, book.lay)
-    drawn, chances, categories = _categories(bets, ended)
+    ended = how_ended(bets, book.lay)
+    drawn, chances, categories = drawn_categories(bets, ended)
     gains = [book.gain(category)[0] for category in categories]
-    redrawn = _can_be_drawn(bets)
+    redrawn = can_be_drawn(bets)
     worth = np.where(redrawn, _worth(book, chances, categories), 0.0)
     expected = float((worth * bets["stake"].to_numpy(float)).sum())
     if expected > 0:
@@ -178,7 +179,13 @@ def _replay(
                    float(bets["stake"].sum()), int(redrawn.sum()))  # fmt: skip
 
 
-def _can_be_drawn(ledger: pd.DataFrame) -> NDArray[np.bool_]:
+def drawable(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The bets whose results can be drawn, and that have money on them."""
+    return ledger[can_be_drawn(ledger) & (ledger["stake"].to_numpy() > 0)]
+
+
+def can_be_drawn(ledger: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which bets have a closing probability and are not void."""
     return ledger["closing_fair"].notna().to_numpy() & (ledger["result"] != "void").to_numpy(bool)
 
 
@@ -224,7 +231,7 @@ def _restaked(
 def _check_stakes(book: Book, bets: pd.DataFrame) -> None:
     from overround.kernels import run_book
 
-    gain, _ = book.gain(_ended(bets, book.lay))
+    gain, _ = book.gain(how_ended(bets, book.lay))
     stakes = run_book(book.order, book.terms, book.limits, book.stakes, gain, book.money)[0]
     theirs = bets["stake"].to_numpy(float)
     wrong = ~np.isclose(stakes, theirs, rtol=1e-6, atol=1e-6 * max(1.0, theirs.max()))
@@ -244,13 +251,13 @@ class _AsStaked:
         return signals["stake"].to_numpy(float), np.zeros(len(signals))
 
 
-def _ended(bets: pd.DataFrame, lay: NDArray[np.bool_]) -> Floats:
+def how_ended(bets: pd.DataFrame, lay: NDArray[np.bool_]) -> Floats:
     """How each selection ended, from the result of its bet."""
     mine = np.array([-1.0, -0.5, 0.0, 0.5, 1.0, np.nan])[coded(bets["result"], RESULTS)]
     return np.where(lay, -mine, mine)
 
 
-def _categories(bets: pd.DataFrame, ended: Floats) -> tuple[tuple[NDArray[np.int64], int], list[Floats], list[Floats]]:
+def drawn_categories(bets: pd.DataFrame, ended: Floats) -> tuple[tuple[NDArray[np.int64], int], list[Floats], list[Floats]]:
     """What a bet's random number decides.
 
     Returns the number of the draw that each bet listens to and how many there are; the chances that the number is in its lowest,
@@ -268,7 +275,7 @@ def _categories(bets: pd.DataFrame, ended: Floats) -> tuple[tuple[NDArray[np.int
     low = np.where(draw, below_draw, np.where(first, wins, 1 - wins - middle))
     between = np.where(draw, np.minimum(p, 1 - below_draw), middle)
     parts = [np.where(first, 1.0, -1.0), np.where(draw, 1.0, ends), np.where(first | draw, -1.0, 1.0)]
-    known = _can_be_drawn(bets)
+    known = can_be_drawn(bets)
     chances = [np.where(known, low, 1.0), np.where(known, between, 0.0)]
     chances.append(1 - chances[0] - chances[1])
     return (drawn, n), chances, [np.where(known, part, ended) for part in parts]

@@ -88,7 +88,7 @@ def compact(store: "Store") -> int:
                         mode="overwrite",
                         predicate=scope.sql,
                         writer_properties=WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD"),
-                        commit_properties=named(table, delta, [part]),
+                        commit_properties=named(delta, [part]),
                         post_commithook_properties=keep_log(),
                     )
                 except CommitFailedError:
@@ -164,7 +164,7 @@ def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partit
     for name, value in zip(table.partition, part, strict=True):
         rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
     # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there twice
-    properties = named(table, delta, [part])
+    properties = named(delta, [part])
     commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=keep_log())
     if store.is_local:
         sync(Path(store.root) / table.name, delta.version(), data=False)

@@ -99,6 +99,8 @@ def remove_margin(
     ------
     UnknownMethod
         With the list of methods.
+    ParameterError
+        Prices that are not markets x outcomes, a target that such a market cannot have.
 
     Examples
     --------
@@ -144,6 +146,11 @@ def add_margin(
     ndarray, shape (n_markets, n_outcomes)
         Decimal odds; NaN in every cell of a market whose probabilities do not sum to the target or that has no prices above 1 with
         this margin.
+
+    Raises
+    ------
+    UnknownMethod, ParameterError
+        As `remove_margin`, and for a margin of -1 or below.
 
     Examples
     --------

@@ -169,15 +169,15 @@ def _power(prices, book, target, logs, fair):
 def odds_ratio(prices, targets, fair, parameter, status):
     """See `margin.odds_ratio`."""
     for i in range(len(prices)):
-        book, state = _book(prices[i])
+        _, state = _book(prices[i])
         c = math.nan
         if state == OK:
-            c, state = _odds_ratio(prices[i], book, targets[i], fair[i])
+            c, state = _odds_ratio(prices[i], targets[i], fair[i])
         parameter[i], status[i] = _judge(fair[i], targets[i], c, state)
 
 
 @njit(cache=True, error_model="numpy")
-def _odds_ratio(prices, book, target, fair):
+def _odds_ratio(prices, target, fair):
     # p = 1 / (1 + c * (price - 1)) falls with c, from 1 to 0
     c, low, high = 1.0, 0.0, math.inf
     for _ in range(_STEPS):

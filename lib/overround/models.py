@@ -12,16 +12,18 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from overround.board import Board, boards, early_placed_at, microseconds, utc
+from overround.board import Board, boards, early_placed_at
 from overround.errors import ParameterError
-from overround.goals import check_positive
+from overround.goals import check_positive, check_scores
 from overround.margin import Floats
 from overround.scores import probability_scores
 from overround.signals import closing_lines
+from overround.tables import OUTCOMES
+from overround.times import as_times, microseconds
 
-OUTCOMES = ("home", "draw", "away")
-PROBABILITIES = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
-MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in OUTCOMES)
+_THREE = OUTCOMES["h2h"]
+PROBABILITIES = tuple(f"probability_{outcome}" for outcome in _THREE)
+MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in _THREE)
 
 
 class Model(Protocol):
@@ -70,6 +72,7 @@ class MarketModel:
         from scipy.optimize import minimize
 
         known = matches.dropna(subset=_market(matches))
+        check_scores(known)
         log_q = np.log(known[list(MARKET_COLUMNS)].to_numpy(float))
         margin = (known["home_score"] - known["away_score"]).to_numpy(float)
         happened = np.eye(3)[1 - np.sign(margin).astype(int)]
@@ -100,10 +103,15 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
     lead_h : float, optional
         Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of the Friday or Tuesday
         before, or kick-off where that comes first.
+
+    Raises
+    ------
+    ParameterError
+        Hours below 0.
     """
     starts = events["starts_at"]
     if lead_h is None:
-        return utc(early_placed_at(microseconds(starts))).set_axis(events.index).where(starts.notna())
+        return as_times(early_placed_at(microseconds(starts))).set_axis(events.index).where(starts.notna())
     if not lead_h >= 0:
         raise ParameterError(f"lead_h is {lead_h}; hours before kick-off are at least 0.")
     return starts - pd.Timedelta(hours=lead_h)
@@ -125,7 +133,8 @@ def market_probabilities(
     lead_h : float, optional
         As of `forecast_times`: the last market known by then counts.
     at_close : bool
-        The closing market instead: it judges a forecast, it must not make one.
+        The closing market instead: it judges a forecast, it must not make one. Where the reference has none, the mean of all bookmakers
+        stands in, as in `closing_lines`.
 
     Returns
     -------
@@ -148,7 +157,7 @@ def market_probabilities(
         mine = quotes[quotes["bookmaker"] == reference]
         parts = [_last_known(board, board.names.index(reference), lead_h) for board in boards(mine, method, max_age_h=None)]
         fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
-    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(OUTCOMES))  # noqa: PD010 one value each
+    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(_THREE))  # noqa: PD010 one value each
     wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
     return wide.reset_index()
 
@@ -190,11 +199,11 @@ def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close"
     parts = []
     for name, forecast in forecasts.items():
         columns = PROBABILITIES if PROBABILITIES[0] in forecast else MARKET_COLUMNS
-        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *OUTCOMES], axis=1)
-        parts.append(wide.melt("event_id", list(OUTCOMES), "outcome", "fair").assign(bookmaker=name))
+        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *_THREE], axis=1)
+        parts.append(wide.melt("event_id", list(_THREE), "outcome", "fair").assign(bookmaker=name))
     prices = pd.concat(parts, ignore_index=True)
     if common:
-        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(OUTCOMES) * len(forecasts)]
+        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(_THREE) * len(forecasts)]
     prices = prices.assign(market="h2h", line=np.nan, phase=phase, price=1 / prices["fair"], overround=1.0)
     return prices[["event_id", "bookmaker", "market", "line", "outcome", "phase", "price", "overround", "fair"]]
 

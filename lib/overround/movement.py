@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.board import HOUR_US, Board, Whole, boards, utc
+from overround.board import HOUR_US, Board, Whole, boards
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.signals import accounts_of, bookmakers_of
 from overround.tables import NOT_AN_ACCOUNT
+from overround.times import as_times
 
 _MINUTE_US = HOUR_US // 60
 _WHAT = ["event_id", "market", "line", "outcome"]
@@ -49,10 +50,10 @@ def velocity(quotes: pd.DataFrame, method: str = "power", *, window_h: float = 1
     """
     parts = []
     for board in _moving(quotes, method):
-        change = _change(board, window_h * HOUR_US)
+        change = _change(board, _before(board, window_h * HOUR_US))
         fresh = _unmoved_since(board) == np.arange(len(board.time))
         at = np.nonzero(fresh[:, :, None] & ~np.isnan(change))
-        parts.append(_rows(board, at, bookmaker=_names(board, at[0]), fair=board.fair[at], per_hour=change[at] / window_h))
+        parts.append(_rows(board, *at, fair=board.fair[at], per_hour=change[at] / window_h))
     return _tidy(parts, ["bookmaker", "at", "fair", "per_hour"])
 
 
@@ -91,17 +92,17 @@ def steam_moves(
     """
     parts = []
     for board in _moving(quotes, method):
-        change = _change(board, window_min * _MINUTE_US)
-        change[np.isin(board.names, NOT_AN_ACCOUNT)] = np.nan
-        up, down = change >= least_move, change <= -least_move
-        risen, fallen = up.sum(axis=0), down.sum(axis=0)
-        price = np.where(np.isnan(board.price) | board.of(NOT_AN_ACCOUNT), 0.0, board.price)
-        for direction, moved, books, others in ((1, up, risen, fallen), (-1, down, fallen, risen)):
+        accounts = ~board.of(NOT_AN_ACCOUNT)
+        change = np.where(accounts, _change(board, _before(board, window_min * _MINUTE_US)), np.nan)
+        price = np.where(accounts & ~np.isnan(board.price), board.price, 0.0)
+        for direction in (1, -1):
+            moved, against = direction * change >= least_move, direction * change <= -least_move
+            books, others = moved.sum(axis=0), against.sum(axis=0)
             moment, slot = at = np.nonzero(_onset(board, (books >= least_books) & (books > others)))
             mean = np.where(moved[:, moment, slot], change[:, moment, slot], 0.0).sum(axis=0) / books[at]
             best = price[:, moment, slot].argmax(axis=0)
-            given = {"direction": np.full(len(moment), direction), "books": books[at], "move": mean, "price": price[best, moment, slot]}
-            parts.append(_rows(board, (best, moment, slot), bookmaker=_names(board, best), **given))
+            given = {"books": books[at], "move": mean, "price": price[best, moment, slot]}
+            parts.append(_rows(board, best, moment, slot, direction=np.full(len(moment), direction), **given))
     return _tidy(parts, ["at", "direction", "books", "move", "bookmaker", "price"])
 
 
@@ -139,19 +140,14 @@ def reverse_moves(quotes: pd.DataFrame, method: str = "power", *, window_min: fl
     parts = []
     for board in _moving(quotes, method):
         window = window_min * _MINUTE_US
-        change = _change(board, window)
-        mine = ~board.of(NOT_AN_ACCOUNT)
+        change = np.where(board.of(NOT_AN_ACCOUNT), np.nan, _change(board, _before(board, window)))
         # what it had been two windows ago against what it was one window ago
-        earlier = (1 + _change(board, 2 * window)) / (1 + change) - 1
-        known = ~np.isnan(change) & mine
-        moves = np.where(known, change, 0.0)
-        others = known.sum(axis=0) - known
-        mean = np.where(others >= 2, (moves.sum(axis=0) - moves) / np.maximum(others, 1), np.nan)
+        earlier = (1 + _change(board, _before(board, 2 * window))) / (1 + change) - 1
+        mean = _mean_of_others(change, 2)
         for kind, against, enough in (("consensus", mean, least_move / 2), ("own", earlier, least_move)):
-            found = mine & (np.abs(change) >= least_move) & (np.abs(against) >= enough) & (change * against < 0)
+            found = (np.abs(change) >= least_move) & (np.abs(against) >= enough) & (change * against < 0)
             at = np.nonzero(_onset(board, found))
-            given = {"kind": np.full(len(at[0]), kind, object), "move": change[at], "against": against[at]}
-            parts.append(_rows(board, at, bookmaker=_names(board, at[0]), **given))
+            parts.append(_rows(board, *at, kind=np.full(len(at[0]), kind, object), move=change[at], against=against[at]))
     return _tidy(parts, ["bookmaker", "at", "kind", "move", "against"])
 
 
@@ -213,19 +209,16 @@ def reactions(
     for board in _moving(quotes, method):
         leads = board.names.index(leader)
         before = _before(board, window_min * _MINUTE_US)
-        change = _change(board, window_min * _MINUTE_US)[leads]
+        change = _change(board, before)[leads]
         moment, slot = at = np.nonzero(_onset(board, change >= least_move) | _onset(board, change <= -least_move))
-        last = np.append(board.begin[1:] != board.begin[:-1], True)
-        end = np.flatnonzero(last)[np.searchsorted(np.flatnonzero(last), moment)] + 1
-        end = np.minimum(end, _moment_after(board, moment, within_h * HOUR_US))
+        end = _within(board, within_h * HOUR_US)[moment]
         when = np.full((len(moment), len(board.names)), -2)
         first_passage(board.fair, before[moment], slot, leads, follow * change[at], moment, end, when)
         move, book = np.nonzero((when > -2) & ~np.isin(board.names, NOT_AN_ACCOUNT))
         until = when[move, book]
         minutes = (board.time[np.where(until >= 0, until, end[move] - 1)] - board.time[moment[move]]) / _MINUTE_US
-        given = {"move": change[at][move], "minutes": minutes, "followed": until >= 0}
-        place = (np.full(len(move), leads), moment[move], slot[move])
-        parts.append(_rows(board, place, bookmaker=_names(board, book), **given))
+        led = _rows(board, np.full(len(move), leads), moment[move], slot[move], move=change[at][move], minutes=minutes, followed=until >= 0)
+        parts.append(led.assign(bookmaker=np.array(board.names, object)[book]))
     return _tidy(parts, ["bookmaker", "at", "move", "minutes", "followed"]).astype({"followed": bool})
 
 
@@ -303,47 +296,32 @@ def stale_prices(
         counts = ~board.of(NOT_AN_ACCOUNT)
         step = np.zeros(board.fair.shape)
         step[:, 1:] = np.log(board.fair[:, 1:] / board.fair[:, :-1])
-        step[:, board.begin == np.arange(len(board.time))] = np.nan
+        step[:, _opens(board)] = np.nan
         index = _mean_of_others(np.where(counts, step, np.nan), 1)
         index[np.isnan(index)] = 0.0
         chain_cumsum(index, board.begin)
         unmoved = _unmoved_since(board)
         move = np.expm1(index - np.take_along_axis(index, unmoved[:, :, None], axis=1))
         others = _mean_of_others(np.where(counts, board.fair, np.nan), least_books)
-        mine = board.of(accounts)
-        found = mine & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
+        found = board.of(accounts) & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
         book, moment, _ = at = np.nonzero(_onset(board, found))
-        price, since = board.price[at], utc(board.time[unmoved[book, moment]])
-        given = {"price": price, "since": since, "move": move[at], "edge": price * others[at] - 1}
-        parts.append(_rows(board, at, bookmaker=_names(board, book), **given))
+        price, since = board.price[at], as_times(board.time[unmoved[book, moment]])
+        parts.append(_rows(board, *at, price=price, since=since, move=move[at], edge=price * others[at] - 1))
     return _tidy(parts, ["bookmaker", "at", "price", "since", "move", "edge"])
-
-
-def lowest_margin(quotes: pd.DataFrame) -> str:
-    """The bookmaker with the lowest median overround: who leads, most likely, where nobody is known to. Empty where there is none.
-
-    Examples
-    --------
-    >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> ov.lowest_margin(quotes)
-    'sharp'
-    """
-    found: dict[str, list[Floats]] = {}
-    for board in boards(quotes, "multiplicative", max_age_h=None):
-        for name, book in zip(board.names, board.overround, strict=True):
-            if name not in NOT_AN_ACCOUNT:
-                found.setdefault(name, []).append(book[~np.isnan(book)])
-    medians = {name: float(np.median(np.concatenate(parts))) for name, parts in found.items() if sum(map(len, parts))}
-    return min(medians, key=lambda name: medians[name], default="")
 
 
 def _moving(quotes: pd.DataFrame, method: str, max_age_h: float = 24.0) -> Iterator[Board]:
     """Boards of what has a clock."""
-    yield from boards(quotes[quotes["phase"] == "snapshot"], method, max_age_h=max_age_h)
+    return boards(quotes[quotes["phase"] == "snapshot"], method, max_age_h=max_age_h)
+
+
+def _opens(board: Board) -> NDArray[np.bool_]:
+    """Which moments are the first of their market."""
+    return board.begin == np.arange(len(board.time))
 
 
 def _before(board: Board, window: float) -> Whole:
+    """For each moment the last one of the same market that is at least a window older; -1 where there is none."""
     from overround.board_kernels import moment_before
 
     before = np.empty(len(board.time), np.int64)
@@ -351,9 +329,8 @@ def _before(board: Board, window: float) -> Whole:
     return before
 
 
-def _change(board: Board, window: float) -> Floats:
-    """Relative change of each bookmaker's probability since what stood a window ago, (K, T, 3)."""
-    before = _before(board, window)
+def _change(board: Board, before: Whole) -> Floats:
+    """Relative change of each bookmaker's probability since an earlier moment, (K, T, 3)."""
     change = board.fair / board.fair[:, np.maximum(before, 0)] - 1
     change[:, before < 0] = np.nan
     return change
@@ -365,7 +342,7 @@ def _unmoved_since(board: Board) -> Whole:
     same = (price[:, 1:] == price[:, :-1]) | (np.isnan(price[:, 1:]) & np.isnan(price[:, :-1]))
     moved = np.ones(price.shape[:2], bool)
     moved[:, 1:] = ~same.all(axis=2)
-    moved[:, board.begin == np.arange(len(board.time))] = True
+    moved[:, _opens(board)] = True
     return np.maximum.accumulate(np.where(moved, np.arange(len(board.time)), 0), axis=1)
 
 
@@ -373,20 +350,17 @@ def _onset(board: Board, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Where something begins: it is so, and was not at the moment before. The moments are the axis before the last."""
     was = np.zeros_like(found)
     was[..., 1:, :] = found[..., :-1, :]
-    was[..., board.begin == np.arange(len(board.time)), :] = False
+    was[..., _opens(board), :] = False
     return found & ~was
 
 
-def _moment_after(board: Board, moment: Whole, wait: float) -> Whole:
-    """One past the last moment of the same market that is at most so much later."""
-    number = np.cumsum(board.begin == np.arange(len(board.time))) - 1
-    order = np.lexsort((np.append(np.zeros(len(board.time)), np.ones(len(moment))),
-                        np.append(board.time, board.time[moment] + int(wait)), np.append(number, number[moment])))  # fmt: skip
-    ahead = np.cumsum(order < len(board.time))
-    after = np.empty(len(moment), np.int64)
-    asked = order >= len(board.time)
-    after[order[asked] - len(board.time)] = ahead[asked]
-    return after
+def _within(board: Board, wait: float) -> Whole:
+    """For each moment one past the last of the same market that is at most so much later."""
+    from overround.board_kernels import moments_within
+
+    end = np.empty(len(board.time), np.int64)
+    moments_within(board.time, board.begin, int(wait), end)
+    return end
 
 
 def _mean_of_others(values: Floats, least: int) -> Floats:
@@ -406,28 +380,19 @@ def _waiting(minutes: Floats, followed: NDArray[np.bool_], shares: Sequence[floa
     return [float(minutes[order][at[0]]) if len(at) else np.nan for at in reached]
 
 
-def _names(board: Board, book: Whole) -> NDArray[np.object_]:
-    return np.array(board.names, object)[book]
-
-
-def _rows(board: Board, at: tuple[NDArray[Any], ...], **columns: Any) -> pd.DataFrame:
-    """What moved and when, with these columns."""
-    book, moment, slot = at
+def _rows(board: Board, book: Whole, moment: Whole, slot: Whole, **columns: Any) -> pd.DataFrame:
+    """Which selection moved, where and when, with these columns."""
     frame = board.what(board.row[book, moment, slot])[_WHAT]
-    return frame.assign(at=utc(board.time[moment]), **columns)
+    return frame.assign(bookmaker=np.array(board.names, object)[book], at=as_times(board.time[moment]), **columns)
 
 
 def _tidy(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """The rows of all parts in order of time."""
     parts = [part for part in parts if len(part)]
     if not parts:
-        kinds = {
-            **dict.fromkeys(("at", "since"), "datetime64[us, UTC]"),
-            **dict.fromkeys((*_WHAT, "bookmaker", "kind"), "str"),
-            "line": float,
-        }
-        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, float)) for column in (*_WHAT, *columns)})
-    frame = pd.concat(parts, ignore_index=True)[[*_WHAT, *columns]]
-    for name in {"bookmaker", "kind"} & set(columns):
-        frame[name] = frame[name].astype("str")
-    return frame.sort_values(["at", *_WHAT, *({"bookmaker", "kind"} & set(columns))], kind="stable", ignore_index=True)
+        kinds = dict.fromkeys((*_WHAT, "bookmaker", "kind"), "str") | dict.fromkeys(("at", "since"), "datetime64[us, UTC]")
+        kinds["line"] = "float64"
+        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "float64")) for column in (*_WHAT, *columns)})
+    words = [column for column in ("bookmaker", "kind") if column in columns]
+    frame = pd.concat(parts, ignore_index=True)[[*_WHAT, *columns]].astype(dict.fromkeys(words, "str"))
+    return frame.sort_values(["at", *_WHAT, *words], kind="stable", ignore_index=True)

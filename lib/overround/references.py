@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from overround.board import Board, Whole, microseconds
+from overround.board import Board, Whole, boards
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.tables import NOT_AN_ACCOUNT
+from overround.times import microseconds
 
 CONSENSUS = "consensus"
 MEDIAN, BY_MARGIN, BY_ACCURACY, EXCHANGE, CLOSE = "consensus_median", "consensus_margin", "consensus_accuracy", "exchange_mid", "close"
@@ -123,6 +124,25 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
         noise = np.nanmax([noise, half.median() / 1.96 if len(half) else np.nan])
     weight = 1 / (known["gap"] - known["gap"].min() + noise)
     return {str(name): float(value) for name, value in (weight / weight.sum()).items()}
+
+
+def lowest_margin(quotes: pd.DataFrame) -> str:
+    """The bookmaker with the lowest median overround: who leads, most likely, where nobody is known to. Empty where there is none.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.lowest_margin(quotes)
+    'sharp'
+    """
+    found: dict[str, list[Floats]] = {}
+    for board in boards(quotes, "multiplicative", max_age_h=None):
+        for name, book in zip(board.names, board.overround, strict=True):
+            if name not in NOT_AN_ACCOUNT:
+                found.setdefault(name, []).append(book[~np.isnan(book)])
+    medians = {name: float(np.median(np.concatenate(parts))) for name, parts in found.items() if sum(map(len, parts))}
+    return min(medians, key=lambda name: medians[name], default="")
 
 
 def check_reference(reference: str, names: Sequence[str], *, lay: bool = True, weights: object = None, at_close: bool = True) -> None:

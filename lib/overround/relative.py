@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from overround.odds import SELECTION, group_codes
+from overround.resampling import Z
 from overround.tables import NOT_AN_ACCOUNT
 
 HOURS = (96.0, 48.0, 24.0, 12.0, 6.0, 3.0, 1.0, 0.0)
 _LEAST_BOOKS = 3
-_Z = 1.959964  # 95 % of a normal distribution
 
 
 def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.DataFrame:
@@ -57,6 +57,6 @@ def _beside_median(standing: pd.DataFrame) -> pd.DataFrame:
     prices = standing["price"].groupby(standing["selection"])
     beside = standing.assign(relative=standing["price"] / prices.transform("median") - 1)[prices.transform("size") >= _LEAST_BOOKS]
     by_match = beside.groupby(["bookmaker", "event_id"])["relative"].mean().groupby("bookmaker").agg(["mean", "sem", "size"])
-    error = _Z * by_match["sem"].fillna(np.inf)
+    error = Z * by_match["sem"].fillna(np.inf)
     return pd.DataFrame({"relative": by_match["mean"], "low": by_match["mean"] - error, "high": by_match["mean"] + error,
                          "matches": by_match["size"]}).reset_index()  # fmt: skip

@@ -197,7 +197,7 @@ def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None
         rows.filter(pa.array(np.logical_not(again))),
         mode="overwrite",
         predicate=scope.sql if scope else None,
-        commit_properties=named(table, delta, [part] if part else partitions(table, rows)),
+        commit_properties=named(delta, [part] if part else partitions(table, rows)),
         post_commithook_properties=keep_log(),
     )
 

@@ -84,7 +84,7 @@ class Run:
 
     def leader(self, quotes: pd.DataFrame) -> str:
         """The reference where it is a bookmaker with prices here, or else the sharp one of this source, or that with the lowest margin."""
-        from overround.movement import lowest_margin
+        from overround.references import lowest_margin
 
         names = set(quotes["bookmaker"])
         return next((name for name in (self.sharp, SHARP.get(self.source, "")) if name in names), "") or lowest_margin(quotes)

@@ -11,6 +11,7 @@ from overround.errors import ParameterError
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
+Z = 1.959963984540054  # so many standard errors to each side hold that much of a normal distribution
 CHUNK = 4_000_000  # random numbers held at once
 BOOTSTRAPS = ("stationary", "circular")
 
@@ -98,6 +99,14 @@ def interval(drawn: Floats) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def wilson(share: Floats, n: Floats, z: Floats | float = Z) -> tuple[Floats, Floats]:
+    """The interval of a share of n, NaN of none (Wilson 1927, JASA 22, 209-212)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
 
 
 def step_down(observed: Floats, drawn: Floats) -> Floats:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.histories import drawable, moments_of_profit
+from overround.histories import moments_of_profit
+from overround.luck import drawable
 from overround.resampling import by_day, day, interval, quotient, resample
 from overround.tables import NOT_AN_ACCOUNT
 

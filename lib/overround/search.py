@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from overround.errors import ParameterError
-from overround.histories import drawable, drawn_ways, ways_to_end
+from overround.histories import drawn_ways, ways_to_end
+from overround.luck import drawable
 from overround.odds import SELECTION, group_codes
 from overround.resampling import CHUNK, Floats, day, resample
 

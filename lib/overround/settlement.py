@@ -1,13 +1,13 @@
-"""How bets end: the rules of whole, half and quarter lines, when they are settled, and what time it is then. Nothing here knows a stake."""
+"""How bets end: the rules of whole, half and quarter lines, and when they are settled. Nothing here knows a stake."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.times import Times, microseconds
 from overround.words import coded
 
 Floats = NDArray[np.float64]
-Times = NDArray[np.int64]  # microseconds since 1970, UTC
 
 # a football match with its interval and added time
 MATCH = pd.Timedelta(hours=2)
@@ -42,19 +42,13 @@ def picks(outcome: pd.Series) -> NDArray[np.int8]:
     return coded(outcome, _PICKED, _PICK)
 
 
+def is_lay(side: pd.Series) -> NDArray[np.bool_]:
+    """Whether each bet is a lay bet."""
+    return coded(side, ("lay",)) == 0
+
+
 def settlement_times(starts_at: pd.Series, told: Times) -> Times:
     """When each bet is settled: when the provider says so, or two hours after kick-off, or at the end of a day without a time."""
     from overround import kernels
 
     return kernels.settlement_times(microseconds(starts_at), told, MATCH // _US)
-
-
-def microseconds(times: pd.Series) -> Times:
-    """Times as numbers; a time that is missing is the smallest of them."""
-    return times.to_numpy("M8[us]").view(np.int64)
-
-
-def as_times(numbers: Times) -> pd.Series:
-    """Turn the numbers of `microseconds` back into times."""
-    # numbers are taken as UTC, and as they are: DatetimeIndex(..., tz="UTC") converts from UTC to UTC
-    return pd.Series(numbers, dtype="datetime64[us, UTC]", copy=False)

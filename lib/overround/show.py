@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from overround.comparison import HIGHER, LOWER, by_significance
+from overround.comparison import HIGHER, LOWER, by_significance, in_points
 from overround.evaluate import percent
 
 if TYPE_CHECKING:
@@ -199,21 +199,20 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
     if "run" in named and len(set(rows["run"])) == 1:
         named.remove("run")
 
-    def told(name: str, low: str, high: str) -> list[str]:
-        spans = [
-            f" ({100 * a:.1f} to {100 * b:.1f})".replace("-", "−") if a == a else "" for a, b in zip(rows[low], rows[high], strict=True)
-        ]
-        values = ["–" if pd.isna(value) else percent(value, sign=True) for value in rows[name]]
-        return [value + span for value, span in zip(values, spans, strict=True)]
+    def told(*columns: str) -> list[str]:
+        return [in_points(*row) for row in rows[list(columns)].itertuples(index=False)]
 
     corrected = "p, corrected" if rows["p_adjusted"].notna().sum() > 1 else "p"
     shown = rows[named].assign(
         verdict=[_ARROWS.get(word, word or "baseline").replace(" ", "\N{NO-BREAK SPACE}") for word in rows["verdict"]],
-        difference=told("difference", "low", "high"),
-        **{corrected: rows["p_adjusted"], "closing line": told("clv_difference", "clv_low", "clv_high")},
+        **{
+            "difference, points": told("difference", "low", "high"),
+            corrected: rows["p_adjusted"],
+            "closing line, points": told("clv_difference", "clv_low", "clv_high"),
+        },
     )
     shown = shown.assign(**rows[["yield", "bets", "common_days"]])
-    formats: dict[str, str | Format] = {"difference": "text", corrected: "p", "closing line": "text"}
+    formats: dict[str, str | Format] = {"difference, points": "text", corrected: "p", "closing line, points": "text"}
     return table(shown, formats, most=most, strong=rows["verdict"].isin((HIGHER, LOWER)).tolist())
 
 
@@ -326,6 +325,7 @@ FORMATS: dict[str, Format] = {
     "percent": lambda x: percent(x, 2),
     "signed percent": lambda x: percent(x, 2, sign=True),
     "short percent": percent,
+    "points": lambda x: f"{100 * x:.1f}".replace("-", "−"),
     "count": lambda x: f"{x:,.0f}".replace("-", "−"),
     "money": lambda x: f"{x:,.0f}".replace("-", "−"),
     "odds": lambda x: f"{x:.2f}",

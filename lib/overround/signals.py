@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.board import Board, Whole, boards, check_quotes, microseconds, utc
+from overround.board import Board, Whole, boards, check_quotes
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.odds import SELECTION
 from overround.references import CLOSE, CONSENSUS, EXCHANGE, REFERENCES, board_reference, check_reference, spread
 from overround.tables import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
+from overround.times import as_times, microseconds
 
 CARRIED = ("starts_at", "competition", "season")
 _CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
@@ -270,7 +271,7 @@ def bets(board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "
     rows = board.lay_row if side == "lay" else board.row
     assert rows is not None  # noqa: S101  # who lays has seen a price
     frame = board.what(rows[book, moment, slot])
-    return frame.assign(bookmaker=np.array(board.names, object)[book], side=side, placed_at=utc(board.time[moment]), **columns)
+    return frame.assign(bookmaker=np.array(board.names, object)[book], side=side, placed_at=as_times(board.time[moment]), **columns)
 
 
 def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str] = ()) -> pd.DataFrame:

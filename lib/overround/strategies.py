@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from overround.board import Board, boards, microseconds
+from overround.board import Board, boards
 from overround.errors import ParameterError
 from overround.margin import Floats
 from overround.models import PROBABILITIES
 from overround.references import CONSENSUS
 from overround.signals import accounts_of, as_signals, bets, bookmakers_of, first_and_best, first_moments
 from overround.tables import NOT_AN_ACCOUNT
+from overround.times import microseconds
 
 
 def model_signals(

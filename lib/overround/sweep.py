@@ -20,13 +20,13 @@ from overround.errors import ParameterError
 from overround.partitions import partition_sizes
 from overround.search import correct_for_search
 from overround.settings import load_settings
-from overround.settlement import Times, microseconds
 from overround.store import Store
 from overround.sweep_bets import Bets, bets_of, block, ledger_of, match_days
 from overround.sweep_candidates import GROUP, candidates, group_numbers, groups_of, unknown_references
 from overround.sweep_space import Space, label, rule_of, variants
 from overround.sweep_work import HERE, Piece, Show, work
 from overround.tables import TABLES
+from overround.times import Times, microseconds
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from overround.accounts import account_terms
 from overround.backtest import COMMISSION
-from overround.book import NO_LIMITS, _shared_markets, is_lay, make_book, placement_order
-from overround.luck import _can_be_drawn, _categories, _ended
+from overround.book import NO_LIMITS, make_book, placement_order, shared_markets
+from overround.luck import can_be_drawn, drawn_categories, how_ended
 from overround.odds import SELECTION, group_codes
-from overround.settlement import Floats, Times, microseconds
+from overround.settlement import Floats, is_lay
 from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
 from overround.sweep_space import SETS, rule_of
 from overround.tables import NOT_AN_ACCOUNT
+from overround.times import Times, microseconds
 
 Whole = NDArray[np.int64]
 DAY_US = 86_400_000_000
@@ -109,7 +110,7 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
     ledger = (ledger if order is None else ledger.take(order)).reset_index(drop=True)
     price, lay = ledger["price"].to_numpy(float), is_lay(ledger["side"])
     fee = account_terms(ledger["bookmaker"], price, 1.0, None, dict(COMMISSION)).fee
-    ended = _ended(ledger, lay)
+    ended = how_ended(ledger, lay)
     codes, names = zip(*(_coded(ledger[column]) for column in ("bookmaker", *SETS[1:])), strict=True)
     placed, settled = microseconds(ledger["placed_at"]), microseconds(ledger["settled_at"])
     selection, by_choice = np.arange(len(ledger)), np.arange(len(ledger))
@@ -124,7 +125,7 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
         settles=np.argsort(settled, kind="stable"), price=price, void=np.isnan(ended), ended=ended, gain=_gain(ended, lay, price, fee),
         exposure=np.where(lay, price - 1, 1.0), clv=ledger["clv"].to_numpy(float), days=days,
         day=np.searchsorted(days, match_days(ledger)), draws=_draws(ledger, ended, lay, fee),
-        shared=_shared_markets(ledger, fee) is not None,
+        shared=shared_markets(ledger, fee) is not None,
     )  # fmt: skip
 
 
@@ -258,8 +259,8 @@ def _draws(ledger: pd.DataFrame, ended: Floats, lay: NDArray[np.bool_], fee: Flo
     """What decides each bet in the histories of `luck_test`; lines push as often as among all candidates."""
     from overround.sweep_kernels import unit_moments
 
-    known = _can_be_drawn(ledger)
-    (draw, n), chances, categories = _categories(ledger, ended)
+    known = can_be_drawn(ledger)
+    (draw, n), chances, categories = drawn_categories(ledger, ended)
     gains = [_gain(category, lay, ledger["price"].to_numpy(float), fee) for category in categories]
     parts = chances[0], chances[0] + chances[1], *gains
     with_others = np.bincount(draw[known], minlength=n)[draw] > 1

@@ -9,16 +9,15 @@ from numpy.typing import NDArray
 
 from overround.errors import ParameterError
 from overround.evaluate import percent
-from overround.resampling import Floats
-from overround.settlement import as_times
+from overround.resampling import Floats, Z
 from overround.staking import Flat, TargetProfit
 from overround.sweep import Sweep
 from overround.sweep_bets import DAY_US
 from overround.sweep_space import rule_of, spelled
+from overround.times import as_times
 
 _FIGURES = ("bets", "yield", "low", "high", "max_drawdown", "clv", "luck_p", "luck_p_adjusted", "p", "p_adjusted")
 _NEAREST = 4
-_Z = 1.959963984540054
 MEASURES = ("statistic", "yield")
 
 
@@ -220,7 +219,7 @@ def _yield(daily: Floats) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     value = profit.sum() / staked.sum()
     error = np.sqrt(((profit - value * staked) ** 2).sum() * len(profit) / (len(profit) - 1)) / staked.sum()
-    return float(value), float(value - _Z * error), float(value + _Z * error)
+    return float(value), float(value - Z * error), float(value + Z * error)
 
 
 def _codes(sweep: Sweep) -> tuple[NDArray[np.int64], list[bool]]:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from overround.comparison import FEW, HIGHER, LOWER, by_significance
-from overround.evaluate import percent
+from overround.comparison import FEW, HIGHER, LOWER, by_significance, in_points
 from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, dates, finish, label, panels, short, spread_labels
 from overround.show import Picture
 
@@ -49,11 +48,11 @@ def difference_curves(curves: pd.DataFrame, comparison: pd.DataFrame, *, note: s
         axes.axhline(0, color=MIDDLE, linewidth=1)
         axes.plot(mine["at"], 100 * mine["difference"], color=colour, linewidth=1.6, drawstyle="steps-post")
         end, noise = mine["difference"].iloc[-1], mine["noise"].iloc[-1]
-        label(axes, mine["at"].iloc[-1], 100 * end, f" {percent(end, sign=True)}", colour)
+        label(axes, mine["at"].iloc[-1], 100 * end, f" {in_points(end)}", colour)
         axes.set_title(f"{short(name)}: {verdict}", loc="left", fontsize=10)
         dates(axes)
         where = "outside" if abs(end) > noise else "inside"
-        words.append(f"{name} ends at {percent(end, sign=True)}, {where} the band of ±{percent(noise)}")
+        words.append(f"{name} ends at {in_points(end)} points, {where} the band of ±{100 * noise:.1f}")
     figure.suptitle(f"Difference in yield to {short(first)}; grey: noise alone", x=0.01, ha="left", fontweight="bold", fontsize=11)
     figure.supylabel("percentage points", fontsize=10)
     if note:
@@ -96,7 +95,7 @@ def part_differences(parts: pd.DataFrame, against: str, *, note: str = "", most:
     figure.supxlabel(f"difference in yield, percentage points, with 95 % interval{chr(10) + note if note else ''}", fontsize=9)
     sure = known[known["verdict"].isin((HIGHER, LOWER))]
     text = "; ".join(f"{row['run']} at {row[by]} {_said(row)}" for _, row in by_significance(sure).head(6).iterrows())
-    count = f"{len(sure)} of {int((known['verdict'] != FEW).sum())} are beyond noise"
+    count = f"{len(sure) or 'none'} of {int((known['verdict'] != FEW).sum())} beyond noise"
     return Picture(figure, f"Differences in yield to {against} by {short(by)}, {len(runs)} runs: {count}{': ' + text if text else ''}.")
 
 
@@ -136,5 +135,4 @@ def _intervals(axes, rows: pd.DataFrame, names: list[str]) -> None:  # type: ign
 
 
 def _said(row: pd.Series) -> str:
-    span = "" if pd.isna(row["low"]) else f" ({percent(row['low'])} to {percent(row['high'])})"
-    return f"{percent(row['difference'], sign=True)}{span}, {row['verdict']}"
+    return f"{in_points(*row[['difference', 'low', 'high']])} points, {row['verdict']}"

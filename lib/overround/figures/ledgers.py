@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from overround.evaluate import max_drawdown, percent
+from overround.drawdown import max_drawdown
+from overround.evaluate import percent
 from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, dates, finish, label, short
 from overround.luck import luck_band
-from overround.resampling import Floats
+from overround.resampling import wilson
 from overround.show import Picture
 from overround.staking import Staking
 
@@ -119,7 +119,7 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
     words = []
     if parts:
         said, seen = np.array([p[part].mean() for part in parts]), np.array([happened[part].mean() for part in parts])
-        low, high = _wilson(seen, np.array([len(part) for part in parts]))
+        low, high = wilson(seen, np.array([len(part) for part in parts], float))
         close = np.array([bets["closing_fair"].iloc[part].mean() for part in parts], float)  # of those that have one
         ends = [0.95 * min(said.min(), low.min()), 1.03 * max(said.max(), high.max())]
         axes.plot([100 * end for end in ends], [100 * end for end in ends], color=DARK, linewidth=1)
@@ -173,10 +173,3 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
         f"Shrunk yield with interval for {len(rows)} values of {name}; highest at {best}, "
         f"{int(sure.sum())} with an interval that excludes zero.",
     )
-
-
-def _wilson(share: Floats, n: NDArray) -> tuple[Floats, Floats]:
-    """95 % interval of a share of n (Wilson 1927, JASA 22, 209-212)."""
-    z = 1.959964
-    middle, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
