@@ -130,7 +130,8 @@ def half_written(folder: Path) -> Path | None:
     if not entries or int(entries[-1].stem) == 0:
         return None
     try:
-        actions = [json.loads(line) for line in entries[-1].read_text().splitlines()]
+        # as bytes: text would also be cut at the line ends of other scripts, which a name may hold
+        actions = [json.loads(line) for line in entries[-1].read_bytes().splitlines()]
     except ValueError:
         return entries[-1]
     operation = next((action["commitInfo"].get("operation", "") for action in actions if "commitInfo" in action), "")
@@ -206,7 +207,7 @@ def _orphans(folder: Path, delta: "DeltaTable") -> list[Path]:
     """Data files that no entry of the log names."""
     named_in_log = {Path(file) for file in delta.file_uris()}
     for entry in (folder / "_delta_log").glob("*.json"):
-        for line in entry.read_text().splitlines():
+        for line in entry.read_bytes().splitlines():
             try:
                 action = json.loads(line)
             except ValueError:  # the half-written one
