@@ -127,6 +127,22 @@ def test_columns_of_our_tables_are_written_in_their_units():
     assert cells == ["yield", "price", "bets", "clv", "95 % interval", "−1.23\u00a0%", "2.50", "12,345", "–", "−10.0\u00a0% to 20.0\u00a0%"]
 
 
+def test_a_number_without_end_is_written_as_one():
+    assert re.findall(r">([^<>]+)</t[dh]>", table(pd.DataFrame({"x": [np.inf, -np.inf, 1.5, 0.0]})).html) == [
+        "x",
+        "inf",
+        "−inf",
+        "1.50",
+        "0",
+    ]
+
+
+def test_an_index_of_several_names_is_shown():
+    frame = pd.DataFrame({"missing": [0.5]}, index=pd.MultiIndex.from_tuples([("b1", "2425")], names=["bookmaker", "season"]))
+
+    assert re.findall(r">([^<>]+)</t[dh]>", table(frame).html)[:2] == ["bookmaker", "season"]
+
+
 def test_a_long_table_says_how_much_is_left_out_and_an_empty_one_that_it_is():
     frame = pd.DataFrame({"n": range(30)})
 

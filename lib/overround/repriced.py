@@ -312,9 +312,7 @@ def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 
     shown = pairs.merge(regular, on=[*place, "bookmaker"]).groupby([*place, "event_id"]).size().rename("shown").reset_index()
     full = shown.merge(wanted, on=place)
     full = full.loc[full["shown"] == full["wanted"], ["event_id", "market"]]
-    kept = ledger.reset_index().merge(full, on=["event_id", "market"]).set_index("index").rename_axis(ledger.index.name)
-    kept.attrs.update(ledger.attrs)
-    return kept
+    return ledger[pd.MultiIndex.from_frame(ledger[["event_id", "market"]]).isin(pd.MultiIndex.from_frame(full))]
 
 
 def across_methods(
@@ -425,7 +423,8 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
         for market, event in zip(bets["market"], bets["event_id"], strict=True)
     ]
     bet = np.repeat(np.arange(len(bets)), [len(names) for names in outcomes])
-    wanted = bets.iloc[bet].reset_index(drop=True).assign(outcome=[name for names in outcomes for name in names], bet=bet)
+    each = pd.Series([name for names in outcomes for name in names], dtype="str")
+    wanted = bets.iloc[bet].reset_index(drop=True).assign(outcome=each, bet=bet)
     wanted = wanted.assign(price=_price_then(wanted, bets, quotes), probability=np.nan, edge=np.nan, strategy="every outcome")
     missing = np.bincount(bet, wanted["price"].isna(), len(bets)) > 0
     return wanted.loc[~missing[bet], [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]].reset_index(drop=True)

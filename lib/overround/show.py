@@ -78,7 +78,7 @@ def table(
     Parameters
     ----------
     frame : DataFrame
-        The index is shown where it has a name.
+        The index is shown where it has a name, or names.
     formats : mapping, optional
         Column -> one of `FORMATS`, or a function; columns of our own tables are known by their names (`BY_NAME`).
     most : int
@@ -99,7 +99,7 @@ def table(
     if frame.empty:
         return Html(f'<p class="ov-more">{escape(empty)}</p>', empty)
     shown = _with_interval(frame.head(most), formats or {})
-    if shown.index.name:
+    if any(shown.index.names):
         shown = shown.reset_index()
     formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
     right = {column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats) for column in shown}
@@ -301,7 +301,7 @@ def _text(value: Any, form: str | Format | None) -> str:
     if form:
         return FORMATS[form](value)
     if isinstance(value, float):
-        return FORMATS["count"](value) if value == int(value) and abs(value) < 1e15 else FORMATS["figures"](value)
+        return FORMATS["count"](value) if value.is_integer() and abs(value) < 1e15 else FORMATS["figures"](value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return FORMATS["count"](value)
     return str(value)
@@ -310,6 +310,8 @@ def _text(value: Any, form: str | Format | None) -> str:
 def _figures(value: float) -> str:
     if value == 0:
         return "0"
+    if not np.isfinite(value):
+        return f"{value}".replace("-", "−")
     digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
     return f"{value:,.{digits}f}".replace("-", "−")
 
