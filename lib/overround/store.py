@@ -159,16 +159,20 @@ class Store:
         Returns
         -------
         DataFrame
-            In the table's types; empty where nothing is stored.
+            In the table's types and its order of columns; empty where nothing is stored.
+
+        Raises
+        ------
+        TableError, StoreError
+            For a table or a column that does not exist, a version that is not there, files that cannot be read.
         """
         table = _table(name)
-        kick_off = name in _READ_WITH_KICK_OFF and (columns is None or "starts_at" in set(columns))
-        wanted = [column for column in table.columns if columns is None or column in set(columns)]
-        unknown = [
-            column
-            for column in (*(columns or ()), *(where or {}))
-            if column not in table.columns and not (kick_off and column == "starts_at")
-        ]
+        asked = None if columns is None else list(columns)
+        kick_off = name in _READ_WITH_KICK_OFF and (asked is None or "starts_at" in asked)
+        wanted = [column for column in table.columns if asked is None or column in asked]
+        # a kick-off is the event's: it is read beside these, and is no condition on them
+        own = [column for column in asked or () if not (kick_off and column == "starts_at")]
+        unknown = [column for column in (*own, *(where or {})) if column not in table.columns]
         if unknown:
             raise StoreError(f"table {name} has no column {unknown[0]!r}; it has {', '.join(table.columns)}.")
         delta = self._open(name, version=_version_of(name, version))
@@ -193,7 +197,7 @@ class Store:
         Raises
         ------
         StoreError
-            With DuckDB's own words where the query is wrong.
+            With DuckDB's own words where the query is wrong, or where it asks nothing.
         """
         import duckdb
 
@@ -203,7 +207,10 @@ class Store:
                 delta = self._open(name, version=_version_of(name, version))
                 if delta is not None:
                     register(connection, name, delta, self.is_local)
-            return utc(connection.sql(query, params=dict(values) if values else None).to_arrow_table()).to_pandas()
+            answer = connection.sql(query, params=dict(values) if values else None)
+            if answer is None:
+                raise StoreError(f"store {self.root}: the query asks nothing; write a SELECT.")
+            return utc(answer.to_arrow_table()).to_pandas()
         except (duckdb.IOException, duckdb.InvalidInputException) as error:  # a file that is gone, or no Parquet file
             raise StoreError(f"store {self.root}: {reason(error) or without_keys(str(error))}.{_hint(error)}") from None
         except duckdb.Error as error:
