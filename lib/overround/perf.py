@@ -74,8 +74,8 @@ def measure(
     ParameterError
         For a workload that does not exist or an option that it does not take.
     RunError
-        Where a workload fails, with its last words. One that another revision cannot do is left out, as long as there are others:
-        `attrs["left_out"]` has the reasons.
+        Where a workload fails, with its last words. One that another revision cannot do, or that a baseline has no samples of, is left
+        out, as long as there are others: `attrs["left_out"]` has the reasons.
     """
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
@@ -207,11 +207,14 @@ def known(workloads: Iterable[str]) -> list[str]:
 
 
 class _NotThere(RunError):
-    """Another revision cannot do a workload of this one."""
+    """Another revision cannot do a workload of this one, or a baseline has no samples of it."""
 
 
 def _in_turns(sides: Mapping[str, Side], workload: str, pairs: int, repeats: int, progress: Progress) -> list[dict[str, Any]]:
     rows = []
+    for side in sides.values():
+        if side.kept is not None and workload not in set(side.kept["workload"]):
+            raise _NotThere(f"{side.name} has no samples of {workload}; it has {', '.join(side.kept['workload'].unique())}.")
     for pair in range(pairs):
         progress(f"{workload}, pair {pair + 1} of {pairs}")
         for name, side in sides.items():
@@ -233,12 +236,17 @@ def _side(name: str, settings: Settings, stack: ExitStack) -> Side:
     if name == HERE:
         return Side("this checkout", revision=revision)
     if "=" in name:
-        pairs = dict(part.split("=", 1) for part in name.split(",") if "=" in part)
+        parts = [part.split("=", 1) for part in name.split(",")]
+        if wrong := next((part for part in parts if len(part) < 2), None):
+            raise ParameterError(f"{name!r} cannot be read: {wrong[0]!r} is no name=value.")
+        pairs = dict(parts)
         environment = {key: value for key, value in pairs.items() if key.isupper()}
         options = {key: _plain(value) for key, value in pairs.items() if key not in environment}
         return Side(name, revision=revision, options=options, environment=environment)
     if _is_name(name) and _file(name, settings).exists():
         samples, about = kept(name, settings)
+        if len(about["sides"]) > 1:
+            raise ParameterError(f"{name!r} is a comparison of two; a side is one: a baseline, a revision, name=value or '.'.")
         return Side(f"baseline {name}", revision=next(iter(about["sides"].values()))["revision"], kept=samples)
     found = _git(settings.home, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if not found or name.startswith("-"):
@@ -264,9 +272,12 @@ def _checkout(home: Path, revision: str) -> Iterator[Path]:
 def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
     asked = json.dumps({"workload": workload, "options": dict(side.options), "repeats": repeats})
     environment = {**os.environ, **side.environment, "PYTHONPATH": str(side.library)}
-    # without the folder of the program on the path, whose modules would be found as if they were the standard library's
-    done = subprocess.run([sys.executable, "-P", str(PACKAGE / "perf_worker.py"), asked],  # noqa: S603  our own module
-                          env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False)  # fmt: skip
+    try:
+        # without the folder of the program on the path, whose modules would be found as if they were the standard library's
+        done = subprocess.run([sys.executable, "-P", str(PACKAGE / "perf_worker.py"), asked],  # noqa: S603  our own module
+                              env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RunError(f"workload {workload} of {side.name} took more than {_LONGEST_S} s: ask for fewer repeats, or less work.") from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         if "unexpected keyword argument" in last and side.options:
