@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 from benchmarks.iterations import faults, growth, iterations, write_files
 
+from overround import Store
 from overround.collect import collect
 from overround.errors import ParameterError
 from overround.rebuild import rebuild
 from overround.runner import Step, run_pipeline
 from overround.settings import Settings
+from tests.books import result, results
+from tests.test_runner import PARAMETERS, RECORD, project
 
 HOME = Path(__file__).parents[1]
 
@@ -100,6 +103,22 @@ def test_a_report_is_rebuilt_from_its_pinned_version_to_the_last_bit(tmp_path, s
     assert [warning.split(" is ")[0] for warning in done.warnings] == ["pandas was 0.1 and", "numba"]
     assert f"overround rebuild {first.run_id}" in first.html.read_text()
     assert said.returncode == 1 and "1 of" in said.stderr and "yield" in said.stderr and "pandas was 0.1" in said.stderr
+
+
+@pytest.mark.slow
+def test_a_run_is_made_again_each_time_that_is_asked_for(tmp_path):
+    asks, pinned = (
+        PARAMETERS + 'store_version: str = ""\n',
+        RECORD.replace('"source": source', '"source": source, "store_version": "results=1"'),
+    )
+    settings = project(tmp_path, trial=[asks, pinned])
+    Store(settings.store_root).append("results", results(result()))
+    first = run_pipeline([Step("trial", "trial", {"store_version": "results=1"})], settings=settings)[0]
+
+    done = [rebuild(first.run_id, settings=settings) for _ in range(2)]
+
+    assert len({first.run_id, *(one.outcome.run_id for one in done)}) == 3
+    assert not any(one.outcome.kept or one.differing for one in done)
 
 
 def test_what_cannot_be_rebuilt_is_said(tmp_path):

@@ -140,7 +140,7 @@ def test_a_wrong_option_and_a_failing_workload_are_said(home: Path):
 def test_a_workload_that_takes_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(perf, "_LONGEST_S", 0.05)
 
-    with perf.resolved(".") as (here,), pytest.raises(RunError, match="workload spin of this checkout took more than 0.05 s"):
+    with perf.resolved(".") as (here,), pytest.raises(RunError, match=r"workload spin of this checkout took more than 0\.05 s"):
         perf.measure({"A": here}, ["spin"], pairs=1)
 
 

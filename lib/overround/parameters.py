@@ -67,12 +67,12 @@ class Parameter:
     @property
     def kind(self) -> type:
         """Type of the value, or of a list's elements."""
-        return _KINDS.get(self._inner, str)
+        return _KINDS.get(self._value.removeprefix("list[").removesuffix("]").strip(), str)
 
     @property
     def is_list(self) -> bool:
         """Whether it takes a list."""
-        return self.annotation.startswith("list")
+        return self._value.startswith("list")
 
     @property
     def nullable(self) -> bool:
@@ -94,9 +94,8 @@ class Parameter:
         return words + (" or none" if self.nullable else "")
 
     @property
-    def _inner(self) -> str:
-        text = next(part.strip() for part in self.annotation.split("|") if part.strip() != "None")
-        return text[5:-1].strip() if text.startswith("list[") else text
+    def _value(self) -> str:
+        return next(part.strip() for part in self.annotation.split("|") if part.strip() != "None")
 
 
 def read_parameters(path: Path | str) -> dict[str, Parameter]:
