@@ -16,7 +16,8 @@ from overround.errors import ParameterError, StoreError
 from overround.execute import REVISION
 from overround.history import FOUND
 from overround.meter import Meter, Stage
-from overround.parameters import check_here, notebook_path, plain, read_parameters
+from overround.parameter_values import plain
+from overround.parameters import check_here, notebook_path, read_parameters
 from overround.profiles import Sampler, of_run, write
 from overround.runner import OK, RUN_MIME, git_revision, new_pipeline, versions
 from overround.settings import load_settings
