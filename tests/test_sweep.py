@@ -509,6 +509,8 @@ def test_a_space_is_typed_as_names_and_values():
     for wrong in ("min_edge", "=3", "min_edge=a..b", "min_edge=0..1/1"):
         with pytest.raises(ParameterError, match="--vary"):
             space_of([wrong])
+    with pytest.raises(ParameterError, match="--vary min_edge is given twice; write all its values in one"):
+        space_of(["min_edge=0.01", "min_edge=0.02"])
 
 
 def test_progress_tells_the_time_that_is_left(monkeypatch):

@@ -96,6 +96,8 @@ def space_of(given: list[str]) -> dict[str, Any]:
         name, equals, values = text.partition("=")
         if not equals or not name.isidentifier() or not values:
             raise ParameterError(f"--vary {text!r} cannot be read; write name=values, e.g. min_edge=0..0.1/11.")
+        if name in space:
+            raise ParameterError(f"--vary {name} is given twice; write all its values in one, e.g. {name}=0.01,0.02.")
         space[name] = _typed_values(text, values)
     return space
 

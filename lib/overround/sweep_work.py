@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from overround.durations import said
 from overround.errors import ParameterError, RunError
 from overround.procfs import cores
 from overround.progress import watched
@@ -57,7 +58,7 @@ class Progress:
 
     def __str__(self) -> str:
         """In words, with the time left."""
-        left = "" if np.isnan(self.seconds_left) or self.done == self.of else f", {_duration(self.seconds_left)} left"
+        left = "" if np.isnan(self.seconds_left) or self.done == self.of else f", {said(self.seconds_left)} left"
         kept = f" ({self.kept} kept from before)" if self.kept else ""
         return f"{self.done} of {self.of} {self.what}{kept}{left}"
 
@@ -317,9 +318,3 @@ def _read(folder: Path | None, name: str) -> Answer | None:
     except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         _log.warning("%s in %s cannot be read (%s); it is worked on again", name, folder, error)
         return None
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
