@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import overround as ov
-from overround import search, sweep_work
+from overround import pieces, search
 from overround.errors import ParameterError
 from overround.sweep_space import rule_of, space_of
 from tests.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
@@ -515,12 +515,10 @@ def test_a_space_is_typed_as_names_and_values():
 
 def test_progress_tells_the_time_that_is_left(monkeypatch):
     clock = iter(np.arange(0.0, 1_000, 30))
-    monkeypatch.setattr(sweep_work.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(pieces.time, "monotonic", lambda: next(clock))
     told = []
 
-    sweep_work.work(
-        [sweep_work.Piece(str(i), lambda i: {"i": np.array(i)}, (i,), size=2.0 - i) for i in range(2)], workers=1, show=told.append
-    )
+    pieces.work([pieces.Piece(str(i), lambda i: {"i": np.array(i)}, (i,), size=2.0 - i) for i in range(2)], workers=1, show=told.append)
 
     # two thirds of the work after 30 s
     assert [str(one) for one in told[:2]] == ["0 of 2 pieces", "1 of 2 pieces, 15 s left"]

@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
-from overround.partitions import partition_sizes
+from overround.partitions import partition_frames, partition_sizes
+from overround.pieces import HERE, Piece, Show, work
 from overround.search import correct_for_search
 from overround.settings import load_settings
 from overround.settlement import Times, microseconds
@@ -25,8 +26,6 @@ from overround.store import Store
 from overround.sweep_bets import Bets, bets_of, block, ledger_of, match_days
 from overround.sweep_candidates import GROUP, candidates, group_numbers, groups_of, unknown_references
 from overround.sweep_space import Space, label, rule_of, variants
-from overround.sweep_work import HERE, Piece, Show, work
-from overround.tables import TABLES
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -148,7 +147,7 @@ def sweep(
         "here", the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by default the setting OVERROUND_SCHEDULER, and
         where that is empty here.
     workers : int, optional
-        Threads here, by default one a core.
+        Threads here; by default the setting OVERROUND_PROCESSES, and where that is 0 one a core.
     memory_mb : float, optional
         For a store: as in `map_partitions`.
     patience_s : float
@@ -184,7 +183,7 @@ def sweep(
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
     settings = load_settings()
     scheduler = (settings.scheduler or HERE) if scheduler is None else scheduler
-    how_to = {"scheduler": scheduler, "workers": workers, "patience_s": patience_s, "show": show}
+    how_to = {"scheduler": scheduler, "workers": workers or settings.processes, "patience_s": patience_s, "show": show}
     given = isinstance(data, pd.DataFrame) and results is None
     tried = variants(space, sample, how=how, seed=seed, limits=_limits_of(data) if given else None)
     varied = tried.attrs["varied"]
@@ -246,11 +245,7 @@ def _from_store(
 
 
 def _of_partition(store: Store, where: dict[str, Any], version: str, groups: list[dict], by: tuple[str, str]) -> pd.DataFrame:
-    frames = {}
-    for name in _TABLES:
-        known = {column: value for column, value in where.items() if column in TABLES[name].columns}
-        frames[name] = store.read(name, known, version=version)
-    return candidates(frames, groups, *by, strict=False)
+    return candidates(partition_frames(store, _TABLES, where, version), groups, *by, strict=False)
 
 
 def _over_candidates(
