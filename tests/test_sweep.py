@@ -489,13 +489,17 @@ def test_a_latin_sample_takes_every_part_of_each_range_equally_often():
         ({"reference": "nobody"}, {}, "reference 'nobody' has no prices here"),
         ({"bookmakers": "nobody"}, {}, "bookmaker 'nobody' has no prices here"),
         ({}, {"bankroll": 0}, "bankroll is 0"),
+        ({}, {"where": {"season": "2425"}}, "where and version choose rows of a store"),
+        ({}, {"version": "quotes=1"}, "where and version choose rows of a store"),
     ],
 )
-def test_what_cannot_be_swept_is_a_sentence(space, more, sentence):
+def test_what_cannot_be_swept_is_a_sentence(space, more, sentence, tmp_path):
     prices, ended = noisy_quotes(10, 2, seed=22)
 
     with pytest.raises(ParameterError, match=sentence):
         ov.sweep(prices, {"reference": "b0", **space}, ended, **more)
+    with pytest.raises(ParameterError, match="a store has its own results"):
+        ov.sweep(ov.Store(tmp_path), {"reference": "b0"}, ended)
 
 
 def test_a_space_is_typed_as_names_and_values():

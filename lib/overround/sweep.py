@@ -137,7 +137,7 @@ def sweep(
     bankroll : float
         Of each variant, at the start.
     where, version
-        As in `Store.read`.
+        For a store: as in `map_partitions`.
     simulations, block_days, seed
         As in `correct_for_search`; the seed is also that of the sample.
     keep : Path, optional
@@ -181,6 +181,10 @@ def sweep(
     """
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
+    if not isinstance(data, Store) and (where or version):
+        raise ParameterError("where and version choose rows of a store; of a table give the rows that are meant.")
+    if isinstance(data, Store) and results is not None:
+        raise ParameterError("a store has its own results; give them where data is quotes.")
     settings = load_settings()
     scheduler = (settings.scheduler or HERE) if scheduler is None else scheduler
     how_to = {"scheduler": scheduler, "workers": workers or settings.processes, "patience_s": patience_s, "show": show}
