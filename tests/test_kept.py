@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from overround import Store, kept
+from overround.errors import ParameterError
 from overround.overview import overview
 from overround.prune import candidates
 from overround.records import siblings, write_steps
@@ -227,6 +228,18 @@ def test_the_newest_page_stays_with_what_it_compares_though_it_only_compares(set
     leave(settings, P5)
     assert candidates(settings.reports_folder, keep=1)["pipeline"].tolist() == [P4, P3, P2, P1]
     assert candidates(settings.reports_folder, keep=3)["pipeline"].tolist() == [P4, P1]
+
+
+def test_what_is_younger_than_the_limit_stays(settings: Settings) -> None:
+    for name in (P1, P2, P3, P4):
+        leave(settings, name)
+    at = datetime(2026, 1, 4, 12, tzinfo=UTC)
+
+    assert candidates(settings.reports_folder, older_than=timedelta(days=2), now=at)["pipeline"].tolist() == [P2, P1]
+    assert candidates(settings.reports_folder, older_than=timedelta(days=2), keep=3, now=at)["pipeline"].tolist() == [P1]
+    for limits, words in (({}, "say what stays"), ({"keep": 0}, "would remove everything")):
+        with pytest.raises(ParameterError, match=words):
+            candidates(settings.reports_folder, **limits)
 
 
 def test_the_index_says_what_was_kept_and_when(settings: Settings) -> None:

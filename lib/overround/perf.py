@@ -120,7 +120,7 @@ def in_turns(
 
 
 @contextmanager
-def resolved(*names: str, settings: Settings | None = None) -> Iterator[list[Side]]:
+def resolved(*names: str) -> Iterator[list[Side]]:
     """What each name means: `.` for this checkout, `name=value,...` for options of the workload (or, in capitals, of the environment), a
     baseline's name, or a git revision, which is checked out in a temporary folder for as long as the context lasts.
 
@@ -129,15 +129,14 @@ def resolved(*names: str, settings: Settings | None = None) -> Iterator[list[Sid
     ParameterError
         For a name that is none of these.
     """  # noqa: D205
-    settings = settings or load_settings()
+    settings = load_settings()
     with ExitStack() as stack:
         yield [_side(name, settings, stack) for name in names]
 
 
-def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side], settings: Settings | None = None) -> Path:
+def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side]) -> Path:
     """Write samples with what they were taken of and on, as `data/perf/<name>.json`; returns the file."""
-    settings = settings or load_settings()
-    file = _file(name, settings)
+    file = _file(name, load_settings())
     file.parent.mkdir(parents=True, exist_ok=True)
     about = {
         "name": name, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "versions": versions(),

@@ -165,7 +165,7 @@ def check_reference(reference: str, names: Sequence[str], *, lay: bool = True, w
 
 
 def board_reference(
-    board: Board, reference: str, weights: "Mapping[str, float] | pd.DataFrame | None" = None, *, judged: bool = True, least: int = _LEAST
+    board: Board, reference: str, weights: "Mapping[str, float] | pd.DataFrame | None" = None, *, judged: bool = True
 ) -> tuple[Floats, Floats]:
     """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table of weights by time."""
     k, t, _ = board.fair.shape
@@ -173,7 +173,7 @@ def board_reference(
         lay = board.lay if board.lay is not None else np.full(board.fair.shape, np.nan)
         fair, least = exchange_mid(board.price, lay, ~np.isnan(board.price[:, :, 1]).all(axis=0)), 1
     else:
-        fair = board.fair
+        fair, least = board.fair, _LEAST
     flat = fair.reshape(k, -1).T
     margin = np.repeat(board.overround[:, :, None], 3, axis=2).reshape(k, -1).T if reference == BY_MARGIN else None
     share = None
