@@ -18,7 +18,7 @@ from overround.commit import codes, dataset, keep_log, named, partitions, scope_
 from overround.datafiles import file_system
 from overround.durable import sync, to_disk
 from overround.errors import StoreError
-from overround.objectstore import reason, without_keys
+from overround.objectstore import reason, short
 from overround.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _bad_objects(store: "Store", delta: "DeltaTable") -> dict[Path, tuple[str, i
     try:
         found = file_system(delta).get_file_info(pafs.FileSelector("", recursive=True))
     except OSError as error:
-        raise StoreError(f"store {store.root}: its files cannot be listed ({reason(error) or without_keys(str(error))}).") from None
+        raise StoreError(f"store {store.root}: its files cannot be listed ({short(error)}).") from None
     sizes, bad = {info.path: info.size for info in found}, {}
     for action in pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"]).to_pylist():
         path = unquote(action["path"])
