@@ -30,6 +30,7 @@ from overround import (
     table,
     value_signals,
 )
+from overround.errors import ParameterError
 from tests.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" 🏆 $x^2$ שלום ' + "long " * 40
@@ -125,6 +126,14 @@ def test_columns_of_our_tables_are_written_in_their_units():
 
     cells = re.findall(r">([^<>]+)</t[dh]>", html)
     assert cells == ["yield", "price", "bets", "clv", "95 % interval", "−1.23\u00a0%", "2.50", "12,345", "–", "−10.0\u00a0% to 20.0\u00a0%"]
+
+
+def test_a_format_may_be_a_function_and_one_that_is_none_is_said():
+    frame = pd.DataFrame({"low": [0.1], "high": [0.2], "n": [3.0]})
+
+    assert "1e-01 to 2e-01" in table(frame, {"low": lambda x: f"{x:.0e}"}).html
+    with pytest.raises(ParameterError, match="format 'percents' is unknown; there are percent, signed percent"):
+        table(frame, {"n": "percents"})
 
 
 def test_a_number_without_end_is_written_as_one():

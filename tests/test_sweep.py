@@ -480,6 +480,7 @@ def test_a_latin_sample_takes_every_part_of_each_range_equally_often():
         ({"min_edge": []}, {}, "min_edge has no value"),
         ({"min_edge": (0.0, 0.1)}, {}, "min_edge is a range, from which only a sample can be drawn"),
         ({"min_edge": (0.1, 0.0)}, {"sample": 3}, r"min_edge is \(0.1, 0.0\); a range is"),
+        ({"min_edge": (0.1,)}, {"sample": 3}, r"min_edge is \(0.1,\); a range is"),
         ({"max_price": (0.0, 3.0, "log")}, {"sample": 3}, "'log'\\) above 0"),
         ({"min_edge": (0.0, 0.1)}, {"sample": 0}, "sample is 0"),
         ({"min_edge": (0.0, 0.1)}, {"sample": 2, "how": "grid"}, "how 'grid' is unknown; there are latin, random"),
@@ -500,6 +501,13 @@ def test_what_cannot_be_swept_is_a_sentence(space, more, sentence, tmp_path):
         ov.sweep(prices, {"reference": "b0", **space}, ended, **more)
     with pytest.raises(ParameterError, match="a store has its own results"):
         ov.sweep(ov.Store(tmp_path), {"reference": "b0"}, ended)
+
+
+def test_a_ledger_of_a_variant_that_is_none_is_refused_with_those_that_are():
+    prices, ended = noisy_quotes(10, 2, seed=22)
+
+    with pytest.raises(ParameterError, match="there is no variant 2; they are numbered from 0 to 1"):
+        ov.sweep(prices, {"reference": "b0", "min_edge": [0.0, 0.1]}, ended, simulations=50).ledger(2)
 
 
 def test_a_space_is_typed_as_names_and_values():

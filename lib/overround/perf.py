@@ -67,7 +67,7 @@ def measure(
     Returns
     -------
     DataFrame
-        workload, pair, side, wall_s, own_s, cpu_s, io_wait_s, peak_mb, calibration_s, floor_s, load, at.
+        workload, pair, side, load, at, and the figures of `overround.perf_worker.take`.
 
     Raises
     ------

@@ -55,6 +55,10 @@ class Sweep:
         Of each match day, in half the digits.
     known_at, placed_from : ndarray, shape (days,)
         When the last bet of each day was settled, and when the first one was placed, in microseconds since 1970.
+    bankroll : float
+        Of each variant, at the start.
+    bets, of_group
+        What could be bet, by the number of a group of variants, and each variant's group.
     key : str
         Of what was asked: parameters, data and library.
 
@@ -90,7 +94,9 @@ class Sweep:
         return pd.Series([label(row, self.varied) for row in self.table.to_dict("records")], self.table.index)
 
     def ledger(self, variant: int) -> pd.DataFrame:
-        """The whole ledger of one variant, as `backtest` makes it."""
+        """The whole ledger of one variant, as `backtest` makes it; ParameterError for a number that no variant has."""
+        if variant not in self.table.index:
+            raise ParameterError(f"there is no variant {variant!r}; they are numbered from 0 to {self.tried - 1}.")
         place = self.table.index.get_loc(variant)
         row = self.table.loc[variant].to_dict()
         return ledger_of(self.bets[int(self.of_group[place])], row, self.bankroll, self.labels[variant])

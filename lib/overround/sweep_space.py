@@ -193,7 +193,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _range(name: str, values: tuple) -> tuple[float, float, bool]:
-    low, high, *scale = values
+    low, high, *scale = values if len(values) > 1 else (None, None)
     numbers = isinstance(low, int | float) and isinstance(high, int | float)
     if not numbers or not low < high or scale not in ([], ["log"]) or (scale and low <= 0):
         raise ParameterError(f"{name} is {values!r}; a range is (low, high), or (low, high, 'log') above 0, with low below high.")
