@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.accounts import TAKEN, Account, Execution, availability, worse_prices
-from overround.book import Book, make_book, placement_order
+from overround.book import Book, is_lay, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import SELECTION
-from overround.settlement import MATCH, RESULTS, as_times, is_lay, microseconds, settle, settlement_times
+from overround.settlement import MATCH, RESULTS, as_times, microseconds, settle, settlement_times
 from overround.staking import Flat, Staking
 from overround.tables import LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.words import as_text, coded, moved, places, spelled

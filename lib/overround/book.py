@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from overround.accounts import Account, Execution, account_terms
 from overround.odds import group_codes
-from overround.settlement import Floats, Times, is_lay, microseconds
+from overround.settlement import Floats, Times, microseconds
 from overround.staking import Staking
-from overround.words import rising
+from overround.words import coded, rising
 
 NO_LIMITS = (np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.inf, True)
 _NO_PLACES = np.empty(0, np.int64)
@@ -42,6 +42,11 @@ class Book:
         from overround.kernels import payoffs
 
         return payoffs(ended, self.lay, self.price, self.fee, self.tax)
+
+
+def is_lay(side: pd.Series) -> NDArray[np.bool_]:
+    """Whether each bet is a lay bet."""
+    return coded(side, ("lay",)) == 0
 
 
 def placement_order(bets: pd.DataFrame) -> NDArray[np.int64] | None:

@@ -8,7 +8,6 @@ import pandas as pd
 from overround.errors import ParameterError
 from overround.histories import drawable, moments_of_profit
 from overround.resampling import by_day, day, interval, quotient, resample
-from overround.settlement import is_lay
 from overround.tables import NOT_AN_ACCOUNT
 
 # limits beyond which honest strategies are not seen
@@ -95,7 +94,7 @@ def haircut(
     bad = [cut for cut in cuts if not 0 <= cut < 1]
     if bad:
         raise ParameterError(f"a price cut of {bad[0]} makes no sense; allowed: 0 to below 1.")
-    lay = is_lay(ledger["side"])
+    lay = (ledger["side"] == "lay").to_numpy()
     price, profit = ledger["price"].to_numpy(float), ledger["profit"].to_numpy(float)
     # the price decides what a back bet wins and what a lay bet loses
     priced = np.where(lay, profit < 0, profit > 0)

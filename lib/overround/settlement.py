@@ -42,11 +42,6 @@ def picks(outcome: pd.Series) -> NDArray[np.int8]:
     return coded(outcome, _PICKED, _PICK)
 
 
-def is_lay(side: pd.Series) -> NDArray[np.bool_]:
-    """Whether each bet is a lay bet."""
-    return coded(side, ("lay",)) == 0
-
-
 def settlement_times(starts_at: pd.Series, told: Times) -> Times:
     """When each bet is settled: when the provider says so, or two hours after kick-off, or at the end of a day without a time."""
     from overround import kernels

@@ -6,10 +6,13 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from overround.errors import ParameterError
 from overround.odds import group_codes
-from overround.settlement import Floats, is_lay
+from overround.words import coded
+
+Floats = NDArray[np.float64]
 
 
 class Staking(Protocol):
@@ -88,7 +91,7 @@ class TargetProfit:
     def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
         """Fixed amount and share of the free bankroll for each signal."""
         price = signals["price"].to_numpy(float)
-        return self.profit / np.where(is_lay(signals["side"]), 1.0, price - 1), np.zeros(len(signals))
+        return self.profit / np.where(_lay(signals), 1.0, price - 1), np.zeros(len(signals))
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Kelly:
 
         price, probability = signals["price"].to_numpy(float), _known(signals, "probability", "Kelly")
         factor = shrinkage(signals) if self.shrink else np.empty(0)
-        return np.zeros(len(signals)), kelly_shares(price, probability, is_lay(signals["side"]), factor, self.fraction, self.cap)
+        return np.zeros(len(signals)), kelly_shares(price, probability, _lay(signals), factor, self.fraction, self.cap)
 
 
 @dataclass(frozen=True)
@@ -202,9 +205,7 @@ class SimultaneousKelly:
             if self.shrink:
                 share *= shrinkage(signals)
         # what is put at risk of a lay bet is its liability
-        return np.zeros(len(signals)), np.minimum(share, self.cap) / np.where(
-            is_lay(signals["side"]), signals["price"].to_numpy(float) - 1, 1.0
-        )
+        return np.zeros(len(signals)), np.minimum(share, self.cap) / np.where(_lay(signals), signals["price"].to_numpy(float) - 1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -305,9 +306,13 @@ def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
     markets_of_match = np.bincount(match[np.unique(of_market, return_index=True)[1]], minlength=match.max() + 1)
     share = np.empty(len(signals))
     share[order] = joint_stakes(
-        moment[order], of_market[order], outcome[order], price[order], probability[order], is_lay(signals["side"])[order], exact
+        moment[order], of_market[order], outcome[order], price[order], probability[order], _lay(signals)[order], exact
     )
     return share / markets_of_match[match]
+
+
+def _lay(signals: pd.DataFrame) -> NDArray[np.bool_]:
+    return coded(signals["side"], ("lay",)) == 0
 
 
 def _known(signals: pd.DataFrame, column: str, rule: str) -> Floats:

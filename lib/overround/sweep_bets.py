@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from overround.accounts import account_terms
 from overround.backtest import COMMISSION
-from overround.book import NO_LIMITS, _shared_markets, make_book, placement_order
+from overround.book import NO_LIMITS, _shared_markets, is_lay, make_book, placement_order
 from overround.luck import _can_be_drawn, _categories, _ended
 from overround.odds import SELECTION, group_codes
-from overround.settlement import Floats, Times, is_lay, microseconds
+from overround.settlement import Floats, Times, microseconds
 from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
 from overround.sweep_space import SETS, rule_of
 from overround.tables import NOT_AN_ACCOUNT
