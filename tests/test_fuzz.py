@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from overround.cli import app
 from overround.durations import seconds
 from overround.errors import OverroundError, ParameterError, SettingsError
-from overround.parameters import check_parameters, parse_value, read_parameters
+from overround.parameter_values import parse_value
+from overround.parameters import check_parameters, read_parameters
 from overround.settings import Settings, load_settings
 from overround.sources.the_odds_api import parse_odds, parse_scores
 from tests.conftest import Served

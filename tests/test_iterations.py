@@ -11,13 +11,16 @@ import pytest
 from benchmarks import iterations as benchmark
 from benchmarks.iterations import faults, growth, iterations, write_files
 
+from overround import Store
 from overround.collect import collect
 from overround.errors import ParameterError
 from overround.kept import can_be_made_again
 from overround.rebuild import rebuild
 from overround.runner import Step, run_pipeline
 from overround.settings import Settings
+from tests.books import result, results
 from tests.test_render import a_run
+from tests.test_runner import PARAMETERS, RECORD, project
 
 HOME = Path(__file__).parents[1]
 
@@ -147,6 +150,22 @@ def test_a_comparison_is_rebuilt_of_the_runs_that_it_compared_though_there_are_n
 )  # fmt: skip
 def test_only_what_depends_on_nothing_of_the_moment_can_be_made_again(notebook, parameters, can):
     assert can_be_made_again(notebook, parameters) == can
+
+
+@pytest.mark.slow
+def test_a_run_is_made_again_each_time_that_is_asked_for(tmp_path):
+    asks, pinned = (
+        PARAMETERS + 'store_version: str = ""\n',
+        RECORD.replace('"source": source', '"source": source, "store_version": "results=1"'),
+    )
+    settings = project(tmp_path, trial=[asks, pinned])
+    Store(settings.store_root).append("results", results(result()))
+    first = run_pipeline([Step("trial", "trial", {"store_version": "results=1"})], settings=settings)[0]
+
+    done = [rebuild(first.run_id, settings=settings) for _ in range(2)]
+
+    assert len({first.run_id, *(one.outcome.run_id for one in done)}) == 3
+    assert not any(one.outcome.kept or one.differing for one in done)
 
 
 def test_what_cannot_be_rebuilt_is_said(tmp_path):

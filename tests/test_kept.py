@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from overround import Store, kept
+from overround.errors import ParameterError
 from overround.overview import overview
 from overround.prune import candidates
 from overround.records import siblings, write_steps
@@ -192,7 +193,7 @@ def steps(settings: Settings, pipeline: str, **runs: str) -> None:
     write_steps(settings.reports_folder, pipeline, datetime.strptime(pipeline[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC), rows)
 
 
-P1, P2, P3, P4 = (f"2026010{day}-000000-abc" for day in (1, 2, 3, 4))
+P1, P2, P3, P4, P5 = (f"2026010{day}-000000-abc" for day in (1, 2, 3, 4, 5))
 
 
 def test_runs_that_stand_for_steps_of_a_pipeline_that_stays_are_not_pruned(settings: Settings) -> None:
@@ -214,6 +215,31 @@ def test_a_pipeline_that_ran_nothing_protects_what_it_kept_and_can_itself_go(set
     assert candidates(settings.reports_folder, keep=1)["pipeline"].tolist() == [P2]
     leave(settings, P4)
     assert candidates(settings.reports_folder, keep=1)["pipeline"].tolist() == [P3, P2, P1]
+
+
+def test_the_newest_page_stays_with_what_it_compares_though_it_only_compares(settings: Settings) -> None:
+    for name in (P1, P2, P3):
+        leave(settings, name)
+    compared = {"label": "compare", "notebook": "compare", "parameters": {"runs": [f"{P1}.first", f"{P3}.first"]}}
+    leave(settings, P4, **compared)
+    assert candidates(settings.reports_folder, keep=1)["pipeline"].tolist() == [P2]
+
+    # once there is a newer one it goes with what it compares
+    leave(settings, P5)
+    assert candidates(settings.reports_folder, keep=1)["pipeline"].tolist() == [P4, P3, P2, P1]
+    assert candidates(settings.reports_folder, keep=3)["pipeline"].tolist() == [P4, P1]
+
+
+def test_what_is_younger_than_the_limit_stays(settings: Settings) -> None:
+    for name in (P1, P2, P3, P4):
+        leave(settings, name)
+    at = datetime(2026, 1, 4, 12, tzinfo=UTC)
+
+    assert candidates(settings.reports_folder, older_than=timedelta(days=2), now=at)["pipeline"].tolist() == [P2, P1]
+    assert candidates(settings.reports_folder, older_than=timedelta(days=2), keep=3, now=at)["pipeline"].tolist() == [P1]
+    for limits, words in (({}, "say what stays"), ({"keep": 0}, "would remove everything")):
+        with pytest.raises(ParameterError, match=words):
+            candidates(settings.reports_folder, **limits)
 
 
 def test_the_index_says_what_was_kept_and_when(settings: Settings) -> None:

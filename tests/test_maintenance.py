@@ -179,6 +179,17 @@ def test_a_sound_store_has_no_findings(store):
     assert store.repair() == []
 
 
+@pytest.mark.parametrize("end", ["\x85", "\u2028"], ids=["next line", "line separator"])
+def test_a_name_with_a_line_end_of_another_script_is_no_damage(store, end):
+    league = {"competition": f"E{end}0"}
+    store.append("quotes", many(2).assign(**league))
+    store.append("quotes", many(2, prices=(2.5, 3, 4)).assign(**league))  # a correction: its files are named in the log
+
+    assert store.check().query("what != 'orphan file'").empty
+    assert store.repair() == []
+    assert len(store.read("quotes", league)) == 6
+
+
 @pytest.mark.parametrize("keep", [0, 40, 0.5, -1], ids=["nothing", "a word", "half", "all but the rows"])
 def test_a_half_written_last_log_entry_is_found_and_removed(store, keep):
     fill(store, 3)

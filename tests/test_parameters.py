@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overround.errors import ParameterError
-from overround.parameters import Parameter, check_here, check_parameters, parse_value, plain, read_parameters
+from overround.parameter_values import Parameter, parse_value, plain
+from overround.parameters import check_here, check_parameters, read_parameters
 
 CELL = """# what this notebook takes; every value can be set with -p name=value
 run_id: str = ""
@@ -59,6 +60,22 @@ def test_parameters_are_read_with_types_defaults_help_and_ranges(path: Path) -> 
     assert declared["leagues"].help == 'e.g. ["E0"]; empty: all in the store'
     assert declared["seed"].annotation == "int"
     assert declared["reference"].nullable
+
+
+@pytest.mark.parametrize("annotation", ["list[str] | None", "None | list[str]", "None|list[ str ]"])
+def test_a_list_may_be_none_whichever_is_written_first(tmp_path: Path, annotation: str) -> None:
+    path = notebook(tmp_path, f"books: {annotation} = None")
+
+    assert check_parameters(path, {"books": ["a"]}) == {"books": ["a"]}
+    assert check_parameters(path, {"books": None}) == {"books": None}
+    assert parse_value(read_parameters(path)["books"], "a,b") == ["a", "b"]
+
+
+def test_what_is_allowed_is_said_to_the_last_digit_and_of_a_list_as_of_a_list(tmp_path: Path) -> None:
+    declared = read_parameters(notebook(tmp_path, "n: int = 7  # 1 to 1_234_567\ndays: list[str] = []  # ISO dates, each an ISO date"))
+
+    assert declared["n"].allowed == "a whole number from 1 to 1234567"
+    assert declared["days"].allowed == "a list of ISO dates such as 2025-08-01"
 
 
 def test_reading_never_runs_the_notebook(tmp_path: Path) -> None:

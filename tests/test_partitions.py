@@ -93,6 +93,19 @@ def test_a_condition_leaves_the_others_out_and_a_version_is_kept_to(store, tmp_p
     assert (then["sum"] != now["sum"]).sum() == 1
 
 
+def test_a_condition_is_one_on_the_tables_that_have_its_column(store):
+    nothing = map_partitions(store, quotes_of, where={"competition": "L1", "source": "elsewhere"}, scheduler="here")
+    book = map_partitions(store, quotes_of, where={"competition": "L1", "bookmaker": "a"}, scheduler="here")
+
+    assert nothing.empty
+    assert set(book["bookmaker"]) == {"a"}
+
+
+def quotes_of(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    assert len(frames["results"])
+    return frames["quotes"]
+
+
 def test_an_empty_store_has_an_empty_answer(tmp_path):
     assert map_partitions(Store(tmp_path / "none"), sums).empty
 
@@ -103,6 +116,7 @@ def test_an_empty_store_has_an_empty_answer(tmp_path):
         ({"memory_mb": 0.01}, "L'3 24/25 has 175 rows, about 0.2975 MB in work; memory_mb is 0.01"),
         ({"memory_mb": -1}, "memory_mb is -1; it is a number of megabytes above 0"),
         ({"tables": ["runs"]}, "'runs' is not partitioned by competition and season; these are: events, quotes, results, standing"),
+        ({"where": {"colour": "red"}}, "no table of quotes, results has the column 'colour'"),
         ({"work": lambda frames: frames}, "cannot be sent to another process: define it in a module"),
         ({"scheduler": "tcp://127.0.0.1:9"}, "'tcp://127.0.0.1:9' cannot be reached"),
         ({"scheduler": "nonsense"}, "'nonsense' cannot be reached"),
@@ -137,13 +151,20 @@ CLUSTER = """
     import os, sys, pandas as pd
     from distributed import Client, LocalCluster
     from overround import Store, map_partitions
-    from tests.test_partitions import sums, sums_after_a_death
+    from overround.errors import RunError
+    from tests.test_partitions import sums, sums_after_a_death, sums_unless_l2
     if __name__ == "__main__":
         store = Store(sys.argv[1])
         here = map_partitions(store, sums, scheduler="here")
         with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50) as cluster:
             there = map_partitions(store, sums, scheduler=cluster.scheduler_address)
             pd.testing.assert_frame_equal(there, here, check_exact=True)
+            try:
+                map_partitions(store, sums_unless_l2, scheduler=cluster.scheduler_address)
+            except RunError as error:
+                assert str(error).startswith("L2 2") and str(error).endswith(": ValueError: no sharp prices"), error
+            else:
+                raise AssertionError("no error")
             with Client(cluster) as client:
                 before = set(client.nthreads())
                 again = map_partitions(store, sums_after_a_death, scheduler=client)

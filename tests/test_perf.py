@@ -90,8 +90,29 @@ def test_a_baseline_of_a_machine_half_as_fast_is_held_against_its_own_loop(home:
     assert compare(samples).verdict == NOISE
 
 
-@pytest.mark.parametrize(("name", "words"), [("no-such-thing", "nor a revision of git"), ("../x", "nor a revision of git")])
+def test_a_workload_that_a_baseline_has_no_samples_of_is_left_out_and_said(home: Path):
+    samples = machine(np.random.default_rng(1), 6).query("side == 'A'")
+    perf.keep("one", samples.assign(workload="spin"), {"A": perf.Side("x")})
+    perf.keep("two", pd.concat([samples.assign(workload=name) for name in ("margin", "spin")]), {"A": perf.Side("x")})
+
+    with perf.resolved("one", "two") as (a, b):
+        found = perf.measure({"A": a, "B": b}, ["margin", "spin"], pairs=6)
+        with pytest.raises(RunError, match="baseline one has no samples of margin; it has spin"):
+            perf.measure({"A": a, "B": b}, ["margin"], pairs=6)
+
+    assert set(found["workload"]) == {"spin"}
+    assert list(found.attrs["left_out"]) == ["margin"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no-such-thing", "nor a revision of git"), ("../x", "nor a revision of git"),
+        ("method=shin,markets", "'markets' is no name=value"), ("compared-1", "is a comparison of two"),
+    ],
+)  # fmt: skip
 def test_a_side_that_is_nothing_is_refused(home: Path, name: str, words: str):
+    perf.keep("compared-1", machine(np.random.default_rng(1), 6), {"A": perf.Side("x"), "B": perf.Side("y")})
     with pytest.raises(ParameterError, match=words), perf.resolved(name):
         pass
 
@@ -117,6 +138,13 @@ def test_a_wrong_option_and_a_failing_workload_are_said(home: Path):
 
 
 @pytest.mark.slow
+def test_a_workload_that_takes_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(perf, "_LONGEST_S", 0.05)
+
+    with perf.resolved(".") as (here,), pytest.raises(RunError, match=r"workload spin of this checkout took more than 0\.05 s"):
+        perf.measure({"A": here}, ["spin"], pairs=1)
+
+
 def test_a_planted_slow_down_fails_the_command_and_the_same_again_does_not(home: Path):
     command = ["perf", "compare", "steps=500000", "steps=750000", "-w", "spin", "--pairs", "7", "--metric", "cpu_s", "--fail-on", "worse"]
 

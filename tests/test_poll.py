@@ -411,6 +411,7 @@ def test_a_wrong_duration_is_a_clear_sentence(text: str):
     [
         ({"every_s": 0}, "an interval of 0 s cannot be kept"),
         ({"polls": 0}, "0 polls cannot be made"),
+        ({"until": datetime(2026, 1, 1)}, "until is 2026-01-01 00:00:00, without a time zone"),
         ({"regions": "eu uk"}, "regions 'eu uk' cannot be asked for"),
         ({"markets": ""}, "markets '' cannot be asked for"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overround.errors import ParameterError
-from overround.quota import Credits, _Pace, credits_of, odds_cost, plan, scores_cost
+from overround.quota import Credits, _Pace, credits_of, odds_cost, plan
 
 NOW = datetime(2024, 8, 17, 12, tzinfo=UTC)
 RESET = datetime(2024, 9, 1, tzinfo=UTC)
@@ -135,11 +135,9 @@ def test_what_cannot_be_planned_is_refused_by_name(wrong, named):
 
 
 def test_costs_are_those_of_the_providers_page():
-    # the-odds-api.com/liveapi/guides/v4: markets x regions, ten times that for the past, ten bookmakers a region; scores 1 or 2
+    # the-odds-api.com/liveapi/guides/v4: markets x regions, ten bookmakers a region
     assert odds_cost(3, 2) == 6
-    assert odds_cost(1, 1, historical=True) == 10
     assert odds_cost(2, bookmakers=11) == 4
-    assert (scores_cost(), scores_cost(3)) == (1, 2)
 
 
 def test_the_quota_is_read_from_the_headers():

@@ -222,6 +222,13 @@ def test_the_index_lists_failures_first_then_pipelines_newest_first(tmp_path: Pa
     assert "<script" not in got
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(4.26, "4.3 s"), (59.97, "1 min 0 s"), (70.2, "1 min 10 s"), (119.7, "2 min 0 s"), (7_300, "2 h 1 min")]
+)
+def test_no_time_has_sixty_seconds_or_minutes(tmp_path: Path, seconds: float, words: str) -> None:
+    assert f"<span>{words}</span>" in index_of(tmp_path, a_run(seconds=seconds))
+
+
 def test_a_failure_that_a_later_run_made_good_is_not_on_top_of_the_index(tmp_path: Path) -> None:
     bad = a_run(run_id="20260102-000000-bbb.x", status="failed", failure=failure("the reason"), started_at="2026-01-02T00:00:00+00:00")
     good = a_run(run_id="20260103-000000-ccc.x", started_at="2026-01-03T00:00:00+00:00")

@@ -16,6 +16,7 @@ from overround import (
     closing_lines,
     delay_curve,
     delayed,
+    example,
     haircut,
     missing_odds,
     suspicious,
@@ -173,6 +174,16 @@ def test_bets_without_thought_earn_minus_the_margin_on_the_same_prices(market, b
     assert 0 < table.attrs["p_random"] < 1
 
 
+def test_bets_without_thought_beside_no_back_bets_are_none():
+    _, shown, ended = example(20)
+    ledger = backtest(blind_signals(shown, "sharp", "home"), ended)
+
+    for none in (ledger.head(0), ledger.assign(side="lay")):
+        table = baselines(none, shown, ended, simulations=50)
+        assert table["bets"].tolist() == [0, 0, 0]
+        assert np.isnan(table.attrs["p_random"])
+
+
 def test_the_same_bets_at_each_price_are_each_bookmakers_own_yield(market, blind):
     shown, ended = market
 
@@ -211,6 +222,9 @@ def test_missing_rates_count_the_matches_that_a_bookmaker_does_not_quote(market,
     assert table.drop(index=[("b5", "L1", "2425")])["missing"].eq(0).all()
     kept = always_quoted(blind, holes)
     assert len(kept) == 210
+    # also of a ledger whose index has a name, or says nothing
+    assert always_quoted(blind.rename_axis("bet"), holes)["event_id"].tolist() == kept["event_id"].tolist()
+    assert len(always_quoted(pd.concat([blind, blind]), holes)) == 420
     assert (kept["event_id"] < "m00210").all()
     assert kept.attrs["bankroll"] == blind.attrs["bankroll"]
     # a bookmaker that hardly ever quotes does not decide

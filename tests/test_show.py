@@ -30,6 +30,7 @@ from overround import (
     table,
     value_signals,
 )
+from overround.errors import ParameterError
 from tests.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" 🏆 $x^2$ שלום ' + "long " * 40
@@ -127,6 +128,30 @@ def test_columns_of_our_tables_are_written_in_their_units():
 
     cells = re.findall(r">([^<>]+)</t[dh]>", html)
     assert cells == ["yield", "price", "bets", "clv", "95 % interval", "−1.23\u00a0%", "2.50", "12,345", "–", "−10.0\u00a0% to 20.0\u00a0%"]
+
+
+def test_a_format_may_be_a_function_and_one_that_is_none_is_said():
+    frame = pd.DataFrame({"low": [0.1], "high": [0.2], "n": [3.0]})
+
+    assert "1e-01 to 2e-01" in table(frame, {"low": lambda x: f"{x:.0e}"}).html
+    with pytest.raises(ParameterError, match="format 'percents' is unknown; there are percent, signed percent"):
+        table(frame, {"n": "percents"})
+
+
+def test_a_number_without_end_is_written_as_one():
+    assert re.findall(r">([^<>]+)</t[dh]>", table(pd.DataFrame({"x": [np.inf, -np.inf, 1.5, 0.0]})).html) == [
+        "x",
+        "inf",
+        "−inf",
+        "1.50",
+        "0",
+    ]
+
+
+def test_an_index_of_several_names_is_shown():
+    frame = pd.DataFrame({"missing": [0.5]}, index=pd.MultiIndex.from_tuples([("b1", "2425")], names=["bookmaker", "season"]))
+
+    assert re.findall(r">([^<>]+)</t[dh]>", table(frame).html)[:2] == ["bookmaker", "season"]
 
 
 def test_a_long_table_says_how_much_is_left_out_and_an_empty_one_that_it_is():

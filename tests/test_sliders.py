@@ -79,6 +79,14 @@ def test_a_page_gets_the_figure_that_stands_still_beside_the_widget(swept, monke
     assert 'aria-label="Bankroll over time.' in bundle["text/html"]
 
 
+def test_where_no_variant_bets_the_bankroll_stands_still(market):
+    quotes, results = market
+    found = ov.sliders(ov.sweep(quotes, SPACE | {"min_edge": [0.9, 1.0], "max_edge": 1.5}, results, simulations=50))
+
+    assert "no bets" in repr(found)
+    assert "1,000</text>" in found.at(min_edge=0.9)
+
+
 def test_what_is_no_grid_has_no_sliders(market, swept):
     quotes, results = market
 

@@ -137,9 +137,11 @@ def test_a_bad_row_writes_nothing_of_its_batch(store):
 def test_reading_pushes_down_columns_and_conditions(store):
     store.append("quotes", many(5))
 
-    rows = store.read("quotes", {"event_id": ["m1", "m2"], "outcome": "home"}, ["event_id", "price"])
+    chosen = {"event_id": ["m1", "m2"], "outcome": "home"}
+    rows = store.read("quotes", chosen, ["event_id", "price"])
 
     assert rows.to_numpy().tolist() == [["m1", 2.0], ["m2", 2.0]]
+    assert store.read("quotes", chosen, iter(["event_id", "price"])).equals(rows)
 
 
 def test_an_empty_store_reads_as_empty_tables(store):
@@ -153,9 +155,12 @@ def test_an_empty_store_reads_as_empty_tables(store):
     [
         (lambda s: s.read("odds"), "no table 'odds'; the tables are events, quotes"),
         (lambda s: s.read("quotes", {"colour": "red"}), "no column 'colour'; it has event_id"),
+        (lambda s: s.read("quotes", {"starts_at": KICK_OFF}), "no column 'starts_at'"),
+        (lambda s: s.read("quotes", columns=iter(["price", "colour"])), "no column 'colour'"),
         (lambda s: s.read("quotes", version=99), "version 99 of quotes"),
         (lambda s: s.read("quotes", version="newest"), "'newest' cannot be read; it looks like"),
         (lambda s: s.sql("SELECT nothing FROM quotes"), "nothing"),
+        (lambda s: s.sql("-- later"), "the query asks nothing; write a SELECT"),
     ],
 )
 def test_what_cannot_be_answered_is_said_in_a_sentence(store, call, sentence):

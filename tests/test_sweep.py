@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import overround as ov
-from overround import search, sweep_work
+from overround import pieces, search
 from overround.errors import ParameterError
 from overround.sweep_space import rule_of, space_of
 from tests.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
@@ -473,6 +473,7 @@ def test_a_latin_sample_takes_every_part_of_each_range_equally_often():
         ({"min_edge": []}, {}, "min_edge has no value"),
         ({"min_edge": (0.0, 0.1)}, {}, "min_edge is a range, from which only a sample can be drawn"),
         ({"min_edge": (0.1, 0.0)}, {"sample": 3}, r"min_edge is \(0.1, 0.0\); a range is"),
+        ({"min_edge": (0.1,)}, {"sample": 3}, r"min_edge is \(0.1,\); a range is"),
         ({"max_price": (0.0, 3.0, "log")}, {"sample": 3}, "'log'\\) above 0"),
         ({"min_edge": (0.0, 0.1)}, {"sample": 0}, "sample is 0"),
         ({"min_edge": (0.0, 0.1)}, {"sample": 2, "how": "grid"}, "how 'grid' is unknown; there are latin, random"),
@@ -482,13 +483,24 @@ def test_a_latin_sample_takes_every_part_of_each_range_equally_often():
         ({"reference": "nobody"}, {}, "reference 'nobody' has no prices here"),
         ({"bookmakers": "nobody"}, {}, "bookmaker 'nobody' has no prices here"),
         ({}, {"bankroll": 0}, "bankroll is 0"),
+        ({}, {"where": {"season": "2425"}}, "where and version choose rows of a store"),
+        ({}, {"version": "quotes=1"}, "where and version choose rows of a store"),
     ],
 )
-def test_what_cannot_be_swept_is_a_sentence(space, more, sentence):
+def test_what_cannot_be_swept_is_a_sentence(space, more, sentence, tmp_path):
     prices, ended = noisy_quotes(10, 2, seed=22)
 
     with pytest.raises(ParameterError, match=sentence):
         ov.sweep(prices, {"reference": "b0", **space}, ended, **more)
+    with pytest.raises(ParameterError, match="a store has its own results"):
+        ov.sweep(ov.Store(tmp_path), {"reference": "b0"}, ended)
+
+
+def test_a_ledger_of_a_variant_that_is_none_is_refused_with_those_that_are():
+    prices, ended = noisy_quotes(10, 2, seed=22)
+
+    with pytest.raises(ParameterError, match="there is no variant 2; they are numbered from 0 to 1"):
+        ov.sweep(prices, {"reference": "b0", "min_edge": [0.0, 0.1]}, ended, simulations=50).ledger(2)
 
 
 def test_a_space_is_typed_as_names_and_values():
@@ -502,16 +514,16 @@ def test_a_space_is_typed_as_names_and_values():
     for wrong in ("min_edge", "=3", "min_edge=a..b", "min_edge=0..1/1"):
         with pytest.raises(ParameterError, match="--vary"):
             space_of([wrong])
+    with pytest.raises(ParameterError, match="--vary min_edge is given twice; write all its values in one"):
+        space_of(["min_edge=0.01", "min_edge=0.02"])
 
 
 def test_progress_tells_the_time_that_is_left(monkeypatch):
     clock = iter(np.arange(0.0, 1_000, 30))
-    monkeypatch.setattr(sweep_work.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(pieces.time, "monotonic", lambda: next(clock))
     told = []
 
-    sweep_work.work(
-        [sweep_work.Piece(str(i), lambda i: {"i": np.array(i)}, (i,), size=2.0 - i) for i in range(2)], workers=1, show=told.append
-    )
+    pieces.work([pieces.Piece(str(i), lambda i: {"i": np.array(i)}, (i,), size=2.0 - i) for i in range(2)], workers=1, show=told.append)
 
     # two thirds of the work after 30 s
     assert [str(one) for one in told[:2]] == ["0 of 2 pieces", "1 of 2 pieces, 15 s left"]

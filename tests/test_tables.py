@@ -32,6 +32,9 @@ def test_an_empty_batch_keeps_its_types():
         ({"outcome": "maybe"}, "column 'outcome': 'maybe' is unknown"),
         ({"event_id": None}, "column 'event_id': row 0 is empty"),
         ({"price": "cheap"}, "column 'price'"),
+        ({"collected_at": "soon"}, "table quotes, column 'collected_at': Unknown datetime string format, unable to parse: soon"),
+        ({"collected_at": "20250-01-01T12:00Z"}, "column 'collected_at': year 20250 is out of range"),
+        ({"collected_at": ["now"]}, "column 'collected_at'"),
     ],
 )
 def test_a_row_that_breaks_the_contract_is_named(change, sentence):
@@ -39,6 +42,13 @@ def test_a_row_that_breaks_the_contract_is_named(change, sentence):
         tidy("quotes", [{**quote(), **change}])
 
     assert sentence in str(error.value)
+
+
+def test_a_number_that_is_too_large_is_named():
+    row = {"event_id": "m", "home_score": 2**70, "away_score": 0, "status": "final", "competition": "E0", "season": "2425"}
+
+    with pytest.raises(TableError, match="table results, column 'home_score'"):
+        tidy("results", [row])
 
 
 def test_a_missing_column_is_named_with_those_that_are_needed():

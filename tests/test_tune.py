@@ -214,7 +214,7 @@ def test_a_collection_gathers_over_its_jobs_and_stores_the_rest_at_its_end(tmp_p
 
 
 def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
-    from overround import partitions
+    from overround import map_partitions, pieces, sweep
     from overround.sources import the_odds_api
 
     settings = Settings(cache=tmp_path / "cache", odds_api_key="canary-key", fetch_workers=9)
@@ -225,12 +225,19 @@ def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
     for league in ("L1", "L2", "L3"):
         store.append("quotes", quotes(1, books=2, times=1).assign(competition=league))
     asked = []
-    monkeypatch.setattr(partitions, "_in_processes", lambda workers, tasks, *_: asked.append(workers) or [pd.DataFrame()] * len(tasks))
-    monkeypatch.setattr(partitions.os, "cpu_count", lambda: 1)
+    in_threads = pieces._in_threads
+    monkeypatch.setattr(pieces, "_in_processes", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb))
+    monkeypatch.setattr(pieces, "_in_threads", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb))
+    monkeypatch.setattr(pieces, "cores", lambda: 1)
     monkeypatch.setenv("OVERROUND_PROCESSES", "3")
-    partitions.map_partitions(store, _head, ["quotes"], scheduler="")
-    partitions.map_partitions(store, _head, ["quotes"], scheduler="", workers=2)
-    assert asked == [3, 2]
+    map_partitions(store, _head, ["quotes"], scheduler="")
+    map_partitions(store, _head, ["quotes"], scheduler="", workers=2)
+    space = {"reference": "book00", "method": ["power", "shin", "additive"]}
+    sweep(store, space, simulations=50)
+    sweep(store, space, simulations=50, workers=2)
+    monkeypatch.setenv("OVERROUND_PROCESSES", "0")
+    map_partitions(store, _head, ["quotes"], scheduler="")
+    assert asked == [3, 2, 3, 3, 2, 2, 1]
 
 
 def _head(tables):

@@ -33,17 +33,8 @@ if TYPE_CHECKING:
     from overround.references import accuracy_weights, exchange_mid, lowest_margin
     from overround.relative import relative_prices
     from overround.report import Run
-    from overround.repriced import (
-        across_methods,
-        always_quoted,
-        at_each_price,
-        baselines,
-        delay_curve,
-        delayed,
-        missing_odds,
-        wrong_prices,
-    )
-    from overround.robustness import bets_needed, haircut, suspicious, without_best
+    from overround.repriced import across_methods, at_each_price, baselines, delay_curve, delayed, wrong_prices
+    from overround.robustness import always_quoted, bets_needed, haircut, missing_odds, suspicious, without_best
     from overround.scores import early_and_close, probability_scores, score_table
     from overround.search import backtest_overfitting, correct_for_search, daily_profits, deflated_p, effective_number, luck_of_the_best
     from overround.settings import Settings, load_settings
@@ -87,10 +78,8 @@ _WHERE = {
     "references": ("accuracy_weights", "exchange_mid", "lowest_margin"),
     "relative": ("relative_prices",),
     "report": ("Run",),
-    "repriced": (
-        "across_methods", "always_quoted", "at_each_price", "baselines", "delay_curve", "delayed", "missing_odds", "wrong_prices",
-    ),
-    "robustness": ("bets_needed", "haircut", "suspicious", "without_best"),
+    "repriced": ("across_methods", "at_each_price", "baselines", "delay_curve", "delayed", "wrong_prices"),
+    "robustness": ("always_quoted", "bets_needed", "haircut", "missing_odds", "suspicious", "without_best"),
     "search": (
         "backtest_overfitting", "correct_for_search", "daily_profits", "deflated_p", "effective_number", "luck_of_the_best",
     ),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from overround.datafiles import by_partition, commit_files
+from overround.durable import sync
 from overround.errors import StoreError
+from overround.objectstore import hint, short
 from overround.stopwatch import timed
 from overround.tables import Table
 
@@ -42,7 +45,7 @@ class Scope:
     sql: str | None
 
 
-def configuration(is_local: bool = True) -> dict[str, str]:
+def _configuration(is_local: bool) -> dict[str, str]:
     """Properties of a new table: opening it replays few commits, and delta-rs leaves the log alone.
 
     By itself delta-rs drops log entries after 30 days, and with them the versions that reports have pinned; `vacuum` knows those.
@@ -53,6 +56,31 @@ def configuration(is_local: bool = True) -> dict[str, str]:
         # what a checkpoint still says of files that are gone; `vacuum` asks no longer
         "delta.deletedFileRetentionDuration": "interval 1 days",
     }
+
+
+def make_table(uri: str, table: Table, storage: dict[str, str] | None) -> "DeltaTable":
+    """Make a table that is not there yet; `storage` is what delta-rs is told of an object store, None of a folder."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        DeltaTable.create(
+            uri,
+            table.schema,
+            mode="ignore",
+            partition_by=list(table.partition) or None,
+            configuration=_configuration(storage is None),
+            storage_options=storage,
+        )
+        made = DeltaTable(uri, storage_options=storage)
+    except (DeltaError, OSError) as error:
+        try:
+            made = DeltaTable(uri, storage_options=storage)  # another process made it at the same moment
+        except (DeltaError, OSError):
+            raise StoreError(f"store {uri} cannot be made ({short(error)}).{hint(error)}") from None
+    if storage is None:
+        sync(Path(uri), 0)
+    return made
 
 
 @timed("store_encode_s")

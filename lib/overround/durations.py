@@ -1,4 +1,4 @@
-"""Spans of time as the command line takes them."""
+"""Spans of time as the command line takes them, and as they are said."""
 
 import re
 from datetime import timedelta
@@ -29,3 +29,10 @@ def seconds(text: str) -> float:
 def span(text: str) -> timedelta:
     """The duration as a difference of times."""
     return timedelta(seconds=seconds(text))
+
+
+def said(seconds: float) -> str:
+    """A duration in words: 42 s, 3 min 5 s, 2 h 10 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from overround.parameters import plain
+from overround.parameter_values import plain
 from overround.records import RUN_MIME
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

@@ -1,4 +1,4 @@
-"""A store on an object store: what delta-rs is told, and what is said when it fails.
+"""A store on an object store: what delta-rs is told; and what is said when it fails, there or in a folder.
 
 Endpoint, region and keys are the usual `AWS_*` environment variables. delta-rs reads them itself; they are looked at here only to
 keep keys out of messages.
@@ -72,3 +72,13 @@ def without_keys(text: str) -> str:
         if os.environ.get(name):
             text = text.replace(os.environ[name], "***")
     return re.sub(r"<\?xml.*", "", text, flags=re.DOTALL)
+
+
+def short(error: Exception) -> str:
+    """First line of an error, delta-rs appends its stack; of an object store's the reason."""
+    return reason(error) or without_keys(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+def hint(error: Exception) -> str:
+    """What to do about an error that is not an object store's."""
+    return "" if reason(error) else " `overround store check` looks for damage."

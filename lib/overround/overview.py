@@ -30,7 +30,8 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
     -------
     dict
         `failures`, newest first; `latest`, the runs of the newest pipeline in their order, `kept` those that stand for a step;
-        `latest_at`, when it started; `notebooks`, each a dict of `name` and `rows`, newest first.
+        `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest first, and how many `labels` they have;
+        `comparable`, whether any run left bets.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
     kept = _kept(pipelines)

@@ -21,82 +21,26 @@ import ast
 import io
 import json
 import re
-import sys
 import tokenize
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import date, datetime
-from decimal import Decimal
+from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from overround.errors import ParameterError
+from overround.parameter_values import KINDS, Parameter, checked
 from overround.settings import load_settings
 
 TAG = "parameters"
 # papermill puts what it was given into a cell of its own, under this first line
 INJECTED = "# Parameters"
 
-_KINDS = {"str": str, "int": int, "float": float, "bool": bool}
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-_PLURALS = {str: "texts", int: "whole numbers", float: "numbers", bool: "true or false values"}
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_LARGEST = sys.float_info.max
-_LONGEST_SHOWN = 200
 _NUMBER = r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"(?<![\w.])({_NUMBER}) to ({_NUMBER})(?![\w])")
 _LEAST = re.compile(rf"\bat least ({_NUMBER})(?![\w])")
 _CHOICES = re.compile(r"\bone of:\s*([^;]+)")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a notebook, as its cell declares it."""
-
-    name: str
-    annotation: str
-    default: Any
-    help: str = ""
-    choices: tuple = ()
-    low: float | None = None
-    high: float | None = None
-    iso_date: bool = False
-
-    @property
-    def kind(self) -> type:
-        """Type of the value, or of a list's elements."""
-        return _KINDS.get(self._inner, str)
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it takes a list."""
-        return self.annotation.startswith("list")
-
-    @property
-    def nullable(self) -> bool:
-        """Whether it takes None."""
-        return "None" in (part.strip() for part in self.annotation.split("|"))
-
-    @property
-    def allowed(self) -> str:
-        """What it takes, in words."""
-        words = f"a list of {_PLURALS[self.kind]}" if self.is_list else _NAMES[self.kind]
-        if self.choices:
-            words = f"{'a list of' if self.is_list else 'one of'} {', '.join(map(str, self.choices))}"
-        elif self.iso_date:
-            words = "an ISO date such as 2025-08-01"
-        elif self.low is not None and self.high is not None:
-            words += f" from {self.low:g} to {self.high:g}"
-        elif self.low is not None:
-            words += f" of at least {self.low:g}"
-        return words + (" or none" if self.nullable else "")
-
-    @property
-    def _inner(self) -> str:
-        text = next(part.strip() for part in self.annotation.split("|") if part.strip() != "None")
-        return text[5:-1].strip() if text.startswith("list[") else text
 
 
 def read_parameters(path: Path | str) -> dict[str, Parameter]:
@@ -205,49 +149,6 @@ def notebook_path(notebook: Path | str, home: Path) -> Path:
     return Path(notebook)
 
 
-def parse_value(parameter: Parameter, text: str) -> Any:
-    """Value of a text as typed on a command line, by the parameter's annotation, checked.
-
-    Lists are `E0,E1` or `["E0", "E1"]`; nothing is an empty list; `none` is None where None is allowed.
-
-    Raises
-    ------
-    ParameterError
-        Where the text is no such value.
-    """
-    word = text.strip()
-    if parameter.nullable and word.lower() in ("none", "null"):
-        return None
-    if not parameter.is_list:
-        return _checked(parameter, _scalar(parameter, text))
-    if not word.startswith("["):
-        return _checked(parameter, [_scalar(parameter, part.strip()) for part in word.split(",") if part.strip()])
-    try:
-        return _checked(parameter, ast.literal_eval(word))
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise _refused(parameter, text) from None
-
-
-def plain(value: Any) -> Any:
-    """Return the value as plain Python, for papermill and JSON: from NumPy, pandas, dates, paths, decimals, tuples and sets."""
-    # NumPy's scalars first: np.float64 is a float, yet papermill would write it as text
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Decimal):
-        return float("nan") if value.is_snan() else float(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(plain(item) for item in value)
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-
-
 def _tagged_cell(path: Path) -> str:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -295,7 +196,7 @@ def _declared(path: Path, statement: ast.stmt, comments: Mapping[int, str]) -> P
     except ValueError:
         raise _broken(path, f"parameter {name!r} is {annotation}, but the choices in its comment are not") from None
     try:
-        _checked(parameter, default)
+        checked(parameter, default)
     except ParameterError:
         raise _broken(path, f"parameter {name!r}: its default {default!r} is not {annotation}") from None
     return parameter
@@ -311,11 +212,11 @@ def _annotation(path: Path, name: str, statement: ast.Assign | ast.AnnAssign, de
     if literal := re.fullmatch(r"Literal\[(.+?)\]( \| None)?", text):
         with suppress(ValueError, SyntaxError, TypeError):
             choices = ast.literal_eval(f"({literal[1]},)")
-            if type(choices[0]).__name__ in _KINDS and len({type(choice) for choice in choices}) == 1:
+            if type(choices[0]).__name__ in KINDS and len({type(choice) for choice in choices}) == 1:
                 return type(choices[0]).__name__ + (literal[2] or ""), choices
     parts = [part.strip() for part in text.split("|")]
     values = [part for part in parts if part != "None"]
-    if len(values) != 1 or not re.fullmatch(rf"({'|'.join(_KINDS)})|list\[({'|'.join(_KINDS)})\]", values[0]):
+    if len(values) != 1 or not re.fullmatch(rf"({'|'.join(KINDS)})|list\[({'|'.join(KINDS)})\]", values[0]):
         raise _broken(path, f"parameter {name!r} is of type {text}; a parameter is str, int, float, bool, a list of these, or one | None")
     return text, ()
 
@@ -335,55 +236,9 @@ def _from_comment(parameter: Parameter) -> Parameter:
 
 def _checked_in(path: Path, parameter: Parameter, value: Any) -> Any:
     try:
-        return _checked(parameter, value)
+        return checked(parameter, value)
     except ParameterError as error:
         raise ParameterError(f"{_title(path)}: {error}") from None
-
-
-def _checked(parameter: Parameter, value: Any) -> Any:
-    value = plain(value)
-    if value is None and parameter.nullable:
-        return None
-    items = value if parameter.is_list and isinstance(value, list) else [value]
-    if isinstance(value, list) != parameter.is_list or not all(_fits(item, parameter.kind) for item in items):
-        raise _refused(parameter, value)
-    items = [parameter.kind(item) for item in items]
-    if value != parameter.default and not all(_allowed(item, parameter) for item in items):
-        raise _refused(parameter, value)
-    return items if parameter.is_list else items[0]
-
-
-def _allowed(item: Any, parameter: Parameter) -> bool:
-    if parameter.choices:
-        return item in parameter.choices
-    too_low = parameter.low is not None and item < parameter.low
-    too_high = parameter.high is not None and item > parameter.high
-    return not too_low and not too_high and (not parameter.iso_date or _is_date(item))
-
-
-def _fits(value: Any, kind: type) -> bool:
-    if isinstance(value, bool):  # a bool is an int to Python, not to a reader
-        return kind is bool
-    if kind is float:  # neither NaN nor infinite, and no whole number that is too large to be a float
-        return isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST
-    return isinstance(value, kind)
-
-
-def _is_date(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _scalar(parameter: Parameter, text: str) -> Any:
-    if parameter.kind is str:
-        return text
-    try:
-        return _WORDS[text.strip().lower()] if parameter.kind is bool else parameter.kind(text)
-    except (KeyError, ValueError):
-        raise _refused(parameter, text) from None
 
 
 def _injected_names(inputs: list[str]) -> list[str]:
@@ -395,18 +250,6 @@ def _injected_names(inputs: list[str]) -> list[str]:
             assigned = [statement.targets[0] for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
             names += [target.id for target in assigned if isinstance(target, ast.Name)]
     return names
-
-
-def _refused(parameter: Parameter, value: Any) -> ParameterError:
-    return ParameterError(f"parameter {parameter.name!r} cannot be {_shown(value)}; it takes {parameter.allowed}.")
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError) as error:  # a number of more digits than Python writes, a list in itself
-        return f"this {type(value).__name__} ({type(error).__name__})"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"
 
 
 def _unknown(path: Path, name: str, declared: list[str]) -> ParameterError:

@@ -67,15 +67,15 @@ def measure(
     Returns
     -------
     DataFrame
-        workload, pair, side, wall_s, own_s, cpu_s, io_wait_s, peak_mb, calibration_s, floor_s, load, at.
+        workload, pair, side, load, at, and the figures of `overround.perf_worker.take`.
 
     Raises
     ------
     ParameterError
         For a workload that does not exist or an option that it does not take.
     RunError
-        Where a workload fails, with its last words. One that another revision cannot do is left out, as long as there are others:
-        `attrs["left_out"]` has the reasons.
+        Where a workload fails, with its last words. One that another revision cannot do, or that a baseline has no samples of, is left
+        out, as long as there are others: `attrs["left_out"]` has the reasons.
     """
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
@@ -120,7 +120,7 @@ def in_turns(
 
 
 @contextmanager
-def resolved(*names: str, settings: Settings | None = None) -> Iterator[list[Side]]:
+def resolved(*names: str) -> Iterator[list[Side]]:
     """What each name means: `.` for this checkout, `name=value,...` for options of the workload (or, in capitals, of the environment), a
     baseline's name, or a git revision, which is checked out in a temporary folder for as long as the context lasts.
 
@@ -129,15 +129,14 @@ def resolved(*names: str, settings: Settings | None = None) -> Iterator[list[Sid
     ParameterError
         For a name that is none of these.
     """  # noqa: D205
-    settings = settings or load_settings()
+    settings = load_settings()
     with ExitStack() as stack:
         yield [_side(name, settings, stack) for name in names]
 
 
-def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side], settings: Settings | None = None) -> Path:
+def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side]) -> Path:
     """Write samples with what they were taken of and on, as `data/perf/<name>.json`; returns the file."""
-    settings = settings or load_settings()
-    file = _file(name, settings)
+    file = _file(name, load_settings())
     file.parent.mkdir(parents=True, exist_ok=True)
     about = {
         "name": name, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "versions": versions(),
@@ -207,11 +206,14 @@ def known(workloads: Iterable[str]) -> list[str]:
 
 
 class _NotThere(RunError):
-    """Another revision cannot do a workload of this one."""
+    """Another revision cannot do a workload of this one, or a baseline has no samples of it."""
 
 
 def _in_turns(sides: Mapping[str, Side], workload: str, pairs: int, repeats: int, progress: Progress) -> list[dict[str, Any]]:
     rows = []
+    for side in sides.values():
+        if side.kept is not None and workload not in set(side.kept["workload"]):
+            raise _NotThere(f"{side.name} has no samples of {workload}; it has {', '.join(side.kept['workload'].unique())}.")
     for pair in range(pairs):
         progress(f"{workload}, pair {pair + 1} of {pairs}")
         for name, side in sides.items():
@@ -233,12 +235,17 @@ def _side(name: str, settings: Settings, stack: ExitStack) -> Side:
     if name == HERE:
         return Side("this checkout", revision=revision)
     if "=" in name:
-        pairs = dict(part.split("=", 1) for part in name.split(",") if "=" in part)
+        parts = [part.split("=", 1) for part in name.split(",")]
+        if wrong := next((part for part in parts if len(part) < 2), None):
+            raise ParameterError(f"{name!r} cannot be read: {wrong[0]!r} is no name=value.")
+        pairs = dict(parts)
         environment = {key: value for key, value in pairs.items() if key.isupper()}
         options = {key: _plain(value) for key, value in pairs.items() if key not in environment}
         return Side(name, revision=revision, options=options, environment=environment)
     if _is_name(name) and _file(name, settings).exists():
         samples, about = kept(name, settings)
+        if len(about["sides"]) > 1:
+            raise ParameterError(f"{name!r} is a comparison of two; a side is one: a baseline, a revision, name=value or '.'.")
         return Side(f"baseline {name}", revision=next(iter(about["sides"].values()))["revision"], kept=samples)
     found = _git(settings.home, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if not found or name.startswith("-"):
@@ -264,9 +271,12 @@ def _checkout(home: Path, revision: str) -> Iterator[Path]:
 def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
     asked = json.dumps({"workload": workload, "options": dict(side.options), "repeats": repeats})
     environment = {**os.environ, **side.environment, "PYTHONPATH": str(side.library)}
-    # without the folder of the program on the path, whose modules would be found as if they were the standard library's
-    done = subprocess.run([sys.executable, "-P", str(PACKAGE / "perf_worker.py"), asked],  # noqa: S603  our own module
-                          env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False)  # fmt: skip
+    try:
+        # without the folder of the program on the path, whose modules would be found as if they were the standard library's
+        done = subprocess.run([sys.executable, "-P", str(PACKAGE / "perf_worker.py"), asked],  # noqa: S603  our own module
+                              env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RunError(f"workload {workload} of {side.name} took more than {_LONGEST_S} s: ask for fewer repeats, or less work.") from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         if "unexpected keyword argument" in last and side.options:

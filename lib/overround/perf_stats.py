@@ -17,7 +17,7 @@ LEAST_PAIRS = 5
 _LEVEL = 0.95
 _BUSY = 1.25  # times the loop's fast quarter
 _MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
-_SIGNS = {"wall_s", "own_s", "cpu_s", "io_wait_s", "peak_mb"}
+_METRICS = {"wall_s", "own_s", "cpu_s", "io_wait_s", "peak_mb"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _pairs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], int]:
     """Both sides of the quiet pairs, draws of pairs with replacement, and how many pairs were set aside."""
     if metric not in samples:
-        raise ParameterError(f"samples have no {metric!r}; they have {', '.join(sorted(_SIGNS & set(samples.columns)))}.")
+        raise ParameterError(f"samples have no {metric!r}; they have {', '.join(sorted(_METRICS & set(samples.columns)))}.")
     name = str(samples["workload"].iloc[0]) if "workload" in samples and len(samples) else ""
     loop = loop_of(samples, metric)
     wide = samples.pivot_table(index="pair", columns="side", values=[metric, loop], aggfunc="median").dropna()

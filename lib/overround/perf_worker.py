@@ -34,8 +34,8 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
     -------
     dict
         wall_s, own_s (wall time less what this thread stood in the queue for a processor: what other programs do is not in it), cpu_s
-        (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s; floor_s where there is one: the
-        time of the least work that could give the same.
+        (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s and calibration_own_s (of the loop); floor_s where
+        there is one: the time of the least work that could give the same.
     """
     taken: dict[str, list[float]] = {}
     for _ in range(repeats):

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from overround.errors import ParameterError
-from overround.parameters import Parameter, notebook_path, parse_value, read_parameters
+from overround.parameter_values import Parameter, parse_value
+from overround.parameters import notebook_path, read_parameters
 from overround.references import CONSENSUS
 from overround.remote import connected
 from overround.runner import OK, Outcome, Progress, Step, run_pipeline

@@ -104,7 +104,7 @@ def poll(
         Seconds from poll to poll. After an error the sport concerned waits longer, up to a quarter of an hour; where the quota does
         not pay for so many polls until the month ends, they are spaced wider, least near kick-offs.
     until, polls : optional
-        When to end, or after how many polls; by default never.
+        When to end (time zone aware), or after how many polls; by default never.
     settings, store : optional
         By default those of this environment.
     regions, markets, bookmakers, odds_format : str
@@ -139,6 +139,8 @@ def poll(
         raise ParameterError(f"an interval of {every_s} s cannot be kept; it is above 0, e.g. 30.")
     if polls is not None and polls < 1:
         raise ParameterError(f"{polls} polls cannot be made; there is at least 1.")
+    if until is not None and until.tzinfo is None:
+        raise ParameterError(f"until is {until}, without a time zone; such as datetime.now(UTC) + timedelta(hours=12) is meant.")
     offer = Offer(regions, markets, bookmakers, odds_format)
     stop = stop or Event()
     with the_odds_api.open_fetcher(settings, asked) as fetcher:

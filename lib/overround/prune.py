@@ -33,8 +33,8 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
     Returns
     -------
     DataFrame
-        One row a pipeline, newest first: pipeline, started_at, runs, megabytes. The newest pipeline, the one that holds the baseline,
-        and those with runs that stand for steps of a pipeline that stays, are never among them.
+        One row a pipeline, newest first: pipeline, started_at, runs, megabytes. Never among them are the newest pipeline and the one
+        that holds the baseline, and those with runs that these, or any other pipeline that stays, compare or have for a step.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
         for at, name in enumerate(mains)
         if (keep is None or at >= keep) and (limit is None or began[name] < limit) and name not in safe
     }
-    for name in mains:  # newest first: what one refers to is older
-        if name not in gone:
+    for name in newest:  # what one refers to is older
+        if name not in gone and (name in safe or name not in compares):
             gone -= _referred(noted.get(name), pipelines[name])
-    for name in compares:
-        compared = {run_id.partition(".")[0] for run in pipelines[name] for run_id in run["parameters"].get("runs") or []}
-        if compared & gone or (not compared and limit is not None and began[name] < limit and name not in safe):
+    for name in compares - safe:
+        compared = _referred(None, pipelines[name])
+        if compared & gone or (not compared and limit is not None and began[name] < limit):
             gone.add(name)
     rows = [(name, began[name], len(pipelines[name]), _megabytes(reports / "runs" / name)) for name in newest if name in gone]
     return pd.DataFrame(rows, columns=["pipeline", "started_at", "runs", "megabytes"])

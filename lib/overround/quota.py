@@ -40,15 +40,10 @@ def credits_of(headers: Mapping[str, str]) -> Credits | None:
     return None if values == [None, None, None] else Credits(*values)
 
 
-def odds_cost(markets: int, regions: int = 0, *, bookmakers: int = 0, historical: bool = False) -> int:
+def odds_cost(markets: int, regions: int = 0, *, bookmakers: int = 0) -> int:
     """Credits for one answer of The Odds API with odds; bookmakers, where they are named, stand in for regions by the ten."""
     groups = math.ceil(bookmakers / _BOOKMAKERS_A_REGION) if bookmakers else regions
-    return markets * groups * (10 if historical else 1)
-
-
-def scores_cost(days_from: int = 0) -> int:
-    """Credits for one answer of The Odds API with scores: 1, or 2 with those of past days."""
-    return 2 if days_from else 1
+    return markets * groups
 
 
 def plan(

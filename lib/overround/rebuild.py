@@ -55,7 +55,8 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
         raise ParameterError(f"run {run_id!r} cannot be rebuilt: {why}.")
     pinned = {"store_version": record["store_version"]} if "store_version" in declared else {}
     step = Step(record["notebook"], record["label"], {**given, **pinned})
-    outcome = run_pipeline([step], settings=settings, show_code=show_code)[0]
+    # an earlier run that has answered this already, a rebuild of yesterday for one, is no proof of today's
+    outcome = run_pipeline([step], settings=settings, show_code=show_code, force=True)[0]
     then, now = record["metrics"], json.loads(json.dumps(outcome.metrics))
     names = sorted(then.keys() | now.keys())
     # as JSON writes them: the shortest text that reads back as the same bits

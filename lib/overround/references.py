@@ -34,16 +34,17 @@ _LOG_LOSS_NOISE = 0.001
 _LEAST = 3
 
 
-def reference_probabilities(
+def opinions(
     fair: Floats,
     bookmakers: Sequence[str],
     reference: str,
     *,
     least: int = _LEAST,
     overround: Floats | None = None,
-    weights: Mapping[str, float] | None = None,
-) -> Floats:
-    """What a reference says of each selection, for each bookmaker that is to be judged by it.
+    share: Floats | None = None,
+    judged: bool = True,
+) -> tuple[Floats, Floats]:
+    """What a reference says of each selection, for each bookmaker that is to be judged by it, and how many opinions that is.
 
     Parameters
     ----------
@@ -60,25 +61,48 @@ def reference_probabilities(
         Bookmakers that a consensus needs.
     overround : ndarray, shape (n, n_bookmakers), optional
         Of the market that each probability is from; "consensus_margin" needs it.
-    weights : mapping, optional
-        Bookmaker -> weight, for "consensus_accuracy"; see `accuracy_weights`. Who is not in it has no say.
+    share : ndarray, shape (n, n_bookmakers), optional
+        Weights, for "consensus_accuracy"; who has none has no say.
+    judged : bool
+        Whether the one that is judged is left out; otherwise all columns are alike.
 
     Returns
     -------
-    ndarray, shape (n, n_bookmakers)
+    probability : ndarray, shape (n, n_bookmakers)
         NaN where the reference has no opinion: too few bookmakers, or the judged one is the reference itself.
-
-    Raises
-    ------
-    ParameterError
-        A reference that is neither a bookmaker with prices here nor one of `REFERENCES`, or whose weights are missing.
+    number : ndarray, shape (n, n_bookmakers)
+        Kish's (1965, Survey Sampling) effective one, (sum w)^2 / sum w^2, times 2 / pi for a median; 1 for a bookmaker.
     """
+    n, k = fair.shape
     names = list(bookmakers)
-    check_reference(reference, names, weights=weights)
-    if reference in (EXCHANGE, CLOSE):
-        raise ParameterError(f"reference {reference!r} needs more than probabilities; value_signals and closing_lines take it.")
-    by_book = None if weights is None else _weights(weights, names, np.zeros(1, np.int64))[:, 0]
-    return _opinion(fair, names, reference, least, overround, None if by_book is None else by_book[None, :])[0]
+    if reference in names:
+        probability = np.repeat(fair[:, [names.index(reference)]], k, axis=1)
+        if judged:
+            probability[:, names.index(reference)] = np.nan
+        return probability, np.broadcast_to(1.0, (n, k))
+    known = ~np.isnan(fair) & ~np.isin(names, NOT_AN_ACCOUNT)
+    if reference == MEDIAN:
+        return _median_of_others(np.where(known, fair, np.nan), least, judged=judged)
+    weight = known.astype(float)
+    if reference == BY_MARGIN:
+        if overround is None:
+            raise ParameterError("reference 'consensus_margin' needs the overround of each probability's market.")
+        weight = np.where(known, 1 / np.maximum(overround - 1, _LEAST_MARGIN), 0.0)
+    elif reference == BY_ACCURACY:
+        assert share is not None  # noqa: S101  # check_reference has seen to it
+        weight = np.where(known, share, 0.0)
+        known &= weight > 0
+    own = weight if judged else 0.0
+    value = np.where(known, fair, 0.0) * weight
+    total = _over_books(weight) - own
+    others = _over_books(known.astype(float)) - (known if judged else 0)
+    enough = (others >= least) & (total > 0)
+    total = np.where(enough, total, np.nan)
+    probability = (_over_books(value) - (value if judged else 0.0)) / total
+    if reference in (CONSENSUS, CLOSE, EXCHANGE):
+        return probability + np.zeros((n, k)), np.where(enough, others, np.nan) + np.zeros((n, k))
+    square = np.maximum(_over_books(weight**2) - (weight**2 if judged else 0.0), 1e-300)
+    return probability + np.zeros((n, k)), total**2 / square + np.zeros((n, k))
 
 
 def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
@@ -161,26 +185,22 @@ def check_reference(reference: str, names: Sequence[str], *, lay: bool = True, w
 
 
 def board_reference(
-    board: Board, reference: str, weights: "Mapping[str, float] | pd.DataFrame | None" = None, *, judged: bool = True, least: int = _LEAST
+    board: Board, reference: str, weights: "Mapping[str, float] | pd.DataFrame | None" = None, *, judged: bool = True
 ) -> tuple[Floats, Floats]:
-    """Probability (K, T, 3) that a reference gives, for each bookmaker judged by it, and from how many opinions it is made.
-
-    The number is Kish's (1965, Survey Sampling) effective one, (sum w)^2 / sum w^2, times 2 / pi for a median; 1 for a bookmaker.
-    `weights` may be a table of weights by time. With `judged` false nobody is left out, and all K are alike.
-    """
+    """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table of weights by time."""
     k, t, _ = board.fair.shape
     if reference == EXCHANGE:
         lay = board.lay if board.lay is not None else np.full(board.fair.shape, np.nan)
         fair, least = exchange_mid(board.price, lay, ~np.isnan(board.price[:, :, 1]).all(axis=0)), 1
     else:
-        fair = board.fair
+        fair, least = board.fair, _LEAST
     flat = fair.reshape(k, -1).T
     margin = np.repeat(board.overround[:, :, None], 3, axis=2).reshape(k, -1).T if reference == BY_MARGIN else None
     share = None
     if reference == BY_ACCURACY:
         share = np.repeat(_weights({} if weights is None else weights, board.names, board.time)[:, :, None], 3, axis=2)
         share = np.broadcast_to(share, fair.shape).reshape(k, -1).T
-    probability, number = _opinion(flat, board.names, reference, least, margin, share, judged=judged)
+    probability, number = opinions(flat, board.names, reference, least=least, overround=margin, share=share, judged=judged)
     return probability.T.reshape(k, t, 3), number.T.reshape(k, t, 3)
 
 
@@ -229,41 +249,6 @@ def spread(fair: Floats, bookmakers: Sequence[str], judged: Whole) -> Floats:
     mean = np.where(others, fair, 0.0).sum(axis=0) / np.maximum(n, 1)
     squares = np.where(others, (fair - mean) ** 2, 0.0).sum(axis=0)
     return np.where(n >= 2, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
-
-
-def _opinion(
-    fair: Floats, names: list[str], reference: str, least: int, overround: Floats | None, share: Floats | None, *, judged: bool = True
-) -> tuple[Floats, Floats]:
-    """Probability and effective number of opinions, both (n, K)."""
-    n, k = fair.shape
-    if reference in names:
-        probability = np.repeat(fair[:, [names.index(reference)]], k, axis=1)
-        if judged:
-            probability[:, names.index(reference)] = np.nan
-        return probability, np.broadcast_to(1.0, (n, k))
-    known = ~np.isnan(fair) & ~np.isin(names, NOT_AN_ACCOUNT)
-    if reference == MEDIAN:
-        return _median_of_others(np.where(known, fair, np.nan), least, judged=judged)
-    weight = known.astype(float)
-    if reference == BY_MARGIN:
-        if overround is None:
-            raise ParameterError("reference 'consensus_margin' needs the overround of each probability's market.")
-        weight = np.where(known, 1 / np.maximum(overround - 1, _LEAST_MARGIN), 0.0)
-    elif reference == BY_ACCURACY:
-        assert share is not None  # noqa: S101  # check_reference has seen to it
-        weight = np.where(known, share, 0.0)
-        known &= weight > 0
-    own = weight if judged else 0.0
-    value = np.where(known, fair, 0.0) * weight
-    total = _over_books(weight) - own
-    others = _over_books(known.astype(float)) - (known if judged else 0)
-    enough = (others >= least) & (total > 0)
-    total = np.where(enough, total, np.nan)
-    probability = (_over_books(value) - (value if judged else 0.0)) / total
-    if reference in (CONSENSUS, CLOSE, EXCHANGE):
-        return probability + np.zeros((n, k)), np.where(enough, others, np.nan) + np.zeros((n, k))
-    square = np.maximum(_over_books(weight**2) - (weight**2 if judged else 0.0), 1e-300)
-    return probability + np.zeros((n, k)), total**2 / square + np.zeros((n, k))
 
 
 def _over_books(values: Floats) -> Floats:

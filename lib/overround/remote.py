@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from overround import kept
 from overround.errors import OverroundError, ParameterError, RunError
 from overround.execute import Stop, execute
+from overround.pieces import client_of
 from overround.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,15 +67,7 @@ def connected(scheduler: str) -> Iterator[Cluster]:
     ParameterError
         Where it cannot be reached or has no worker, or the extra is not installed.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ParameterError("a Dask scheduler needs the extra `cluster`: pip install 'overround[cluster]'.") from None
-    try:
-        client = Client(scheduler, timeout=10, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ParameterError(f"scheduler {scheduler!r} cannot be reached: {str(error).splitlines()[0]}") from None
-    with client:
+    with client_of(scheduler) as client:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE_S)
         except TimeoutError:

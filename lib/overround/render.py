@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from overround.drawing import inline_drawings
+from overround.durations import said
 from overround.errors import RunError
 from overround.kept import can_be_made_again
 from overround.overview import overview
@@ -78,8 +79,8 @@ def render_index(reports: Path) -> Path:
     """Write `index.html` of all runs under a reports folder, and return its path; `reports/baseline` names the run to compare with."""
     runs, unreadable = read_records(reports)
     mark = reports / BASELINE
-    said = overview(runs, mark.read_text().strip() if mark.is_file() else "", read_pipelines(reports))
-    page = _environment().get_template("index.html").render(**said, runs=runs, unreadable=unreadable)
+    shown = overview(runs, mark.read_text().strip() if mark.is_file() else "", read_pipelines(reports))
+    page = _environment().get_template("index.html").render(**shown, runs=runs, unreadable=unreadable)
     path = reports / "index.html"
     write_atomically(path, page)
     return path
@@ -284,7 +285,7 @@ def _short_moment(text: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+    return said(seconds) if seconds >= 59.95 else f"{seconds:.1f} s"
 
 
 def _percent(share: Any) -> str:

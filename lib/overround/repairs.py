@@ -18,7 +18,7 @@ from overround.commit import codes, dataset, keep_log, named, partitions, scope_
 from overround.datafiles import file_system
 from overround.durable import sync, to_disk
 from overround.errors import StoreError
-from overround.objectstore import reason, without_keys
+from overround.objectstore import reason, short
 from overround.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ def half_written(folder: Path) -> Path | None:
     if not entries or int(entries[-1].stem) == 0:
         return None
     try:
-        actions = [json.loads(line) for line in entries[-1].read_text().splitlines()]
+        # as bytes: text would also be cut at the line ends of other scripts, which a name may hold
+        actions = [json.loads(line) for line in entries[-1].read_bytes().splitlines()]
     except ValueError:
         return entries[-1]
     operation = next((action["commitInfo"].get("operation", "") for action in actions if "commitInfo" in action), "")
@@ -163,7 +164,7 @@ def _bad_objects(store: "Store", delta: "DeltaTable") -> dict[Path, tuple[str, i
     try:
         found = file_system(delta).get_file_info(pafs.FileSelector("", recursive=True))
     except OSError as error:
-        raise StoreError(f"store {store.root}: its files cannot be listed ({reason(error) or without_keys(str(error))}).") from None
+        raise StoreError(f"store {store.root}: its files cannot be listed ({short(error)}).") from None
     sizes, bad = {info.path: info.size for info in found}, {}
     for action in pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"]).to_pylist():
         path = unquote(action["path"])
@@ -206,7 +207,7 @@ def _orphans(folder: Path, delta: "DeltaTable") -> list[Path]:
     """Data files that no entry of the log names."""
     named_in_log = {Path(file) for file in delta.file_uris()}
     for entry in (folder / "_delta_log").glob("*.json"):
-        for line in entry.read_text().splitlines():
+        for line in entry.read_bytes().splitlines():
             try:
                 action = json.loads(line)
             except ValueError:  # the half-written one

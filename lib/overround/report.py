@@ -16,7 +16,8 @@ from overround.errors import ParameterError, StoreError
 from overround.execute import REVISION
 from overround.history import FOUND
 from overround.meter import Meter, Stage
-from overround.parameters import check_here, notebook_path, plain, read_parameters
+from overround.parameter_values import plain
+from overround.parameters import check_here, notebook_path, read_parameters
 from overround.profiles import Sampler, of_run, write
 from overround.runner import OK, RUN_MIME, git_revision, new_pipeline, versions
 from overround.settings import load_settings
@@ -166,7 +167,7 @@ def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:
     """The bankroll at the start and after settlements, in the order of time, at no more than so many moments; of no bets, nothing."""
     if ledger is None or ledger.empty:
         return []
-    after = ledger.sort_values("settled_at", kind="stable")["bankroll"].to_numpy(float)
-    start = float(ledger.attrs.get("bankroll", after[0] - float(ledger.loc[ledger["settled_at"].idxmin(), "profit"])))
-    path = np.concatenate([[start], after])
+    settled = ledger.sort_values("settled_at", kind="stable")
+    after, first = settled["bankroll"].to_numpy(float), float(settled["profit"].iloc[0])
+    path = np.concatenate([[float(ledger.attrs.get("bankroll", after[0] - first))], after])
     return [float(value) for value in path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2)]

@@ -108,13 +108,11 @@ def delay_curve(
     [0.0, 60.0]
     """
     rows = []
-    known = [wait for wait in minutes if has_clock(quotes)]
+    known = list(minutes) if has_clock(quotes) else []
     for wait in known:
         moved = delayed(signals, quotes, wait)
         ledger = backtest(moved, results, stake=stake, bankroll=bankroll, closing=closing)
-        rows.append(
-            {"bets": len(ledger), "dropped": moved.attrs["dropped"], **_yield(ledger, simulations, seed), "clv": ledger["clv"].mean()}
-        )
+        rows.append({**_row(ledger, simulations, seed), "dropped": moved.attrs["dropped"], "clv": ledger["clv"].mean()})
     columns = ["bets", "dropped", "yield", "low", "high", "clv"]
     return pd.DataFrame(rows, columns=columns, index=pd.Index(known, name="minutes", dtype=float))
 
@@ -251,72 +249,6 @@ def wrong_prices(ledger: pd.DataFrame, quotes: pd.DataFrame, *, ratio: float = 1
     return back.assign(median=median, best=best, others=others)[absurd]
 
 
-def missing_odds(quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "competition", "season"), *, market: str = "h2h") -> pd.DataFrame:
-    """How many matches each bookmaker does not quote: a result on the rest may not be one on all.
-
-    Parameters
-    ----------
-    quotes : DataFrame
-        The table `quotes`.
-    by : sequence of str
-        "bookmaker" and any of competition, season, phase.
-    market : str
-        One of h2h, totals, spreads.
-
-    Returns
-    -------
-    DataFrame
-        Index: `by`; columns matches (that anybody quotes there), quoted, missing (share). Bookmakers with no quote there are rows, too.
-
-    Examples
-    --------
-    >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> ov.missing_odds(quotes, ["bookmaker"])["missing"].tolist()
-    [0.0, 0.0, 0.0, 0.0]
-    """
-    mine = quotes[quotes["market"] == market]
-    where = [column for column in by if column != "bookmaker"]
-    matches = mine.drop_duplicates([*where, "event_id"])
-    matches = matches.assign(all="all").groupby([*where, "all"], sort=True).size().rename("matches")
-    quoted = mine.drop_duplicates([*where, "bookmaker", "event_id"]).assign(all="all").groupby(["bookmaker", *where, "all"]).size()
-    names = pd.DataFrame({"bookmaker": sorted(mine["bookmaker"].unique())})
-    table = names.merge(matches.reset_index(), how="cross").set_index(["bookmaker", *where, "all"])
-    table["quoted"] = quoted.reindex(table.index, fill_value=0)
-    table = table.assign(missing=1 - table["quoted"] / table["matches"]).droplevel("all")
-    return table.reorder_levels(list(by)) if len(by) > 1 else table
-
-
-def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 0.5) -> pd.DataFrame:
-    """Bets on matches that all regular bookmakers quote: those with prices for at least `least` of a competition's season.
-
-    What holds only where prices are missing is a fact about missing prices.
-
-    Examples
-    --------
-    >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
-    >>> kept = ov.always_quoted(ledger, quotes)
-    >>> len(kept) > 0
-    True
-    """
-    accounts = quotes[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
-    place = ["competition", "season", "market"]
-    pairs = accounts.drop_duplicates([*place, "bookmaker", "event_id"])
-    matches = pairs.drop_duplicates([*place, "event_id"]).groupby(place).size()
-    share = pairs.groupby([*place, "bookmaker"]).size() / matches
-    regular = share[share >= least].rename("share").reset_index()
-    wanted = regular.groupby(place).size().rename("wanted")
-    shown = pairs.merge(regular, on=[*place, "bookmaker"]).groupby([*place, "event_id"]).size().rename("shown").reset_index()
-    full = shown.merge(wanted, on=place)
-    full = full.loc[full["shown"] == full["wanted"], ["event_id", "market"]]
-    kept = ledger.reset_index().merge(full, on=["event_id", "market"]).set_index("index").rename_axis(ledger.index.name)
-    kept.attrs.update(ledger.attrs)
-    return kept
-
-
 def across_methods(
     quotes: pd.DataFrame,
     results: pd.DataFrame,
@@ -359,7 +291,7 @@ def across_methods(
     for method in methods:
         signals = value_signals(quotes, reference, method, **selection)
         ledger = backtest(signals, results, stake=stake, bankroll=bankroll, closing=closing_lines(quotes, reference, method))
-        rows[method] = {"bets": len(ledger), **_yield(ledger, simulations, seed), "clv": ledger["clv"].mean()}
+        rows[method] = {**_row(ledger, simulations, seed), "clv": ledger["clv"].mean()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high", "clv"]).rename_axis("method")
     table.attrs["only_under"] = only_one(table)
     if table.attrs["only_under"]:
@@ -425,7 +357,8 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
         for market, event in zip(bets["market"], bets["event_id"], strict=True)
     ]
     bet = np.repeat(np.arange(len(bets)), [len(names) for names in outcomes])
-    wanted = bets.iloc[bet].reset_index(drop=True).assign(outcome=[name for names in outcomes for name in names], bet=bet)
+    each = pd.Series([name for names in outcomes for name in names], dtype="str")
+    wanted = bets.iloc[bet].reset_index(drop=True).assign(outcome=each, bet=bet)
     wanted = wanted.assign(price=_price_then(wanted, bets, quotes), probability=np.nan, edge=np.nan, strategy="every outcome")
     missing = np.bincount(bet, wanted["price"].isna(), len(bets)) > 0
     return wanted.loc[~missing[bet], [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]].reset_index(drop=True)
@@ -450,12 +383,9 @@ def _random_pickers(market: np.ndarray, n: int, profit: np.ndarray, simulations:
     return np.array([profit[order[begins + (rng.random(n) * sizes).astype(int)]].mean() for _ in range(simulations)])
 
 
-def _yield(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, float]:
+def _row(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, float]:
+    """Bets, and the yield with its interval."""
     sums = by_day(ledger, pd.Index(sorted(set(day(ledger)))))
     low, high = interval(quotient(resample(sums, simulations, seed)))
     staked, profit = sums.sum(axis=0)
-    return {"yield": float(profit / staked) if staked else np.nan, "low": low, "high": high}
-
-
-def _row(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, float]:
-    return {"bets": len(ledger), **_yield(ledger, simulations, seed)}
+    return {"bets": len(ledger), "yield": float(profit / staked) if staked else np.nan, "low": low, "high": high}

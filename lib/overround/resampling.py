@@ -86,12 +86,6 @@ def quotient(drawn: Floats) -> Floats:
         return drawn[..., 1] / drawn[..., 0]
 
 
-def resampled_yield(ledger: pd.DataFrame, simulations: int, seed: int) -> Floats:
-    """Yield over resampled match days, shape (simulations,)."""
-    days = pd.Index(sorted(set(day(ledger))))
-    return quotient(resample(by_day(ledger, days), simulations, seed))
-
-
 def interval(drawn: Floats) -> tuple[float, float]:
     """The 95 % interval of what was drawn, by quantiles; NaN where nothing was."""
     drawn = drawn[~np.isnan(drawn)]

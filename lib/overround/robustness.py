@@ -1,4 +1,4 @@
-"""Whether a result hangs on a few bets, on exact prices, or on knowing what nobody could: checks on a ledger. Pure functions."""
+"""Whether a result hangs on a few bets, exact prices, prices that are missing, or knowing what nobody could. Pure functions on ledgers."""
 
 from collections.abc import Sequence
 
@@ -156,6 +156,70 @@ def bets_needed(ledger: pd.DataFrame, edge: float | None = None, *, power: float
         return np.nan
     variance = ((sums[:, 1] - own * sums[:, 0]) ** 2).sum() * len(sums) / (len(sums) - 1) / staked**2
     return float(np.ceil(len(ledger) * variance * ((ndtri(1 - size) + ndtri(power)) / wanted) ** 2))
+
+
+def missing_odds(quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "competition", "season"), *, market: str = "h2h") -> pd.DataFrame:
+    """How many matches each bookmaker does not quote: a result on the rest may not be one on all.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`.
+    by : sequence of str
+        "bookmaker" and any of competition, season, phase.
+    market : str
+        One of h2h, totals, spreads.
+
+    Returns
+    -------
+    DataFrame
+        Index: `by`; columns matches (that anybody quotes there), quoted, missing (share). Bookmakers with no quote there are rows, too.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.missing_odds(quotes, ["bookmaker"])["missing"].tolist()
+    [0.0, 0.0, 0.0, 0.0]
+    """
+    mine = quotes[quotes["market"] == market]
+    where = [column for column in by if column != "bookmaker"]
+    matches = mine.drop_duplicates([*where, "event_id"])
+    matches = matches.assign(all="all").groupby([*where, "all"], sort=True).size().rename("matches")
+    quoted = mine.drop_duplicates([*where, "bookmaker", "event_id"]).assign(all="all").groupby(["bookmaker", *where, "all"]).size()
+    names = pd.DataFrame({"bookmaker": sorted(mine["bookmaker"].unique())})
+    table = names.merge(matches.reset_index(), how="cross").set_index(["bookmaker", *where, "all"])
+    table["quoted"] = quoted.reindex(table.index, fill_value=0)
+    table = table.assign(missing=1 - table["quoted"] / table["matches"]).droplevel("all")
+    return table.reorder_levels(list(by)) if len(by) > 1 else table
+
+
+def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 0.5) -> pd.DataFrame:
+    """Bets on matches that all regular bookmakers quote: those with prices for at least `least` of a competition's season.
+
+    What holds only where prices are missing is a fact about missing prices.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> kept = ov.always_quoted(ledger, quotes)
+    >>> len(kept) > 0
+    True
+    """
+    accounts = quotes[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
+    place = ["competition", "season", "market"]
+    pairs = accounts.drop_duplicates([*place, "bookmaker", "event_id"])
+    matches = pairs.drop_duplicates([*place, "event_id"]).groupby(place).size()
+    share = pairs.groupby([*place, "bookmaker"]).size() / matches
+    regular = share[share >= least].rename("share").reset_index()
+    wanted = regular.groupby(place).size().rename("wanted")
+    shown = pairs.merge(regular, on=[*place, "bookmaker"]).groupby([*place, "event_id"]).size().rename("shown").reset_index()
+    full = shown.merge(wanted, on=place)
+    full = full.loc[full["shown"] == full["wanted"], ["event_id", "market"]]
+    return ledger[pd.MultiIndex.from_frame(ledger[["event_id", "market"]]).isin(pd.MultiIndex.from_frame(full))]
 
 
 def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from overround.comparison import HIGHER, LOWER, by_significance, in_points
+from overround.errors import ParameterError
 from overround.evaluate import percent
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def table(
     Parameters
     ----------
     frame : DataFrame
-        The index is shown where it has a name.
+        The index is shown where it has a name, or names.
     formats : mapping, optional
         Column -> one of `FORMATS`, or a function; columns of our own tables are known by their names (`BY_NAME`).
     most : int
@@ -99,7 +100,7 @@ def table(
     if frame.empty:
         return Html(f'<p class="ov-more">{escape(empty)}</p>', empty)
     shown = _with_interval(frame.head(most), formats or {})
-    if shown.index.name:
+    if any(shown.index.names):
         shown = shown.reset_index()
     formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
     right = {column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats) for column in shown}
@@ -177,7 +178,7 @@ def estimate(name: str, value: float, low: float, high: float, *, form: str = "s
     >>> ov.headline(ov.estimate("Yield", 0.021, -0.004, 0.046), ("Bets", "568", ""))
     Yield +2.1 % −0.4 % to 4.6 %; Bets 568
     """
-    write = FORMATS[form]
+    write = _writer(form)
     big = "–" if pd.isna(value) else f"{'+' if sign and value >= 0 else ''}{write(value)}"
     return name, big, "no interval" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
 
@@ -280,7 +281,7 @@ def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> 
     """Two columns low and high read better as one."""
     if not {"low", "high"} <= set(frame.columns):
         return frame
-    write = FORMATS[str(formats.get("low", BY_NAME["low"]))]
+    write = _writer(formats.get("low", BY_NAME["low"]))
     text = ["–" if pd.isna(low) else f"{write(low)} to {write(high)}" for low, high in zip(frame["low"], frame["high"], strict=True)]
     at = list(frame.columns).index("low")
     frame = frame.drop(columns=["low", "high"])
@@ -295,20 +296,26 @@ def _right(numeric: bool) -> str:
 def _text(value: Any, form: str | Format | None) -> str:
     if value is None or (not isinstance(value, list | dict) and pd.isna(value)):
         return "–"
-    if callable(form):
-        return form(value)
     if form:
-        return FORMATS[form](value)
+        return _writer(form)(value)
     if isinstance(value, float):
-        return FORMATS["count"](value) if value == int(value) and abs(value) < 1e15 else FORMATS["figures"](value)
+        return FORMATS["count"](value) if value.is_integer() and abs(value) < 1e15 else FORMATS["figures"](value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return FORMATS["count"](value)
     return str(value)
 
 
+def _writer(form: str | Format) -> Format:
+    if isinstance(form, str) and form not in FORMATS:
+        raise ParameterError(f"format {form!r} is unknown; there are {', '.join(FORMATS)}.")
+    return FORMATS[form] if isinstance(form, str) else form
+
+
 def _figures(value: float) -> str:
     if value == 0:
         return "0"
+    if not np.isfinite(value):
+        return f"{value}".replace("-", "−")
     digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
     return f"{value:,.{digits}f}".replace("-", "−")
 

@@ -207,7 +207,9 @@ def _text(x: float, y: float, text: str, colour: str, anchor: str) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Three to six round numbers that span a scale."""
+    """Three to six round numbers that span a scale; of a scale without a width its one number."""
+    if not high > low:
+        return [low]
     step = 10.0 ** np.floor(np.log10(max(high - low, 1e-9)))
     while (high - low) / step < 3:
         step /= 2

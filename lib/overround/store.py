@@ -18,10 +18,10 @@ from overround.commit import (
     Partition,
     adopt,
     commit,
-    configuration,
     dataset,
     in_order,
     log_condition,
+    make_table,
     mark_of,
     marked,
     news,
@@ -30,8 +30,8 @@ from overround.commit import (
 )
 from overround.durable import sync
 from overround.errors import StoreError, TableError
-from overround.maintenance import tend
-from overround.objectstore import options, reason, without_keys
+from overround.maintenance import compact, tend, vacuum
+from overround.objectstore import hint, options, reason, short, without_keys
 from overround.sql import register, utc
 from overround.stopwatch import timed
 from overround.tables import TABLES, Table, tidy, to_arrow
@@ -39,8 +39,9 @@ from overround.tables import TABLES, Table, tidy, to_arrow
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+    from overround.settings import Settings
+
 _ATTEMPTS = 40
-_CHECK = "`overround store check` looks for damage."
 _READ_WITH_KICK_OFF = ("quotes", "results")
 
 
@@ -76,15 +77,11 @@ class Store:
     """
 
     def __init__(self, root: str | Path | None = None):
-        if root is None:
-            from overround.settings import load_settings
-
-            root = load_settings().store_root
-        self.root = str(root)
+        self.root = str(_settings().store_root if root is None else root)
         self.is_local = "://" not in self.root
         if self.is_local and Path(self.root).is_file():
             raise StoreError(f"store {self.root}: that is a file; a folder is expected.")
-        self._options = None if self.is_local else _options(self.root)
+        self._options = None if self.is_local else options(self.root, _settings().store_timeout)
         self._opened: dict[str, tuple[DeltaTable, dict[Partition, Standing]]] = {}
         # appends to a log on an object store whose answer was lost: mark -> version before
         self._unsure: dict[str, int] = {}
@@ -159,16 +156,20 @@ class Store:
         Returns
         -------
         DataFrame
-            In the table's types; empty where nothing is stored.
+            In the table's types and its order of columns; empty where nothing is stored.
+
+        Raises
+        ------
+        TableError, StoreError
+            For a table or a column that does not exist, a version that is not there, files that cannot be read.
         """
         table = _table(name)
-        kick_off = name in _READ_WITH_KICK_OFF and (columns is None or "starts_at" in set(columns))
-        wanted = [column for column in table.columns if columns is None or column in set(columns)]
-        unknown = [
-            column
-            for column in (*(columns or ()), *(where or {}))
-            if column not in table.columns and not (kick_off and column == "starts_at")
-        ]
+        asked = None if columns is None else list(columns)
+        kick_off = name in _READ_WITH_KICK_OFF and (asked is None or "starts_at" in asked)
+        wanted = [column for column in table.columns if asked is None or column in asked]
+        # a kick-off is the event's: it is read beside these, and is no condition on them
+        own = [column for column in asked or () if not (kick_off and column == "starts_at")]
+        unknown = [column for column in (*own, *(where or {})) if column not in table.columns]
         if unknown:
             raise StoreError(f"table {name} has no column {unknown[0]!r}; it has {', '.join(table.columns)}.")
         delta = self._open(name, version=_version_of(name, version))
@@ -180,7 +181,7 @@ class Store:
                 found = in_order(dataset(table, delta, log_condition(table, where)))
                 frame = found.to_table(columns=[*wanted, *key], filter=row_condition(where)).to_pandas()
             except (OSError, pa.ArrowException) as error:
-                raise StoreError(f"store {self.root}: {name} cannot be read ({_short(error)}).{_hint(error)}") from None
+                raise StoreError(f"store {self.root}: {name} cannot be read ({short(error)}).{hint(error)}") from None
         if kick_off:
             frame["starts_at"] = self._kick_off(frame["event_id"], where, None if isinstance(version, int) else version)
         return frame[[*wanted, *(["starts_at"] if kick_off else [])]]
@@ -193,7 +194,7 @@ class Store:
         Raises
         ------
         StoreError
-            With DuckDB's own words where the query is wrong.
+            With DuckDB's own words where the query is wrong, or where it asks nothing.
         """
         import duckdb
 
@@ -203,9 +204,12 @@ class Store:
                 delta = self._open(name, version=_version_of(name, version))
                 if delta is not None:
                     register(connection, name, delta, self.is_local)
-            return utc(connection.sql(query, params=dict(values) if values else None).to_arrow_table()).to_pandas()
+            answer = connection.sql(query, params=dict(values) if values else None)
+            if answer is None:
+                raise StoreError(f"store {self.root}: the query asks nothing; write a SELECT.")
+            return utc(answer.to_arrow_table()).to_pandas()
         except (duckdb.IOException, duckdb.InvalidInputException) as error:  # a file that is gone, or no Parquet file
-            raise StoreError(f"store {self.root}: {reason(error) or without_keys(str(error))}.{_hint(error)}") from None
+            raise StoreError(f"store {self.root}: {reason(error) or without_keys(str(error))}.{hint(error)}") from None
         except duckdb.Error as error:
             raise StoreError(f"store {self.root}: {without_keys(str(error))}") from None
         finally:
@@ -223,23 +227,18 @@ class Store:
 
     def files(self, name: str, version: int | str | Mapping[str, int] | None = None) -> pa.Table:
         """Files of a table by its log, none opened: path, rows, size_bytes and the columns that it is partitioned by."""
-        delta, by = self._open(name, version=_version_of(name, version)), list(_table(name).partition)
-        wanted = ["path", "num_records", "size_bytes", *(f"partition.{column}" for column in by)]
-        named = ["path", "rows", "size_bytes", *by]
+        delta, by = self._open(name, version=_version_of(name, version)), _table(name).partition
+        named = {"path": "path", "num_records": "rows", "size_bytes": "size_bytes", **{f"partition.{column}": column for column in by}}
         if delta is None:
-            return pa.table({column: [] for column in named})
-        return pa.table(delta.get_add_actions(flatten=True)).select(wanted).rename_columns(named)
+            return pa.table({column: [] for column in named.values()})
+        return pa.table(delta.get_add_actions(flatten=True)).select(list(named)).rename_columns(list(named.values()))
 
     def compact(self) -> int:
         """Rewrite each partition that is in many files into one, in order; returns how many partitions that were."""
-        from overround.maintenance import compact
-
         return compact(self)
 
     def vacuum(self, retention_days: float = 7) -> int:
         """Remove files that no version younger than this and no recorded run needs; returns how many."""
-        from overround.maintenance import vacuum
-
         return vacuum(self, retention_days)
 
     def check(self) -> pd.DataFrame:
@@ -285,7 +284,7 @@ class Store:
                 raise
             so = "append the batch again: nothing is stored twice" if mark and before is not None else "nothing was written"
             raise StoreError(
-                f"store {self.root}: {name} could not take {given.num_rows} rows ({_short(error)}); {so}.{_hint(error)}"
+                f"store {self.root}: {name} could not take {given.num_rows} rows ({short(error)}); {so}.{hint(error)}"
             ) from None
         done = Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
         try:
@@ -314,10 +313,10 @@ class Store:
                 raise StoreError(
                     f"store {self.root}: version {version} of {name} is not there: it never was, or the vacuum took it."
                 ) from None
-            return _make(uri, TABLES[name], self._options) if create else None
+            return make_table(uri, TABLES[name], self._options) if create else None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
-            raise StoreError(f"store {self.root}: {what} cannot be opened ({_short(error)}).{_hint(error)}") from None
+            raise StoreError(f"store {self.root}: {what} cannot be opened ({short(error)}).{hint(error)}") from None
 
     def _kick_off(self, of: pd.Series, where: Mapping[str, Any] | None, version: str | Mapping[str, int] | None) -> Any:
         """When each of these events starts; those of the same league and season are looked at first."""
@@ -330,10 +329,8 @@ class Store:
             at = found.index.get_indexer(of)
         return found.array.take(at, allow_fill=True)
 
-    def _stands(self, name: str, mark: str | None, before: int) -> int | None:
+    def _stands(self, name: str, mark: str, before: int) -> int | None:
         """The version in which an append with this mark stands, if it can be seen that it does."""
-        if mark is None:
-            return None
         try:
             delta = self._open(name)
             return marked(delta, mark, before) if delta is not None else None
@@ -380,43 +377,10 @@ class Store:
         return {**self.__dict__, "_opened": {}}
 
 
-def _options(root: str) -> dict[str, str]:
+def _settings() -> "Settings":
     from overround.settings import load_settings
 
-    return options(root, load_settings().store_timeout)
-
-
-def _make(uri: str, table: Table, storage: dict[str, str] | None) -> "DeltaTable":
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-
-    try:
-        DeltaTable.create(
-            uri,
-            table.schema,
-            mode="ignore",
-            partition_by=list(table.partition) or None,
-            configuration=configuration(storage is None),
-            storage_options=storage,
-        )
-        made = DeltaTable(uri, storage_options=storage)
-    except (DeltaError, OSError) as error:
-        try:
-            made = DeltaTable(uri, storage_options=storage)  # another process made it at the same moment
-        except (DeltaError, OSError):
-            raise StoreError(f"store {uri} cannot be made ({_short(error)}).{_hint(error)}") from None
-    if storage is None:
-        sync(Path(uri), 0)
-    return made
-
-
-def _short(error: Exception) -> str:
-    """First line of an error, delta-rs appends its stack; of an object store's the reason."""
-    return reason(error) or without_keys(str(error).splitlines()[0] if str(error) else type(error).__name__)
-
-
-def _hint(error: Exception) -> str:
-    return "" if reason(error) else f" {_CHECK}"
+    return load_settings()
 
 
 def _table(name: str) -> Table:

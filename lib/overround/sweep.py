@@ -17,15 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.errors import ParameterError
-from overround.partitions import partition_sizes
+from overround.partitions import partition_frames, partition_sizes
+from overround.pieces import HERE, Piece, Show, work
 from overround.search import correct_for_search
 from overround.settings import load_settings
 from overround.store import Store
 from overround.sweep_bets import Bets, bets_of, block, ledger_of, match_days
 from overround.sweep_candidates import GROUP, candidates, group_numbers, groups_of, unknown_references
 from overround.sweep_space import Space, label, rule_of, variants
-from overround.sweep_work import HERE, Piece, Show, work
-from overround.tables import TABLES
 from overround.times import Times, microseconds
 
 if TYPE_CHECKING:
@@ -56,6 +55,10 @@ class Sweep:
         Of each match day, in half the digits.
     known_at, placed_from : ndarray, shape (days,)
         When the last bet of each day was settled, and when the first one was placed, in microseconds since 1970.
+    bankroll : float
+        Of each variant, at the start.
+    bets, of_group
+        What could be bet, by the number of a group of variants, and each variant's group.
     key : str
         Of what was asked: parameters, data and library.
 
@@ -91,7 +94,9 @@ class Sweep:
         return pd.Series([label(row, self.varied) for row in self.table.to_dict("records")], self.table.index)
 
     def ledger(self, variant: int) -> pd.DataFrame:
-        """The whole ledger of one variant, as `backtest` makes it."""
+        """The whole ledger of one variant, as `backtest` makes it; ParameterError for a number that no variant has."""
+        if variant not in self.table.index:
+            raise ParameterError(f"there is no variant {variant!r}; they are numbered from 0 to {self.tried - 1}.")
         place = self.table.index.get_loc(variant)
         row = self.table.loc[variant].to_dict()
         return ledger_of(self.bets[int(self.of_group[place])], row, self.bankroll, self.labels[variant])
@@ -138,7 +143,7 @@ def sweep(
     bankroll : float
         Of each variant, at the start.
     where, version
-        As in `Store.read`.
+        For a store: as in `map_partitions`.
     simulations, block_days, seed
         As in `correct_for_search`; the seed is also that of the sample.
     keep : Path, optional
@@ -148,7 +153,7 @@ def sweep(
         "here", the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by default the setting OVERROUND_SCHEDULER, and
         where that is empty here.
     workers : int, optional
-        Threads here, by default one a core.
+        Threads here; by default the setting OVERROUND_PROCESSES, and where that is 0 one a core.
     memory_mb : float, optional
         For a store: as in `map_partitions`.
     patience_s : float
@@ -182,9 +187,13 @@ def sweep(
     """
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
+    if not isinstance(data, Store) and (where or version):
+        raise ParameterError("where and version choose rows of a store; of a table give the rows that are meant.")
+    if isinstance(data, Store) and results is not None:
+        raise ParameterError("a store has its own results; give them where data is quotes.")
     settings = load_settings()
     scheduler = (settings.scheduler or HERE) if scheduler is None else scheduler
-    how_to = {"scheduler": scheduler, "workers": workers, "patience_s": patience_s, "show": show}
+    how_to = {"scheduler": scheduler, "workers": workers or settings.processes, "patience_s": patience_s, "show": show}
     given = isinstance(data, pd.DataFrame) and results is None
     tried = variants(space, sample, how=how, seed=seed, limits=_limits_of(data) if given else None)
     varied = tried.attrs["varied"]
@@ -246,11 +255,7 @@ def _from_store(
 
 
 def _of_partition(store: Store, where: dict[str, Any], version: str, groups: list[dict], by: tuple[str, str]) -> pd.DataFrame:
-    frames = {}
-    for name in _TABLES:
-        known = {column: value for column, value in where.items() if column in TABLES[name].columns}
-        frames[name] = store.read(name, known, version=version)
-    return candidates(frames, groups, *by, strict=False)
+    return candidates(partition_frames(store, _TABLES, where, version), groups, *by, strict=False)
 
 
 def _over_candidates(

@@ -143,7 +143,7 @@ def walk_forward_choice(
         rows.append((sweep.table.index[pick], sweep.labels.iloc[pick], score[pick], *daily[now].sum(axis=0)[::-1]))
     index = pd.DatetimeIndex(as_times(np.array(begins, np.int64)), name="begin")
     periods = pd.DataFrame(rows, index=index, columns=["variant", "label", "statistic", "staked", "profit"])
-    return Choices(periods, _beside_hindsight(sweep, daily, begins), *_yield(daily))
+    return Choices(periods, _beside_hindsight(sweep, daily), *_yield(daily))
 
 
 def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
@@ -204,7 +204,7 @@ def _score(profit: NDArray[np.float32], staked: NDArray[np.float32], measure: st
     return np.where(enough & (below > 0), total / np.where(below > 0, below, 1.0), -np.inf)
 
 
-def _beside_hindsight(sweep: Sweep, daily: Floats, begins: list[int]) -> pd.DataFrame:
+def _beside_hindsight(sweep: Sweep, daily: Floats) -> pd.DataFrame:
     frame = pd.DataFrame(daily, index=sweep.days, columns=["profit", "staked"])
     best = sweep.table.index.get_loc(sweep.table.attrs["best"])
     # from the first pick on: before it nobody could have chosen

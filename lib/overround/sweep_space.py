@@ -96,6 +96,8 @@ def space_of(given: list[str]) -> dict[str, Any]:
         name, equals, values = text.partition("=")
         if not equals or not name.isidentifier() or not values:
             raise ParameterError(f"--vary {text!r} cannot be read; write name=values, e.g. min_edge=0..0.1/11.")
+        if name in space:
+            raise ParameterError(f"--vary {name} is given twice; write all its values in one, e.g. {name}=0.01,0.02.")
         space[name] = _typed_values(text, values)
     return space
 
@@ -191,7 +193,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _range(name: str, values: tuple) -> tuple[float, float, bool]:
-    low, high, *scale = values
+    low, high, *scale = values if len(values) > 1 else (None, None)
     numbers = isinstance(low, int | float) and isinstance(high, int | float)
     if not numbers or not low < high or scale not in ([], ["log"]) or (scale and low <= 0):
         raise ParameterError(f"{name} is {values!r}; a range is (low, high), or (low, high, 'log') above 0, with low below high.")

@@ -6,6 +6,7 @@ One row, one fact. Times are UTC, prices are decimal odds above 1. This module o
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -35,7 +36,7 @@ class Table:
     columns: dict[str, pa.DataType]
     key: tuple[str, ...] = ()
     partition: tuple[str, ...] = ()
-    # may be null although not in the key's optional part
+    # may be null, or not be given at all
     optional: frozenset[str] = field(default_factory=frozenset)
     # when and from where a row came: a difference here alone is no news
     provenance: tuple[str, ...] = ()
@@ -135,7 +136,7 @@ def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
     Raises
     ------
     TableError
-        Naming the table, the column and the first row that breaks the contract.
+        Naming the table, the column and the first row or value that breaks the contract.
     """
     return to_arrow(name, rows).to_pandas()
 
@@ -155,7 +156,7 @@ def to_arrow(name: str, rows: pd.DataFrame | Iterable[dict]) -> pa.Table:
             values = _utc(name, column, values)
         try:
             arrays[column] = pa.Array.from_pandas(values, type=kind, safe=not pa.types.is_timestamp(kind))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise TableError(f"table {name}, column {column!r}: {error}; it takes {kind}.") from None
     _check(table, arrays)
     return pa.table({column: _one_chunk(values) for column, values in arrays.items()}, schema=table.schema)
@@ -168,10 +169,12 @@ def _one_chunk(values: pa.Array | pa.ChunkedArray) -> pa.Array:
 def _utc(name: str, column: str, values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         return values
-    naive = isinstance(values.dtype, type(pd.Timestamp(0).to_numpy().dtype)) and values.dtype.kind == "M"
-    if naive and values.notna().any():
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "M" and values.notna().any():
         raise TableError(f"table {name}, column {column!r}: times without a time zone; give UTC.")
-    return pd.to_datetime(values, utc=True)
+    try:
+        return pd.to_datetime(values, utc=True)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise TableError(f"table {name}, column {column!r}: {str(error).splitlines()[0]}; it takes times, in UTC.") from None
 
 
 def _check(table: Table, arrays: dict) -> None:

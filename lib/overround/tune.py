@@ -14,7 +14,7 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.perf import in_turns
-from overround.perf_stats import BETTER, LEAST_PAIRS, Change, compare, quiet_pairs
+from overround.perf_stats import BETTER, LEAST_PAIRS, Change, compare, loop_of, quiet_pairs
 from overround.perf_worker import take
 
 METRIC = "own_s"
@@ -86,7 +86,7 @@ def search(
         samples = _curve(works, int(np.clip(half / (_SLOWER * once), LEAST_ROUNDS, MOST_ROUNDS)), ends - half)
         order = [value for value in dict.fromkeys(values) if value in works and value != current]
         changes = {value: compare(_pair(samples, current, value), METRIC, threshold=threshold) for value in order}
-        result = Tuned(setting, what, "ms", current, _rows(samples, [*works], current, changes, name), notes=left_out)
+        result = Tuned(setting, what, "ms", current, _rows(samples, [*works], changes, name), notes=left_out)
         best = _best(changes, threshold)
         if best is None:
             return replace(result, why="no value is better than the one that stands by more than noise")
@@ -152,13 +152,11 @@ def _best(changes: Mapping[int, Change], threshold: float) -> int | None:
     return next((value for value, ratio in better.items() if ratio <= min(better.values()) * (1 + threshold)), None)
 
 
-def _rows(
-    samples: pd.DataFrame, values: list[int], current: int, changes: Mapping[int, Change], name: Callable[[int], str]
-) -> pd.DataFrame:
+def _rows(samples: pd.DataFrame, values: list[int], changes: Mapping[int, Change], name: Callable[[int], str]) -> pd.DataFrame:
     rows = []
     for value in sorted(values):
         mine = samples[samples["value"] == value]
-        quiet = mine[METRIC].to_numpy(float)[quiet_pairs(mine[["calibration_s"]].to_numpy(float))]
+        quiet = mine[METRIC].to_numpy(float)[quiet_pairs(mine[[loop_of(samples, METRIC)]].to_numpy(float))]
         draws = np.random.default_rng(0).integers(0, len(quiet), (4000, len(quiet)))
         low, high = np.quantile(np.median(quiet[draws], axis=1), [0.025, 0.975])
         change = f"{changes[value].change()}, {changes[value].verdict}" if value in changes else "stands now"

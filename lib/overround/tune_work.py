@@ -127,7 +127,7 @@ def _latency(settings: Settings) -> tuple[float, str]:
     calls = Store(settings.store_root).read("requests", {"provider": "the-odds-api", "from_cache": False})
     waits = calls.loc[calls["status"] == 200, "latency_s"]
     if len(waits) < _LEAST_LATENCIES:
-        return _USUAL_LATENCY_S, "a usual distance: the store’s log has no 20 calls"
+        return _USUAL_LATENCY_S, f"a usual distance: the store’s log has no {_LEAST_LATENCIES} calls"
     return float(min(max(waits.median(), 0.001), 10.0)), f"the median of {len(waits):,} calls in the store’s log"
 
 

@@ -8,7 +8,8 @@ from itertools import product
 from typing import Any
 
 from overround.errors import ParameterError
-from overround.parameters import Parameter, check_parameters, notebook_path, read_parameters
+from overround.parameter_values import Parameter
+from overround.parameters import check_parameters, notebook_path, read_parameters
 from overround.settings import Settings
 from overround.steps import Step
 from overround.sweep_space import space_of

@@ -15,7 +15,7 @@ def coded(column: pd.Series, words: Sequence[str], codes: NDArray[np.int8] | Non
 
     texts = as_text(column)
     known = pa.array(list(words), pa.large_string())
-    alike = len(texts) > 0 and _constant(texts)
+    alike = len(texts) > 0 and _ends_alike(texts) and _constant(*_memory(texts))
     code = pc.index_in(texts.slice(0, 1) if alike else texts, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int8)
     code = code if codes is None else codes.take(code)
     return np.full(len(texts), code[0], code.dtype) if alike else code
@@ -59,23 +59,25 @@ def moved(texts: Any, order: NDArray[np.int64]) -> Any:
     """The texts of an Arrow array in another order of all of them."""
     import pyarrow as pa
 
-    if _constant(texts):
-        return texts
     every, data = _memory(texts)
     if every < 0:
         return texts.take(pa.array(order))
+    if _ends_alike(texts) and _constant(every, data):
+        return texts
     # texts of one length, as identifiers are: a third of the time, and their places stay
     offsets = _offsets(texts)
     return _texts(offsets - offsets[0] if offsets[0] else offsets, data.view(f"V{every}").take(order))
 
 
-def _constant(texts: Any) -> bool:
+def _ends_alike(texts: Any) -> bool:
+    """Whether the first text is also the last: most columns that are not constant are told by these."""
+    return texts[0] == texts[len(texts) - 1]
+
+
+def _constant(every: int, data: NDArray[np.uint8]) -> bool:
+    """Whether all texts are equal, by what `_memory` says of them."""
     from overround.text_kernels import repeats
 
-    # most columns that are not constant are told by their ends
-    if len(texts) and texts[0] != texts[len(texts) - 1]:
-        return False
-    every, data = _memory(texts)
     return every >= 0 and repeats(data, every)
 
 

@@ -1,13 +1,16 @@
 """Pieces of work done wherever there is room, each answer kept as a file as soon as it is there: what was interrupted goes on.
 
-Here in threads (the work is compiled or NumPy's, and lets others run), or on a Dask cluster, whose workers and scheduler may die.
+Here in threads (where the work is compiled or NumPy's, and lets others run), in processes of this machine, which may die, or on a Dask
+cluster, whose workers and scheduler may.
 """
 
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from overround.durations import said
 from overround.errors import ParameterError, RunError
 from overround.procfs import cores
 from overround.progress import watched
@@ -28,15 +32,16 @@ _log = logging.getLogger(__name__)
 
 HERE = "here"
 Answer: TypeAlias = pd.DataFrame | dict[str, np.ndarray]
+_TRIES = 3  # of a piece whose process has died
 _LOOK_S, _ASK_S = 0.02, 0.5  # at what is done, and who is there
 _PATIENCE_S = 300.0  # so long a cluster that is gone is waited for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Piece:
-    """One piece of work: `call(*shared, *own)`. What is shared by several pieces goes to each worker once."""
+    """One piece of work: `call(*shared, *own)`. What is shared by several pieces goes to each worker of a cluster once."""
 
-    name: str  # of its file
+    name: str  # of its file, where it is kept
     call: Callable[..., Answer]
     own: tuple = ()
     shared: Any = None
@@ -57,7 +62,7 @@ class Progress:
 
     def __str__(self) -> str:
         """In words, with the time left."""
-        left = "" if np.isnan(self.seconds_left) or self.done == self.of else f", {_duration(self.seconds_left)} left"
+        left = "" if np.isnan(self.seconds_left) or self.done == self.of else f", {said(self.seconds_left)} left"
         kept = f" ({self.kept} kept from before)" if self.kept else ""
         return f"{self.done} of {self.of} {self.what}{kept}{left}"
 
@@ -69,22 +74,22 @@ Show = Callable[[Progress], None]
 class _Count:
     """Progress so far, told after each answer."""
 
-    of: int
-    sizes: Mapping[str, float]
+    pieces: Sequence[Piece]
     show: Show | None
-    what: str = "pieces"
-    kept: int = 0
+    what: str
+    kept: int
     where: str = ""
     began: float = field(default_factory=lambda: time.monotonic())
-    done: list[str] = field(default_factory=list)
+    done: list[Piece] = field(default_factory=list)
 
-    def add(self, name: str | None) -> None:
-        if name is not None:
-            self.done.append(name)
+    def add(self, piece: Piece | None) -> None:
+        if piece is not None:
+            self.done.append(piece)
         if self.show is not None:
-            done, all_of_it = sum(self.sizes[one] for one in self.done), sum(self.sizes.values())
+            done, all_of_it = (sum(one.size for one in some) for some in (self.done, self.pieces))
             left = (time.monotonic() - self.began) * (all_of_it - done) / done if done else np.nan
-            self.show(Progress(self.kept + len(self.done), self.of, self.kept, left, self.what, self.where))
+            of = self.kept + len(self.pieces)
+            self.show(Progress(self.kept + len(self.done), of, self.kept, left, self.what, self.where))
 
 
 def work(
@@ -92,6 +97,7 @@ def work(
     keep: Path | None = None,
     *,
     scheduler: "str | Client" = HERE,
+    processes: bool = False,
     workers: int | None = None,
     memory_mb: float = np.inf,
     what: str = "pieces",
@@ -103,13 +109,15 @@ def work(
     Parameters
     ----------
     pieces : sequence of Piece
-        With names of their own.
+        With names of their own where they are kept.
     keep : Path, optional
         Folder in which each answer is put as soon as it is there, whole or not at all; those that are there are not worked on again.
     scheduler : str or distributed.Client
-        "here", or the address of a Dask scheduler.
+        "here", the address of a Dask scheduler or a client of one.
+    processes : bool
+        Whether here means in processes of this machine, and not in threads of this one; a piece whose process dies is begun again.
     workers : int, optional
-        Threads here, by default one a core.
+        Threads or processes here, by default one a core.
     memory_mb : float
         Pieces are begun only as long as those in work take this together.
     what : str
@@ -126,18 +134,38 @@ def work(
     RunError
         Where the cluster stayed away, or a piece killed its worker again and again. What the work itself raises is passed on.
     """
-    answers = {piece.name: kept for piece in pieces if (kept := _read(keep, piece.name)) is not None}
-    todo = [piece for piece in pieces if piece.name not in answers]
-    count = _Count(len(pieces), {piece.name: piece.size for piece in todo}, show or _bar(), what, kept=len(answers))
-    found = _here(todo, workers, memory_mb, count) if scheduler == HERE else _on_dask(todo, scheduler, memory_mb, patience_s, count)
-    if todo:
-        for name, answer in found:
-            answers[name] = answer
-            _write(keep, name, answer)
-            count.add(name)
-    else:
+    answers = {piece: kept for piece in pieces if (kept := _read(keep, piece.name)) is not None}
+    todo = [piece for piece in pieces if piece not in answers]
+    count = _Count(todo, show or _bar(), what, kept=len(answers))
+    if scheduler == HERE or not todo:
         count.add(None)
-    return [answers[piece.name] for piece in pieces]
+        most = min(workers or cores(), len(todo))
+        found = _in_processes(todo, most, memory_mb) if processes else _in_threads(todo, most, memory_mb)
+    else:
+        found = _on_dask(todo, scheduler, memory_mb, patience_s, count, "" if keep is None else "; what was done is kept")
+    for piece, answer in found:
+        answers[piece] = answer
+        _write(keep, piece.name, answer)
+        count.add(piece)
+    return [answers[piece] for piece in pieces]
+
+
+def client_of(address: str) -> "Client":
+    """A client of the Dask scheduler at an address.
+
+    Raises
+    ------
+    ParameterError
+        Where it cannot be reached, or the extra is not installed.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ParameterError("a Dask scheduler needs the extra `cluster`: pip install 'overround[cluster]'.") from None
+    try:
+        return Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"scheduler {address!r} cannot be reached: {str(error).splitlines()[0]}") from None
 
 
 def _bar() -> Show | None:
@@ -146,22 +174,51 @@ def _bar() -> Show | None:
     return None if show is None else lambda progress: show(progress.done / progress.of if progress.of else 1.0, str(progress))
 
 
-def _here(pieces: list[Piece], workers: int | None, memory_mb: float, count: _Count) -> Iterator[tuple[str, Answer]]:
-    count.add(None)
-    threads = min(workers or cores(), len(pieces))
-    if threads == 1:
+def _in_threads(pieces: list[Piece], most: int, memory_mb: float) -> Iterator[tuple[Piece, Answer]]:
+    if most <= 1:
         for piece in pieces:
-            yield piece.name, _call(piece)
+            yield piece, _call(piece)
         return
     waiting, running = list(pieces), dict[Future, Piece]()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(most) as pool:
         try:
             while waiting or running:
-                _begin(waiting, running, threads, memory_mb, lambda piece: pool.submit(_call, piece))
+                _begin(waiting, running, most, memory_mb, lambda piece: pool.submit(_call, piece))
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future).name, future.result()
+                    yield running.pop(future), future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _in_processes(pieces: list[Piece], most: int, memory_mb: float) -> Iterator[tuple[Piece, Answer]]:
+    """Where a process dies, the pieces that were in work are begun again."""
+    from multiprocessing import get_context
+
+    left, tries, failed = list(pieces), Counter[Piece](), dict[Piece, BaseException]()
+    while left and not failed:
+        waiting, running = list(left), dict[Future, Piece]()
+        with ProcessPoolExecutor(most, mp_context=get_context("spawn")) as pool:
+            try:
+                while running or (waiting and not failed):
+                    # after an error none is begun, but those in work are waited for: the first in order is told, not the quickest
+                    _begin([] if failed else waiting, running, most, memory_mb, lambda piece: pool.submit(_call, piece))
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        error = future.exception()
+                        if isinstance(error, BrokenProcessPool):
+                            raise error
+                        piece = running.pop(future)
+                        left.remove(piece)
+                        if error is None:
+                            yield piece, future.result()
+                        else:
+                            failed[piece] = error
+            except BrokenProcessPool:
+                tries.update(running.values())
+                if worst := next((piece for piece in running.values() if tries[piece] == _TRIES), None):
+                    raise RunError(f"{worst.name}: its process died {_TRIES} times; out of memory?") from None
+                _log.warning("a process died; %d pieces of work are begun again", len(running))
+    if failed:
+        raise failed[min(failed, key=pieces.index)]
 
 
 def _call(piece: Piece) -> Answer:
@@ -178,25 +235,19 @@ def _begin(waiting: list[Piece], running: dict[Any, Piece], most: int, memory_mb
 
 
 def _on_dask(
-    pieces: list[Piece], scheduler: "str | Client", memory_mb: float, patience_s: float, count: _Count
-) -> Iterator[tuple[str, Answer]]:
+    pieces: list[Piece], scheduler: "str | Client", memory_mb: float, patience_s: float, count: _Count, kept: str
+) -> Iterator[tuple[Piece, Answer]]:
     """On a cluster: a worker's death is Dask's to mend; when the scheduler dies all that is not here yet is sent to its successor."""
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ParameterError("a Dask scheduler needs the extra `cluster`: pip install 'overround[cluster]'.") from None
-    if not pieces:
-        return
     waiting, first, gone_since = list(pieces), True, None
     while waiting:
         try:
-            client = scheduler if isinstance(scheduler, Client) else Client(scheduler, timeout=10, set_as_default=False)
-        except (OSError, ValueError) as error:
+            client = client_of(scheduler) if isinstance(scheduler, str) else scheduler
+        except ParameterError:
             if first:
-                raise ParameterError(f"scheduler {scheduler!r} cannot be reached: {str(error).splitlines()[0]}") from None
+                raise
             gone_since = gone_since or time.monotonic()
             if time.monotonic() - gone_since > patience_s:
-                raise RunError(f"scheduler {scheduler!r} has been gone for {patience_s:.0f} s; what was done is kept.") from None
+                raise RunError(f"scheduler {scheduler!r} has been gone for {patience_s:.0f} s{kept}.") from None
             time.sleep(1)
             continue
         try:
@@ -204,14 +255,14 @@ def _on_dask(
             if first:
                 count.add(None)
             first = False
-            for name, answer in _until_lost(client, waiting, memory_mb, patience_s):
+            for piece, answer in _until_lost(client, waiting, memory_mb, patience_s, kept):
                 gone_since = None
-                waiting = [piece for piece in waiting if piece.name != name]
-                yield name, answer
+                waiting.remove(piece)
+                yield piece, answer
         except _Lost:
             gone_since = gone_since or time.monotonic()
-            if isinstance(scheduler, Client) or time.monotonic() - gone_since > patience_s:
-                raise RunError(f"the Dask cluster {client.scheduler_info().get('address', '')} is gone; what was done is kept.") from None
+            if client is scheduler or time.monotonic() - gone_since > patience_s:
+                raise RunError(f"the Dask cluster {client.scheduler_info().get('address', '')} is gone{kept}.") from None
             _log.warning("the cluster was lost; %d pieces of work are sent again", len(waiting))
             time.sleep(0.5)
         finally:
@@ -224,7 +275,7 @@ class _Lost(Exception):
     """The scheduler, or what only a dead worker had."""
 
 
-def _until_lost(client: "Client", pieces: list[Piece], memory_mb: float, patience_s: float) -> Iterator[tuple[str, Answer]]:
+def _until_lost(client: "Client", pieces: list[Piece], memory_mb: float, patience_s: float, kept: str) -> Iterator[tuple[Piece, Answer]]:
     from distributed import KilledWorker
 
     waiting, running, sent = list(pieces), dict[Any, Piece](), dict[int, Any]()
@@ -237,12 +288,12 @@ def _until_lost(client: "Client", pieces: list[Piece], memory_mb: float, patienc
             # twice as many as can run, so that no worker waits for us
             _begin(waiting, running, 2 * threads, memory_mb, lambda piece: _submit(client, piece, sent))
         elif time.monotonic() - peopled > patience_s:
-            raise RunError(f"the Dask cluster had no worker for {patience_s:.0f} s; what was done is kept.")
+            raise RunError(f"the Dask cluster had no worker for {patience_s:.0f} s{kept}.")
         finished = [future for future in running if future.status != "pending"]
         for future in finished:
             piece = running.pop(future)
             if future.status == "finished":
-                yield piece.name, _fetched(client, future)
+                yield piece, _fetched(future)
             elif future.status == "error":
                 error = future.exception()
                 if isinstance(error, KilledWorker):
@@ -256,12 +307,10 @@ def _until_lost(client: "Client", pieces: list[Piece], memory_mb: float, patienc
 
 def _threads(client: "Client") -> int:
     try:
-        return sum(client.nthreads().values()) if client.status == "running" else _lost()
+        if client.status == "running":
+            return sum(client.nthreads().values())
     except (OSError, TimeoutError) as error:
         raise _Lost from error
-
-
-def _lost() -> int:
     raise _Lost
 
 
@@ -277,7 +326,7 @@ def _submit(client: "Client", piece: Piece, sent: dict[int, Any]) -> Any:
         raise _Lost from error
 
 
-def _fetched(client: "Client", future: Any) -> Answer:
+def _fetched(future: Any) -> Answer:
     from concurrent.futures import CancelledError
 
     try:
@@ -317,9 +366,3 @@ def _read(folder: Path | None, name: str) -> Answer | None:
     except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         _log.warning("%s in %s cannot be read (%s); it is worked on again", name, folder, error)
         return None
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,168 @@
+"""A notebook's parameter: what it takes, in words, and values held against that, as typed on a command line or as Python has them."""
+
+import ast
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+from overround.errors import ParameterError
+
+KINDS = {"str": str, "int": int, "float": float, "bool": bool}
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_PLURALS = {str: "texts", int: "whole numbers", float: "numbers", bool: "true or false values"}
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_LARGEST = sys.float_info.max
+_LONGEST_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a notebook, as its cell declares it."""
+
+    name: str
+    annotation: str
+    default: Any
+    help: str = ""
+    choices: tuple = ()
+    low: float | None = None
+    high: float | None = None
+    iso_date: bool = False
+
+    @property
+    def kind(self) -> type:
+        """Type of the value, or of a list's elements."""
+        return KINDS.get(self._value.removeprefix("list[").removesuffix("]").strip(), str)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes a list."""
+        return self._value.startswith("list")
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it takes None."""
+        return "None" in (part.strip() for part in self.annotation.split("|"))
+
+    @property
+    def allowed(self) -> str:
+        """What it takes, in words."""
+        words = f"a list of {_PLURALS[self.kind]}" if self.is_list else _NAMES[self.kind]
+        if self.choices:
+            words = f"{'a list of' if self.is_list else 'one of'} {', '.join(map(str, self.choices))}"
+        elif self.iso_date:
+            words = f"{'a list of ISO dates' if self.is_list else 'an ISO date'} such as 2025-08-01"
+        elif self.low is not None and self.high is not None:
+            words += f" from {self.low:.10g} to {self.high:.10g}"
+        elif self.low is not None:
+            words += f" of at least {self.low:.10g}"
+        return words + (" or none" if self.nullable else "")
+
+    @property
+    def _value(self) -> str:
+        return next(part.strip() for part in self.annotation.split("|") if part.strip() != "None")
+
+
+def parse_value(parameter: Parameter, text: str) -> Any:
+    """Value of a text as typed on a command line, by the parameter's annotation, checked.
+
+    Lists are `E0,E1` or `["E0", "E1"]`; nothing is an empty list; `none` is None where None is allowed.
+
+    Raises
+    ------
+    ParameterError
+        Where the text is no such value.
+    """
+    word = text.strip()
+    if parameter.nullable and word.lower() in ("none", "null"):
+        return None
+    if not parameter.is_list:
+        return checked(parameter, _scalar(parameter, text))
+    if not word.startswith("["):
+        return checked(parameter, [_scalar(parameter, part.strip()) for part in word.split(",") if part.strip()])
+    try:
+        return checked(parameter, ast.literal_eval(word))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise _refused(parameter, text) from None
+
+
+def plain(value: Any) -> Any:
+    """Return the value as plain Python, for papermill and JSON: from NumPy, pandas, dates, paths, decimals, tuples and sets."""
+    # NumPy's scalars first: np.float64 is a float, yet papermill would write it as text
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Decimal):
+        return float("nan") if value.is_snan() else float(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def checked(parameter: Parameter, value: Any) -> Any:
+    """Return the value as plain Python where the parameter takes it; ParameterError, with what it takes, where not."""
+    value = plain(value)
+    if value is None and parameter.nullable:
+        return None
+    items = value if parameter.is_list and isinstance(value, list) else [value]
+    if isinstance(value, list) != parameter.is_list or not all(_fits(item, parameter.kind) for item in items):
+        raise _refused(parameter, value)
+    items = [parameter.kind(item) for item in items]
+    if value != parameter.default and not all(_allowed(item, parameter) for item in items):
+        raise _refused(parameter, value)
+    return items if parameter.is_list else items[0]
+
+
+def _allowed(item: Any, parameter: Parameter) -> bool:
+    if parameter.choices:
+        return item in parameter.choices
+    too_low = parameter.low is not None and item < parameter.low
+    too_high = parameter.high is not None and item > parameter.high
+    return not too_low and not too_high and (not parameter.iso_date or _is_date(item))
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):  # a bool is an int to Python, not to a reader
+        return kind is bool
+    if kind is float:  # neither NaN nor infinite, and no whole number that is too large to be a float
+        return isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST
+    return isinstance(value, kind)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _scalar(parameter: Parameter, text: str) -> Any:
+    if parameter.kind is str:
+        return text
+    try:
+        return _WORDS[text.strip().lower()] if parameter.kind is bool else parameter.kind(text)
+    except (KeyError, ValueError):
+        raise _refused(parameter, text) from None
+
+
+def _refused(parameter: Parameter, value: Any) -> ParameterError:
+    return ParameterError(f"parameter {parameter.name!r} cannot be {_shown(value)}; it takes {parameter.allowed}.")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # a number of more digits than Python writes, a list in itself
+        return f"this {type(value).__name__} ({type(error).__name__})"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"
