@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
-from overround.settlement import Floats
 from overround.times import Times, microseconds
 from overround.words import coded
 

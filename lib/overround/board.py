@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats, Whole
 from overround.errors import ParameterError
-from overround.margin import Floats, remove_margin
+from overround.margin import remove_margin
 from overround.times import microseconds
 
-Whole = NDArray[np.int64]
 # place of an outcome on an array's last axis
 SLOT = {"home": 0, "over": 0, "draw": 1, "away": 2, "under": 2}
 HOUR_US = 3_600_000_000

@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.accounts import Account, Execution, account_terms
+from overround.arrays import Floats
 from overround.odds import group_codes
-from overround.settlement import Floats, is_lay
+from overround.settlement import is_lay
 from overround.staking import Staking
 from overround.times import Times, microseconds
 from overround.words import rising

@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
 from overround.histories import moments_of_profit
-from overround.resampling import Floats, Z, by_day, day, interval, quotient, resample
+from overround.resampling import Z, by_day, day, interval, quotient, resample
 
 PRICE_BAND = "price_band"
 _BANDS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, np.inf)

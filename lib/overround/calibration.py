@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from overround.arrays import Floats, Whole
 from overround.errors import ParameterError
-from overround.margin import METHODS, Floats
+from overround.margin import METHODS
 from overround.resampling import LEVEL, wilson
-from overround.scores import Decided, Whole, clustered_variance, decided_markets, early_and_close, groups
+from overround.scores import Decided, clustered_variance, decided_markets, early_and_close, groups
 
 BY = ("market", "phase", "bookmaker")
 # edges of price bands: a band has the prices from its edge to below the next

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from overround.arrays import Floats
 from overround.breakdown import parts_of
 from overround.errors import ParameterError
-from overround.resampling import LEVEL, Floats, Z, day, interval, quotient, resample, step_down
+from overround.resampling import LEVEL, Z, day, interval, quotient, resample, step_down
 
 HIGHER, LOWER, NOISE, FEW = "higher", "lower", "within noise", "too few bets"
 # days drawn again cannot show what a side with fewer has not seen: one that lost every bet would look certain

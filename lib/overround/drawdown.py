@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
-from overround.resampling import Floats, day, day_draws
+from overround.resampling import day, day_draws
 
 MOST_PATHS = 2_000  # a share of paths is then known to about one in a hundred
 

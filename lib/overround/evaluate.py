@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from overround.accounts import Account, Execution
+from overround.arrays import Floats
 from overround.backtest import COMMISSION
 from overround.drawdown import MOST_PATHS, bankroll_at_start, day_returns, drawdown_time, max_drawdown, resampled_drawdowns
 from overround.errors import ParameterError
 from overround.luck import luck_test
-from overround.resampling import Floats, day, interval, quotient, resample
+from overround.resampling import day, interval, quotient, resample
 from overround.robustness import bets_needed, suspicious
 from overround.search import deflated_p
 from overround.staking import Staking

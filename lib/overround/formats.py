@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
-
-Floats = NDArray[np.float64]
 
 _EVENS = ("evens", "even", "evs")
 _WHOLE = 1e-9  # relative distance from a whole number that is rounding

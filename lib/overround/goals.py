@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
 from overround.times import microseconds
-
-Floats = NDArray[np.float64]
 
 MOST_GOALS = 15  # of one team; a team that is expected to score 4 scores more in 6 matches of a million
 # a team first seen this long after the first match of all came up from another division

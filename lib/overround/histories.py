@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats
 from overround.backtest import COMMISSION
 from overround.luck import drawn_categories, how_ended
-from overround.resampling import CHUNK, Floats
+from overround.resampling import CHUNK
 from overround.settlement import is_lay
 
 

@@ -11,9 +11,9 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError, UnknownMethod
 
-Floats = NDArray[np.float64]
 Statuses = NDArray[np.int8]
 Solution = tuple[Floats, Floats, Statuses]
 

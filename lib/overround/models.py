@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from overround.arrays import Floats
 from overround.board import Board, boards, early_placed_at
 from overround.errors import ParameterError
 from overround.goals import check_positive, check_scores
-from overround.margin import Floats
 from overround.scores import probability_scores
 from overround.signals import closing_lines
 from overround.tables import OUTCOMES

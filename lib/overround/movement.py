@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.board import HOUR_US, Board, Whole, boards
+from overround.arrays import Floats, Whole
+from overround.board import HOUR_US, Board, boards
 from overround.errors import ParameterError
-from overround.margin import Floats
 from overround.signals import accounts_of, bookmakers_of
 from overround.tables import NOT_AN_ACCOUNT
 from overround.times import as_times

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from overround.margin import METHODS, STATUSES, Floats, remove_margin
+from overround.arrays import Floats
+from overround.margin import METHODS, STATUSES, remove_margin
 
 __all__ = [
     "MARKET", "METHODS", "SELECTION", "complete_markets", "fair_probabilities", "group_codes", "overround", "remove_margin",

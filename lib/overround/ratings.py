@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.goals import SETTLED_IN, Floats, check_positive, team_codes
+from overround.arrays import Floats
+from overround.goals import SETTLED_IN, check_positive, team_codes
 
 _MEAN = 1500.0
 _LEARNT = 10  # matches after which a team's rating says something

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from overround.board import Board, Whole, boards
+from overround.arrays import Floats, Whole
+from overround.board import Board, boards
 from overround.errors import ParameterError
-from overround.margin import Floats
 from overround.tables import NOT_AN_ACCOUNT
 from overround.times import microseconds
 

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
-
-Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 Z = 1.959963984540054  # so many standard errors to each side hold that much of a normal distribution

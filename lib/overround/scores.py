@@ -7,14 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats, Whole
 from overround.errors import ParameterError
-from overround.margin import METHODS, Floats, remove_margin
+from overround.margin import METHODS, remove_margin
 from overround.odds import MARKET, SELECTION, group_codes
 from overround.references import CONSENSUS
 from overround.resampling import LEVEL, day
 from overround.tables import NOT_AN_ACCOUNT
-
-Whole = NDArray[np.int64]
 
 _NOTHING = 1e-12  # a difference of two equal probabilities, but for rounding
 _PHASES = ("early", "close")

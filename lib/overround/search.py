@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
 from overround.histories import drawn_ways, ways_to_end
 from overround.luck import drawable
 from overround.odds import SELECTION, group_codes
-from overround.resampling import CHUNK, Floats, day, resample
+from overround.resampling import CHUNK, day, resample
 
 Tried: TypeAlias = Mapping[str, pd.DataFrame] | pd.DataFrame | Floats
 

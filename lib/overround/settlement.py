@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats
 from overround.times import Times, microseconds
 from overround.words import coded
-
-Floats = NDArray[np.float64]
 
 # a football match with its interval and added time
 MATCH = pd.Timedelta(hours=2)

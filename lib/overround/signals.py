@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.board import Board, Whole, boards, check_quotes
+from overround.arrays import Floats, Whole
+from overround.board import Board, boards, check_quotes
 from overround.errors import ParameterError
-from overround.margin import Floats
 from overround.odds import SELECTION
 from overround.references import CLOSE, CONSENSUS, EXCHANGE, REFERENCES, board_reference, check_reference, spread
 from overround.tables import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS

@@ -6,13 +6,11 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
 from overround.odds import group_codes
 from overround.settlement import is_lay
-
-Floats = NDArray[np.float64]
 
 
 class Staking(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from overround.arrays import Floats
 from overround.board import Board, boards
 from overround.errors import ParameterError
-from overround.margin import Floats
 from overround.models import PROBABILITIES
 from overround.references import CONSENSUS
 from overround.signals import accounts_of, as_signals, bets, bookmakers_of, first_and_best, first_moments

@@ -11,17 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.accounts import account_terms
+from overround.arrays import Floats, Whole
 from overround.backtest import COMMISSION
 from overround.book import NO_LIMITS, make_book, placement_order, shared_markets
 from overround.luck import can_be_drawn, drawn_categories, how_ended
 from overround.odds import SELECTION, group_codes
-from overround.settlement import Floats, is_lay
+from overround.settlement import is_lay
 from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
 from overround.sweep_space import SETS, rule_of
 from overround.tables import NOT_AN_ACCOUNT
 from overround.times import Times, microseconds
 
-Whole = NDArray[np.int64]
 DAY_US = 86_400_000_000
 # rules that size a bet without a look at the others: once for all variants
 _ALONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
 from overround.evaluate import percent
-from overround.resampling import Floats, Z
+from overround.resampling import Z
 from overround.staking import Flat, TargetProfit
 from overround.sweep import Sweep
 from overround.sweep_bets import DAY_US

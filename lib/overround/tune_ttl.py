@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.arrays import Floats
 from overround.errors import ParameterError
 from overround.store import Store
 from overround.tune import Tuned
 
-Floats = NDArray[np.float64]
 VALUES = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 3600.0)
 LEAST_CALLS = 60
 _MOST_CALLS, _MOST_FEED = 1_500, 300  # the newest calls; of a feed answers in a row, in its middle
