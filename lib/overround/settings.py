@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     memory_mb: float = Field(2_000, gt=0, description="memory that partitions in work may take together, MB")
     batch_rows: int = Field(0, ge=0, le=1_000_000, description="rows that a collection gathers before it stores them; 0: none")
     fetch_workers: int = Field(4, ge=1, le=64, description="calls to a provider that are on their way together")
-    processes: int = Field(0, ge=0, le=1_000, description="processes that work on partitions, or threads on a sweep, here; 0: one a core")
+    processes: int = Field(0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core")
 
     profile: bool = Field(True, description="whether runs look a hundred times a second where their stages spend their time")
 

@@ -153,7 +153,7 @@ def sweep(
         "here", the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by default the setting OVERROUND_SCHEDULER, and
         where that is empty here.
     workers : int, optional
-        Threads here; by default the setting OVERROUND_PROCESSES, and where that is 0 one a core.
+        Threads here, by default one a core.
     memory_mb : float, optional
         For a store: as in `map_partitions`.
     patience_s : float
@@ -193,7 +193,7 @@ def sweep(
         raise ParameterError("a store has its own results; give them where data is quotes.")
     settings = load_settings()
     scheduler = (settings.scheduler or HERE) if scheduler is None else scheduler
-    how_to = {"scheduler": scheduler, "workers": workers or settings.processes, "patience_s": patience_s, "show": show}
+    how_to = {"scheduler": scheduler, "workers": workers, "patience_s": patience_s, "show": show}
     given = isinstance(data, pd.DataFrame) and results is None
     tried = variants(space, sample, how=how, seed=seed, limits=_limits_of(data) if given else None)
     varied = tried.attrs["varied"]

@@ -27,7 +27,7 @@ def sweep(
     simulations: Annotated[int, typer.Option(min=100, help="histories of the correction")] = 2_000,
     seed: Annotated[int, typer.Option(help="of all that is drawn")] = 7,
     scheduler: Annotated[str, typer.Option(help="tcp://host:8786: on a Dask cluster; by default on the cores of this machine")] = "",
-    workers: Annotated[int, typer.Option(min=0, help="threads here; 0: OVERROUND_PROCESSES, else one a core")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="threads here; 0: one a core")] = 0,
     top: Annotated[int, typer.Option(min=1, help="variants that are shown")] = 10,
     csv: Annotated[Path | None, typer.Option(help="also write all variants with their figures")] = None,
     report: Annotated[bool, typer.Option(help="write its page and list it in reports/index.html")] = True,
