@@ -86,6 +86,18 @@ def test_a_stage_that_computes_in_several_threads_was_not_blocked_and_all_their_
     assert got["io_wait_s"] <= got["wall_s"] - mine + 1e-3
 
 
+def test_a_stage_that_waits_for_its_own_thread_to_compute_is_not_blocked():
+    meter, spent = Meter("r"), []
+
+    with meter.stage("burn"):
+        other = threading.Thread(target=lambda: spent.append(burn(0.2)))
+        other.start()
+        other.join()
+
+    got = figures(meter, "burn")
+    assert got["io_wait_s"] <= got["wall_s"] - spent[0] + 1e-3
+
+
 def test_a_stage_that_only_computes_is_never_called_blocked():
     meter = Meter("r")
 

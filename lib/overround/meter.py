@@ -133,10 +133,11 @@ class Meter:
     def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> _Measuring:
         """Measure what happens inside, also when it fails; as context manager or decorator.
 
-        Records wall_s; cpu_s; io_wait_s, the time in which this thread was neither on a processor nor waiting for one (it waited for
-        a disk, the network, a lock or another process), and block_io_s where the kernel counts it; peak_mb, the highest resident
-        memory of the process inside the stage (on Linux; elsewhere so far); bytes read and written by system calls and from and to
-        storage; errors; the store's time by part; rows_per_s where rows were counted. Bytes, errors and parts of 0 are left out.
+        Records wall_s; cpu_s; io_wait_s, what is left of the wall time without cpu_s and without this thread's waiting for a
+        processor (it waited for a disk, the network, a lock or another process), and block_io_s where the kernel counts it;
+        peak_mb, the highest resident memory of the process inside the stage (on Linux; elsewhere so far); bytes read and written by
+        system calls and from and to storage; errors; the store's time by part; rows_per_s where rows were counted. Bytes, errors
+        and parts of 0 are left out.
 
         Processor time and bytes are the whole process's while no other stage runs beside this one, and else those of this thread
         and of the pools that it started.

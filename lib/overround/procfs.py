@@ -80,12 +80,14 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
     Returns
     -------
     dict
-        wall_s; cpu_s; io_wait_s, in which the thread was neither on a processor nor ready to be; block_io_s; bytes read and written
+        wall_s; cpu_s; io_wait_s, in which nobody was on a processor and the thread not ready to be; block_io_s; bytes read and written
         by system calls, and from and to storage.
     """
     wall, thread_cpu = last[0] - first[0], last[2] - first[2]
     cpu = thread_cpu if thread_only else last[1] - first[1]
-    spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - thread_cpu - queued_s(first, last))}
+    # who waits for threads of its own that compute is not blocked
+    worked = max(thread_cpu, min(cpu, wall))
+    spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - worked - queued_s(first, last))}
     if _counts_block_io:
         spent["block_io_s"] = _block_io_s(last[6]) - _block_io_s(first[6])
     # reading these counters counts as reading, but not until it is done: what was read after the first and before the last
