@@ -290,6 +290,7 @@ def test_the_command_line_says_it_in_a_sentence_and_by_its_exit_status(store, mo
     assert "nothing is wrong" in sound.output
     assert "1 partitions compacted, 3 old files removed" in compacted.output
     assert "missing file" in broken.output
+    assert "things wrong: 1, which" in broken.output
     assert "18 ROWS ARE LOST" in mended.output
 
 

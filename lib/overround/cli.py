@@ -183,9 +183,10 @@ def store_check() -> None:
         harmless = found["what"] == "orphan file"
         for row in found[~harmless].itertuples(index=False):
             _say(f"  {row.table}: {row.what}: {row.where}; {row.mend}")
-        verdict = f"{(~harmless).sum()} things are wrong, `overround store repair` mends them" if not harmless.all() else "nothing is wrong"
+        wrong = int((~harmless).sum())
+        verdict = f"things wrong: {wrong}, which `overround store repair` mends" if wrong else "nothing is wrong"
         typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
-    if not harmless.all():
+    if wrong:
         raise typer.Exit(1)
 
 
