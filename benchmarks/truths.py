@@ -1,7 +1,7 @@
 """Whether what the meter and the comparison say is true: planted costs read back, and comparisons whose answer is known.
 
-`python -m benchmarks.truths [COMPARISONS]`: so many (100 by default) comparisons of a loop of about 100 ms with itself, and with one of a
-tenth more steps, each sample in a fresh process, the three in turns.
+`python -m benchmarks.truths [COMPARISONS]`: so many (100 by default) comparisons of a loop of 100 ms on this machine with itself, and with
+one of a tenth more steps, each sample in a fresh process, the three in turns.
 """
 
 import os
@@ -23,7 +23,7 @@ from overround.perf_stats import NOISE, WORSE, compare
 from overround.sources.loopback import Handler, answering
 from overround.stopwatch import timed
 
-PAIRS, REPEATS, STEPS = 12, 1, 1_500_000
+PAIRS, REPEATS, STAGE_S, TRIED = 12, 1, 0.1, 1_000_000
 METRICS = ("own_s", "cpu_s", "wall_s")
 MB, THREADS, LARGE, WRITTEN, CALLS = 1024**2, 3, 25_000_000, 8_000_000, 40
 
@@ -78,8 +78,11 @@ def comparisons(number: int) -> None:
     slower: dict[str, Counter] = {metric: Counter() for metric in METRICS}
     began = time.monotonic()
     with ExitStack() as stack:
+        tried = perf.measure({"A": stack.enter_context(perf.resolved(f"steps={TRIED}"))[0]}, ["spin"], pairs=9, repeats=1)
+        steps = round(TRIED * STAGE_S / tried["own_s"].median())
         # told apart by their options, else they are the same
-        a, again, tenth = stack.enter_context(perf.resolved(f"steps={STEPS}", f"steps={STEPS + 1}", f"steps={11 * STEPS // 10}"))
+        a, again, tenth = stack.enter_context(perf.resolved(f"steps={steps}", f"steps={steps + 1}", f"steps={11 * steps // 10}"))
+        print(f"\nA stage of {1000 * STAGE_S:.0f} ms is {steps:,} steps here")
         for done in range(1, number + 1):
             samples = perf.measure({"A": a, "again": again, "tenth": tenth}, ["spin"], pairs=PAIRS, repeats=REPEATS)
             for tally, other in ((same, "again"), (slower, "tenth")):

@@ -27,6 +27,18 @@ def machine(rng: np.random.Generator, pairs: int, factor: float = 1.0, stage_s: 
     return pd.DataFrame(rows)
 
 
+def processes(rng: np.random.Generator, pairs: int, factor: float = 1.0, shared: float = 0.07, own: float = 0.02) -> pd.DataFrame:
+    """Samples in fresh processes, each of a speed of its own that lasts as long as it does: the loop in it has it, too."""
+    rows = []
+    for pair in range(pairs):
+        for side, true in (("A", 0.1), ("B", 0.1 * factor)):
+            speed = rng.lognormal(0, 0.07)
+            seconds = true * speed ** (shared / 0.07) * rng.lognormal(0, own)
+            loop_s = 0.01 * speed * rng.lognormal(0, 0.02)
+            rows.append({"workload": "w", "pair": pair, "side": side, "wall_s": seconds, "calibration_s": loop_s})
+    return pd.DataFrame(rows)
+
+
 def verdicts(factor: float, pairs: int = 15) -> list[str]:
     return [compare(machine(np.random.default_rng(seed), pairs, factor), resamples=1000).verdict for seed in range(100)]
 
@@ -50,6 +62,40 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     held = [(one := compare(machine(np.random.default_rng(seed), 15, 1.2), resamples=1000)).low <= 1.2 <= one.high for seed in range(200)]
 
     assert 0.90 <= np.mean(held) <= 1.0
+
+
+def test_the_speed_that_a_process_happens_to_have_is_taken_out_of_its_times():
+    def verdicts(factor: float, **loop: float) -> list[str]:
+        return [compare(processes(np.random.default_rng(seed), 12, factor).assign(**loop), resamples=1000).verdict for seed in range(100)]
+
+    assert verdicts(1.0).count(NOISE) >= 95
+    assert verdicts(1.10).count(WORSE) >= 95
+    assert verdicts(1.10, calibration_s=0.01).count(WORSE) < 90  # as it was without the loop
+
+
+def test_the_corrected_interval_holds_the_truth_about_as_often_as_it_says():
+    for pairs in (8, 15, 30):
+        found = [compare(processes(np.random.default_rng(seed), pairs, 1.2), resamples=1000) for seed in range(200)]
+
+        assert 0.89 <= np.mean([one.low <= 1.2 <= one.high for one in found]) <= 0.99
+
+
+def test_times_that_the_loop_says_nothing_of_are_none_the_worse_for_it():
+    widths: dict[str, list[float]] = {"with": [], "without": []}
+    for seed in range(100):
+        samples = processes(np.random.default_rng(seed), 15, shared=0.0, own=0.05)
+        for name, taken in (("with", samples), ("without", samples.assign(calibration_s=1.0))):
+            one = compare(taken, resamples=1000)
+            widths[name].append(one.high - one.low)
+
+    assert np.median(widths["with"]) <= 1.1 * np.median(widths["without"])
+
+
+def test_what_is_no_time_stays_as_it_was():
+    samples = processes(np.random.default_rng(1), 15).assign(peak_mb=lambda d: 100 * d["wall_s"])
+
+    assert compare(samples, "peak_mb").before == 100 * samples[samples["side"] == "A"]["wall_s"].median()
+    assert compare(samples).before != samples[samples["side"] == "A"]["wall_s"].median()
 
 
 def test_a_sure_but_small_change_is_no_change():

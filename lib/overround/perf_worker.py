@@ -9,7 +9,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,11 +19,7 @@ _STEPS = 150_000  # about 10 ms
 
 def calibrate() -> tuple[float, float]:
     """Seconds that a fixed loop takes, and those of them that it did not stand in the queue: how busy, and how slow, the machine is now."""
-    first, total = _procfs.begin(), 0
-    for number in range(_STEPS):
-        total += number & 7
-    last = _procfs.end()
-    return last[0] - first[0], last[0] - first[0] - _procfs.queued_s(first, last)
+    return _clocked(_loop)
 
 
 def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *, repeats: int = 1) -> dict[str, float]:
@@ -35,7 +30,7 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
     dict
         wall_s, own_s (wall time less what this thread stood in the queue for a processor: what other programs do is not in it), cpu_s
         (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s and calibration_own_s (of the loop); floor_s where
-        there is one: the time of the least work that could give the same.
+        there is one: the own time of the least work that could give the same.
     """
     taken: dict[str, list[float]] = {}
     for _ in range(repeats):
@@ -53,12 +48,25 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
         if isinstance(told, dict):  # what only the work itself can know
             figures |= told
         if floor is not None:
-            began = time.perf_counter()
-            floor()
-            figures["floor_s"] = time.perf_counter() - began
+            figures["floor_s"] = _clocked(floor)[1]
         for name, value in figures.items():
             taken.setdefault(name, []).append(value)
     return {name: max(values) if name == "peak_mb" else statistics.median(values) for name, values in taken.items()}
+
+
+def _loop() -> None:
+    total = 0
+    for number in range(_STEPS):
+        total += number & 7
+
+
+def _clocked(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall time and own time of it, in seconds."""
+    first = _procfs.begin()
+    run()
+    last = _procfs.end()
+    wall = last[0] - first[0]
+    return wall, wall - _procfs.queued_s(first, last)
 
 
 def main(text: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, columns, finish, short
-from overround.perf_stats import NOISE, Change, compare, loop_of, quiet_pairs
+from overround.perf_stats import NOISE, Change, compare, pairs_of
 from overround.show import Picture
 
 _UNITS = {
@@ -19,6 +19,8 @@ def change(
     samples: pd.DataFrame, *, metric: str = "wall_s", threshold: float = 0.05, names: tuple[str, str] = ("before", "after"), note: str = ""
 ) -> Picture:
     """Every sample as a dot, a row of two a workload, in multiples of its median before; the ratio with its interval beside.
+
+    Times are as `overround.perf_stats.compare` judges them, at the usual speed of the machine; those that are set aside, as taken.
 
     Parameters
     ----------
@@ -36,9 +38,10 @@ def change(
     workloads = list(dict.fromkeys(samples["workload"]))
     found = {name: compare(samples[samples["workload"] == name], metric, threshold=threshold) for name in workloads}
     what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
+    taken = {name: pairs_of(samples[samples["workload"] == name], metric) for name in workloads}
     figure, axes = canvas(1.35 + 0.62 * len(workloads))
     for place, name in enumerate(workloads):
-        _row(axes, len(workloads) - 1 - place, samples[samples["workload"] == name], metric, found[name])
+        _row(axes, len(workloads) - 1 - place, *taken[name], found[name])
     at = np.arange(len(workloads))[::-1]
     axes.set_yticks(
         at, [f"{short(name, 30)}\n{_amount(factor * one.before)} → {_amount(factor * one.after)} {unit}" for name, one in found.items()]
@@ -46,9 +49,9 @@ def change(
     axes.set_ylim(-0.6, len(workloads) - 0.4)
     axes.axvline(1, color=MIDDLE, linewidth=1)
     axes.set_xscale("log")
-    _ticks(axes, samples, metric, found)
+    _ticks(axes, np.concatenate([(values / found[name].before).ravel() for name, (values, _) in taken.items()]), found)
     axes.grid(axis="y", visible=False)
-    floors = metric == "wall_s" and any(np.isfinite(one.floor) for one in found.values())
+    floors = any(np.isfinite(one.floor) for one in found.values())
     key = f"grey: {names[0]}, blue: {names[1]}, hollow: set aside{', dashed: floor' if floors else ''}"
     axes.set_xlabel(f"{what}, in multiples of the median of {names[0]} (logarithmic)\n{key}")
     finish(axes, f"{what.capitalize()}: {names[1]} against {names[0]}", "", note)
@@ -118,17 +121,14 @@ def _mark(axes, mine: pd.DataFrame, run: np.ndarray, factor: float, change) -> N
     axes.annotate(f" {text}", at, xycoords=("data", "axes fraction"), fontsize=8, color=colour, va=side)
 
 
-def _row(axes, at: float, samples: pd.DataFrame, metric: str, one: Change) -> None:  # type: ignore[no-untyped-def]
-    loop = loop_of(samples, metric)
-    wide = samples.pivot_table(index="pair", columns="side", values=[metric, loop], aggfunc="median").dropna()
-    quiet = quiet_pairs(wide[loop].to_numpy(float))
+def _row(axes, at: float, taken: np.ndarray, quiet: np.ndarray, one: Change) -> None:  # type: ignore[no-untyped-def]
     # dots of a side are spread by a fixed pattern, so that the same samples give the same figure
-    spread = 0.07 * ((np.arange(len(wide)) * 0.618) % 1 - 0.5)
-    for side, offset, colour in (("A", 0.22, MIDDLE), ("B", 0.06, ACCENT)):
-        values = wide[metric, side].to_numpy(float) / one.before
+    spread = 0.07 * ((np.arange(len(taken)) * 0.618) % 1 - 0.5)
+    for side, offset, colour in ((0, 0.22, MIDDLE), (1, 0.06, ACCENT)):
+        values = taken[:, side] / one.before
         axes.scatter(values[quiet], at + offset + spread[quiet], s=14, color=colour, alpha=0.75, linewidths=0)
         axes.scatter(values[~quiet], at + offset + spread[~quiet], s=14, facecolors="none", edgecolors=colour, linewidths=0.7)
-    if np.isfinite(one.floor) and metric == "wall_s":
+    if np.isfinite(one.floor):
         axes.plot([one.floor / one.before] * 2, [at - 0.2, at + 0.34], color=DARK, linewidth=1, linestyle=(0, (2, 2)))
     strong = one.verdict != NOISE
     axes.plot([one.low, one.high], [at - 0.16] * 2, color=DARK if strong else MIDDLE, linewidth=2.2, solid_capstyle="butt")
@@ -138,12 +138,10 @@ def _row(axes, at: float, samples: pd.DataFrame, metric: str, one: Change) -> No
                   fontweight="bold" if strong else "normal")  # fmt: skip
 
 
-def _ticks(axes, samples: pd.DataFrame, metric: str, found: dict[str, Change]) -> None:  # type: ignore[no-untyped-def]
+def _ticks(axes, values: np.ndarray, found: dict[str, Change]) -> None:  # type: ignore[no-untyped-def]
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    before = samples["workload"].map({name: one.before for name, one in found.items()})
-    values = (samples[metric] / before).to_numpy(float)
-    floors = [one.floor / one.before for one in found.values() if np.isfinite(one.floor) and metric == "wall_s"]
+    floors = [one.floor / one.before for one in found.values() if np.isfinite(one.floor)]
     low, high = min([*values, *floors, 0.8]), max(*values, 1.25)
     axes.set_xlim(low / 1.1, high * 1.1)
     steps = [s * 10.0**e for e in range(-6, 7) for s in (1, 2, 5)]
