@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overround.errors import ParameterError
-from overround.quota import Credits, _Pace, credits_of, odds_cost, plan
+from overround.quota import _Pace, credits_left, odds_cost, plan
 
 NOW = datetime(2024, 8, 17, 12, tzinfo=UTC)
 RESET = datetime(2024, 9, 1, tzinfo=UTC)
@@ -141,6 +141,7 @@ def test_costs_are_those_of_the_providers_page():
 
 
 def test_the_quota_is_read_from_the_headers():
-    assert credits_of({"X-Requests-Remaining": "477", "x-requests-used": "23", "x-requests-last": "3"}) == Credits(477, 23, 3)
-    assert credits_of({"x-requests-remaining": "many", "x-requests-used": "nan"}) is None
-    assert credits_of({}) is None
+    assert credits_left({"X-Requests-Remaining": "477", "x-requests-used": "23", "x-requests-last": "3"}) == 477
+    assert credits_left({"x-requests-remaining": "0"}) == 0
+    for headers in ({"x-requests-remaining": "many"}, {"x-requests-remaining": "nan"}, {"x-requests-used": "23"}, {}):
+        assert credits_left(headers) is None

@@ -1,4 +1,4 @@
-"""Pieces of work side by side: in their order, never too many, none beside one that is alone, none lost."""
+"""Tasks of work side by side: in their order, never too many, none beside one that is alone, none lost."""
 
 import threading
 import time
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from overround.schedule import Piece, side_by_side
+from overround.schedule import Task, side_by_side
 
 
 class Watched:
-    """Pieces that note when they begin and end, and how many there are at a time."""
+    """Tasks that note when they begin and end, and how many there are at a time."""
 
     def __init__(self, last_s: float = 0.02):
         self.last_s, self.lock = last_s, threading.Lock()
@@ -36,43 +36,43 @@ class Watched:
         return work
 
 
-def do(pieces: list[Piece], watched: Watched, jobs: int) -> dict[str, BaseException | None]:
-    return {name: future.exception() for name, future in side_by_side(pieces, watched.begin, jobs=jobs, stop=lambda: None)}
+def do(tasks: list[Task], watched: Watched, jobs: int) -> dict[str, BaseException | None]:
+    return {name: future.exception() for name, future in side_by_side(tasks, watched.begin, jobs=jobs, stop=lambda: None)}
 
 
 def test_never_more_at_a_time_than_jobs_and_as_many_where_there_are() -> None:
     for jobs in (1, 3):
         watched = Watched()
-        do([Piece(str(number)) for number in range(9)], watched, jobs)
+        do([Task(str(number)) for number in range(9)], watched, jobs)
         assert watched.most == jobs
         assert sorted(watched.order) == [str(number) for number in range(9)]
 
 
 def test_one_at_a_time_goes_in_the_given_order() -> None:
     watched = Watched(0)
-    do([Piece("b"), Piece("a"), Piece("c", ("b",)), Piece("d")], watched, 1)
+    do([Task("b"), Task("a"), Task("c", ("b",)), Task("d")], watched, 1)
     assert watched.order == ["b", "a", "c", "d"]
 
 
 def test_a_piece_waits_for_what_it_needs_and_for_nothing_else() -> None:
     watched = Watched(0.05)
-    do([Piece("a"), Piece("after a", ("a",)), Piece("b"), Piece("c", ("a", "b"))], watched, 4)
+    do([Task("a"), Task("after a", ("a",)), Task("b"), Task("c", ("a", "b"))], watched, 4)
     assert "after a" not in watched.beside["a"]
     assert watched.beside["c"].isdisjoint({"a", "b"})
     assert "b" in watched.beside["a"]
 
 
 def test_beside_what_is_alone_nothing_runs() -> None:
-    for pieces in ([Piece("a"), Piece("measure", alone=True), Piece("b")], [Piece("measure", alone=True), Piece("a"), Piece("b")]):
+    for tasks in ([Task("a"), Task("measure", alone=True), Task("b")], [Task("measure", alone=True), Task("a"), Task("b")]):
         watched = Watched()
-        do(pieces, watched, 4)
+        do(tasks, watched, 4)
         assert watched.beside["measure"] == set()
         assert sorted(watched.order) == ["a", "b", "measure"]
 
 
 def test_one_that_fails_takes_no_other_with_it() -> None:
     watched = Watched()
-    ended = do([Piece("bad"), Piece("a"), Piece("after", ("bad",))], watched, 2)
+    ended = do([Task("bad"), Task("a"), Task("after", ("bad",))], watched, 2)
     assert isinstance(ended["bad"], ValueError)
     assert (ended["a"], ended["after"]) == (None, None)
 
@@ -84,7 +84,7 @@ def test_what_has_nothing_to_do_counts_as_ended() -> None:
         begun.append(name)
         return None if name == "kept" else lambda: None
 
-    ended = [name for name, _ in side_by_side([Piece("kept"), Piece("after", ("kept",))], begin, jobs=2, stop=lambda: None)]
+    ended = [name for name, _ in side_by_side([Task("kept"), Task("after", ("kept",))], begin, jobs=2, stop=lambda: None)]
 
     assert begun == ["kept", "after"]
     assert ended == ["after"]
@@ -102,7 +102,7 @@ def test_an_interrupt_stops_what_runs_and_waits_for_it() -> None:
         return (lambda: None) if name == "first" else waits
 
     def run() -> None:
-        for _ in side_by_side([Piece("first"), Piece("second"), Piece("never", ("second",))], begin, jobs=2, stop=asked.set):
+        for _ in side_by_side([Task("first"), Task("second"), Task("never", ("second",))], begin, jobs=2, stop=asked.set):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

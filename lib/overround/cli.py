@@ -1,16 +1,12 @@
 """The command `overround`: each subcommand is a call into the library, its errors one sentence and exit status 1 (2: wrong usage)."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from overround import perf_cli, sweep_cli
-from overround.errors import OverroundError, ParameterError
-from overround.redaction import printable
+from overround.console import say, sentences, step_by_step
+from overround.errors import ParameterError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A workbench for research on sports odds."
@@ -40,14 +36,14 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="also run what an earlier run has answered already")] = False,
 ) -> None:
     """Run the whole line, or one notebook, also with many sets of parameters; what has not changed is not run again."""
-    with _sentences():
+    with sentences():
         from overround.pipeline import run_line
         from overround.settings import load_settings
 
         settings = load_settings()
         outcomes = run_line(
             source, league, season, _pairs(parameter), notebook=notebook, vary=vary, scheduler=scheduler, settings=settings,
-            show_code=show_code, timeout_s=timeout, jobs=jobs, force=force, progress=_progress(),
+            show_code=show_code, timeout_s=timeout, jobs=jobs, force=force, progress=step_by_step(),
         )  # fmt: skip
         if all(outcome.kept for outcome in outcomes):
             typer.echo("\nNothing has changed, nothing was run; --force runs all.")
@@ -69,7 +65,7 @@ def collect(
     bookmakers: Annotated[str, typer.Option(help="the-odds-api: in place of regions, e.g. pinnacle,bet365")] = "",
 ) -> None:
     """Bring a source's matches, prices and results into the store: once, or with --every again and again."""
-    with _sentences():
+    with sentences():
         offer = {name: text for name, text in (("regions", regions), ("markets", markets), ("bookmakers", bookmakers)) if text}
         if every or until or polls or offer:
             # regions, markets and bookmakers alone: one poll
@@ -80,11 +76,11 @@ def collect(
         done = collect_source(source, leagues=league, seasons=season)
         typer.echo(str(done))
         for row in done.set_aside.head(10).itertuples(index=False):
-            _say(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})")
+            say(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})")
         if len(done.set_aside) > 10:
             typer.echo(f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.", err=True)
         for name, why in done.failed.items():
-            _say(f"  failed: {name}: {why}")
+            say(f"  failed: {name}: {why}")
     if done.failed:
         raise typer.Exit(1)
 
@@ -95,13 +91,14 @@ def compare(
     show_code: ShowCode = False,
 ) -> None:
     """Hold backtests against the first one; writes a report."""
-    with _sentences():
+    with sentences():
         from overround.pipeline import record_failures
         from overround.runner import Step, run_pipeline
         from overround.settings import load_settings
 
         settings = load_settings()
-        outcomes = run_pipeline([Step("compare", "compare", {"runs": runs})], settings=settings, show_code=show_code, progress=_progress())
+        step = Step("compare", "compare", {"runs": runs})
+        outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=step_by_step())
         record_failures(outcomes, settings)
         typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[-1].ok:
@@ -111,7 +108,7 @@ def compare(
 @app.command()
 def rebuild(run_id: Annotated[str, typer.Argument(help="as a page's footer names it")], show_code: ShowCode = False) -> None:
     """Make a run again from the version of the data that it read; exit status 1 where a number differs."""
-    with _sentences():
+    with sentences():
         from overround.pipeline import record_failures
         from overround.rebuild import rebuild as rebuild_run
         from overround.settings import load_settings
@@ -120,8 +117,8 @@ def rebuild(run_id: Annotated[str, typer.Argument(help="as a page's footer names
         done = rebuild_run(run_id, settings=settings, show_code=show_code)
         record_failures([done.outcome], settings)
         for warning in done.warnings:
-            _say(f"  not as then: {warning}")
-        _say(f"{done}\n{done.outcome.html}")
+            say(f"  not as then: {warning}")
+        say(f"{done}\n{done.outcome.html}")
     if done.differing or not done.outcome.ok:
         raise typer.Exit(1)
 
@@ -131,7 +128,7 @@ def index(
     baseline: Annotated[str, typer.Option(metavar="RUN", help="from now on the run that others are compared with")] = "",
 ) -> None:
     """Write reports/index.html anew."""
-    with _sentences():
+    with sentences():
         from overround.render import render_index
         from overround.settings import load_settings
 
@@ -150,7 +147,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="remove them; without it they are only listed")] = False,
 ) -> None:
     """List the pages and executed notebooks of old runs, and with --yes remove them; the store's tables are never touched."""
-    with _sentences():
+    with sentences():
         from overround.durations import span
         from overround.prune import candidates, remove
         from overround.settings import load_settings
@@ -175,14 +172,14 @@ app.command("sweep")(sweep_cli.sweep)
 @store_app.command("check")
 def store_check() -> None:
     """Look for damage in the store; exit status 1 where there is some."""
-    with _sentences():
+    with sentences():
         from overround.store import Store
 
         store = Store()
         found = store.check()
         harmless = found["what"] == "orphan file"
         for row in found[~harmless].itertuples(index=False):
-            _say(f"  {row.table}: {row.what}: {row.where}; {row.mend}")
+            say(f"  {row.table}: {row.what}: {row.where}; {row.mend}")
         wrong = int((~harmless).sum())
         verdict = f"things wrong: {wrong}, which `overround store repair` mends" if wrong else "nothing is wrong"
         typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
@@ -193,13 +190,13 @@ def store_check() -> None:
 @store_app.command("repair")
 def store_repair() -> None:
     """Mend what check finds, and say what was lost; exit status 1 where something stays wrong."""
-    with _sentences():
+    with sentences():
         from overround.store import Store
 
         store = Store()
         done = store.repair()
         for sentence in done:
-            _say(f"  {sentence}")
+            say(f"  {sentence}")
         left = int((store.check()["what"] != "orphan file").sum())
         typer.echo(f"store {store.root}: {len(done)} things were done, {left} are still wrong.")
     if left:
@@ -209,7 +206,7 @@ def store_repair() -> None:
 @store_app.command("compact")
 def store_compact(days: Annotated[float, typer.Option(help="old files stay this long for those who still read them")] = 7) -> None:
     """Make many files few, in order, and remove files that no version of the last days or of a recorded run needs."""
-    with _sentences():
+    with sentences():
         from overround.store import Store
 
         store = Store()
@@ -220,7 +217,7 @@ def store_compact(days: Annotated[float, typer.Option(help="old files stay this 
 @app.command("serve-sample")
 def serve_sample(port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8765, seed: int = 2026) -> None:
     """Serve the simulated market on loopback in The Odds API's format, until interrupted."""
-    with _sentences():
+    with sentences():
         from overround.sources.sample import Market
         from overround.sources.sample_server import serve
 
@@ -230,27 +227,6 @@ def serve_sample(port: Annotated[int, typer.Option(min=0, max=65_535, help="0: a
 def main() -> None:
     """Entry point of the console script."""
     app()
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    try:
-        yield
-    except ParameterError as error:
-        _say(f"overround: {error}")
-        raise typer.Exit(2) from None
-    except OverroundError as error:
-        _say(f"overround: {error}")
-        raise typer.Exit(1) from None
-    except OSError as error:  # a folder that is not there, a full disk, a port that is taken
-        what = f"{error.filename}: " if error.filename else ""
-        _say(f"overround: {what}{error.strerror or error}.")
-        raise typer.Exit(1) from None
-
-
-def _say(text: str) -> None:
-    # names and messages come from providers and files, and a terminal obeys more than letters
-    typer.echo(printable(text), err=True)
 
 
 def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
@@ -284,39 +260,6 @@ def _pairs(given: list[str]) -> dict[str, str]:
             raise ParameterError(f"-p {text!r} cannot be read; write -p name=value, e.g. -p min_edge=0.03.")
         pairs[name] = value
     return pairs
-
-
-def _progress():  # Step and Outcome take a while to import
-    running: list[str] = []
-
-    def show(step, outcome):
-        if outcome is None:
-            running.append(step.label)
-        else:
-            if step.label in running:
-                running.remove(step.label)
-            if sys.stderr.isatty():
-                typer.echo("\r\033[K", err=True, nl=False)
-            _say_outcome(outcome)
-        if running and sys.stderr.isatty():
-            typer.echo(f"\r\033[K  {', '.join(running)} …", err=True, nl=False)
-
-    return show
-
-
-def _say_outcome(outcome) -> None:  # type: ignore[no-untyped-def]
-    if outcome.status == "not run":
-        _say(f"  not run {outcome.label:<20}         {outcome.verdict}")
-        return
-    mark = "kept   " if outcome.kept else "done   " if outcome.ok else "FAILED "
-    _say(f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{' then' if outcome.kept else ''}  {outcome.verdict}")
-    if outcome.failure:
-        where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"
-        _say(f"          {where}: {outcome.failure.name}: {outcome.failure.message}\n          {_shown(outcome.html)}")
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 if __name__ == "__main__":

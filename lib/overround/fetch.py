@@ -26,7 +26,7 @@ from overround.errors import FetchError
 from overround.flights import Flights, only_process
 from overround.http_cache import KEPT_STALE_S, AnswerCache
 from overround.politeness import AnswerTooLarge, Circuit, Patience, PoliteAdapter, ProviderResting, failed
-from overround.quota import Credits, credits_of
+from overround.quota import credits_left
 from overround.redaction import is_secret, printable, redact, redact_debug_logs
 from overround.stopwatch import WatchedPool
 
@@ -79,8 +79,8 @@ class Fetcher:
     requests : list of dict
         One row a call, as in the table `requests`. An answer that the provider confirmed (304) is `from_cache` and has 0 bytes.
         Take them with `drain` where calls go on for days.
-    quota : Credits or None
-        What the provider said with its last answer.
+    quota : float or None
+        Credits that are left, as the provider said with its last answer that said so.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Fetcher:
             raise FetchError(f"{provider}: its address cannot be used ({error}).") from None
         self.workers = workers
         self.requests: list[dict[str, Any]] = []
-        self.quota: Credits | None = None
+        self.quota: float | None = None
         self._identity = identity or self.base_url
         query, headers = dict(secrets or {}), {**user, **(secret_headers or {})}
         self._secret_values = [value for value in (*query.values(), *headers.values(), password) if len(value) > 3]
@@ -220,8 +220,8 @@ class Fetcher:
         status, confirmed = response.status_code if response is not None else 0, bool(getattr(response, "revalidated", False))
         body = b"" if response is None else response.content
         headers = {} if response is None else dict(response.headers)
-        quota = credits_of(headers)
-        self.quota = quota or self.quota
+        quota = credits_left(headers)
+        self.quota = self.quota if quota is None else quota
         self._observe(redact(url), status, confirmed, started, 0 if confirmed else len(body), quota)
         if response is not None and status == 200:
             self._said_stale = False
@@ -274,10 +274,10 @@ class Fetcher:
         query = sorted((name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not is_secret(name))
         return blake2b(f"{self.provider} {self._identity} {path} {query}".encode(), digest_size=16).hexdigest()
 
-    def _observe(self, endpoint: str, status: int, from_cache: bool, started: float, size: int, quota: Credits | None) -> None:
+    def _observe(self, endpoint: str, status: int, from_cache: bool, started: float, size: int, quota: float | None) -> None:
         row = {
             "provider": self.provider, "endpoint": endpoint, "status": status, "from_cache": from_cache,
-            "latency_s": time.perf_counter() - started, "bytes": size, "quota_remaining": quota.remaining if quota else None,
+            "latency_s": time.perf_counter() - started, "bytes": size, "quota_remaining": quota,
             "at": datetime.now(UTC),
         }  # fmt: skip
         with self._lock:

@@ -267,10 +267,10 @@ def machine() -> dict[str, str]:
     return {"cores": str(os.cpu_count()), "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
 
 
-def running() -> dict[int, Stage]:
-    """The innermost stage of each thread that is in one."""
+def innermost() -> Stage | None:
+    """The stage that this thread is in, of several within each other the last begun."""
     # a copy in one step, and no lock: whoever only looks must not make a stage wait
-    return {stage.thread: stage for stage in _running.copy()}
+    return next((stage for stage in reversed(_running.copy()) if stage.thread == get_ident()), None)
 
 
 def _with_ratios(values: dict[str, float]) -> dict[str, float]:

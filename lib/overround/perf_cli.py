@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from overround.console import sentences
 from overround.errors import ParameterError, RunError
 
 app = typer.Typer(no_args_is_help=True, help="Measure what the library costs, and whether a change made it better.")
@@ -30,9 +31,7 @@ def baseline(
     repeats: Repeats = 5,
 ) -> None:
     """Measure this checkout and keep the samples under a name."""
-    from overround.cli import _sentences
-
-    with _sentences():
+    with sentences():
         from overround import perf
 
         with perf.resolved(perf.HERE) as (here,):
@@ -57,9 +56,7 @@ def compare(
     figure: Annotated[Path | None, typer.Option(help="also draw every sample, as .svg or .png", callback=_drawable)] = None,
 ) -> None:
     """Measure two sides in turns and say what is better, worse or within noise; always with its interval."""
-    from overround.cli import _sentences
-
-    with _sentences():
+    with sentences():
         from datetime import UTC, datetime
 
         from overround import perf
@@ -102,9 +99,7 @@ def watch(
     figure: Annotated[Path | None, typer.Option(help="also draw the time line, as .svg or .png", callback=_drawable)] = None,
 ) -> None:
     """Look through the history of every stage in the store; exit status 1 while one is slower than usual."""
-    from overround.cli import _sentences
-
-    with _sentences():
+    with sentences():
         from overround.anomalies import LEAST, LOOK, histories
         from overround.anomalies import watch as look
         from overround.store import Store
@@ -136,9 +131,7 @@ def profile(
     html: Annotated[Path | None, typer.Option(help="also write the call tree as a page that unfolds")] = None,
 ) -> None:
     """Show where a workload spends its time, by samples of its calls; needs pyinstrument."""
-    from overround.cli import _sentences
-
-    with _sentences():
+    with sentences():
         import tempfile
 
         from overround import perf
@@ -170,9 +163,7 @@ def tune(
     write: Annotated[bool, typer.Option(help="write what is chosen to .env")] = True,
 ) -> None:
     """Measure settings on this machine, and write to .env those whose gain is beyond noise."""
-    from overround.cli import _sentences
-
-    with _sentences():
+    with sentences():
         import os
 
         from overround.durations import seconds

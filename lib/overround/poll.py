@@ -213,11 +213,11 @@ class _Poller:
     def _affordable(self, now: float) -> float:
         """When to poll next so that the quota lasts until it is renewed: the plan decides only where it does not pay for every poll."""
         quota = self._fetcher.quota
-        if quota is None or quota.remaining is None:
+        if quota is None:
             return now
         at = datetime.fromtimestamp(now, UTC)
         ask = partial(
-            plan, at, remaining=quota.remaining, resets_at=_next_month(at), cost=self._offer.cost * len(self._turns),
+            plan, at, remaining=quota, resets_at=_next_month(at), cost=self._offer.cost * len(self._turns),
             kick_offs=[EPOCH + MICROSECOND * event[3] for event in self._standing.events.values()], shortest_s=self._every_s,
         )  # fmt: skip
         if ask(longest_s=self._every_s).stretch <= 1:

@@ -64,7 +64,7 @@ class Sampler:
 
     def _look(self, _: int, frame: FrameType | None) -> None:
         began, now = time.thread_time(), time.perf_counter()
-        if stage := meter.running().get(threading.get_ident()):
+        if stage := meter.innermost():
             self.stacks.setdefault(stage.name, Counter())[_stack(frame)] += int(1e6 * (now - self._last))
         self._last = now
         self.cpu_s += time.thread_time() - began

@@ -14,15 +14,6 @@ _BOOKMAKERS_A_REGION = 10
 
 
 @dataclass(frozen=True)
-class Credits:
-    """What a provider said of the quota with its last answer; None where it did not say."""
-
-    remaining: float | None
-    used: float | None = None
-    last: float | None = None
-
-
-@dataclass(frozen=True)
 class Plan:
     """When to poll next, and why in one sentence; `stretch` is how many times wider than wanted the polls are spaced."""
 
@@ -33,11 +24,14 @@ class Plan:
     sentence: str
 
 
-def credits_of(headers: Mapping[str, str]) -> Credits | None:
-    """Read the headers x-requests-remaining, -used and -last; None where there is none."""
-    named = {name.lower(): text for name, text in headers.items()}
-    values = [_number(named.get(f"x-requests-{name}")) for name in ("remaining", "used", "last")]
-    return None if values == [None, None, None] else Credits(*values)
+def credits_left(headers: Mapping[str, str]) -> float | None:
+    """Credits that are left, as the header x-requests-remaining says; None where it says nothing that can be read."""
+    text = next((text for name, text in headers.items() if name.lower() == "x-requests-remaining"), "")
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def odds_cost(markets: int, regions: int = 0, *, bookmakers: int = 0) -> int:
@@ -166,14 +160,6 @@ def _plan(now: datetime, spacing_s: float, polls: int, stretch: float, why: str,
     next_poll = now + timedelta(seconds=spacing_s)
     kick_off = f"; the next kick-off is in {_duration(ahead[0])}" if ahead else "; no kick-off is known"
     return Plan(next_poll, spacing_s, polls, stretch, f"{why}; next poll in {_duration(spacing_s)}, at {_clock(next_poll)}{kick_off}.")
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _clock(time: datetime) -> str:

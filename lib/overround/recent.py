@@ -10,6 +10,7 @@ from overround.commit import quoted
 from overround.errors import ParameterError
 from overround.sources import SIMULATED
 from overround.store import Store
+from overround.times import moment
 
 DAYS = 8  # the last one and the seven before it
 ONE_DAY = pd.Timedelta(days=1)
@@ -74,7 +75,7 @@ def recent(
     if not 0 < hours <= 24:
         raise ParameterError(f"hours is {hours:g}; a day has more than 0 and at most 24.")
     now = pd.Timestamp(datetime.now(UTC))
-    end = _time(until) if until else (_newest(store, source, version) if source == SIMULATED else now)
+    end = moment(until, "until", "2025-08-01T12:00") if until else (_newest(store, source, version) if source == SIMULATED else now)
     machine_until = now if source == SIMULATED else end
     since = end - DAYS * ONE_DAY - ONE_DAY
     leagues = list(leagues)
@@ -121,14 +122,6 @@ def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp:
     ended = store.read("results", columns=["settled_at"], version=version)["settled_at"]
     near = ended[(ended > newest) & (ended < newest + ONE_DAY)]
     return near.max() if len(near) else newest
-
-
-def _time(text: str) -> pd.Timestamp:
-    try:
-        at = pd.Timestamp(text)
-    except ValueError:
-        raise ParameterError(f"until is {text!r}; it takes an ISO time such as 2025-08-01T12:00.") from None
-    return at.tz_localize("UTC") if at.tzinfo is None else at.tz_convert("UTC")
 
 
 def _moment(at: pd.Timestamp) -> str:

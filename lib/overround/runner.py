@@ -26,7 +26,7 @@ from overround.parameters import check_parameters, notebook_path, read_parameter
 from overround.procfs import cores
 from overround.records import RUN_MIME, write_atomically, write_steps
 from overround.render import render_index, render_run, renew_navigation
-from overround.schedule import Piece, Work, side_by_side
+from overround.schedule import Task, Work, side_by_side
 from overround.settings import Settings
 from overround.steps import FAILED, NOT_RUN, OK, Outcome, Step, from_record, not_run
 
@@ -105,7 +105,7 @@ def run_pipeline(
     with ExitStack() as stack:
         line = _Line(pipeline, steps, settings, show_code, timeout_s, force, cluster, progress, stack)
         try:
-            for name, future in side_by_side(line.pieces(), line.begin, jobs=min(jobs or most, most), stop=line.stop.ask):
+            for name, future in side_by_side(line.tasks(), line.begin, jobs=min(jobs or most, most), stop=line.stop.ask):
                 line.end(name, future.exception())
         finally:
             line.leave()
@@ -139,13 +139,13 @@ class _Line:
         self.revision = git_revision(settings.home)
         self.warm: Warm | None = None
 
-    def pieces(self) -> list[Piece]:
+    def tasks(self) -> list[Task]:
         """The steps in their order and then their pages, which a step that measures waits for."""
         steps = [
-            Piece(label, (*after, *(one + _PAGE for one in after)) if self.steps[label].alone else after, self.steps[label].alone)
+            Task(label, (*after, *(one + _PAGE for one in after)) if self.steps[label].alone else after, self.steps[label].alone)
             for label, after in self.after.items()
         ]
-        return [*steps, *(Piece(label + _PAGE, (label,)) for label in self.steps)]
+        return [*steps, *(Task(label + _PAGE, (label,)) for label in self.steps)]
 
     def begin(self, name: str) -> Work | None:
         """What there is to do for a step or its page."""

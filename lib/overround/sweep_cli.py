@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from overround.console import sentences, step_by_step
+
 if TYPE_CHECKING:
     from overround.pieces import Progress, Show
 
@@ -34,9 +36,7 @@ def sweep(
     show_code: Annotated[bool, typer.Option(help="offer the notebook's code in the page")] = False,
 ) -> None:
     """Try many variants of a value strategy at once; a sweep that was stopped goes on where it was."""
-    from overround.cli import _sentences
-
-    with _sentences():
+    with sentences():
         from overround.settings import load_settings
         from overround.sources import SHARP
         from overround.store import Store
@@ -68,13 +68,12 @@ def sweep(
 
 def _write_page(given: dict[str, Any], show_code: bool) -> None:
     """Run the notebook on what the sweep has kept, as every other run; exit status 1 where it fails."""
-    from overround.cli import _progress
     from overround.pipeline import record_failures
     from overround.runner import Step, run_pipeline
     from overround.settings import load_settings
 
     settings = load_settings()
-    outcomes = run_pipeline([Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=_progress())
+    outcomes = run_pipeline([Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=step_by_step())
     record_failures(outcomes, settings)
     typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[0].ok:

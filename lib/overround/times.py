@@ -28,3 +28,18 @@ def as_times(numbers: Times) -> pd.Series:
     """Turn the numbers of `microseconds` back into times."""
     # numbers are taken as UTC, and as they are: DatetimeIndex(..., tz="UTC") converts from UTC to UTC
     return pd.Series(numbers, dtype="datetime64[us, UTC]", copy=False)
+
+
+def moment(given: pd.Timestamp | str, what: str, example: str) -> pd.Timestamp:
+    """A time in UTC from a text or a time, of which one without a zone is taken as UTC.
+
+    Raises
+    ------
+    ParameterError
+        For a text that is no time: `what` it was to be, and an `example`.
+    """
+    try:
+        at = pd.Timestamp(given)
+    except ValueError:
+        raise ParameterError(f"{what} is {given!r}; it takes a date or time, such as {example}.") from None
+    return at.tz_localize("UTC") if at.tzinfo is None else at.tz_convert("UTC")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from overround.errors import ParameterError
 from overround.models import PROBABILITIES, Model, forecast_times
 from overround.progress import followed
+from overround.times import moment
 
 _CARRIED = ("event_id", "competition", "season", "starts_at")
 _MATCH = pd.Timedelta(hours=3)  # with interval, added time, extra time
@@ -73,7 +74,7 @@ def walk_forward(
     known = results.dropna(subset=["home_score", "away_score"])[["event_id", "home_score", "away_score", "settled_at"]]
     fixtures = events.assign(predicted_at=forecast_times(events, lead_h)).sort_values(["predicted_at", "event_id"], ignore_index=True)
     if start is not None:
-        fixtures = fixtures[fixtures["predicted_at"] >= _utc(start)]
+        fixtures = fixtures[fixtures["predicted_at"] >= moment(start, "start", "2015-08-01")]
     matches = events.merge(known, on="event_id")
     # one order whatever the order given, so that the same past gives the same bits
     matches = matches.assign(known_at=_known_at(matches)).sort_values(["known_at", "event_id"], ignore_index=True)
@@ -148,14 +149,6 @@ def _table(folds: list[pd.DataFrame]) -> pd.DataFrame:
         return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "str")) for column in columns})
     told = pd.concat(folds).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)[columns]
     return told.astype(dict.fromkeys(times, "datetime64[us, UTC]"))
-
-
-def _utc(start: pd.Timestamp | str) -> pd.Timestamp:
-    try:
-        at = pd.Timestamp(start)
-    except ValueError:
-        raise ParameterError(f"start is {start!r}; it takes a date or time, such as 2015-08-01.") from None
-    return at.tz_localize("UTC") if at.tzinfo is None else at.tz_convert("UTC")
 
 
 def _check(
