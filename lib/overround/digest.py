@@ -149,7 +149,7 @@ def digest_headline(compared: pd.DataFrame, missed: pd.DataFrame) -> Html:
         now, before, earlier = (_written(name, compared.loc[name, column]) for column in ("now", "day_before", "week_before"))
         return now, f"{before} the day before, {earlier} a week before"
 
-    longest = f"{missed['hours'].iloc[0]:,.1f} h" if len(missed) else "none"
+    longest = FORMATS["hours"](missed["hours"].iloc[0]) if len(missed) else "none"
     settled = compared.loc["bets settled", "now"]
     earned = percent(compared.loc["profit per unit", "now"], sign=True)
     return headline(
@@ -210,7 +210,7 @@ def digest_verdict(recent: Recent, compared: pd.DataFrame, missed: pd.DataFrame)
     came = f"{now['prices']:,.0f} prices of {now['matches']:,.0f} matches at {now['bookmakers']:,.0f} bookmakers"
     before = compared.loc["prices", ["day_before", "week_before"]]
     words = [f"{amount:,.0f} {name}" for amount, name in zip(before, ("the day before", "a week before"), strict=True) if pd.notna(amount)]
-    hole = f"longest gap {missed['hours'].iloc[0]:,.1f} hours at {missed['competition'].iloc[0]}" if len(missed) else "no gap"
+    hole = f"longest gap {FORMATS['hours'](missed['hours'].iloc[0])} at {missed['competition'].iloc[0]}" if len(missed) else "no gap"
     made, settled = now["signals"], now["bets settled"]
     earned = f", {settled:,.0f} settled at {percent(now['profit per unit'], sign=True)} a unit" if settled else ", none settled"
     odd = [str(name) for name in compared.index[compared["unusual"]]]

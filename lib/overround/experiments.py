@@ -197,7 +197,7 @@ def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
         return row | {"change": "below the clock’s 1 ms"}
     if crowded or metric in ("thread_efficiency", "calls") or not (samples[metric] > 0).all():
         # more of it is no loss, or it may be 0: no ratio
-        moved = [f"{factor * one:+.3g}".replace("-", "−") for one in difference(samples, metric)]
+        moved = [f"{factor * one:+z.3g}".replace("-", "−") for one in difference(samples, metric)]
         return row | {"change": f"{moved[0]} ({moved[1]} to {moved[2]})"}
     if metric == "calls_per_s":
         one = _upside_down(compare(samples.assign(calls_per_s=1 / samples[metric]), metric, threshold=threshold))

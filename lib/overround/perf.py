@@ -187,11 +187,11 @@ def said(about: Mapping[str, Any], samples: pd.DataFrame) -> pd.DataFrame:
     """What is known of kept samples: a row a side, with its name, revision, options, and when and under which load it was taken."""
     rows = []
     for side, mine in samples.groupby("side", sort=False):
-        one = about["sides"][side]
+        one, taken = about["sides"][side], pd.to_datetime(mine["at"])
         rows.append({
             "side": {"A": "before", "B": "after"}.get(str(side), side), "name": one["name"], "revision": one["revision"] or "–",
             "options": ", ".join(f"{name}={value}" for name, value in {**one["options"], **one["environment"]}.items()) or "–",
-            "samples": len(mine), "load": float(mine["load"].median()), "first": mine["at"].min(), "last": mine["at"].max(),
+            "samples": len(mine), "load": float(mine["load"].median()), "first": taken.min(), "last": taken.max(),
         })  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -46,7 +46,7 @@ class Change:
 
     def change(self) -> str:
         """The change in per cent, with its interval."""
-        return f"{100 * (self.ratio - 1):+.1f} % ({100 * (self.low - 1):+.1f} to {100 * (self.high - 1):+.1f})".replace("-", "−")
+        return f"{100 * (self.ratio - 1):+z.1f} % ({100 * (self.low - 1):+z.1f} to {100 * (self.high - 1):+z.1f})".replace("-", "−")
 
 
 def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05, resamples: int = 4000, seed: int = 0) -> Change:

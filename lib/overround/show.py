@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from overround.comparison import HIGHER, LOWER, by_significance, in_points
+from overround.durations import said
 from overround.errors import ParameterError
 from overround.evaluate import percent
 
@@ -343,6 +344,8 @@ FORMATS: dict[str, Format] = {
     "yes": lambda x: "yes" if x else "no",
     "day": lambda x: f"{x:%Y-%m-%d}",
     "time": lambda x: f"{x:%Y-%m-%d %H:%M}",
+    "minutes": lambda x: said(60 * x),
+    "hours": lambda x: said(3600 * x),
     "text": str,
 }
 
@@ -378,4 +381,5 @@ BY_NAME: dict[str, str] = {
     "ratio": "ratio",
     "flagged": "yes",
     "line": "figures",
+    "change": "text",
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from overround.figures.look import ACCENT, LIGHT, MIDDLE, canvas, finish, short
+from overround.figures.look import ACCENT, LIGHT, MIDDLE, canvas, finish, nothing, short
 from overround.show import Picture
 
 
@@ -28,6 +28,8 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
 
 def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
     """Distribution of the time that calls took, those that reached the network and those that the cache answered."""
+    if requests.empty:
+        return nothing("No call to a provider is on record.")
     figure, axes = canvas(2.6)
     words = []
     for i, (cached, colour) in enumerate(((False, ACCENT), (True, MIDDLE))):
@@ -45,11 +47,10 @@ def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
             color=colour,
         )
         words.append(f"{name} median {middle:.1f} ms over {len(values):,} calls, 95 % below {np.quantile(values, 0.95):.1f} ms")
-    if words:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-        axes.xaxis.set_minor_formatter("")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_ylim(0, 101)
     axes.set_xlabel("milliseconds (logarithmic)")
     finish(axes, "How long calls take", "% of calls", note)
-    return Picture(figure, f"Cumulative distribution of latency: {'; '.join(words) or 'no calls'}.")
+    return Picture(figure, f"Cumulative distribution of latency: {'; '.join(words)}.")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, finish
+from overround.figures.look import ACCENT, DARK, LIGHT, canvas, finish, nothing
 from overround.profiles import call_table
 from overround.show import Picture
 
@@ -31,11 +31,7 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     """
     whole = sum(stacks.values())
     if not whole:
-        figure, axes = canvas(0.8)
-        axes.axis("off")
-        text = f"No profile of {stage} was kept."
-        axes.text(0, 0.5, text, color=MIDDLE, va="center")
-        return Picture(figure, text)
+        return nothing(f"No profile of {stage} was kept.")
     short: Counter = Counter()
     for stack, spent in stacks.items():
         short[_shortened(stack)] += spent

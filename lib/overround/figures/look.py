@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from overround.show import Picture
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -60,6 +62,14 @@ def columns(height: float, count: int) -> tuple["Figure", list["Axes"]]:
     with rc_context(_LOOK):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         return figure, list(figure.subplots(max(count, 1), 1, sharex=True, squeeze=False).ravel())
+
+
+def nothing(text: str) -> Picture:
+    """Words in place of a figure that would be empty."""
+    figure, axes = canvas(0.8)
+    axes.axis("off")
+    axes.text(0, 0.5, text, color=MIDDLE, va="center")
+    return Picture(figure, text)
 
 
 def finish(axes: "Axes", title: str, unit: str, note: str) -> None:

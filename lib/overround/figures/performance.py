@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, columns, finish, short
+from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, columns, finish, nothing, short
 from overround.perf_stats import NOISE, Change, compare, pairs_of
 from overround.show import Picture
 
@@ -43,15 +43,13 @@ def change(
     for place, name in enumerate(workloads):
         _row(axes, len(workloads) - 1 - place, *taken[name], found[name])
     at = np.arange(len(workloads))[::-1]
-    axes.set_yticks(
-        at, [f"{short(name, 30)}\n{_amount(factor * one.before)} → {_amount(factor * one.after)} {unit}" for name, one in found.items()]
-    )
+    axes.set_yticks(at, [f"{short(name, 30)}\n{_said(one, unit, factor)}" for name, one in found.items()])
     axes.set_ylim(-0.6, len(workloads) - 0.4)
     axes.axvline(1, color=MIDDLE, linewidth=1)
     axes.set_xscale("log")
     _ticks(axes, np.concatenate([(values / found[name].before).ravel() for name, (values, _) in taken.items()]), found)
     axes.grid(axis="y", visible=False)
-    floors = any(np.isfinite(one.floor) for one in found.values())
+    floors = any(one.floor / one.before > axes.get_xlim()[0] for one in found.values())
     key = f"grey: {names[0]}, blue: {names[1]}, hollow: set aside{', dashed: floor' if floors else ''}"
     axes.set_xlabel(f"{what}, in multiples of the median of {names[0]} (logarithmic)\n{key}")
     finish(axes, f"{what.capitalize()}: {names[1]} against {names[0]}", "", note)
@@ -78,11 +76,7 @@ def stage_history(history: pd.DataFrame, found: pd.DataFrame, *, metric: str = "
     runs = history.groupby("stage")["value"].transform("size")
     history = history[runs >= _FEW]
     if history.empty:
-        empty, place = canvas(1.0)
-        place.axis("off")
-        text = f"No stage has {_FEW} runs with the same parameters yet."
-        place.text(0, 0.5, text, color=MIDDLE, va="center")
-        return Picture(empty, text)
+        return nothing(f"No stage has {_FEW} runs with the same parameters yet.")
     dear = history.groupby("stage")["value"].median().sort_values(ascending=False).index
     stages = list(dict.fromkeys([*found["stage"], *dear]))[:most]
     figure, axes = columns(0.7 + 0.85 * len(stages), len(stages))
@@ -141,8 +135,9 @@ def _row(axes, at: float, taken: np.ndarray, quiet: np.ndarray, one: Change) -> 
 def _ticks(axes, values: np.ndarray, found: dict[str, Change]) -> None:  # type: ignore[no-untyped-def]
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    floors = [one.floor / one.before for one in found.values() if np.isfinite(one.floor)]
-    low, high = min([*values, *floors, 0.8]), max(*values, 1.25)
+    # a floor that is far away stays outside: the samples and what is between them would be a dot
+    intervals = [end for one in found.values() for end in (one.low, one.high)]
+    low, high = min(*values, *intervals, 0.8), max(*values, *intervals, 1.25)
     axes.set_xlim(low / 1.1, high * 1.1)
     steps = [s * 10.0**e for e in range(-6, 7) for s in (1, 2, 5)]
     shown = [one for one in steps if low / 1.1 <= one <= high * 1.1]
@@ -153,6 +148,11 @@ def _ticks(axes, values: np.ndarray, found: dict[str, Change]) -> None:  # type:
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+
+
+def _said(one: Change, unit: str, factor: float) -> str:
+    floor = f", floor {_amount(factor * one.floor)}" if np.isfinite(one.floor) else ""
+    return f"{_amount(factor * one.before)} → {_amount(factor * one.after)} {unit}{floor}"
 
 
 def _amount(value: float) -> str:

@@ -124,6 +124,8 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
 
 def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
     """p-values of all variants in their order, alone and corrected for all of them, logarithmic."""
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
     table = sweep.table
     tested = table["luck_p"].notna().any()
     alone, all_counted = ("luck_p", "luck_p_adjusted") if tested else ("p", "p_adjusted")
@@ -144,8 +146,9 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
     axes.set_yticks([], minor=True)
     axes.set_ylim(0.7 * max(min(rows[alone].min(), 0.01), 1e-4) if len(rows) else 1e-3, 1.4)
     axes.set_xlim(0.85, max(1.15 * len(rows), 2.0))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if len(rows) > 9 else FixedLocator(rank.tolist()))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.xaxis.set_minor_formatter(lambda *_: "")
     axes.set_xlabel("variants, the smallest p first (logarithmic)\ndashed: alone; line: corrected for all that were tried")
     by = "luck test" if tested else "days drawn anew"
     finish(axes, f"p-values ({by}), before and after correction", "p (logarithmic)", note)
