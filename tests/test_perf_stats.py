@@ -91,6 +91,18 @@ def test_times_that_the_loop_says_nothing_of_are_none_the_worse_for_it():
     assert np.median(widths["with"]) <= 1.1 * np.median(widths["without"])
 
 
+def test_a_program_that_slows_the_loop_beside_it_hides_nothing():
+    """It leaves threads behind, say: they slow its own work and the loop alike, and are its cost."""
+    for seed in range(20):
+        samples = processes(np.random.default_rng(seed), 12)
+        samples.loc[samples["side"] == "B", ["wall_s", "calibration_s"]] *= 1.3
+
+        one = compare(samples, resamples=1000)
+
+        assert one.verdict == WORSE
+        assert abs(one.ratio - 1.3) < 0.15
+
+
 def test_what_is_no_time_stays_as_it_was():
     samples = processes(np.random.default_rng(1), 15).assign(peak_mb=lambda d: 100 * d["wall_s"])
 

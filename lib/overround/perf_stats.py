@@ -15,8 +15,9 @@ from overround.errors import ParameterError
 
 WORSE, BETTER, NOISE = "worse", "better", "within noise"
 LEAST_PAIRS = 5
+_TELLING_PAIRS, _UNLIKELY = 8, 0.01
 _LEVEL = 0.95
-_BUSY = 1.25  # times the loop's fast quarter
+_BUSY = 1.25  # times the fast quarter of a side's loops
 _MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
 _METRICS = {"wall_s", "own_s", "cpu_s", "io_wait_s", "peak_mb"}
 _FLOORED = ("wall_s", "own_s")
@@ -78,8 +79,8 @@ def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float =
     Notes
     -----
     Percentile bootstrap of the ratio of medians; pairs are drawn whole, so that a machine that slowed both sides of a pair counts as
-    one accident and not as two (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). Times are at the usual speed of
-    the machine: `corrected`.
+    one accident and not as two (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). Times of eight pairs or more are
+    at the usual speed of the machine, `corrected`, unless a side slows the loop itself.
     """
     before, after, draws, aside = _draws(samples, metric, resamples, seed)
     name = str(samples["workload"].iloc[0]) if "workload" in samples else ""
@@ -105,7 +106,7 @@ def difference(samples: pd.DataFrame, metric: str, *, resamples: int = 4000, see
 
 
 def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Both sides of each pair (n pairs x 2), times `corrected`, and which pairs are quiet.
+    """Both sides of each pair (n pairs x 2), times `corrected` where that is fair, and which pairs are quiet.
 
     Parameters and errors are those of `compare`.
     """
@@ -118,7 +119,9 @@ def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], N
         raise ParameterError(f"{name or 'a comparison'} has {len(wide)} pairs of samples; at least {LEAST_PAIRS} are needed.")
     values, calibration = wide[metric][["A", "B"]].to_numpy(float), wide[loop][["A", "B"]].to_numpy(float)
     quiet = quiet_pairs(calibration)
-    return (corrected(values, calibration, quiet) if metric in _TIMES else values), quiet
+    if metric in _TIMES and _is_chance(calibration[quiet]):
+        values = corrected(values, calibration, quiet)
+    return values, quiet
 
 
 def corrected(values: NDArray[np.float64], calibration: NDArray[np.float64], quiet: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -153,6 +156,18 @@ def corrected(values: NDArray[np.float64], calibration: NDArray[np.float64], qui
     return np.where(quiet[:, None], np.exp(logs - slope * (loop - np.median(loop[quiet]))), values)
 
 
+def _is_chance(calibration: NDArray[np.float64]) -> bool:
+    """Whether only chance made the loop faster beside one side (n pairs x 2).
+
+    Else the program did, by threads that it leaves behind or memory that it holds: what would be taken out is part of its cost. Fewer
+    than eight pairs cannot tell (Wilcoxon 1945, Biometrics Bulletin 1, 80-83, at 1 %).
+    """
+    from scipy.stats import wilcoxon
+
+    change = np.log(calibration[:, 1] / calibration[:, 0])
+    return len(change) >= _TELLING_PAIRS and (not change.any() or wilcoxon(change).pvalue >= _UNLIKELY)
+
+
 def loop_of(samples: pd.DataFrame, metric: str) -> str:
     """The column of the calibration loop that a metric is judged by: one without the queue for a processor has a loop without it."""
     own = metric in ("own_s", "cpu_s") and "calibration_own_s" in samples and samples["calibration_own_s"].notna().all()
@@ -160,12 +175,12 @@ def loop_of(samples: pd.DataFrame, metric: str) -> str:
 
 
 def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which pairs were taken on a quiet machine, by their calibration loops (n pairs x 2 sides).
+    """Which pairs were taken on a quiet machine, by their calibration loops (n pairs x 2 sides), each held against its own side's.
 
     At least five pairs, and half of them, are kept whatever the loop says.
     """
-    slow = calibration.max(axis=1)
-    limit = _BUSY * np.quantile(calibration, 0.25)
+    slow = (calibration / np.quantile(calibration, 0.25, axis=0)).max(axis=1)
+    limit = _BUSY
     least = max(LEAST_PAIRS, int(np.ceil(len(slow) * (1 - _MOST_ASIDE))))
     if (slow <= limit).sum() < least:
         limit = np.sort(slow)[least - 1]
