@@ -106,6 +106,7 @@ def history_store(tmp_path, values: np.ndarray) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_the_stages_of_the_store_are_watched_and_the_command_fails_while_one_is_slower(tmp_path, monkeypatch: pytest.MonkeyPatch):
     store = history_store(tmp_path, stepped(np.random.default_rng(9), before=40, after=8, factor=1.6))
     monkeypatch.setenv("OVERROUND_STORE", store.root)
@@ -141,6 +142,7 @@ def test_runs_with_other_parameters_are_another_history(tmp_path):
     assert history["stage"].value_counts().to_dict() == {"backtest: evaluate": 3, "backtest: evaluate (2)": 3}
 
 
+@pytest.mark.slow
 def test_the_time_line_marks_what_changed_and_says_where_there_is_too_little_to_show(tmp_path):
     store = history_store(tmp_path, stepped(np.random.default_rng(9), before=40, after=8, factor=1.6))
     history = histories(store.read("measurements"), store.read("runs"))

@@ -72,6 +72,7 @@ def test_every_line_of_the_lock_pins_one_exact_version():
             pins(f"numpy==2.4.6\n{loose}\n")
 
 
+@pytest.mark.slow
 def test_a_known_hole_and_a_version_that_was_taken_back_are_named_also_of_other_platforms(index):
     found = audit(["leaky==1.0", "gone==1.0", "sound==1.0 ; sys_platform == 'win32'"], service=index)
 
@@ -83,6 +84,7 @@ def test_a_known_hole_and_a_version_that_was_taken_back_are_named_also_of_other_
     assert audit(["sound==1.0"], service=index).status == 0
 
 
+@pytest.mark.slow
 def test_where_nobody_can_be_asked_that_is_said_and_is_no_clean_bill(index, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     closed = "http://127.0.0.1:9"

@@ -102,6 +102,7 @@ def test_bets_of_the_same_moment_share_what_is_free():
     assert ledger["stake"].tolist() == pytest.approx([300.0] * 3)
 
 
+@pytest.mark.slow
 @given(order=st.permutations(range(6)))
 @settings(max_examples=25, deadline=None)
 def test_the_order_of_bets_placed_together_changes_nothing(order):

@@ -31,6 +31,7 @@ def ours(matches: pd.DataFrame, rule) -> pd.DataFrame:
     return backtest(bets(*rows), results(*ended), stake=rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [Flat(10), Kelly(0.25, 1.0), Kelly(1.0, 1.0)])
 def test_penaltyblog_has_the_same_ledger(matches, rule):
     with warnings.catch_warnings():
@@ -57,6 +58,7 @@ def test_penaltyblog_has_the_same_ledger(matches, rule):
     assert (ledger["stake"] > 0).sum() > N / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [Flat(10), Kelly(0.25, 0.05), Kelly(1.0, 1.0)])
 def test_backtestbuddy_has_the_same_ledger(matches, rule):
     with warnings.catch_warnings():

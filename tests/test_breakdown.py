@@ -49,6 +49,7 @@ def test_large_parts_that_differ_keep_their_own_yield():
     assert table.loc["good", "shrunk_low"] > 0.2
 
 
+@pytest.mark.slow
 def test_shrunk_yields_are_nearer_to_the_truth_than_plain_ones_and_their_intervals_hold_it():
     rng = np.random.default_rng(4)
     plain, shrunk, inside = [], [], []

@@ -22,6 +22,7 @@ def site(tmp_path, serve):
     return folder, served, settings
 
 
+@pytest.mark.slow
 def test_matches_prices_and_results_arrive_in_the_store(site):
     _, _, settings = site
 
@@ -42,6 +43,7 @@ def test_a_second_time_nothing_is_fetched_and_nothing_stored(site):
     assert done.rows["unchanged"].to_dict() == {"events": 2, "quotes": 6, "results": 2}
 
 
+@pytest.mark.slow
 def test_a_file_that_is_missing_costs_only_itself(site):
     _, _, settings = site
 

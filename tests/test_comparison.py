@@ -55,6 +55,7 @@ def test_one_run_is_no_comparison():
         compare_ledgers({"one": ledger_of(seed=1)})
 
 
+@pytest.mark.slow
 def test_comparing_many_runs_corrects_for_how_many_there_are():
     found, naive = 0, 0
     for seed in range(25):

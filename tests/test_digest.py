@@ -189,6 +189,7 @@ def test_a_collection_that_stopped_has_an_open_gap_and_the_sentence_says_since_w
     assert digest.digest_verdict(stopped, compared, missed).startswith("Nothing came in during the 24 hours to 2030-05-23 12:00 UTC")
 
 
+@pytest.mark.slow
 def test_an_empty_store_says_so_and_every_figure_is_still_drawn(tmp_path):
     nothing = digest.recent(ov.Store(tmp_path / "none"), "the-odds-api")
     bets = digest.value_bets(nothing)
@@ -199,6 +200,7 @@ def test_an_empty_store_says_so_and_every_figure_is_still_drawn(tmp_path):
     draw(nothing, days, bets)
 
 
+@pytest.mark.slow
 def test_names_of_any_kind_are_shown_as_text(recent, days, bets):
     html = draw(recent, days, bets)
 

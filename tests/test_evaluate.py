@@ -204,6 +204,7 @@ def test_one_path_hides_ruin():
     assert calm["drawdown_95"] > 3 * calm["max_drawdown"]
 
 
+@pytest.mark.slow
 def test_ruin_agrees_with_the_reflection_principle():
     # a fair game of 100 rounds of 1 with 10 to lose: P(min <= -10) = 2 P(S < -10) + P(S = -10)
     from scipy.stats import binom

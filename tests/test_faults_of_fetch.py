@@ -171,6 +171,7 @@ def test_silence_ends_after_the_time_allowed(wire, tmp_path):
     assert len(server.paths) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [head(1000), b"HTTP/1.1 200 OK\r\nX-Slow: "], ids=["body", "headers"])
 def test_a_server_that_drips_is_left_after_the_time_allowed_for_the_whole(wire, tmp_path, begin):
     server = wire([begin, *[b"x", 0.05] * 1000])
@@ -356,6 +357,7 @@ def test_the_circuit_opens_after_failures_in_a_row_tries_once_later_and_closes()
     assert circuit.enter() is False
 
 
+@pytest.mark.slow
 def test_a_provider_that_keeps_failing_is_left_alone_and_found_again(wire, tmp_path):
     server = wire(*[status(500)] * 4, then=OK)
     patience = Patience(attempts=2, first_wait_s=0.01, failures=2, rest_s=0.5)
@@ -466,6 +468,7 @@ def full(url, folder, limit=0):
     return done.stdout.splitlines() or pytest.fail(done.stderr)
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_costs_one_warning_and_no_answer(wire, tmp_path):
     large = b"[" + b"1," * 10_000 + b"1]"
     server = wire(head(len(large)) + large)
@@ -477,6 +480,7 @@ def test_a_file_that_may_not_grow_costs_one_warning_and_no_answer(wire, tmp_path
     assert kept == "True"  # what was kept before costs no call
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_one_warning_and_no_answer(wire, tmp_path):
     large = b"[" + b"1," * 10_000 + b"1]"
     server = wire(head(len(large)) + large)
@@ -630,6 +634,7 @@ def go(running):
     running.stdin.flush()
 
 
+@pytest.mark.slow
 def test_processes_that_miss_together_make_one_call(wire, tmp_path):
     server = wire([1.0, OK])
 

@@ -100,6 +100,7 @@ def fetcher(provider, tmp_path):
         yield fetcher
 
 
+@pytest.mark.slow
 def test_a_fresh_answer_comes_from_the_cache_and_is_as_old_as_it_was(fetcher, provider):
     first = fetcher.get("ok", {"a": 1}, ttl=60)
     time.sleep(1.1)

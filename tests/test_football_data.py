@@ -356,6 +356,7 @@ PRICES = st.none() | st.integers(101, 100_000).map(lambda hundredths: hundredths
 
 
 # a busy machine is no failure
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(PRICES, PRICES, PRICES, PRICES), min_size=1, max_size=8))
 def test_whatever_prices_a_file_holds_are_the_prices_read(rows):
@@ -462,6 +463,7 @@ WHOLE = "".join(f"{line},\r\n" for line in (HEADER, MATCH, MATCH.replace("Brook"
 
 
 # a busy machine is no failure
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, len(WHOLE)))
 def test_a_file_cut_off_anywhere_never_yields_a_fact_that_the_whole_file_lacks(length):

@@ -55,6 +55,7 @@ def test_a_mutated_answer_is_taken_or_refused_in_a_sentence(target):
     assert found.ended["taken"] > 250 and found.ended["refused"]
 
 
+@pytest.mark.slow
 def test_the_loop_sees_what_may_not_be():
     # an answer that makes a parser fail, hang, or say no sentence must be found, alone and among others
     class Planted(Exception):
@@ -145,6 +146,7 @@ def only_our_errors():
 NAMES = st.sampled_from(["source", "leagues", "min_edge", "seed", "flat", "start", "reference"])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NAMES | st.text(), VALUES)
 @example("leagues", [[]])
@@ -391,6 +393,7 @@ def ends_in_a_sentence(arguments):
     return result
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(COMMANDS, st.lists(WORDS, max_size=3))
 def test_any_arguments_end_in_a_sentence(elsewhere, command, words):

@@ -68,6 +68,7 @@ def test_a_compacted_table_is_read_with_conditions_and_takes_appends(store):
     assert store.sql("SELECT count(*) AS n FROM quotes WHERE observed_at >= TIMESTAMP '2025-02-01 10:01'")["n"].tolist() == [12]
 
 
+@pytest.mark.slow
 def test_appending_merges_small_files_by_itself(store, monkeypatch):
     monkeypatch.setattr(maintenance, "_FILES", 8)
 
@@ -120,6 +121,7 @@ def test_vacuum_leaves_what_is_younger_than_its_retention(store):
     assert len(store.read("quotes", version=version)) == 18
 
 
+@pytest.mark.slow
 def test_the_log_stays_short_but_for_what_a_pinned_version_is_built_from(store, monkeypatch):
     monkeypatch.setattr(maintenance, "_VERSIONS", 4)
     monkeypatch.setattr(maintenance, "_CLEAN_EVERY", 10)

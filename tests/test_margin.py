@@ -277,6 +277,7 @@ def test_an_unknown_method_is_refused_with_the_list_and_one_with_two_meanings_wi
         remove_margin([2.0, 2.0], "logarithmic")
 
 
+@pytest.mark.slow
 def test_markets_of_very_short_and_very_long_prices_are_solved_or_say_why():
     rng = np.random.default_rng(3)
     for outcomes in (2, 3, 10, 100):
@@ -331,6 +332,7 @@ def test_a_margin_that_is_no_margin_is_refused():
         add_margin([0.5, 0.5], -1.5)
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_before_a_margin_is_removed():
     program = "import sys, overround, overround.margin, overround.odds, overround.formats; assert 'numba' not in sys.modules"
 

@@ -324,6 +324,7 @@ def test_stages_work_in_threads_of_a_dask_worker():
     assert figures(meter, "burn")["cpu_s"] == pytest.approx(sum(spent), rel=0.1)
 
 
+@pytest.mark.slow
 def test_latencies_are_those_that_the_server_was_told_to_have(tmp_path: Path):
     rng = np.random.default_rng(3)
     waits = list(rng.lognormal(np.log(0.01), 0.5, 30))

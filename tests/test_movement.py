@@ -131,6 +131,7 @@ def test_a_bookmaker_that_comes_in_with_another_opinion_makes_nothing_stale():
     assert stale_prices(rows, least_move=0.02).empty
 
 
+@pytest.mark.slow
 def test_the_order_of_moves_depends_on_nothing_but_the_moves():
     # it depended on how Python hashes texts in this process; which it does anew in each one
     code = ("from tests.markets import random_market; import overround as ov;"

@@ -1,6 +1,7 @@
 """When prices were looked at: gaps found where they were made, also where a look found nothing new."""
 
 import pandas as pd
+import pytest
 
 from overround import figures
 from overround.observed import gaps, observations, regularity, spans
@@ -48,6 +49,7 @@ def test_regularity_says_how_often_and_what_share_of_the_time():
     assert table.loc["b", "covered"] == 1
 
 
+@pytest.mark.slow
 def test_the_figures_say_in_words_what_they_show():
     looks = observations(pd.concat([seen("a", 0, 1, 2, 3, 60, 61, 62), seen("b", 0, 30, 60, 90)]), NONE)
 

@@ -110,6 +110,7 @@ def test_an_empty_store_has_an_empty_answer(tmp_path):
     assert map_partitions(Store(tmp_path / "none"), sums).empty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
@@ -129,6 +130,7 @@ def test_what_cannot_be_done_is_a_sentence(store, more, sentence):
         map_partitions(store, **{"work": sums, **more})
 
 
+@pytest.mark.slow
 def test_an_error_of_the_work_says_where(store):
     for more in ({"scheduler": "here"}, {"scheduler": "", "workers": 2}):
         with pytest.raises(RunError, match=r"^L2 2324: ValueError: no sharp prices$"):

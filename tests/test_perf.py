@@ -37,6 +37,7 @@ def loop(steps: int) -> int:
     return sum(number & 7 for number in range(steps))
 
 
+@pytest.mark.slow
 def test_two_ways_in_turns_in_one_process_are_told_apart():
     samples = perf.in_turns("loop", lambda: loop(1_000_000), lambda: loop(250_000), pairs=7)  # long enough for a busy machine
 
@@ -145,6 +146,7 @@ def test_a_workload_that_takes_too_long_is_said(home: Path, monkeypatch: pytest.
         perf.measure({"A": here}, ["spin"], pairs=1)
 
 
+@pytest.mark.slow
 def test_a_planted_slow_down_fails_the_command_and_the_same_again_does_not(home: Path):
     command = ["perf", "compare", "steps=500000", "steps=750000", "-w", "spin", "--pairs", "7", "--metric", "cpu_s", "--fail-on", "worse"]
 

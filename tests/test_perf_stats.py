@@ -43,10 +43,12 @@ def verdicts(factor: float, pairs: int = 15) -> list[str]:
     return [compare(machine(np.random.default_rng(seed), pairs, factor), resamples=1000).verdict for seed in range(100)]
 
 
+@pytest.mark.slow
 def test_the_same_program_twice_is_within_noise_at_least_95_times_in_100():
     assert verdicts(1.0).count(NOISE) >= 95
 
 
+@pytest.mark.slow
 def test_a_tenth_slower_is_found_at_least_80_times_in_100_and_never_called_better():
     found = verdicts(1.10)
 
@@ -54,16 +56,19 @@ def test_a_tenth_slower_is_found_at_least_80_times_in_100_and_never_called_bette
     assert BETTER not in found
 
 
+@pytest.mark.slow
 def test_a_tenth_faster_is_found_as_well():
     assert verdicts(1 / 1.10).count(BETTER) >= 80
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     held = [(one := compare(machine(np.random.default_rng(seed), 15, 1.2), resamples=1000)).low <= 1.2 <= one.high for seed in range(200)]
 
     assert 0.90 <= np.mean(held) <= 1.0
 
 
+@pytest.mark.slow
 def test_the_speed_that_a_process_happens_to_have_is_taken_out_of_its_times():
     def verdicts(factor: float, **loop: float) -> list[str]:
         return [compare(processes(np.random.default_rng(seed), 12, factor).assign(**loop), resamples=1000).verdict for seed in range(100)]
@@ -73,6 +78,7 @@ def test_the_speed_that_a_process_happens_to_have_is_taken_out_of_its_times():
     assert verdicts(1.10, calibration_s=0.01).count(WORSE) < 90  # as it was without the loop
 
 
+@pytest.mark.slow
 def test_the_corrected_interval_holds_the_truth_about_as_often_as_it_says():
     for pairs in (8, 15, 30):
         found = [compare(processes(np.random.default_rng(seed), pairs, 1.2), resamples=1000) for seed in range(200)]
@@ -80,6 +86,7 @@ def test_the_corrected_interval_holds_the_truth_about_as_often_as_it_says():
         assert 0.89 <= np.mean([one.low <= 1.2 <= one.high for one in found]) <= 0.99
 
 
+@pytest.mark.slow
 def test_times_that_the_loop_says_nothing_of_are_none_the_worse_for_it():
     widths: dict[str, list[float]] = {"with": [], "without": []}
     for seed in range(100):

@@ -102,6 +102,7 @@ def test_outcomes_decide_the_profit():
 # the best of N columns is not one account
 
 
+@pytest.mark.slow
 def test_a_blind_edge_at_the_best_of_20_prices_is_flagged_as_one_of_the_maximum_alone(market):
     shown, ended = market
     ledger = pd.concat(
@@ -180,6 +181,7 @@ def test_the_yield_never_rises_with_a_haircut_whatever_is_bet():
 # many strategies tried
 
 
+@pytest.mark.slow
 def test_the_best_of_a_thousand_strategies_without_an_edge_looks_like_one_until_it_is_corrected():
     market = efficient_market(400, seed=11)
     rng = np.random.default_rng(11)

@@ -92,6 +92,7 @@ def test_only_changes_are_stored_and_when_a_price_was_last_seen_is_kept(play, tm
     assert set(standing["last_seen_at"]) == {pd.Timestamp(START) + pd.Timedelta(minutes=4)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forgotten", [(), ("standing",), ("standing", "events")])
 def test_collecting_again_adds_nothing_also_when_what_stands_is_forgotten(play, tmp_path: Path, forgotten: tuple):
     answers = [priced(0, 2.0), priced(1, 2.1), priced(2, 2.0), priced(3, 2.0)]
@@ -113,6 +114,7 @@ def test_a_second_poller_goes_on_where_the_first_one_ended(play, tmp_path: Path)
     assert home_prices(tmp_path) == [2.0, 2.1, 2.2]
 
 
+@pytest.mark.slow
 def test_a_price_that_another_poller_saw_change_is_not_taken_for_the_one_that_stands(play, tmp_path: Path):
     other = play([priced(1.5, 1.9)])
 
@@ -203,6 +205,7 @@ def test_a_match_that_never_ends_is_asked_for_less_and_less(play, tmp_path: Path
     assert sum("/scores" in path for path in server.hits) == 9 + 2
 
 
+@pytest.mark.slow
 def test_requests_and_measurements_are_written_now_and_then_not_at_every_poll(play, tmp_path: Path):
     polled(play([priced(n, 2.0 + n / 100) for n in range(21)]), tmp_path)
 
@@ -381,6 +384,7 @@ def test_a_clock_that_is_set_back_does_not_stop_the_polling(play, tmp_path: Path
     assert max(waits) <= 60
 
 
+@pytest.mark.slow
 def test_memory_holds_only_events_that_are_on_offer_or_just_over(play, tmp_path: Path):
     days = [answer(1440 * day, event({"onebook": (2.0, 3.5, 4.0)}, START + timedelta(days=day), name=f"e{day}",
                                      kick_off=iso(START + timedelta(days=day + 1)))) for day in range(7)]  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from overround import Meter, figures, profiles
 from overround.profiles import Sampler, call_table, of_stage, sampled
@@ -31,6 +32,7 @@ def dear() -> None:
     burn(0.4)
 
 
+@pytest.mark.slow
 def test_a_stage_s_time_is_seen_where_it_goes_and_looking_is_cheap():
     meter = Meter("r")
 
@@ -50,6 +52,7 @@ def test_a_stage_s_time_is_seen_where_it_goes_and_looking_is_cheap():
     assert sampler.cpu_s < 0.05 * meter.stages["work"]["wall_s"]
 
 
+@pytest.mark.slow
 def test_a_stage_inside_another_has_its_own_calls_and_what_waits_is_seen_waiting():
     meter = Meter("r")
 
@@ -139,6 +142,7 @@ def test_a_sampler_that_saw_nothing_ends():
     assert Sampler().start().stop() == {}
 
 
+@pytest.mark.slow
 def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
     # python/cpython#106883 and #99110: looks at other threads stopped such a process for ever, or crashed it, before Python 3.12
     program = """

@@ -31,6 +31,7 @@ def messages(env: dict[str, str], code: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_where_a_notebook_is_open_a_bar_comes_moves_and_goes():
     found = messages({"JPY_SESSION_NAME": "notebooks/explore.ipynb"}, LOOP)
 
@@ -42,6 +43,7 @@ def test_where_a_notebook_is_open_a_bar_comes_moves_and_goes():
     assert bars[-1] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [LOOP, "__vsc_ipynb_file__ = ''" + LOOP.replace("0.3", "0.001")])
 def test_where_none_is_or_the_call_is_short_nothing_is_shown(code):
     found = messages({}, code)
@@ -49,6 +51,7 @@ def test_where_none_is_or_the_call_is_short_nothing_is_shown(code):
     assert [one["msg_type"] for one in found if "display" in one["msg_type"]] == []
 
 
+@pytest.mark.slow
 def test_vs_code_says_so_in_its_own_way():
     found = messages({}, "__vsc_ipynb_file__ = 'x.ipynb'" + LOOP)
 

@@ -54,6 +54,7 @@ def failure(message: str, **changes: Any) -> dict:
     return {"cell": 3, "source": "1 / 0", "name": "ZeroDivisionError", "message": message, "traceback": "Traceback", **changes}
 
 
+@pytest.mark.slow
 def test_a_page_says_verdict_first_then_the_story_then_how_it_was_made(page: Page) -> None:
     got = page(html("<p>the figure</p>"), text="# A question?\n\nWhy.\n\n## One\n\nwords\n\n## Two")
 

@@ -407,6 +407,7 @@ def test_outside_a_checkout_there_is_no_revision(tmp_path: Path) -> None:
     assert git_revision(tmp_path / "absent") == ""
 
 
+@pytest.mark.slow
 def test_importing_the_runner_costs_no_papermill() -> None:
     script = "import overround.runner, sys; print([m for m in ('papermill', 'nbconvert', 'nbformat', 'jinja2', 'bs4') if m in sys.modules])"
 

@@ -90,6 +90,7 @@ def test_teams_alternate_between_home_and_away():
     assert set(first_half["home"].value_counts()) <= {6, 7}
 
 
+@pytest.mark.slow
 def test_results_agree_with_the_true_probabilities():
     table = pd.concat([truth(Market(seed=seed)) for seed in range(4)])
 
@@ -182,6 +183,7 @@ def test_a_wrong_parameter_is_named(wrong: dict):
         Market(**wrong)
 
 
+@pytest.mark.slow
 def test_collecting_over_http_gives_what_was_simulated(url: str, tmp_path: Path):
     with fetcher(url, tmp_path) as client:
         collected = list(batches(client, SMALL))
@@ -207,6 +209,7 @@ def test_collecting_over_http_gives_what_was_simulated(url: str, tmp_path: Path)
     assert collected_quotes.astype(str).to_numpy().tolist() == expected.astype(str).to_numpy().tolist()
 
 
+@pytest.mark.slow
 def test_the_cache_answers_for_a_server_on_another_port_and_holds_no_key(url: str, tmp_path: Path):
     with fetcher(url, tmp_path) as client:
         first = list(batches(client, SMALL))
@@ -243,6 +246,7 @@ def get(url: str) -> tuple[int, object, dict]:
             return error.code, json.load(error), dict(error.headers)
 
 
+@pytest.mark.slow
 def test_a_historical_answer_is_the_snapshot_at_or_before_its_date(url: str):
     times = snapshot_times(SMALL, 0)
     at = f"{url}/v4/historical/sports/soccer_sim_second/odds?apiKey=x&date="
@@ -296,6 +300,7 @@ def test_a_fetcher_shows_the_servers_error_without_the_key(url: str, tmp_path: P
     assert caught.value.status == 404 and "simulated-key" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_server_ends_with_its_block():
     with serving(Market(leagues=1, seasons=1, teams=2), latency_s=0) as address:
         assert get(address + "/v4/sports?apiKey=x")[0] == 200

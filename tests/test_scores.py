@@ -341,6 +341,7 @@ def pictures(prices, ended):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_figure_of_probabilities_says_in_words_what_it_shows():
     prices, ended = market(300)
 

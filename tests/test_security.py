@@ -241,6 +241,7 @@ def test_a_log_that_names_files_elsewhere_makes_repair_and_vacuum_touch_nothing_
     assert len(Store(tmp_path / "store").read("quotes")) == len(many(3))
 
 
+@pytest.mark.slow
 def test_nothing_in_the_library_loads_pickles_or_runs_text():
     banned = {
         ("pickle", "load"),
@@ -338,6 +339,7 @@ def test_figures_show_names_that_are_markup_as_text():
 # --- keys
 
 
+@pytest.mark.slow
 def test_a_key_in_every_place_is_in_nothing_that_a_collection_leaves(hostile, monkeypatch, tmp_path):
     """Each place a user can put a key; a provider that repeats it in its errors; everything on disk and every word said."""
     monkeypatch.setitem(Hostile.bodies, "odds", (500, {}, f"your key {KEY} is bad".encode()))

@@ -80,6 +80,7 @@ def all_figures(ledger, rows):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn_and_says_in_words_what_it_shows(ledger, rows):
     for name, picture in all_figures(ledger, rows).items():
         html = picture._repr_html_()
@@ -91,6 +92,7 @@ def test_every_figure_is_drawn_and_says_in_words_what_it_shows(ledger, rows):
         assert picture.svg().startswith(b"<?xml"), name
 
 
+@pytest.mark.slow
 def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
     nothing, no_rows = ledger.head(0), rows.head(0)
     nothing.attrs.update(ledger.attrs)

@@ -32,6 +32,7 @@ def pictures(rows):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows", [random_market(1, events=6, polls=14).replace({"alpha": HOSTILE}), random_market(1).head(0)], ids=["some", "none"]
 )

@@ -157,6 +157,7 @@ def test_kelly_grows_as_fast_as_theory_says():
     assert 3 * spread / np.sqrt(8 * n) < expected
 
 
+@pytest.mark.slow
 def test_on_noisy_probabilities_shrunk_kelly_has_the_higher_median_growth():
     price, p, error, n = 2.06, 0.5, 0.04, 400
     growths = {False: [], True: []}

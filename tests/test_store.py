@@ -181,6 +181,7 @@ def test_the_version_string_gives_the_same_rows_again(store):
     assert version == "events=1,quotes=1"
 
 
+@pytest.mark.slow
 def test_sql_speaks_utc_whatever_the_machines_zone(store):
     store.append("quotes", quotes(quote(phase="snapshot", at="2025-03-01 23:30")))
     script = textwrap.dedent("""
@@ -202,6 +203,7 @@ def test_seasons_with_a_slash_and_leagues_with_a_quote_are_only_text(store):
     assert store.sql("SELECT season, competition FROM quotes").to_numpy().tolist() == [["2012/2013", "L'1"]]
 
 
+@pytest.mark.slow
 def test_writers_that_race_with_the_same_batches_store_every_row_once(tmp_path):
     # real processes: each appends the same ten batches in its own order, as two collectors of one league would
     script = textwrap.dedent("""
@@ -223,6 +225,7 @@ def test_writers_that_race_with_the_same_batches_store_every_row_once(tmp_path):
     assert not rows.duplicated(["event_id", "bookmaker", "outcome"]).any()
 
 
+@pytest.mark.slow
 def test_readers_see_whole_batches_while_a_writer_writes(store):
     store.append("quotes", many(10, bookmaker="b"))
 
@@ -317,6 +320,7 @@ def found(store) -> dict:
     return {(r.event_id, r.bookmaker, r.outcome, r.phase, None if pd.isna(r.observed_at) else r.observed_at): r.price for r in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_only_changes_are_stored_as_a_naive_reading_of_the_history_has_them(tmp_path, seed):
     rng, stored, price = random.Random(seed), {}, {}  # noqa: S311
@@ -366,6 +370,7 @@ def test_changes_are_only_for_quotes(store):
         store.append("events", [event()], changes_only=True)
 
 
+@pytest.mark.slow
 def test_two_collectors_that_see_the_same_prices_store_each_change_once(tmp_path):
     # real processes go through one history, each with its own clock: the second sees all a moment later
     script = textwrap.dedent("""

@@ -65,6 +65,7 @@ def assert_each_is_as_alone(swept, ledgers, **how):
             assert swept.table.loc[variant, name] == pytest.approx(evaluation[name], rel=1e-11, abs=1e-9, nan_ok=True), (variant, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["early and close", "snapshots"])
 def test_each_variant_is_what_backtest_and_evaluate_make_of_it_alone(kind):
     space = {"min_edge": [0.0, 0.03], "max_edge": [0.06, 0.25], "max_price": [4.0, 15.0], "bookmakers": [None, ("b1", "b2")]}
@@ -96,6 +97,7 @@ def test_a_looser_threshold_bets_earlier_not_only_more():
     assert (both["placed_at_x"] < both["placed_at_y"]).any()
 
 
+@pytest.mark.slow
 def test_a_ledger_with_lines_voids_lays_and_an_exchange_is_swept_as_it_is_backtested():
     rng = np.random.default_rng(5)
     rows, ended = [], []
@@ -272,6 +274,7 @@ def test_a_finished_sweep_is_read_and_a_damaged_part_made_anew(tmp_path):
     pd.testing.assert_frame_equal(again.table, first.table, check_exact=True)
 
 
+@pytest.mark.slow
 def test_other_data_parameters_or_money_are_another_sweep():
     prices, ended = noisy_quotes(30, 3, seed=13)
     moved = prices.assign(price=prices["price"] + 0.01 * (prices["bookmaker"] == "b1"))

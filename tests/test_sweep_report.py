@@ -42,6 +42,7 @@ SPACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", SPACES)
 def test_every_figure_is_drawn_and_says_in_words_what_it_shows(what):
     sweep = swept(**SPACES[what])
@@ -55,6 +56,7 @@ def test_every_figure_is_drawn_and_says_in_words_what_it_shows(what):
         assert len(picture.svg()) < 90_000, name
 
 
+@pytest.mark.slow
 def test_every_table_is_made_of_any_sweep():
     for what, how in SPACES.items():
         sweep = swept(**how)

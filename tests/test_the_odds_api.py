@@ -268,6 +268,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["event", "book", "market", "outcome"]), st.sampled_from(names), anything), max_size=3), anything)
 def test_whatever_the_provider_sends_is_read_or_refused_in_one_sentence(changes: list, whole: object):

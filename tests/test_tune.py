@@ -41,6 +41,7 @@ def searched(values: dict[int, int], current: int, **more: float) -> tune.Tuned:
     return tune.search("x", "loops", loops(**{f"v{n}": one for n, one in values.items()}), values, current, **{"budget_s": 6, **more})
 
 
+@pytest.mark.slow
 def test_values_that_are_the_same_choose_nothing(monkeypatch):
     """On 30 simulated machines, noisy and now and then busy: whatever looks best, fresh pairs do not confirm it."""
     chosen = []
@@ -59,6 +60,7 @@ def test_values_that_are_the_same_choose_nothing(monkeypatch):
     assert chosen.count(None) >= 29
 
 
+@pytest.mark.slow
 def test_the_value_that_stands_is_left_where_it_is_slow_and_kept_where_the_others_are():
     slow = searched({1: 400_000, 2: 80_000, 3: 80_000, 4: 400_000}, 1, budget_s=30)
     fast = searched({1: 80_000, 2: 400_000, 3: 400_000}, 1, budget_s=30)
@@ -84,6 +86,7 @@ def test_of_values_that_are_as_fast_the_first_is_taken_and_one_that_only_looks_b
     assert tune._best({8: changes[8]}, 0.05) is None
 
 
+@pytest.mark.slow
 def test_a_search_ends_within_its_budget_and_leaves_out_what_it_cannot_pay_for():
     began = time.monotonic()
 
@@ -198,6 +201,7 @@ def test_an_answer_that_the_store_refuses_costs_none_of_those_gathered_with_it(t
     assert set(Store(tmp_path).read("quotes")["observed_at"]) == seen
 
 
+@pytest.mark.slow
 def test_a_collection_gathers_over_its_jobs_and_stores_the_rest_at_its_end(tmp_path, serve):
     header = "Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A\n"
     for season, year in (("2324", 2023), ("2425", 2024)):
@@ -213,6 +217,7 @@ def test_a_collection_gathers_over_its_jobs_and_stores_the_rest_at_its_end(tmp_p
     assert "quotes=1" in Store(settings.store_root).version()
 
 
+@pytest.mark.slow
 def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
     from overround import map_partitions, pieces, sweep
     from overround.sources import the_odds_api
@@ -353,6 +358,7 @@ def test_what_cannot_be_asked_for_is_one_sentence(home, words, sentence):
     assert done.output.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_said_and_left(home):
     done = CliRunner().invoke(app, ["perf", "tune", "-s", "live_ttl", "-s", "batch_rows", "--budget", "1s"])
 

@@ -76,6 +76,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("vary", "says"), WRONG.items(), ids=WRONG.keys())
 def test_what_cannot_be_varied_is_said_before_anything_runs(vary: str, says: str) -> None:
     with pytest.raises(ParameterError, match=says):
@@ -180,6 +181,7 @@ def test_a_worker_that_is_killed_loses_no_run(tmp_path: Path, cluster: Cluster) 
     assert [outcome.status for outcome in outcomes] == ["ok", "ok", "ok"]
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
     require_module("distributed")
     settings = project(tmp_path, backtest=[PARAMETERS, SAYS], compare=[COMPARE, RECORD])

@@ -177,6 +177,7 @@ def test_a_promoted_team_is_foretold_from_its_first_match():
     assert min(first[list(PROBABILITIES)]) > 0.05
 
 
+@pytest.mark.slow
 def test_leagues_have_models_of_their_own_unless_they_are_pooled():
     one, two = league(seed=1), league(seed=2, competition="L2")
     events, ended = (pd.concat(pair, ignore_index=True) for pair in zip(one, two, strict=True))
