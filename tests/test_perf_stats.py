@@ -6,7 +6,7 @@ import pytest
 
 from overround import figures
 from overround.errors import ParameterError
-from overround.perf_stats import BETTER, NOISE, WORSE, compare, compare_all, quiet_pairs, significant_first
+from overround.perf_stats import BETTER, NOISE, WORSE, compare, compare_all, difference, quiet_pairs, significant_first
 
 
 def machine(rng: np.random.Generator, pairs: int, factor: float = 1.0, stage_s: float = 0.1) -> pd.DataFrame:
@@ -190,6 +190,29 @@ def test_too_few_pairs_or_a_metric_that_is_not_there_is_said():
         compare(samples)
     with pytest.raises(ParameterError, match="'peak_mb'"):
         compare(samples, "peak_mb")
+    with pytest.raises(ParameterError, match="'calibration_s'"):
+        compare(samples.drop(columns="calibration_s"))
+
+
+def test_a_pair_whose_loop_was_not_timed_or_that_lacks_a_side_is_none():
+    samples = processes(np.random.default_rng(1), 12)
+    without, untimed, one_sided = samples[samples["pair"] != 1], samples.copy(), samples.copy()
+    untimed.loc[3, "calibration_s"] = 0.0
+    one_sided.loc[3, "wall_s"] = np.nan
+
+    assert str(compare(untimed)) == str(compare(one_sided)) == str(compare(without))
+    with pytest.raises(ParameterError, match="0 pairs of samples with wall_s and a timed loop"):
+        compare(samples.assign(calibration_s=0.0))
+    with pytest.raises(ParameterError, match="0 pairs of samples with wall_s"):
+        compare(samples.assign(wall_s=samples["wall_s"].where(samples["side"] == "B")))
+
+
+def test_what_is_0_has_no_ratio_but_a_difference():
+    samples = processes(np.random.default_rng(1), 12).assign(io_wait_s=lambda d: (d["side"] == "B").astype(float))
+
+    with pytest.raises(ParameterError, match="io_wait_s is 0 in some samples"):
+        compare(samples, "io_wait_s")
+    assert difference(samples, "io_wait_s") == (1.0, 1.0, 1.0)
 
 
 def test_the_figure_shows_every_sample_and_says_each_change_with_its_interval():

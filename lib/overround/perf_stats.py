@@ -19,7 +19,6 @@ _TELLING_PAIRS, _UNLIKELY = 8, 0.01
 _LEVEL = 0.95
 _BUSY = 1.25  # times the fast quarter of a side's loops
 _MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
-_METRICS = {"wall_s", "own_s", "cpu_s", "io_wait_s", "peak_mb"}
 _FLOORED = ("wall_s", "own_s")
 _TIMES = ("wall_s", "own_s", "cpu_s")  # what a slow processor makes longer
 
@@ -74,16 +73,18 @@ def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float =
     Raises
     ------
     ParameterError
-        For fewer than five pairs, or a metric that no sample has.
+        For fewer than five pairs, a metric that no sample has, or one that is 0: it has no ratio, see `difference`.
 
     Notes
     -----
     Percentile bootstrap of the ratio of medians; pairs are drawn whole, so that a machine that slowed both sides of a pair counts as
-    one accident and not as two (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). Times of eight pairs or more are
-    at the usual speed of the machine, `corrected`, unless a side slows the loop itself.
+    one accident and not as two (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). Times of eight quiet pairs or
+    more are at the usual speed of the machine, `corrected`, unless a side slows the loop itself.
     """
     before, after, draws, aside = _draws(samples, metric, resamples, seed)
     name = str(samples["workload"].iloc[0]) if "workload" in samples else ""
+    if min(*before, *after) <= 0:
+        raise ParameterError(f"{name or 'a comparison'}: {metric} is 0 in some samples, which have no ratio.")
     ratio = float(np.median(after) / np.median(before))
     ratios = np.median(after[draws], axis=1) / np.median(before[draws], axis=1)
     low, high = np.quantile(ratios, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
@@ -110,14 +111,19 @@ def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], N
 
     Parameters and errors are those of `compare`.
     """
-    if metric not in samples:
-        raise ParameterError(f"samples have no {metric!r}; they have {', '.join(sorted(_METRICS & set(samples.columns)))}.")
-    name = str(samples["workload"].iloc[0]) if "workload" in samples and len(samples) else ""
     loop = loop_of(samples, metric)
-    wide = samples.pivot_table(index="pair", columns="side", values=[metric, loop], aggfunc="median").dropna()
-    if len(wide) < LEAST_PAIRS or not {(metric, "A"), (metric, "B")} <= set(wide.columns):
-        raise ParameterError(f"{name or 'a comparison'} has {len(wide)} pairs of samples; at least {LEAST_PAIRS} are needed.")
-    values, calibration = wide[metric][["A", "B"]].to_numpy(float), wide[loop][["A", "B"]].to_numpy(float)
+    if missing := [column for column in ("pair", "side", metric, loop) if column not in samples]:
+        raise ParameterError(f"samples have no {missing[0]!r}; they have {', '.join(map(str, samples.columns))}.")
+    name = str(samples["workload"].iloc[0]) if "workload" in samples and len(samples) else ""
+    wide = samples.pivot_table(index="pair", columns="side", values=[metric, loop], aggfunc="median")
+    values, calibration = (wide.reindex(columns=[(one, "A"), (one, "B")]).to_numpy(float) for one in (metric, loop))
+    whole = np.isfinite(values).all(axis=1) & (calibration > 0).all(axis=1)  # a loop that took no time was not timed
+    if whole.sum() < LEAST_PAIRS:
+        raise ParameterError(
+            f"{name or 'a comparison'} has {whole.sum()} pairs of samples with {metric} and a timed loop on both sides; "
+            f"at least {LEAST_PAIRS} are needed."
+        )
+    values, calibration = values[whole], calibration[whole]
     quiet = quiet_pairs(calibration)
     if metric in _TIMES and _is_chance(calibration[quiet]):
         values = corrected(values, calibration, quiet)
