@@ -91,6 +91,26 @@ def test_a_baseline_of_a_machine_half_as_fast_is_held_against_its_own_loop(home:
     assert compare(samples).verdict == NOISE
 
 
+def test_a_baseline_of_a_quiet_day_makes_no_own_time_better_on_a_machine_with_a_queue(home: Path):
+    """Others make the wall time of work and loop half as long again, and no own time."""
+    for name, queue, own in (("quiet", 1.0, 1.0), ("crowded", 1.5, 1.0), ("quick", 1.0, 0.5)):
+        rng = np.random.default_rng(len(name))
+        rows = [{"workload": "spin", "pair": pair, "side": "A", "floor_s": 0.04 * own, **{
+            kind: seconds * own * noise for kind, seconds in (("own_s", 0.1), ("wall_s", 0.1 * queue), ("calibration_own_s", 0.01),
+                                                              ("calibration_s", 0.01 * queue))
+        }} for pair, noise in enumerate(rng.lognormal(0, 0.02, 12))]  # fmt: skip
+        perf.keep(name, pd.DataFrame(rows), {"A": perf.Side("x")})
+
+    for name in ("crowded", "quick"):
+        with perf.resolved("quiet", name) as (a, b):
+            samples = perf.measure({"A": a, "B": b}, ["spin"], pairs=12)
+        found = {metric: compare(samples, metric) for metric in ("own_s", "wall_s")}
+
+        assert [one.verdict for one in found.values()] == [NOISE, NOISE], name
+        # a machine half as slow was half as long at the floor
+        assert found["own_s"].floor == pytest.approx(0.04, rel=0.05), name
+
+
 def test_a_workload_that_a_baseline_has_no_samples_of_is_left_out_and_said(home: Path):
     samples = machine(np.random.default_rng(1), 6).query("side == 'A'")
     perf.keep("one", samples.assign(workload="spin"), {"A": perf.Side("x")})

@@ -20,6 +20,7 @@ import pandas as pd
 
 from overround.errors import ParameterError, RunError
 from overround.meter import machine
+from overround.perf_stats import LOOPS, loop_of
 from overround.perf_worker import take
 from overround.perf_workloads import MODULES as MODULES
 from overround.perf_workloads import WORKLOADS
@@ -287,14 +288,18 @@ def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
 
 
 def _on_one_scale(samples: pd.DataFrame) -> pd.DataFrame:
-    """Times in units of each side's own calibration loop: a baseline was taken when the machine had another speed."""
-    samples = samples.copy()
-    usual = samples.groupby(["workload", "side"])["calibration_s"].transform(lambda loop: loop.quantile(0.25))
-    first = samples[samples["side"] == "A"].groupby("workload")["calibration_s"].quantile(0.25)
-    scale = samples["workload"].map(first) / usual
-    for column in {"wall_s", "own_s", "cpu_s", "calibration_s", "calibration_own_s"} & set(samples.columns):
-        samples[column] = samples[column] * scale
-    return samples
+    """Times in units of each side's own calibration loop: a baseline was taken when the machine had another speed.
+
+    Each by the loop that it is judged by: a queue for the processor makes the wall time of the loop longer, and no own time.
+    """
+    return pd.concat([_scaled(mine) for _, mine in samples.groupby("workload", sort=False)])
+
+
+def _scaled(samples: pd.DataFrame) -> pd.DataFrame:
+    usual = samples.groupby("side")[[loop for loop in LOOPS if loop in samples]].quantile(0.25)
+    times = [column for column in ("wall_s", "own_s", "cpu_s", "floor_s", *LOOPS) if column in samples]
+    by_loop = {column: usual[loop_of(samples, column)] for column in times}
+    return samples.assign(**{column: samples[column] * samples["side"].map(loop["A"] / loop) for column, loop in by_loop.items()})
 
 
 def _file(name: str, settings: Settings) -> Path:

@@ -21,6 +21,8 @@ _BUSY = 1.25  # times the fast quarter of a side's loops
 _MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
 _FLOORED = ("wall_s", "own_s")
 _TIMES = ("wall_s", "own_s", "cpu_s")  # what a slow processor makes longer
+LOOPS = ("calibration_s", "calibration_own_s")  # with and without the queue for a processor
+_OWN = ("own_s", "cpu_s", "floor_s", "calibration_own_s")
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,8 @@ def _is_chance(calibration: NDArray[np.float64]) -> bool:
 
 def loop_of(samples: pd.DataFrame, metric: str) -> str:
     """The column of the calibration loop that a metric is judged by: one without the queue for a processor has a loop without it."""
-    own = metric in ("own_s", "cpu_s") and "calibration_own_s" in samples and samples["calibration_own_s"].notna().all()
-    return "calibration_own_s" if own else "calibration_s"
+    own = metric in _OWN and LOOPS[1] in samples and samples[LOOPS[1]].notna().all()
+    return LOOPS[1] if own else LOOPS[0]
 
 
 def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
