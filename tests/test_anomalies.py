@@ -132,6 +132,15 @@ def test_the_command_says_that_all_is_as_usual(tmp_path, monkeypatch: pytest.Mon
     assert "1 stage" in said.output
 
 
+def test_a_metric_that_is_none_is_said_and_does_not_pass_as_all_well(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OVERROUND_STORE", str(tmp_path / "store"))
+
+    said = CliRunner().invoke(app, ["perf", "watch", "--metric", "cpu"])
+
+    assert said.exit_code == 2
+    assert "--metric takes cpu_s, wall_s, peak_mb, not 'cpu'" in said.output
+
+
 def test_runs_with_other_parameters_are_another_history(tmp_path):
     store = history_store(tmp_path, np.full(6, 0.1))
     runs = store.read("runs")

@@ -146,9 +146,11 @@ def test_names_workloads_and_files_that_cannot_be_are_said(home: Path):
     with pytest.raises(ParameterError, match="'nothing' is unknown"):
         perf.measure({}, ["nothing"])
     (home / "data" / "perf").mkdir(parents=True)
-    (home / "data" / "perf" / "x.json").write_text("{")
-    with pytest.raises(ParameterError, match="is no baseline"):
-        perf.kept("x")
+    for text in ("{", "[]", "5", '{"samples": [], "sides": {"A": {}}}', '{"samples": [{"a": 1}], "sides": {"A": {}}}',
+                 '{"samples": [{"workload": "spin", "pair": 0, "side": "A", "calibration_s": 1}], "sides": {}}'):  # fmt: skip
+        (home / "data" / "perf" / "x.json").write_text(text)
+        with pytest.raises(ParameterError, match="is no baseline"), perf.resolved("x"):
+            pass
 
 
 def test_a_wrong_option_and_a_failing_workload_are_said(home: Path):
@@ -270,6 +272,21 @@ def test_only_a_whole_interval_beyond_the_threshold_stops_others(home: Path, mon
     # worse it is, but not for sure by half
     assert said[1.53][1].verdict == WORSE
     assert said[1.53][1].low < 1.5
+
+
+def test_a_metric_that_decides_and_was_not_measured_on_one_side_passes_nobody(home: Path):
+    """A baseline that was kept before there was own time, say."""
+    samples = machine(np.random.default_rng(1), 12, 3.0).assign(workload="spin", cpu_s=lambda rows: rows["wall_s"])
+    perf.keep("old", samples.query("side == 'A'"), {"A": perf.Side("x")})
+    perf.keep("slow", samples.query("side == 'B'").assign(own_s=lambda rows: rows["wall_s"]), {"A": perf.Side("x")})
+
+    own = CliRunner().invoke(app, ["perf", "compare", "old", "slow", "-w", "spin", "--fail-on", "worse"])
+    cpu = CliRunner().invoke(app, ["perf", "compare", "old", "slow", "-w", "spin", "--fail-on", "worse", "--metric", "cpu_s"])
+
+    assert own.exit_code == 2
+    assert "overround: own_s of spin was not measured on both sides" in own.output
+    assert "worse" in own.output  # of what was measured, all is said
+    assert cpu.exit_code == 1
 
 
 @pytest.mark.slow

@@ -162,10 +162,13 @@ def kept(name: str, settings: Settings | None = None) -> tuple[pd.DataFrame, dic
     file = _file(name, settings or load_settings())
     try:
         about = json.loads(file.read_text())
-        return pd.DataFrame(about.pop("samples")), about
+        samples = pd.DataFrame(about.pop("samples"))
+        if not about["sides"] or samples[["workload", "pair", "side", LOOPS[0]]].empty:
+            raise ValueError
+        return samples, about
     except FileNotFoundError:
         raise ParameterError(f"there is no baseline {name!r} in {file.parent}.") from None
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # JSON, but of something else
         raise ParameterError(f"{file} is no baseline ({type(error).__name__}); remove it and take another.") from None
 
 

@@ -75,14 +75,16 @@ def compare(
         typer.echo(f"\nA: {a.name} ({a.revision}); B: {b.name} ({b.revision}). Ratios of medians B / A with 95 % intervals.\n")
         for line in rows_of(table):
             typer.echo(line)
+        for workload, why in samples.attrs["left_out"].items():
+            typer.echo(f"left out: {workload}: {why}", err=True)
+        typer.echo(f"\n{file}")
+        if untold := sorted(set(samples["workload"]) - set(table.loc[table["metric"] == metric, "workload"])):
+            raise ParameterError(f"{metric} of {', '.join(untold)} was not measured on both sides; --metric takes another that was.")
         if figure is not None:
             from overround.figures import change
 
             picture = change(samples, metric=metric, threshold=threshold, names=(a.name, b.name), note=f"{a.revision} and {b.revision}")
             picture.figure.savefig(figure, dpi=150)
-        for workload, why in samples.attrs["left_out"].items():
-            typer.echo(f"left out: {workload}: {why}", err=True)
-        typer.echo(f"\n{file}")
         if report:
             typer.echo(_page(file.stem, metric, threshold))
     # so sure must be who stops others
@@ -104,6 +106,8 @@ def watch(
         from overround.anomalies import watch as look
         from overround.store import Store
 
+        if metric not in (watched := ("cpu_s", "wall_s", "peak_mb")):  # else nothing is found, and all seems well
+            raise ParameterError(f"--metric takes {', '.join(watched)}, not {metric!r}.")
         store = Store()
         history = histories(store.read("measurements"), store.read("runs"), metric)
         found = look(history)
