@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from benchmarks import naive
@@ -71,6 +72,19 @@ def test_a_pool_is_judged_by_its_throughput_and_not_by_how_long_each_of_its_call
     assert (throughput["verdict"], throughput["before"], throughput["after"]) == ("better", 12, 48)
     assert throughput["change"].startswith("+300.0 % (+")
     assert rows[rows.index.str.startswith("median API latency")]["verdict"].tolist() == [said]
+
+
+def test_before_and_after_are_of_the_pairs_by_which_the_change_is_judged():
+    quiet, busy = [(0.01, wait, wait - 0.006) for wait in np.arange(7, 14) / 1000], [(0.02, 0.0, 0.09)] * 5
+    samples = pd.DataFrame([
+        {"workload": "cache off / on", "pair": pair, "side": side, "io_wait_s": wait, "wall_s": 0.1, "calibration_s": loop_s}
+        for pair, (loop_s, *waits) in enumerate(quiet + busy) for side, wait in zip("AB", waits, strict=True)
+    ])  # fmt: skip
+
+    row = by_module(samples)["collector"].set_index("figure").loc["I/O wait, ms"]
+
+    assert (row["before"], row["after"]) == pytest.approx((10, 4))
+    assert row["change"].startswith("−6 (")
 
 
 def test_the_page_says_which_results_are_drawn_and_with_which_seed():

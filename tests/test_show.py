@@ -55,7 +55,7 @@ def teams(name):
 
 def all_figures(ledger, rows):
     scores = probability_scores(fair_probabilities(rows.query("outcome != 'x'")), results(*(result(f"m{i}") for i in range(4))), "pinnacle")
-    requests = pd.DataFrame({"from_cache": [True, False, False], "latency_s": [0.001, 0.1, 0.2]})
+    requests = pd.DataFrame({"from_cache": [True, False, False], "latency_s": [0.001, 0.1, 0.2], "bytes": [9, 9, 0]})
     costs = pd.DataFrame({"wall_s": [1.0, 0.2], "io_wait_s": [0.4, 0.0]}, index=pd.Index([HOSTILE, "b"], name="stage"))
     pair = {HOSTILE: ledger, "other": ledger.head(60)}
     untimed = rows.assign(phase="early", observed_at=rows["observed_at"].mask(rows["price"] > 0))
@@ -90,6 +90,15 @@ def test_every_figure_is_drawn_and_says_in_words_what_it_shows(ledger, rows):
         assert "nan" not in alt, name
         assert "<script" not in html, name
         assert picture.svg().startswith(b"<?xml"), name
+
+
+def test_a_call_that_the_provider_confirmed_took_as_long_as_the_network_does():
+    requests = pd.DataFrame({"from_cache": [True, True, False], "latency_s": [0.001, 0.3, 0.1], "bytes": [9, 0, 9]})
+
+    picture = figures.latencies(requests)
+
+    assert "network median 200.0 ms over 2 calls" in picture.alt
+    assert "cache median 1.0 ms over 1 calls" in picture.alt
 
 
 @pytest.mark.slow

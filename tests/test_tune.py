@@ -104,6 +104,19 @@ def test_a_search_ends_within_its_budget_and_leaves_out_what_it_cannot_pay_for()
         tune.search("x", "naps", open_with, [1, 2], 2, budget_s=0.2)
 
 
+@pytest.mark.slow
+def test_the_curve_s_intervals_hold_the_truth_about_as_often_as_they_say():
+    held = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        speed = rng.lognormal(0, 0.05, 15)
+        samples = pd.DataFrame({"pair": range(15), "value": 1, "own_s": 0.1 * speed * rng.lognormal(0, 0.02, 15), "calibration_s": speed})
+        row = tune._rows(samples, [1], {}, str).iloc[0]
+        held.append(row["low"] <= 100 <= row["high"])
+
+    assert np.mean(held) >= 0.87  # of medians of 15
+
+
 # --- the file
 
 

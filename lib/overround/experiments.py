@@ -19,7 +19,7 @@ from overround.errors import ParameterError
 from overround.fetch import FOREVER, Fetcher
 from overround.meter import Meter, request_figures
 from overround.perf import in_turns
-from overround.perf_stats import Change, compare, difference
+from overround.perf_stats import Change, compare, difference, pairs_of
 from overround.perf_workloads import BOOK_SEED, book, quotes
 from overround.settings import Settings, load_settings
 from overround.sources.the_odds_api import SOURCE, parse_many
@@ -185,13 +185,14 @@ def _rows(name: str, samples: pd.DataFrame, threshold: float) -> list[dict]:
 def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
     """Figure, change, verdict where there is one, and both medians."""
     what, unit, factor = METRICS[metric]
-    middle = samples.groupby("side")[metric].median()
+    values, quiet = pairs_of(samples, metric)
+    middle = np.median(values[quiet], axis=0)  # of what the change is judged by
     crowded = metric == "latency_ms" and "workers" in samples and np.ptp(samples.groupby("side")["workers"].median()) > 0
     # calls that wait together wait longer each, and all of them shorter: throughput and runtime judge that
     what += ", pooled" if crowded else ""
     row = {
         "figure": f"{what}, {unit}" if unit else what, "change": "", "verdict": "",
-        "before": factor * middle["A"], "after": factor * middle["B"],
+        "before": factor * middle[0], "after": factor * middle[1],
     }  # fmt: skip
     if metric == "io_wait_s" and middle.max() < _CLOCK_S:
         return row | {"change": "below the clock’s 1 ms"}
@@ -203,7 +204,7 @@ def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
         one = _upside_down(compare(samples.assign(calls_per_s=1 / samples[metric]), metric, threshold=threshold))
     else:
         one = compare(samples, metric, threshold=threshold)
-    return row | {"before": factor * one.before, "after": factor * one.after, "change": one.change(), "verdict": one.verdict}
+    return row | {"change": one.change(), "verdict": one.verdict}
 
 
 def _upside_down(one: Change) -> Change:

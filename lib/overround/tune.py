@@ -14,7 +14,7 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.perf import in_turns
-from overround.perf_stats import BETTER, LEAST_PAIRS, Change, compare, corrected, loop_of, quiet_pairs
+from overround.perf_stats import BETTER, LEAST_PAIRS, Change, compare, loop_of, quiet_pairs
 from overround.perf_worker import take
 
 METRIC = "own_s"
@@ -156,9 +156,8 @@ def _rows(samples: pd.DataFrame, values: list[int], changes: Mapping[int, Change
     rows = []
     for value in sorted(values):
         mine = samples[samples["value"] == value]
-        taken, loop = (mine[[column]].to_numpy(float) for column in (METRIC, loop_of(samples, METRIC)))
-        kept = quiet_pairs(loop)
-        quiet = corrected(taken, loop, kept)[kept, 0]
+        # as taken: at the speed of its own loop a value's interval would leave out how unsure that speed is
+        quiet = mine[METRIC].to_numpy(float)[quiet_pairs(mine[[loop_of(samples, METRIC)]].to_numpy(float))]
         draws = np.random.default_rng(0).integers(0, len(quiet), (4000, len(quiet)))
         low, high = np.quantile(np.median(quiet[draws], axis=1), [0.025, 0.975])
         change = f"{changes[value].change()}, {changes[value].verdict}" if value in changes else "stands now"

@@ -27,13 +27,14 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
 
 
 def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
-    """Distribution of the time that calls took, those that reached the network and those that the cache answered."""
+    """Distribution of the time that calls took, those that reached the network and those that the cache answered by itself."""
     if requests.empty:
         return nothing("No call to a provider is on record.")
     figure, axes = canvas(2.6)
     words = []
+    alone = requests["from_cache"] & (requests["bytes"] > 0)  # what the provider confirmed has none, and went there and back
     for i, (cached, colour) in enumerate(((False, ACCENT), (True, MIDDLE))):
-        values = np.sort(1000 * requests.loc[requests["from_cache"] == cached, "latency_s"].to_numpy(float))
+        values = np.sort(1000 * requests.loc[alone == cached, "latency_s"].to_numpy(float))
         if not len(values):
             continue
         name = "cache" if cached else "network"
