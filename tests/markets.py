@@ -99,6 +99,11 @@ def slow_fair(prices: dict[str, float], market: str, draw: bool, method: str = "
     return {outcome: p for outcome, p in zip(outcomes, fair, strict=True) if not math.isnan(p)}
 
 
+def pays(book: str, price: float) -> float:
+    """A price less the 5 % that the exchange keeps of a win."""
+    return 1 + (price - 1) * 0.95 if book == "betfair_exchange" else price
+
+
 def slow_value(rows: pd.DataFrame, reference: str, min_edge: float, max_price: float = 15.0, max_edge: float = 0.25) -> list[tuple]:
     """Bets (event, market, line, outcome, bookmaker, price, probability, time) as `value_signals` says them."""
     bets: dict[tuple, tuple] = {}
@@ -114,8 +119,9 @@ def slow_value(rows: pd.DataFrame, reference: str, min_edge: float, max_price: f
                     p = sum(said) / len(said) if len(said) >= 3 else math.nan
                 else:
                     p = fair.get(reference, {}).get(outcome, math.nan)
-                edge = p * price - 1
-                if min_edge <= edge <= max_edge and price <= max_price and (outcome not in best or price > best[outcome][1]):
+                edge = p * pays(book, price) - 1
+                better = outcome not in best or pays(book, price) > pays(*best[outcome][:2])
+                if min_edge <= edge <= max_edge and price <= max_price and better:
                     best[outcome] = (book, price, p)
         for outcome, found in best.items():
             bets.setdefault((event, market, line, outcome), (*found, at))
@@ -129,7 +135,7 @@ def slow_seed(rows: pd.DataFrame, min_mean: float = 2.0, max_spread: float = 0.2
         for outcome in ("home", "draw", "away", "over", "under"):
             prices = {book: shown[outcome] for book, shown in back.items() if outcome in shown and book not in NOT_ACCOUNTS}
             if len(prices) >= 2 and np.mean(list(prices.values())) > min_mean and np.std(list(prices.values()), ddof=1) < max_spread:
-                book = max(prices, key=lambda name: prices[name])
+                book = max(prices, key=lambda name: pays(name, prices[name]))
                 bets.setdefault((event, market, line, outcome), (book, prices[book], at))
     return sorted((*key, *bet) for key, bet in bets.items())
 

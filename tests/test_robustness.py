@@ -196,6 +196,16 @@ def test_the_same_bets_at_each_price_are_each_bookmakers_own_yield(market, blind
     assert table.loc["best of all", "yield"] == pytest.approx(table.loc["market_maximum", "yield"])
 
 
+def test_the_price_of_each_bookmaker_pays_its_own_commission_whoever_took_the_bet():
+    shown = quotes(three_way(bookmaker="acme"), three_way(bookmaker="betfair_exchange", prices=(2.02, 3.5, 4.0)))
+    ledger = backtest(bets(bet(price=2.02, bookmaker="betfair_exchange")), results(result()), stake=Flat(10))
+
+    table = at_each_price(ledger, shown, simulations=50)
+
+    # 2.02 at the exchange pays 1 + 1.02 x 0.95 = 1.969, less than 2.00 elsewhere
+    assert table["yield"].to_dict() == pytest.approx({"as placed": 0.969, "acme": 1.0, "betfair_exchange": 0.969, "best of all": 1.0})
+
+
 def test_a_ledger_without_a_wrong_price_has_none_flagged_and_a_planted_one_is_found(market, blind):
     shown, _ = market
     at = blind.index[7]

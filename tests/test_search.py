@@ -359,3 +359,13 @@ def test_the_same_seed_gives_the_same_table():
 
     pd.testing.assert_frame_equal(correct_for_search(profits, seed=3), correct_for_search(profits, seed=3), check_exact=True)
     assert correct_for_search(profits, seed=3)["p"].tolist() != correct_for_search(profits, seed=4)["p"].tolist()
+
+
+def test_a_strategy_that_clearly_loses_is_not_as_likely_by_luck_as_one_that_breaks_even():
+    rng = np.random.default_rng(4)
+    days = rng.normal(0, 1, (400, 2)) + [0.0, -0.5]  # the second lies ten standard errors below nothing
+
+    judged = correct_for_search(days, simulations=500)
+
+    assert judged["p"].iloc[1] > 0.99
+    assert (judged["p_adjusted"] >= judged["p"]).all()

@@ -30,6 +30,17 @@ def test_a_price_better_than_the_sharp_fair_price_is_bet_once_where_it_is_best()
     assert signals["edge"].tolist() == pytest.approx([0.1])  # 0.5 x 2.2 - 1
 
 
+def test_an_edge_at_an_exchange_is_what_its_commission_leaves():
+    exchange = three_way(bookmaker="betfair_exchange", prices=(2.14, 4.0, 4.5))
+    rows = quotes(three_way(bookmaker="pinnacle", prices=FAIR), exchange, three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6)))
+
+    signals = value_signals(rows, "pinnacle", "multiplicative", 0.02).set_index("outcome")
+
+    # 1 + 1.14 x 0.95 = 2.083 pays less than 2.1; 1 + 3.5 x 0.95 = 4.325, and 4.325 / 4 - 1 = 0.08125
+    assert signals["bookmaker"].to_dict() == {"home": "soft", "away": "betfair_exchange"}
+    assert signals.loc["away", ["price", "edge"]].tolist() == pytest.approx([4.5, 0.08125])
+
+
 def test_a_bet_is_placed_at_the_first_moment_with_enough_edge():
     rows = quotes(snapshots("pinnacle", FAIR, 10), snapshots("soft", (2.0, 3.6, 3.6), 9), snapshots("soft", (2.1, 3.6, 3.6), 5),
                   snapshots("soft", (2.3, 3.6, 3.6), 2))  # fmt: skip

@@ -43,6 +43,18 @@ def test_one_bet_is_staked_as_kelly_says():
     assert SimultaneousKelly(0.5, 1.0).sizes(wanted)[1] == pytest.approx(Kelly(0.5, 1.0).sizes(wanted)[1])
 
 
+def test_a_bet_at_an_exchange_is_staked_as_kelly_says_of_what_its_commission_leaves():
+    rows = bets(bet(bookmaker="betfair_exchange", price=3.0, probability=0.4),
+                bet("m2", bookmaker="betfair_exchange", price=3.0, probability=0.3, side="lay"))  # fmt: skip
+    ended = results(result(), result("m2", 0, 1))
+
+    for rule in (Kelly(1.0, cap=1.0), SimultaneousKelly(1.0, cap=1.0)):
+        back, lay = (backtest(rows[at : at + 1], ended, stake=rule, bankroll=1_000)["stake"].iloc[0] for at in (0, 1))
+        # 1 + 2 x 0.95 = 2.9 pays: (0.4 x 2.9 - 1) / 1.9; a lay bet risks 2 to win 0.95: 0.7 - 0.3 x 2 / 0.95 of the bankroll, 2 a unit
+        assert back == pytest.approx(1_000 * 0.16 / 1.9)
+        assert lay == pytest.approx(1_000 * (0.7 - 0.3 * 2 / 0.95) / 2)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_independent_bets_are_staked_where_expected_log_wealth_is_greatest(seed):
     rng = np.random.default_rng(seed)

@@ -142,7 +142,7 @@ def test_the_key_figures_are_those_of_the_best_and_count_all():
     text = ov.sweep_key_figures(sweep, choices).text
 
     assert f"Variants tried {sweep.tried}" in text
-    assert f"Best yield {ov.percent(best['yield'], sign=True)}" in text
+    assert f"Yield of the best {ov.percent(best['yield'], sign=True)}" in text
     assert f"Significant {(sweep.table['luck_p_adjusted'] <= 0.05).sum()}" in text
     assert f"Picked by the past {ov.percent(choices.value, sign=True)}" in text
     near = ov.stability(sweep).loc[best.name]

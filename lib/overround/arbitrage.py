@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from overround.accounts import check_commission
 from overround.arrays import Floats, Whole
-from overround.backtest import COMMISSION
 from overround.board import Board, boards
 from overround.errors import ParameterError
 from overround.signals import accounts_of, as_signals, bets, bookmakers_of, first_moments
+from overround.tables import COMMISSION
 
 # the last digits of a sum of inverse prices are no profit
 _TINY = 1e-12

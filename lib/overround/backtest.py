@@ -13,12 +13,10 @@ from overround.errors import ParameterError
 from overround.odds import SELECTION
 from overround.settlement import RESULTS, is_lay, settle, settlement_times
 from overround.staking import Flat, Staking
-from overround.tables import LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
+from overround.tables import COMMISSION, LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.times import as_times, microseconds
 from overround.words import as_text, coded, moved, places, spelled
 
-# share of what is won on a market that an exchange keeps: Betfair's market base rate
-COMMISSION = {"betfair_exchange": 0.05}
 _CARRIED = ("starts_at", "competition", "season")
 _RESULT = ("event_id", "home_score", "away_score", "settled_at")
 _CLOSING = (*SELECTION, "bookmaker", "closing_price", "closing_fair")

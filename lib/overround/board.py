@@ -6,6 +6,7 @@ known only at the second, and then of all bookmakers at once.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from overround.arrays import Floats, Whole
 from overround.errors import ParameterError
 from overround.margin import remove_margin
+from overround.tables import COMMISSION
 from overround.times import microseconds
 
 # place of an outcome on an array's last axis
@@ -46,6 +48,12 @@ class Board:
     overround: Floats  # (K, T)
     lay: Floats | None  # (K, T, 3) price at which one may lay; None where nobody shows any
     lay_row: Whole | None
+
+    @cached_property
+    def net(self) -> Floats:
+        """Prices as they pay, (K, T, 3): less what an exchange keeps of a win."""
+        kept = 1 - np.array([COMMISSION.get(name, 0.0) for name in self.names])[:, None, None]
+        return 1 + (self.price - 1) * kept if (kept < 1).any() else self.price
 
     def of(self, bookmakers: Iterable[str]) -> NDArray[np.bool_]:
         """Which bookmakers are among these, shape (K, 1, 1)."""

@@ -110,7 +110,8 @@ def make_book(
             np.full(n, np.inf) if none else terms.most, np.zeros(n) if none else terms.step, np.zeros(n) if none else terms.minimum,
             np.where(terms.known, np.ones(n) if accepted is None else accepted, 0.0), float(everything.size), bool(everything.cut_to_size),
         )  # fmt: skip
-    amount, share = stake.sizes(bets if len(terms.money) == 1 else bets.assign(purse=terms.purse))
+    told = bets.assign(fee=terms.fee) if terms.fee.any() else bets
+    amount, share = stake.sizes(told if len(terms.money) == 1 else told.assign(purse=terms.purse))
     book = Book(
         order=event_order(placed, terms.purse, settled, market), terms=(terms.purse, exposure, rate), limits=limits,
         stakes=(amount, share, float(getattr(stake, "floor", 0.0)), False), money=terms.money, lay=lay, price=price,

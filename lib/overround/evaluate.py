@@ -7,7 +7,6 @@ import pandas as pd
 
 from overround.accounts import Account, Execution
 from overround.arrays import Floats
-from overround.backtest import COMMISSION
 from overround.drawdown import MOST_PATHS, bankroll_at_start, day_returns, drawdown_time, max_drawdown, resampled_drawdowns
 from overround.errors import ParameterError
 from overround.luck import luck_test
@@ -15,6 +14,7 @@ from overround.resampling import day, interval, quotient, resample
 from overround.robustness import bets_needed, suspicious
 from overround.search import deflated_p
 from overround.staking import Staking
+from overround.tables import COMMISSION
 
 
 def evaluate(

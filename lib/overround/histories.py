@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.arrays import Floats
-from overround.backtest import COMMISSION
 from overround.luck import drawn_categories, how_ended
 from overround.resampling import CHUNK
 from overround.settlement import is_lay
+from overround.tables import COMMISSION
 
 
 def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Floats]:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from overround.accounts import Account, Execution
 from overround.arrays import Floats
-from overround.backtest import COMMISSION
 from overround.book import Book, make_book, placement_order
 from overround.errors import ParameterError
 from overround.odds import group_codes
 from overround.procfs import cores
 from overround.settlement import RESULTS, kinds, picks
 from overround.staking import Staking
+from overround.tables import COMMISSION
 from overround.times import microseconds
 from overround.words import coded
 

@@ -13,7 +13,7 @@ from overround.odds import SELECTION, group_codes
 from overround.resampling import by_day, day, interval, quotient, resample
 from overround.signals import closing_lines, value_signals
 from overround.staking import Flat, Staking
-from overround.tables import NOT_AN_ACCOUNT, OUTCOMES, SIGNAL_COLUMNS
+from overround.tables import COMMISSION, NOT_AN_ACCOUNT, OUTCOMES, SIGNAL_COLUMNS
 
 _PRICE = (*SELECTION, "bookmaker")
 _STANDS_H = 24.0  # as in `value_signals`
@@ -61,7 +61,8 @@ def delayed(signals: pd.DataFrame, quotes: pd.DataFrame, minutes: float) -> pd.D
     at = signals["placed_at"] + pd.Timedelta(minutes=minutes)
     price = _standing(signals, quotes, at, _STANDS_H + minutes / 60)
     stands = (~np.isnan(price) & (at < signals["starts_at"]).to_numpy()) if minutes else ~np.isnan(price)
-    moved = signals.assign(price=price, edge=signals["probability"] * price - 1, placed_at=at)[stands].reset_index(drop=True)
+    edge = signals["probability"] * (1 + (price - 1) * _kept(signals["bookmaker"])) - 1
+    moved = signals.assign(price=price, edge=edge, placed_at=at)[stands].reset_index(drop=True)
     moved.attrs["dropped"] = int((~stands).sum())
     return moved
 
@@ -151,7 +152,7 @@ def baselines(
     whole = _every_outcome(back.drop_duplicates([c for c in (*_PRICE, "placed_at") if c != "outcome"]), quotes)
     settled = backtest(whole, results, stake=Flat(1.0), bankroll=_LARGE)
     settled = settled[settled["result"] != "void"]
-    own = back.assign(stake=1.0, profit=_unit_profit(back, back["price"].to_numpy(float)))
+    own = back.assign(stake=1.0, profit=_unit_profit(back))
     rows = {"these bets": _row(own, simulations, seed), "every outcome": _row(settled, simulations, seed)}
     market, n = group_codes(settled, ("event_id", "market", "line", "bookmaker", "placed_at"))
     picked = _random_pickers(market, n, settled["profit"].to_numpy(float), simulations, seed)
@@ -200,8 +201,9 @@ def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: in
     back = ledger[ledger["side"] == "back"].reset_index(drop=True)
     prices = _by_bookmaker(back, quotes)
     accounts = [name for name in prices if name not in NOT_AN_ACCOUNT]
-    at = {"as placed": back["price"], **{str(name): prices[name] for name in prices}, BEST: prices[accounts].max(axis=1)}
-    rows = {}
+    net = 1 + (prices - 1) * _kept(prices.columns)
+    at = {**{str(name): net[name] for name in net}, BEST: net[accounts].max(axis=1)}
+    rows = {"as placed": _row(back.assign(stake=1.0, profit=_unit_profit(back)), simulations, seed)}
     for name, price in at.items():
         known = price.notna().to_numpy()
         bets = back[known]
@@ -364,12 +366,20 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
     return wanted.loc[~missing[bet], [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]].reset_index(drop=True)
 
 
-def _unit_profit(bets: pd.DataFrame, price: np.ndarray) -> np.ndarray:
-    """Profit of one unit on each back bet had its price been this one, after what the bookmaker kept of a win."""
+def _kept(bookmakers: Any) -> np.ndarray:
+    """Share of a win that each bookmaker pays out."""
+    return np.array([1 - COMMISSION.get(name, 0.0) for name in bookmakers])
+
+
+def _unit_profit(bets: pd.DataFrame, net: np.ndarray | None = None) -> np.ndarray:
+    """Profit of one unit on each back bet at prices less commission, or at its own price after what its bookmaker kept of a win."""
     gain = bets["result"].map(_GAIN).to_numpy(float)
-    won = bets["stake"].to_numpy(float) * gain * (bets["price"].to_numpy(float) - 1)
+    if net is not None:
+        return np.where(gain > 0, gain * (net - 1), gain)
+    profit = gain * (bets["price"].to_numpy(float) - 1)
+    won = bets["stake"].to_numpy(float) * profit
     kept = np.divide(bets["profit"].to_numpy(float), won, out=np.ones(len(bets)), where=(gain > 0) & (won > 0))
-    return np.where(gain > 0, gain * (price - 1) * kept, gain)
+    return np.where(gain > 0, profit * kept, gain)
 
 
 def _random_pickers(market: np.ndarray, n: int, profit: np.ndarray, simulations: int, seed: int) -> np.ndarray:

@@ -33,6 +33,7 @@ class _Null:
     simulations: int
     drawn: Callable[[NDArray[np.intp]], NDArray[np.floating]]  # of these strategies, (simulations, chosen), centred on 0
     poor: dict[str, Floats]  # by how much strategies that are worse than nothing lie below 0 in the histories: lower, consistent, upper
+    alone: Floats  # the same for a strategy's own p: what the bets are worth at the histories' probabilities
     staked: Floats | None = None
 
 
@@ -310,14 +311,21 @@ def _judged(null: _Null, studentized: bool = True, statistics: Floats | None = N
             moved = drawn + (poor[at] / scale[at]).astype(drawn.dtype)
             highest[name] = np.maximum(highest[name], moved.max(axis=1))
             if name == "consistent":
-                p[at] = np.where(idle[at], 1.0, (1 + (moved >= statistic[at]).sum(axis=0)) / (1 + n))
+                p[at] = np.where(
+                    idle[at], 1.0, (1 + (drawn + (null.alone[at] / scale[at]).astype(drawn.dtype) >= statistic[at]).sum(axis=0)) / (1 + n)
+                )
                 np.maximum.accumulate(moved, axis=1, out=moved)
                 np.maximum(moved, rivals, out=moved)
                 beaten[at], rivals = (moved >= statistic[at]).sum(axis=0), moved[:, -1:].copy()
     adjusted = np.empty(k)
     adjusted[order] = np.maximum.accumulate((1 + beaten[order]) / (1 + n))
     table = pd.DataFrame(
-        {"profit": null.profit, "statistic": np.where(idle, np.nan, statistic), "p": p, "p_adjusted": np.where(idle, 1.0, adjusted)},
+        {
+            "profit": null.profit,
+            "statistic": np.where(idle, np.nan, statistic),
+            "p": p,
+            "p_adjusted": np.where(idle, 1.0, np.maximum(adjusted, p)),
+        },
         index=null.names,
     )
     best = max(float(statistic.max()), 0.0)
@@ -341,7 +349,7 @@ def _null_of_days(profits: pd.DataFrame, simulations: int, block_days: float, bo
     # Hansen's bound: worse than this is too bad to be a rival of the best
     bad = mean < -error * np.sqrt(2 * np.log(np.log(max(n, 3))))
     poor = {"lower": np.minimum(mean, 0.0), "consistent": np.where(bad, mean, 0.0), "upper": np.zeros_like(mean)}
-    return _Null(profits.columns, values.sum(axis=0, dtype=float), mean, error, simulations, drawn, poor)
+    return _Null(profits.columns, values.sum(axis=0, dtype=float), mean, error, simulations, drawn, poor, np.zeros_like(mean))
 
 
 def _long_run_variance(deviations: NDArray[np.floating], block_days: float) -> Floats:
@@ -386,7 +394,7 @@ def _null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed:
     poor = np.minimum(worth, 0.0)
     return _Null(
         pd.Index(ledgers), np.array([ledger["profit"].sum() for ledger in ledgers.values()]), observed, drawn.std(axis=0), simulations,
-        lambda at: drawn[:, at], {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)},
+        lambda at: drawn[:, at], {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)}, poor,
         np.bincount(strategy, bets["stake"], shape).astype(float),
     )  # fmt: skip
 

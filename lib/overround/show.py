@@ -339,7 +339,7 @@ FORMATS: dict[str, Format] = {
     "odds": lambda x: f"{x:.2f}",
     "figures": _figures,
     "p": lambda x: "< 0.001" if x < 0.001 else f"{x:.3f}",
-    "score": lambda x: f"{x:.4f}",
+    "score": lambda x: f"{x:.4f}".replace("-", "−"),
     "ratio": lambda x: f"{x:.2f}".replace("-", "−"),
     "yes": lambda x: "yes" if x else "no",
     "day": lambda x: f"{x:%Y-%m-%d}",

@@ -49,7 +49,7 @@ def value_signals(
     method : str
         Margin removal, one of `overround.odds.METHODS`.
     min_edge : float
-        Least expected profit per unit staked: fair probability x price - 1.
+        Least expected profit per unit staked: fair probability x price - 1, the price less an exchange's commission (`COMMISSION`).
     bookmakers : sequence of str, optional
         Where there are accounts; by default every bookmaker but the reference. Market averages and maxima are no accounts
         unless they are named here.
@@ -93,12 +93,12 @@ def value_signals(
     parts = []
     for board in boards(quotes, method, at_close=at_close, max_age_h=max_age_h):
         probability, opinions = board_reference(board, reference, weights)
-        edge = probability * board.price - 1
+        edge = probability * board.net - 1
         mine = board.of(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (board.price <= max_price) & mine
         book, moment, slot = first_and_best(board, wanted)
         at, price = (book, moment, slot), board.price[book, moment, slot]
-        se = price * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
+        se = board.net[at] * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
         parts.append(bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se))
     return as_signals(parts, f"value against {reference} ({method}, edge from {100 * min_edge:.1f}\N{NO-BREAK SPACE}%)")
 
@@ -301,9 +301,9 @@ def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole
 
 
 def first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole, Whole]:
-    """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, the best wanted price at it."""
+    """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, and of those the one that pays most."""
     moment, slot = first_moments(board, np.logical_or.reduce(wanted, axis=0))
-    return np.where(wanted[:, moment, slot], board.price[:, moment, slot], -1.0).argmax(axis=0), moment, slot
+    return np.where(wanted[:, moment, slot], board.net[:, moment, slot], -1.0).argmax(axis=0), moment, slot
 
 
 def bookmakers_of(quotes: pd.DataFrame) -> list[str]:

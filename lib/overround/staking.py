@@ -124,7 +124,7 @@ class Kelly:
     """A fraction of the stake that maximises expected log wealth for one bet, at most `cap` of the free bankroll.
 
     For a back bet at price o with probability p the full share put at risk is (p o - 1) / (o - 1); for a lay bet it is the
-    liability, 1 - p o. Source: Kelly (1956), Bell System Technical Journal 35, 917-926.
+    liability, 1 - p o. In a backtest o is the price less commission. Source: Kelly (1956), Bell System Technical Journal 35, 917-926.
 
     Bets that are placed together are each sized as if alone, see `SimultaneousKelly`. With `shrink` the share is also multiplied
     by edge^2 / (edge^2 + edge_se^2), where the signals' column `edge_se` is the standard error of the edge (price x that of the
@@ -153,9 +153,11 @@ class Kelly:
         """Fixed amount and share of the free bankroll for each signal."""
         from overround.kernels import kelly_shares
 
-        price, probability = signals["price"].to_numpy(float), _known(signals, "probability", "Kelly")
+        price, lay, net = signals["price"].to_numpy(float), is_lay(signals["side"]), _net_price(signals)
         factor = shrinkage(signals) if self.shrink else np.empty(0)
-        return np.zeros(len(signals)), kelly_shares(price, probability, is_lay(signals["side"]), factor, self.fraction, self.cap)
+        share = kelly_shares(net, _known(signals, "probability", "Kelly"), lay, factor, self.fraction, self.cap)
+        # of a lay bet the liability is at risk, which commission leaves as it is
+        return np.zeros(len(signals)), share * np.where(lay, (net - 1) / (price - 1), 1.0)
 
 
 @dataclass(frozen=True)
@@ -293,7 +295,7 @@ def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
     """
     from overround.staking_kernels import joint_stakes
 
-    price, probability = signals["price"].to_numpy(float), _known(signals, "probability", "Kelly")
+    price, probability = _net_price(signals), _known(signals, "probability", "Kelly")
     # the prices to back and to lay a match's outcomes are those of one market
     market = signals["market"].where(signals["market"] != "h2h_lay", "h2h")
     keys = ("placed_at", "purse") if "purse" in signals else ("placed_at",)
@@ -308,6 +310,15 @@ def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
         moment[order], of_market[order], outcome[order], price[order], probability[order], is_lay(signals["side"])[order], exact
     )
     return share / markets_of_match[match]
+
+
+def _net_price(signals: pd.DataFrame) -> Floats:
+    """Prices less what is kept of a win, where the backtest says how much (`fee`, a column that it gives)."""
+    price = signals["price"].to_numpy(float)
+    if "fee" not in signals:
+        return price
+    kept = 1 - signals["fee"].to_numpy(float)
+    return 1 + (price - 1) * np.where(is_lay(signals["side"]), 1 / kept, kept)
 
 
 def _known(signals: pd.DataFrame, column: str, rule: str) -> Floats:

@@ -42,7 +42,7 @@ def model_signals(
     quotes : DataFrame
         The table `quotes` as `Store.read` gives it, with `starts_at`.
     min_edge : float
-        Least expected profit per unit staked by the model: probability x price - 1.
+        Least expected profit per unit staked by the model: probability x price - 1, the price less an exchange's commission.
     name : str
         Of the model, as reports write it.
     bookmakers : sequence of str, optional
@@ -78,7 +78,7 @@ def model_signals(
         price = _believable(board)
         match = told.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
         probability = np.where((board.time >= told_at[match])[:, None], wide[match], np.nan)
-        edge = probability * price - 1
+        edge = probability * np.where(np.isnan(price), np.nan, board.net) - 1
         mine = board.of(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (price <= max_price) & mine
         at = first_and_best(board, wanted)
@@ -123,7 +123,8 @@ def consensus_signals(
     Returns
     -------
     DataFrame
-        Signals: a row a bet, ordered by time of placement; probability and edge are the strategy's own.
+        Signals: a row a bet, ordered by time of placement; probability and edge are the strategy's own, and an edge at an exchange is
+        what its commission leaves.
 
     References
     ----------
@@ -149,7 +150,7 @@ def consensus_signals(
         price = _believable(board)
         mean = _mean(price, board.names, least) if consensus == CONSENSUS else price[board.names.index(consensus)]
         probability = 1 / mean - margin
-        edge = probability * price - 1
+        edge = probability * np.where(np.isnan(price), np.nan, board.net) - 1
         mine = board.of(accounts)
         promise = np.where((edge > 0) & (price <= max_price) & mine, edge, 0.0)
         moment, _ = first_moments(board, promise.max(axis=(0, 2))[:, None] > 0)

@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 
 from overround.accounts import account_terms
 from overround.arrays import Floats, Whole
-from overround.backtest import COMMISSION
 from overround.book import NO_LIMITS, make_book, placement_order, shared_markets
 from overround.luck import can_be_drawn, drawn_categories, how_ended
 from overround.odds import SELECTION, group_codes
 from overround.settlement import is_lay
 from overround.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
 from overround.sweep_space import SETS, rule_of
-from overround.tables import NOT_AN_ACCOUNT
+from overround.tables import COMMISSION, NOT_AN_ACCOUNT
 from overround.times import Times, microseconds
 
 DAY_US = 86_400_000_000
 # rules that size a bet without a look at the others: once for all variants
 _ALONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)
-_SIZED_FROM = ("side", "price", "probability", "edge", "edge_se")
+_SIZED_FROM = ("side", "price", "fee", "probability", "edge", "edge_se")
 # sizes of so many rules are kept: a grid of stakings repeats them, a sample never does
 _REMEMBERED = 16
 
@@ -116,10 +115,10 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
     selection, by_choice = np.arange(len(ledger)), np.arange(len(ledger))
     if first:
         selection, _ = group_codes(ledger, SELECTION)
-        # at one time the best price; of equal ones the bookmaker whose name comes first
-        by_choice = np.lexsort((codes[0], -price, placed, selection))
+        # at one time the price that pays most; of equal ones the bookmaker whose name comes first
+        by_choice = np.lexsort((codes[0], (price - 1) * (fee - 1), placed, selection))
     return Bets(
-        signals=ledger, limited=tuple(limited), names=names, codes=np.stack(codes),
+        signals=ledger.assign(fee=fee) if fee.any() else ledger, limited=tuple(limited), names=names, codes=np.stack(codes),
         values=np.stack([ledger[name].to_numpy(float) for name in limited]) if limited else np.empty((0, len(ledger))),
         first=first, selection=selection, by_choice=by_choice, placed=placed, settled=settled,
         settles=np.argsort(settled, kind="stable"), price=price, void=np.isnan(ended), ended=ended, gain=_gain(ended, lay, price, fee),
@@ -173,7 +172,7 @@ def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy:
     times = _in_time(bets, at, np.empty(len(bets.price), np.int64))
     order, stake, profit, after = _played(bets, at, times, rule, sizes, bankroll)
     ledger = bets.signals.take(at).assign(stake=stake, profit=profit, bankroll=after, strategy=strategy)
-    ledger = ledger.take(order).reset_index(drop=True)
+    ledger = ledger.take(order).drop(columns="fee", errors="ignore").reset_index(drop=True)
     ledger.attrs.update(bankroll=float(bankroll), unsettled=0)
     return ledger
 

@@ -99,7 +99,7 @@ def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, 
 
 def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> pd.DataFrame:
     probability, opinions = board_reference(board, group["reference"])
-    edge = probability * board.price - 1
+    edge = probability * board.net - 1
     mine = board.of(accounts)
     wanted = (edge >= group["min_edge"]) & (edge <= group["max_edge"]) & (board.price <= group["max_price"]) & mine
     same = np.zeros(wanted.shape, bool)
@@ -107,7 +107,7 @@ def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> p
     opens = board.begin == np.arange(len(board.begin))
     at = book, moment, slot = np.nonzero(wanted & (opens[None, :, None] | ~same))
     price = board.price[at]
-    se = price * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
+    se = board.net[at] * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
     return bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se)
 
 

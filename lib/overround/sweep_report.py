@@ -101,7 +101,7 @@ def sweep_key_figures(sweep: Sweep, choices: Choices) -> Html:
     winning = "–" if not near["neighbours"] else f"{round(near['neighbours'] * near['neighbours_winning'])} of {int(near['neighbours'])}"
     return headline(
         ("Variants tried", f"{sweep.tried:,}", f"{int((table['bets'] > 0).sum()):,} of them bet"),
-        ("Best yield", percent(best["yield"], sign=True), "" if np.isnan(best["low"]) else span),
+        ("Yield of the best", percent(best["yield"], sign=True), "" if np.isnan(best["low"]) else span),
         ("Its p, corrected", _p(best[corrected]), f"{_p(best[corrected.removesuffix('_adjusted')])} alone"),
         ("Significant", f"{sure:,}", f"of {sweep.tried:,}, all counted"),
         ("Neighbours win", winning, f"of the best; they yield {percent(near['neighbour_yield'])}"),

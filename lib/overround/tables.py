@@ -26,6 +26,8 @@ OUTCOMES = {
 PHASES = ("snapshot", "early", "close")
 # columns of a provider's file that sum up the market; nobody can bet at them
 NOT_AN_ACCOUNT = ("market_average", "market_maximum")
+# share of what is won on a market that an exchange keeps: Betfair's market base rate
+COMMISSION = {"betfair_exchange": 0.05}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from overround.drawdown import max_drawdown
 from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, dates, finish, label, short
+from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, dates, finish, label, nothing, short
 from overround.luck import luck_band
 from overround.resampling import wilson
 from overround.show import Picture
@@ -17,6 +17,8 @@ _OF = {"season": "season ", "price_band": "price "}
 
 def bankroll(ledger: pd.DataFrame, *, stake: Staking | None = None, note: str = "", seed: int = 7) -> Picture:
     """Bankroll after each settled bet, with the band that luck alone fills at the market's fair closing prices, see `luck_band`."""
+    if ledger.empty:
+        return nothing("No bets: the bankroll stays what it was.")
     figure, axes = canvas(3.6)
     start = float(ledger.attrs.get("bankroll", 0.0))
     band = luck_band(ledger, seed=seed, stake=stake)
@@ -58,6 +60,8 @@ def drawdown(ledger: pd.DataFrame, *, note: str = "") -> Picture:
 
 def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     """Closing-line value of every bet: how the price taken compares with the margin-free close."""
+    if ledger["clv"].isna().all():
+        return nothing("No bet has a closing price.")
     figure, axes = canvas(2.8)
     values = 100 * ledger["clv"].dropna()
     if len(values):
@@ -140,6 +144,8 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
 
 def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name: bool = False) -> Picture:
     """Yield of each row of `breakdown`, shrunk with its interval and as it was; the most money first, or in the order given."""
+    if breakdown.empty:
+        return nothing("No bets: no yield.")
     nested = breakdown.index.nlevels > 1
     name = "part" if nested else str(breakdown.index.name or "group")
     rows = breakdown[::-1] if by_name or nested else breakdown.sort_values("staked")

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from overround.errors import ParameterError
+from overround.evaluate import percent
 from overround.figures.look import ACCENT, DARK, LINES, MIDDLE, canvas, finish, panels, short, spread_labels
 from overround.show import Picture
 
@@ -27,7 +28,7 @@ def sharpness(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pictur
     axes.axvline(0, color=DARK, linewidth=1)
     axes.hlines(at, 1000 * rows["low"], 1000 * rows["high"], color=MIDDLE, linewidth=1.4)
     _dots(axes, 1000 * rows["gap"], at, sure)
-    axes.set_yticks(at, [f"{short(name)}  ({100 * (margin - 1):.1f} %)" for name, margin in rows["overround"].items()])
+    axes.set_yticks(at, [f"{short(name)}  ({percent(margin - 1)})" for name, margin in rows["overround"].items()])
     axes.set_xlabel("excess log loss, thousandths; filled if Holm's p < 0.05")
     axes.grid(axis="y", visible=False)
     finish(axes, f"Last prices against {short(reference)} (margin in brackets)", "", note)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, finish, short
+from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, finish, nothing, short
 from overround.show import Picture
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def edge_certainty(signals: pd.DataFrame, *, note: str = "") -> Picture:
 
 def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
     """Guaranteed return of each arbitrage by how long before kick-off it was there, as `arbitrage_signals` has them."""
+    if signals.empty:
+        return nothing("No arbitrage.")
     legs = signals.assign(lay=signals["side"] == "lay").groupby("arbitrage")
     rows = signals.drop_duplicates("arbitrage").set_index("arbitrage").assign(lay=legs["lay"].any())
     figure, axes = canvas(3.0)
@@ -94,6 +96,8 @@ def velocities(found: pd.DataFrame, *, note: str = "") -> Picture:
 
 def steam(moves: pd.DataFrame, *, note: str = "") -> Picture:
     """How many bookmakers moved together, and which way, as `steam_moves` has them."""
+    if moves.empty:
+        return nothing("No steam: no prices with clock times moved together.")
     figure, axes = canvas(2.8)
     books = pd.Series(moves["books"].astype(int))
     numbers = np.arange(books.min(), books.max() + 1) if len(moves) else np.arange(0)
@@ -129,6 +133,8 @@ def reverses(found: pd.DataFrame, *, note: str = "") -> Picture:
 
 def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
     """Share of the leader's moves that each bookmaker has followed by so many hours, as `reactions` has them (Kaplan and Meier)."""
+    if found.empty:
+        return nothing(f"{short(leader)} made no move, with a clock time, that others could follow.")
     figure, axes = canvas(3.4)
     curves = {name: _followed(part) for name, part in found.groupby("bookmaker")}
     within = max((hours[-1] for hours, _ in curves.values()), default=1.0)
@@ -155,6 +161,8 @@ def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
 
 def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
     """What prices are worth that stood still while the others moved, as `stale_prices` has them."""
+    if found.empty:
+        return nothing("No price with a clock time was left behind by the others.")
     figure, axes = canvas(3.0)
     good = found["edge"] > 0
     for chosen, colour in ((~good, MIDDLE), (good, ACCENT)):
