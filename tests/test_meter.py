@@ -355,8 +355,9 @@ def test_latencies_are_those_that_the_server_was_told_to_have(tmp_path: Path):
             around.append(time.perf_counter() - began)
         for n in range(8):
             fetcher.get(f"a/{n}")
-        for n in range(5):
-            fetcher.get(f"a/{n}", ttl=0)
+        with bracket(time.perf_counter) as confirming:
+            for n in range(5):
+                fetcher.get(f"a/{n}", ttl=0)
         got = request_figures(fetcher.requests)
 
     assert (got["missed"], got["hit"], got["revalidated"]) == (30, 8, 5)
@@ -364,7 +365,8 @@ def test_latencies_are_those_that_the_server_was_told_to_have(tmp_path: Path):
         least, most = (1000 * np.percentile(times, q) for times in (slept, around))
         assert least <= got[f"latency_p{q}_ms"] <= most
     assert got["latency_hit_p50_ms"] < got["latency_p50_ms"]
-    assert got["latency_revalidated_p50_ms"] <= got["latency_revalidated_max_ms"]
+    # half of the five took the median or longer
+    assert 0 < 3 * got["latency_revalidated_p50_ms"] <= 1000 * confirming[0]
 
 
 def test_requests_are_summed_up_with_hits_apart_from_calls():

@@ -220,12 +220,10 @@ def test_a_baseline_can_be_compared_with_what_is_measured_now(home: Path):
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_workload_works(name: str, tmp_path: Path):
     with WORKLOADS[name](tmp_path) as (run, floor):
-        began = time.process_time()
-        run()
-        run()
+        assert run() is not None
+        assert run() is not None  # again, on what the first has left
         if floor is not None:
             floor()
-        assert time.process_time() > began
 
 
 def test_a_profile_shows_where_a_workload_spends_its_time(tmp_path: Path):
