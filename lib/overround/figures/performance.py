@@ -20,7 +20,7 @@ def change(
 ) -> Picture:
     """Every sample as a dot, a row of two a workload, in multiples of its median before; the ratio with its interval beside.
 
-    Times are as `overround.perf_stats.compare` judges them, at the usual speed of the machine; those that are set aside, as taken.
+    Times are as `overround.perf_stats.compare` judges them: at the usual speed of the machine where it can tell, and else as taken.
 
     Parameters
     ----------
