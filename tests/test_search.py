@@ -363,7 +363,7 @@ def test_the_same_seed_gives_the_same_table():
 
 def test_a_strategy_that_clearly_loses_is_not_as_likely_by_luck_as_one_that_breaks_even():
     rng = np.random.default_rng(4)
-    days = rng.normal(0, 1, (400, 2)) + [0.0, -0.5]  # the second lies ten standard errors below nothing
+    days = rng.normal([0.0, -0.5], 1, (400, 2))  # the second lies ten standard errors below nothing
 
     judged = correct_for_search(days, simulations=500)
 

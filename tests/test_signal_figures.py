@@ -70,3 +70,15 @@ def test_the_same_figure_of_signals_has_the_same_bytes():
     found = reactions(random_market(1, events=6, polls=14), "pinnacle")
 
     assert figures.reaction(found, "pinnacle").svg() == figures.reaction(found, "pinnacle").svg()
+
+
+def test_without_clock_times_words_stand_where_a_figure_would_be_empty():
+    rows = random_market(1).head(0)
+
+    for picture in (
+        figures.steam(steam_moves(rows)),
+        figures.reaction(reactions(rows, "pinnacle"), "pinnacle"),
+        figures.stale(stale_prices(rows)),
+    ):
+        assert "clock time" in picture.alt
+        assert not picture.figure.axes[0].axison
