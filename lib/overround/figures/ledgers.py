@@ -61,7 +61,7 @@ def drawdown(ledger: pd.DataFrame, *, note: str = "") -> Picture:
 def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     """Closing-line value of every bet: how the price taken compares with the margin-free close."""
     if ledger["clv"].isna().all():
-        return nothing("No bet has a closing price.")
+        return nothing("No bet has a closing price to be held against.")
     figure, axes = canvas(2.8)
     values = 100 * ledger["clv"].dropna()
     if len(values):
@@ -145,7 +145,7 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
 def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name: bool = False) -> Picture:
     """Yield of each row of `breakdown`, shrunk with its interval and as it was; the most money first, or in the order given."""
     if breakdown.empty:
-        return nothing("No bets: no yield.")
+        return nothing("No bets here, so there is no yield to show.")
     nested = breakdown.index.nlevels > 1
     name = "part" if nested else str(breakdown.index.name or "group")
     rows = breakdown[::-1] if by_name or nested else breakdown.sort_values("staked")

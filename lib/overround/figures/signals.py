@@ -41,7 +41,7 @@ def edge_certainty(signals: pd.DataFrame, *, note: str = "") -> Picture:
 def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
     """Guaranteed return of each arbitrage by how long before kick-off it was there, as `arbitrage_signals` has them."""
     if signals.empty:
-        return nothing("No arbitrage.")
+        return nothing("No arbitrage: no prices of one moment cover every outcome at a profit.")
     legs = signals.assign(lay=signals["side"] == "lay").groupby("arbitrage")
     rows = signals.drop_duplicates("arbitrage").set_index("arbitrage").assign(lay=legs["lay"].any())
     figure, axes = canvas(3.0)
