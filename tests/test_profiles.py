@@ -142,6 +142,19 @@ def test_a_sampler_that_saw_nothing_ends():
     assert Sampler().start().stop() == {}
 
 
+def test_a_look_that_comes_before_another_is_left_sees_what_that_one_saw(monkeypatch: pytest.MonkeyPatch):
+    sampler, within = Sampler(3600), iter([True])
+    sampler._looks = True
+    # the next look, at the very moment at which it is ordered
+    monkeypatch.setattr(signal, "setitimer", lambda *_: sampler._look(0, sys._getframe(1)) if next(within, False) else None)
+
+    with Meter("r").stage("work"):
+        sampler._look(0, sys._getframe())
+
+    assert list(sampler.stacks["work"])
+    assert not any("overround.profiles" in stack for stack in sampler.stacks["work"])
+
+
 @pytest.mark.slow
 def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
     # python/cpython#106883 and #99110: looks at other threads stopped such a process for ever, or crashed it, before Python 3.12
