@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from overround.arrays import Floats
 from overround.errors import ParameterError
+from overround.tables import COMMISSION
 from overround.times import Times, microseconds
 from overround.words import coded
 
@@ -20,6 +22,16 @@ WINNINGS, TURNOVER = "winnings", "turnover"
 # Betfair's ladder: from a price on, the next price is this much longer
 _LADDER = ((1.0, 0.01), (2.0, 0.02), (3.0, 0.05), (4.0, 0.1), (6.0, 0.2), (10.0, 0.5), (20.0, 1.0), (30.0, 2.0), (50.0, 5.0), (100.0, 10.0))
 _LONGEST = 1000.0
+
+
+def paid_out(bookmakers: Iterable[str], commission: Mapping[str, float] = COMMISSION) -> Floats:
+    """Share of a win that each of these bookmakers pays out, shape (n,); commission is the rest."""
+    return 1 - pd.Series(bookmakers).map(commission).astype(float).fillna(0.0).to_numpy()
+
+
+def net_price(price: Any, kept: Any) -> Any:
+    """Decimal prices as they pay where only a share of each win is paid out; arrays or tables that go together."""
+    return 1 + (price - 1) * kept
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from overround.accounts import check_commission
+from overround.accounts import check_commission, net_price, paid_out
 from overround.arrays import Floats, Whole
 from overround.board import Board, boards
 from overround.errors import ParameterError
@@ -107,7 +107,7 @@ def back_lay(
     >>> round(float(stake), 3), round(float(profit), 3), round(float(outlay), 3)
     (1.074, 0.052, 3.148)
     """
-    b = 1 + (np.asarray(back, float) - 1) * (1 - np.asarray(back_commission, float))
+    b = net_price(np.asarray(back, float), 1 - np.asarray(back_commission, float))
     o, c = np.asarray(lay, float), np.asarray(commission, float)
     stake = b / (o - c)
     return stake, stake * (1 - c) - 1, 1 + stake * (o - 1)
@@ -145,7 +145,7 @@ def dutch(
     """
     if (outlay is None) == (profit is None):
         raise ParameterError("dutching needs either outlay (money laid out in all) or profit (money to be won), not both.")
-    inverse = 1 / (1 + (np.asarray(prices, float) - 1) * (1 - np.asarray(commission, float)))
+    inverse = 1 / net_price(np.asarray(prices, float), 1 - np.asarray(commission, float))
     book = inverse.sum(axis=-1)
     if outlay is None:
         money = np.where(book < 1, float(profit or 0) * book / np.where(book < 1, 1 - book, 1.0), np.nan)
@@ -216,13 +216,13 @@ def middle_signals(
 def _kept(board: Board, commission: Mapping[str, float]) -> Floats:
     """What each bookmaker leaves of a profit, (K, 1, 1)."""
     check_commission(commission)
-    return 1 - np.array([float(commission.get(name, 0.0)) for name in board.names])[:, None, None]
+    return paid_out(board.names, commission)[:, None, None]
 
 
 def _net(board: Board, accounts: set[str], kept: Floats) -> Floats:
     """Prices net of commission where there is an account, else NaN."""
     mine = board.of(accounts)
-    return np.where(mine, 1 + (board.price - 1) * kept, np.nan)
+    return np.where(mine, net_price(board.price, kept), np.nan)
 
 
 def _best(values: Floats, axis: int = 0) -> tuple[Whole, Floats]:

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.accounts import net_price, paid_out
 from overround.arrays import Floats, Whole
 from overround.errors import ParameterError
 from overround.margin import remove_margin
-from overround.tables import COMMISSION
 from overround.times import microseconds
 
 # place of an outcome on an array's last axis
@@ -52,8 +52,8 @@ class Board:
     @cached_property
     def net(self) -> Floats:
         """Prices as they pay, (K, T, 3): less what an exchange keeps of a win."""
-        kept = 1 - np.array([COMMISSION.get(name, 0.0) for name in self.names])[:, None, None]
-        return 1 + (self.price - 1) * kept if (kept < 1).any() else self.price
+        kept = paid_out(self.names)[:, None, None]
+        return net_price(self.price, kept) if (kept < 1).any() else self.price
 
     def of(self, bookmakers: Iterable[str]) -> NDArray[np.bool_]:
         """Which bookmakers are among these, shape (K, 1, 1)."""

@@ -122,7 +122,9 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
     >>> print(str(ov.change_figures(pd.DataFrame([found]), together)).split("; ")[-1])
     All together −10.0 % −15.0 % to −5.0 %
     """
-    largest = changes.loc[(np.log(changes["ratio"])).abs().idxmax()]
+    from overround.perf_stats import largest
+
+    most = largest(changes)
     pairs = f"{changes['pairs'].min():,} pairs or more, {changes['set_aside'].sum():,} set aside"
 
     def counted(verdict: str) -> tuple[str, str, str]:
@@ -131,7 +133,7 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
 
     return headline(
         ("Workloads", f"{len(changes):,}", pairs), *map(counted, ("worse", "better", "within noise")),
-        estimate(f"Largest change: {largest['workload']}", *(largest[["ratio", "low", "high"]].astype(float) - 1)),
+        estimate(f"Largest change: {most['workload']}", *(most[["ratio", "low", "high"]].astype(float) - 1)),
         estimate("All together", together.ratio - 1, together.low - 1, together.high - 1),
     )  # fmt: skip
 

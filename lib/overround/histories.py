@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.accounts import paid_out
 from overround.arrays import Floats
 from overround.luck import drawn_categories, how_ended
 from overround.resampling import CHUNK
 from overround.settlement import is_lay
-from overround.tables import COMMISSION
 
 
 def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Floats]:
@@ -24,7 +24,7 @@ def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Flo
     """
     lay = is_lay(bets["side"])
     (draw, n), chances, ends = drawn_categories(bets, how_ended(bets, lay))
-    kept = 1 - bets["bookmaker"].map(COMMISSION).fillna(0.0).to_numpy(float)
+    kept = paid_out(bets["bookmaker"])
     won, lost = np.maximum(ends, 0.0), np.maximum(np.negative(ends), 0.0)
     odds = bets["price"].to_numpy(float) - 1
     profits = np.where(lay, lost * kept - won * odds, won * odds * kept - lost) * bets["stake"].to_numpy(float)

@@ -170,10 +170,12 @@ def _is_chance(calibration: NDArray[np.float64]) -> bool:
     Else the program did, by threads that it leaves behind or memory that it holds: what would be taken out is part of its cost. Fewer
     than eight pairs cannot tell (Wilcoxon 1945, Biometrics Bulletin 1, 80-83, at 1 %).
     """
+    if len(calibration) < _TELLING_PAIRS:
+        return False
     from scipy.stats import wilcoxon
 
     change = np.log(calibration[:, 1] / calibration[:, 0])
-    return len(change) >= _TELLING_PAIRS and (not change.any() or wilcoxon(change).pvalue >= _UNLIKELY)
+    return not change.any() or wilcoxon(change).pvalue >= _UNLIKELY
 
 
 def loop_of(samples: pd.DataFrame, metric: str) -> str:
@@ -206,6 +208,11 @@ def compare_all(
         if metric in mine and mine[metric].notna().all()
     ]
     return pd.DataFrame(rows, columns=list(Change.__dataclass_fields__))
+
+
+def largest(changes: pd.DataFrame) -> pd.Series:
+    """Of the rows of `compare_all` that of the largest change, by its factor: half and twice are as large."""
+    return changes.loc[np.log(changes["ratio"]).abs().idxmax()]
 
 
 def significant_first(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from overround.accounts import net_price, paid_out
 from overround.backtest import backtest
 from overround.errors import ParameterError
 from overround.evaluate import percent
@@ -13,7 +14,7 @@ from overround.odds import SELECTION, group_codes
 from overround.resampling import by_day, day, interval, quotient, resample
 from overround.signals import closing_lines, value_signals
 from overround.staking import Flat, Staking
-from overround.tables import COMMISSION, NOT_AN_ACCOUNT, OUTCOMES, SIGNAL_COLUMNS
+from overround.tables import NOT_AN_ACCOUNT, OUTCOMES, SIGNAL_COLUMNS
 
 _PRICE = (*SELECTION, "bookmaker")
 _STANDS_H = 24.0  # as in `value_signals`
@@ -61,7 +62,7 @@ def delayed(signals: pd.DataFrame, quotes: pd.DataFrame, minutes: float) -> pd.D
     at = signals["placed_at"] + pd.Timedelta(minutes=minutes)
     price = _standing(signals, quotes, at, _STANDS_H + minutes / 60)
     stands = (~np.isnan(price) & (at < signals["starts_at"]).to_numpy()) if minutes else ~np.isnan(price)
-    edge = signals["probability"] * (1 + (price - 1) * _kept(signals["bookmaker"])) - 1
+    edge = signals["probability"] * net_price(price, paid_out(signals["bookmaker"])) - 1
     moved = signals.assign(price=price, edge=edge, placed_at=at)[stands].reset_index(drop=True)
     moved.attrs["dropped"] = int((~stands).sum())
     return moved
@@ -201,7 +202,7 @@ def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: in
     back = ledger[ledger["side"] == "back"].reset_index(drop=True)
     prices = _by_bookmaker(back, quotes)
     accounts = [name for name in prices if name not in NOT_AN_ACCOUNT]
-    net = 1 + (prices - 1) * _kept(prices.columns)
+    net = net_price(prices, paid_out(prices.columns))
     at = {**{str(name): net[name] for name in net}, BEST: net[accounts].max(axis=1)}
     rows = {"as placed": _row(back.assign(stake=1.0, profit=_unit_profit(back)), simulations, seed)}
     for name, price in at.items():
@@ -364,11 +365,6 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
     wanted = wanted.assign(price=_price_then(wanted, bets, quotes), probability=np.nan, edge=np.nan, strategy="every outcome")
     missing = np.bincount(bet, wanted["price"].isna(), len(bets)) > 0
     return wanted.loc[~missing[bet], [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]].reset_index(drop=True)
-
-
-def _kept(bookmakers: Any) -> np.ndarray:
-    """Share of a win that each bookmaker pays out."""
-    return np.array([1 - COMMISSION.get(name, 0.0) for name in bookmakers])
 
 
 def _unit_profit(bets: pd.DataFrame, net: np.ndarray | None = None) -> np.ndarray:

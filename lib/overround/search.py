@@ -1,7 +1,6 @@
 """What a result is worth after many strategies were tried: tests over all of them at once. Pure functions on ledgers or daily profits."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -11,30 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from overround.arrays import Floats
 from overround.errors import ParameterError
-from overround.histories import drawn_ways, ways_to_end
 from overround.luck import drawable
-from overround.odds import SELECTION, group_codes
-from overround.resampling import CHUNK, day, resample
+from overround.resampling import CHUNK, day
+from overround.search_null import Null, null_of_days, null_of_market
 
 Tried: TypeAlias = Mapping[str, pd.DataFrame] | pd.DataFrame | Floats
 
 # a day's luck is drawn anew from the days themselves, or from the market's own probabilities
 HISTORIES = ("days", "market")
-
-
-@dataclass(frozen=True)
-class _Null:
-    """What K strategies earned, and what they earn in histories without an edge."""
-
-    names: pd.Index
-    profit: Floats  # (k,), all of it
-    observed: Floats  # (k,), what is tested: mean profit a day, or profit
-    error: Floats  # (k,), its standard error
-    simulations: int
-    drawn: Callable[[NDArray[np.intp]], NDArray[np.floating]]  # of these strategies, (simulations, chosen), centred on 0
-    poor: dict[str, Floats]  # by how much strategies that are worse than nothing lie below 0 in the histories: lower, consistent, upper
-    alone: Floats  # the same for a strategy's own p: what the bets are worth at the histories' probabilities
-    staked: Floats | None = None
 
 
 def correct_for_search(
@@ -269,14 +252,14 @@ def _matrix(tried: Tried) -> pd.DataFrame:
     return profits
 
 
-def _null(tried: Tried, histories: str, simulations: int, block_days: float, bootstrap: str, seed: int) -> _Null:
+def _null(tried: Tried, histories: str, simulations: int, block_days: float, bootstrap: str, seed: int) -> Null:
     if histories not in HISTORIES:
         raise ParameterError(f"histories {histories!r} is unknown; there are {', '.join(HISTORIES)}.")
     if histories == "days":
-        return _null_of_days(_matrix(tried), simulations, block_days, bootstrap, seed)
+        return null_of_days(_matrix(tried), simulations, block_days, bootstrap, seed)
     if not isinstance(tried, Mapping) or not tried:
         raise ParameterError("histories of the market need a ledger for each strategy; daily profits do not say what was bet.")
-    return _null_of_market(tried, simulations, seed)
+    return null_of_market(tried, simulations, seed)
 
 
 def _untested(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -287,7 +270,7 @@ def _untested(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def _judged(null: _Null, studentized: bool = True, statistics: Floats | None = None) -> pd.DataFrame:
+def _judged(null: Null, studentized: bool = True, statistics: Floats | None = None) -> pd.DataFrame:
     error = null.error if studentized else np.ones_like(null.error)
     # a strategy that never bet cannot win, here or in any history
     idle = null.error <= 0
@@ -307,13 +290,12 @@ def _judged(null: _Null, studentized: bool = True, statistics: Floats | None = N
         highest["white"] = np.maximum(highest["white"], drawn.max(axis=1, where=~idle[at], initial=-np.inf))
         drawn /= scale[at].astype(drawn.dtype)
         drawn[:, idle[at]] = -np.inf
+        own = drawn + (null.alone[at] / scale[at]).astype(drawn.dtype)
+        p[at] = np.where(idle[at], 1.0, (1 + (own >= statistic[at]).sum(axis=0)) / (1 + n))
         for name, poor in null.poor.items():
             moved = drawn + (poor[at] / scale[at]).astype(drawn.dtype)
             highest[name] = np.maximum(highest[name], moved.max(axis=1))
             if name == "consistent":
-                p[at] = np.where(
-                    idle[at], 1.0, (1 + (drawn + (null.alone[at] / scale[at]).astype(drawn.dtype) >= statistic[at]).sum(axis=0)) / (1 + n)
-                )
                 np.maximum.accumulate(moved, axis=1, out=moved)
                 np.maximum(moved, rivals, out=moved)
                 beaten[at], rivals = (moved >= statistic[at]).sum(axis=0), moved[:, -1:].copy()
@@ -333,70 +315,6 @@ def _judged(null: _Null, studentized: bool = True, statistics: Floats | None = N
     white = _share(highest["white"], max(float(null.observed.max(where=~idle, initial=0.0)), 0.0))
     table.attrs.update(tried=k, best=null.names[int(statistic.argmax())], reality_check=white, **spa)
     return table
-
-
-def _null_of_days(profits: pd.DataFrame, simulations: int, block_days: float, bootstrap: str, seed: int) -> _Null:
-    values = profits.to_numpy()
-    n = len(values)
-    mean = values.mean(axis=0, dtype=float)
-    # half the digits take half the time; what they lose is a millionth of what the resamples leave open
-    deviations = np.subtract(values, mean, dtype=np.float32, casting="same_kind")
-
-    def drawn(at: NDArray[np.intp]) -> NDArray[np.floating]:
-        return resample(deviations[:, at], simulations, seed, block_days=block_days, bootstrap=bootstrap) / np.float32(n)
-
-    error = np.sqrt(np.maximum(_long_run_variance(deviations, block_days).astype(float), 0) / n)
-    # Hansen's bound: worse than this is too bad to be a rival of the best
-    bad = mean < -error * np.sqrt(2 * np.log(np.log(max(n, 3))))
-    poor = {"lower": np.minimum(mean, 0.0), "consistent": np.where(bad, mean, 0.0), "upper": np.zeros_like(mean)}
-    return _Null(profits.columns, values.sum(axis=0, dtype=float), mean, error, simulations, drawn, poor, np.zeros_like(mean))
-
-
-def _long_run_variance(deviations: NDArray[np.floating], block_days: float) -> Floats:
-    """Variance of a mean of dependent days, times their number, as the stationary bootstrap has it.
-
-    All autocovariances at once by Fourier transform, weighted as in Politis and Romano (1994), lemma 1.
-    """
-    n = len(deviations)
-    if block_days <= 1:
-        return np.einsum("ij,ij->j", deviations, deviations, dtype=float) / n
-    from scipy import fft
-
-    size = fft.next_fast_len(2 * n - 1, real=True)
-    power = np.abs(fft.rfft(deviations, size, axis=0)) ** 2
-    covariance = fft.irfft(power, size, axis=0)[:n] / n
-    lag = np.arange(n)
-    goes_on = 1 - 1 / block_days
-    weight = (1 - lag / n) * goes_on**lag + lag / n * goes_on ** (n - lag)
-    weight[0] = 0.5
-    return 2 * weight.astype(covariance.dtype) @ covariance
-
-
-def _null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed: int) -> _Null:
-    tested = [drawable(ledger) for ledger in ledgers.values()]
-    bets = pd.concat(tested, ignore_index=True)
-    if bets.empty:
-        raise ParameterError("no bet has a closing probability: results cannot be drawn from the market.")
-    strategy = np.repeat(np.arange(len(tested)), [len(one) for one in tested])
-    shape = len(tested)
-    selection, n = group_codes(bets, SELECTION)
-    draw, draws, chances, profits = ways_to_end(bets)
-    # what each strategy gains where the draw of a selection ends in its middle way, or its last, over the first
-    gains = np.zeros((2, n, shape))
-    for gain, way in zip(gains, profits[1:], strict=True):
-        np.add.at(gain, (selection, strategy), way - profits[0])
-    worth = np.bincount(strategy, (chances * profits).sum(axis=0), shape)
-    _, one_each = np.unique(selection, return_index=True)
-    ways = drawn_ways(draw[one_each], draws, chances[:, one_each], simulations, seed)
-    drawn = np.concatenate([middle.astype(float) @ gains[0] + last.astype(float) @ gains[1] for middle, last in ways])
-    drawn += np.bincount(strategy, profits[0], shape) - worth
-    observed = np.bincount(strategy, bets["profit"], shape).astype(float)
-    poor = np.minimum(worth, 0.0)
-    return _Null(
-        pd.Index(ledgers), np.array([ledger["profit"].sum() for ledger in ledgers.values()]), observed, drawn.std(axis=0), simulations,
-        lambda at: drawn[:, at], {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)}, poor,
-        np.bincount(strategy, bets["stake"], shape).astype(float),
-    )  # fmt: skip
 
 
 def _sharpe(days: Floats, total: Floats, squares: Floats) -> Floats:

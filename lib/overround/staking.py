@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from overround.accounts import net_price
 from overround.arrays import Floats
 from overround.errors import ParameterError
 from overround.odds import group_codes
@@ -318,7 +319,7 @@ def _net_price(signals: pd.DataFrame) -> Floats:
     if "fee" not in signals:
         return price
     kept = 1 - signals["fee"].to_numpy(float)
-    return 1 + (price - 1) * np.where(is_lay(signals["side"]), 1 / kept, kept)
+    return net_price(price, np.where(is_lay(signals["side"]), 1 / kept, kept))
 
 
 def _known(signals: pd.DataFrame, column: str, rule: str) -> Floats:

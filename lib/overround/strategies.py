@@ -75,10 +75,10 @@ def model_signals(
     wide, told_at = told[list(PROBABILITIES)].to_numpy(float), microseconds(told["predicted_at"])
     parts = []
     for board in boards(quotes[quotes["event_id"].isin(told.index)], "multiplicative", at_close=at_close, max_age_h=max_age_h):
-        price = _believable(board)
+        price = _believable(board, board.price)
         match = told.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
         probability = np.where((board.time >= told_at[match])[:, None], wide[match], np.nan)
-        edge = probability * np.where(np.isnan(price), np.nan, board.net) - 1
+        edge = probability * _believable(board, board.net) - 1
         mine = board.of(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (price <= max_price) & mine
         at = first_and_best(board, wanted)
@@ -147,10 +147,10 @@ def consensus_signals(
         raise ParameterError(f"consensus {consensus!r} has no prices here; those that have: {CONSENSUS}, {', '.join(names)}.")
     parts = []
     for board in boards(quotes, "multiplicative", at_close=at_close, max_age_h=max_age_h):
-        price = _believable(board)
+        price = _believable(board, board.price)
         mean = _mean(price, board.names, least) if consensus == CONSENSUS else price[board.names.index(consensus)]
         probability = 1 / mean - margin
-        edge = probability * np.where(np.isnan(price), np.nan, board.net) - 1
+        edge = probability * _believable(board, board.net) - 1
         mine = board.of(accounts)
         promise = np.where((edge > 0) & (price <= max_price) & mine, edge, 0.0)
         moment, _ = first_moments(board, promise.max(axis=(0, 2))[:, None] > 0)
@@ -162,10 +162,10 @@ def consensus_signals(
     return as_signals(parts, f"price against the mean of {which} (margin {100 * margin:.1f}\N{NO-BREAK SPACE}%)")
 
 
-def _believable(board: Board) -> Floats:
-    """Prices (K, T, 3) of whole markets with a believable overround; what sums up the market may well have less than any bookmaker."""
+def _believable(board: Board, price: Floats) -> Floats:
+    """Of prices (K, T, 3) those of whole markets with a believable overround; what sums up the market may have less than anybody."""
     summary = board.of(NOT_AN_ACCOUNT)
-    return np.where(np.isnan(board.fair) & ~summary, np.nan, board.price)
+    return np.where(np.isnan(board.fair) & ~summary, np.nan, price)
 
 
 def _mean(price: Floats, names: Sequence[str], least: int) -> Floats:

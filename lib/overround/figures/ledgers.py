@@ -30,12 +30,11 @@ def bankroll(ledger: pd.DataFrame, *, stake: Staking | None = None, note: str = 
         label(axes, band.index[-1], band[0.95].iloc[-1], " 95 %\n of luck", MIDDLE)
         label(axes, band.index[-1], band[0.05].iloc[-1], " 5 %", MIDDLE)
     axes.axhline(start, color=MIDDLE, linewidth=1)
-    if len(path):
-        axes.plot(path.index, path, color=ACCENT, linewidth=1.6, drawstyle="steps-post")
-        label(axes, path.index[-1], path.iloc[-1], f" {path.iloc[-1]:,.0f}", ACCENT)
-        dates(axes)
+    axes.plot(path.index, path, color=ACCENT, linewidth=1.6, drawstyle="steps-post")
+    label(axes, path.index[-1], path.iloc[-1], f" {path.iloc[-1]:,.0f}", ACCENT)
+    dates(axes)
     finish(axes, "After each settled bet; grey: luck alone", "bankroll", note)
-    end = path.iloc[-1] if len(path) else start
+    end = path.iloc[-1]
     inside = ""
     if len(band):
         where = "above" if end > band[0.95].iloc[-1] else "below" if end < band[0.05].iloc[-1] else "inside"
@@ -64,18 +63,15 @@ def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
         return nothing("No bet has a closing price to be held against.")
     figure, axes = canvas(2.8)
     values = 100 * ledger["clv"].dropna()
-    if len(values):
-        low, high = np.quantile(values, [0.005, 0.995])
-        width = max((high - low) / 50, 1e-9)
-        edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
-        counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
-        axes.bar(edges[:-1], counts, width=width * 0.92, align="edge", color=[ACCENT if edge >= -1e-9 else LIGHT for edge in edges[:-1]])
-        axes.axvline(0, color=DARK, linewidth=1)
-        axes.axvline(values.mean(), color=DARK, linewidth=1, linestyle=(0, (4, 3)))
-        axes.text(
-            values.mean(), counts.max() * 1.02, f" mean {percent(values.mean() / 100, sign=True)}", va="bottom", ha="left", color=DARK
-        )
-        axes.set_ylim(0, counts.max() * 1.18)
+    low, high = np.quantile(values, [0.005, 0.995])
+    width = max((high - low) / 50, 1e-9)
+    edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
+    counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
+    axes.bar(edges[:-1], counts, width=width * 0.92, align="edge", color=[ACCENT if edge >= -1e-9 else LIGHT for edge in edges[:-1]])
+    axes.axvline(0, color=DARK, linewidth=1)
+    axes.axvline(values.mean(), color=DARK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.text(values.mean(), counts.max() * 1.02, f" mean {percent(values.mean() / 100, sign=True)}", va="bottom", ha="left", color=DARK)
+    axes.set_ylim(0, counts.max() * 1.18)
     axes.set_xlabel("price taken against the margin-free close, %")
     finish(axes, "Bets by how far they beat the closing line", "bets", note)
     return Picture(
@@ -150,7 +146,7 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     name = "part" if nested else str(breakdown.index.name or "group")
     rows = breakdown[::-1] if by_name or nested else breakdown.sort_values("staked")
     labels = [f"{_OF.get(label[0], '')}{label[1]}" if nested else str(label) for label in rows.index]
-    figure, axes = canvas(1.1 + 0.3 * max(len(rows), 1))
+    figure, axes = canvas(1.1 + 0.3 * len(rows))
     at = np.arange(len(rows))
     shown = 100 * rows[["yield", "shrunk", "shrunk_low", "shrunk_high"]]
     axes.axvline(0, color=DARK, linewidth=1)
@@ -163,15 +159,14 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     axes.set_yticks(at, [f"{short(label, 34)}  ({bets:,})" for label, bets in zip(labels, rows["bets"], strict=True)])
     axes.set_xlabel("yield, %; cross as it was; dot shrunk toward all,\nwith 95 % interval, filled if that excludes 0")
     axes.grid(axis="y", visible=False)
-    if len(rows):
-        # one bet that lost is -100 %: it must not squeeze the rest
-        ends = np.append(shown[["shrunk_low", "shrunk_high"]].to_numpy().ravel(), 0.0)
-        usual = shown["yield"].clip(*np.nanquantile(shown["yield"], [0.1, 0.9]))
-        left, right = np.nanmin(np.append(ends, usual)), np.nanmax(np.append(ends, usual))
-        left, right = left - 0.06 * (right - left) - 0.1, right + 0.06 * (right - left) + 0.1
-        axes.set_xlim(left, right)
-        for beyond, edge, marker in ((shown["yield"] < left, left, "<"), (shown["yield"] > right, right, ">")):
-            axes.scatter(np.full(int(beyond.sum()), edge), at[beyond], s=26, marker=marker, color=MIDDLE, clip_on=False)
+    # one bet that lost is -100 %: it must not squeeze the rest
+    ends = np.append(shown[["shrunk_low", "shrunk_high"]].to_numpy().ravel(), 0.0)
+    usual = shown["yield"].clip(*np.nanquantile(shown["yield"], [0.1, 0.9]))
+    left, right = np.nanmin(np.append(ends, usual)), np.nanmax(np.append(ends, usual))
+    left, right = left - 0.06 * (right - left) - 0.1, right + 0.06 * (right - left) + 0.1
+    axes.set_xlim(left, right)
+    for beyond, edge, marker in ((shown["yield"] < left, left, "<"), (shown["yield"] > right, right, ">")):
+        axes.scatter(np.full(int(beyond.sum()), edge), at[beyond], s=26, marker=marker, color=MIDDLE, clip_on=False)
     finish(axes, f"{title or 'Yield by ' + name.replace('_', ' ')} (bets in brackets)", "", note)
     best = labels[int(np.nanargmax(rows["shrunk"]))] if rows["shrunk"].notna().any() else "none"
     return Picture(

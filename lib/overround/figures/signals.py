@@ -47,19 +47,18 @@ def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
     figure, axes = canvas(3.0)
     hours = (rows["starts_at"] - rows["placed_at"]) / _HOUR
     for lay, colour, name in ((False, ACCENT, "all outcomes backed"), (True, LINES[1], "back against lay")):
-        chosen = rows["lay"] == lay if len(rows) else rows.index == -1
-        label = name if len(rows) and rows["lay"].any() else None
+        chosen = rows["lay"] == lay
+        label = name if rows["lay"].any() else None
         axes.scatter(hours[chosen], 100 * rows["guaranteed"][chosen], s=14, color=colour, alpha=0.6, linewidths=0, label=label,
                      rasterized=_is_many(figure, rows))  # fmt: skip
-    if len(rows):
-        axes.invert_xaxis()
-        axes.set_ylim(0, None)
-        if rows["lay"].any():
-            axes.legend(loc="upper left", fontsize=9, frameon=False)
+    axes.invert_xaxis()
+    axes.set_ylim(0, None)
+    if rows["lay"].any():
+        axes.legend(loc="upper left", fontsize=9, frameon=False)
     axes.set_xlabel("hours before kick-off")
     finish(axes, "Arbitrages: profit whatever happens", "% of the outlay", note)
-    middle = f", median {percent(rows['guaranteed'].median(), 2)}, largest {percent(rows['guaranteed'].max(), 2)}" if len(rows) else ""
-    return Picture(figure, f"Guaranteed return of {len(rows):,} arbitrages by hours before kick-off{middle}.")
+    middle = f"median {percent(rows['guaranteed'].median(), 2)}, largest {percent(rows['guaranteed'].max(), 2)}"
+    return Picture(figure, f"Guaranteed return of {len(rows):,} arbitrages by hours before kick-off, {middle}.")
 
 
 def middles(signals: pd.DataFrame, *, note: str = "") -> Picture:
@@ -100,17 +99,16 @@ def steam(moves: pd.DataFrame, *, note: str = "") -> Picture:
         return nothing("No steam: no prices with clock times moved together.")
     figure, axes = canvas(2.8)
     books = pd.Series(moves["books"].astype(int))
-    numbers = np.arange(books.min(), books.max() + 1) if len(moves) else np.arange(0)
+    numbers = np.arange(books.min(), books.max() + 1)
     for direction, shift, colour, name in ((1, -0.2, ACCENT, "price shortens"), (-1, 0.2, MIDDLE, "price lengthens")):
         count = [int(((books == number) & (moves["direction"] == direction)).sum()) for number in numbers]
         axes.bar(numbers + shift, count, width=0.38, color=colour, label=name)
-    if len(moves):
-        axes.set_xticks(numbers)
-        axes.legend(loc="upper right", fontsize=9, frameon=False)
+    axes.set_xticks(numbers)
+    axes.legend(loc="upper right", fontsize=9, frameon=False)
     axes.set_xlabel("bookmakers that moved the same way")
     finish(axes, "Steam: several bookmakers move together", "moves", note)
-    text = f", mean size {percent(moves['move'].abs().mean())}, up to {books.max()} bookmakers" if len(moves) else ""
-    return Picture(figure, f"Number of steam moves by how many bookmakers took part: {len(moves):,} moves{text}.")
+    text = f"mean size {percent(moves['move'].abs().mean())}, up to {books.max()} bookmakers"
+    return Picture(figure, f"Number of steam moves by how many bookmakers took part: {len(moves):,} moves, {text}.")
 
 
 def reverses(found: pd.DataFrame, *, note: str = "") -> Picture:
@@ -137,7 +135,7 @@ def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
         return nothing(f"{short(leader)} made no move, with a clock time, that others could follow.")
     figure, axes = canvas(3.4)
     curves = {name: _followed(part) for name, part in found.groupby("bookmaker")}
-    within = max((hours[-1] for hours, _ in curves.values()), default=1.0)
+    within = max(hours[-1] for hours, _ in curves.values())
     ranked = sorted(curves, key=lambda name: _area(*curves[name], within))
     marked = dict(zip((ranked[:1] + ranked[-1:] if len(ranked) > 1 else ranked), (LINES[1], ACCENT), strict=False))
     ends = []
@@ -152,7 +150,7 @@ def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
     _label_ends(axes, ends, within)
     axes.set_xlabel(f"hours since {short(leader)} moved")
     finish(axes, f"How soon the others follow {short(leader)}", "% of its moves followed", note)
-    moves = found.drop_duplicates(["event_id", "market", "line", "outcome", "at"]) if len(found) else found
+    moves = found.drop_duplicates(["event_id", "market", "line", "outcome", "at"])
     text = f"; soonest {short(ranked[-1])}, latest {short(ranked[0])}" if len(ranked) > 1 else ""
     return Picture(
         figure, f"Share of {len(moves):,} moves of {short(leader)} that each of {len(curves)} bookmakers has followed by time{text}."
@@ -172,8 +170,8 @@ def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
     axes.axvline(0, color=LIGHT, linewidth=1)
     axes.set_xlabel("move of the others since the price stands, % of the probability")
     finish(axes, "Stale prices: the others have moved, this one has not", "worth, % of the stake", note)
-    share = f", {percent(good.mean(), 0)} of them better than the others' probability says is fair" if len(found) else ""
-    return Picture(figure, f"Scatter of {len(found):,} stale prices by the others' move and what they are worth{share}.")
+    share = f"{percent(good.mean(), 0)} of them better than the others' probability says is fair"
+    return Picture(figure, f"Scatter of {len(found):,} stale prices by the others' move and what they are worth, {share}.")
 
 
 def _is_many(figure: "Figure", rows: pd.DataFrame) -> bool:
