@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, backtest, evaluate, luck_test, probability_scores, verdict
+from overround import Flat, backtest, evaluate, figures, luck_test, probability_scores, verdict
 from overround.drawdown import max_drawdown
 from overround.errors import ParameterError
 from overround.evaluate import percent
@@ -30,9 +30,17 @@ def test_yield_profit_and_hit_rate_are_what_a_calculator_says():
 
 
 def test_drawdown_is_measured_from_the_peak_and_the_start_counts():
-    assert max_drawdown(100, np.array([120.0, 90.0, 110.0])) == pytest.approx(0.25)
-    assert max_drawdown(100, np.array([80.0, 90.0])) == pytest.approx(0.2)
-    assert max_drawdown(100, np.array([])) == 0
+    assert max_drawdown(path_ledger([20.0, -30, 20])) == pytest.approx(0.25)
+    assert max_drawdown(path_ledger([-20.0, 10])) == pytest.approx(0.2)
+
+
+def test_a_drawdown_does_not_hang_on_the_order_of_bets_settled_at_the_same_moment():
+    together = ["2025-03-01 15:00", "2025-03-02 15:00", "2025-03-02 15:00", "2025-03-03 15:00"]
+    for profits in ([10.0, 40, -30, 5], [10.0, -30, 40, 5]):
+        ledger = path_ledger(profits, days=pd.to_datetime(together, utc=True))
+        value = evaluate(ledger, simulations=200)["value"]
+        assert value[["max_drawdown", "drawdown_days"]].tolist() == [0, 0]
+        assert "the deepest is 0.0\u00a0%" in figures.drawdown(ledger).alt
 
 
 @pytest.mark.slow

@@ -185,7 +185,8 @@ def test_a_planted_slow_down_fails_the_command_and_the_same_again_does_not(home:
 
 
 @pytest.mark.slow
-def test_each_revision_is_measured_with_its_own_library(home: Path):
+def test_each_revision_is_measured_with_its_own_library(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     library = home / "lib" / "overround"
     library.mkdir(parents=True)
     git(home, "init", "-q")
@@ -198,7 +199,9 @@ def test_each_revision_is_measured_with_its_own_library(home: Path):
     with perf.resolved("quick", "slow") as (a, b):
         samples = perf.measure({"A": a, "B": b}, ["margin"], pairs=5, repeats=2)
         folders = [a.library, b.library]
+        compiled = [len([*folder.rglob("__init__*.pyc")]) for folder in folders]
 
+    assert compiled == [1, 1]  # once, not in every sample
     one = compare(samples, "cpu_s")
     assert one.verdict == WORSE
     assert one.ratio == pytest.approx(4, rel=0.3)

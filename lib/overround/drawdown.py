@@ -15,9 +15,14 @@ def bankroll_at_start(ledger: pd.DataFrame) -> float:
     return float(ledger.attrs.get("bankroll", np.nan))
 
 
-def max_drawdown(start: float, bankroll: Floats) -> float:
-    """Largest fall of the bankroll from a peak, as a share of that peak; 0 for a ledger without bets."""
-    path = np.concatenate([[start], bankroll])
+def settled_path(ledger: pd.DataFrame) -> pd.Series:
+    """Bankroll by moment of settlement: bets that are settled at the same moment have no order among themselves."""
+    return ledger.groupby("settled_at")["bankroll"].last()
+
+
+def max_drawdown(ledger: pd.DataFrame) -> float:
+    """Largest fall of the bankroll from a peak, as a share of that peak; 0 for a ledger without bets, NaN without its bankroll."""
+    path = np.concatenate([[bankroll_at_start(ledger)], settled_path(ledger).to_numpy(float)])
     peak = np.maximum.accumulate(path)
     return float(((peak - path) / peak).max())
 
@@ -30,7 +35,7 @@ def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
     start = bankroll_at_start(ledger)
     if ledger.empty or np.isnan(start):
         return np.nan, np.nan
-    settled = ledger.groupby("settled_at")["bankroll"].last()
+    settled = settled_path(ledger)
     path = np.concatenate([[start], settled.to_numpy(float)])
     times = pd.DatetimeIndex([ledger["placed_at"].min(), *settled.index])
     peak = np.maximum.accumulate(path)

@@ -99,7 +99,7 @@ def evaluate(
         "hit_rate": ((decided["profit"] > 0).mean() if len(decided) else np.nan, *interval(quotient(drawn["hit"])), "share"),
         "mean_price": (ledger["price"].mean(), *interval(quotient(drawn["price"])), "odds"),
         "final_bankroll": (start + profit, None, None, "money"),
-        "max_drawdown": (max_drawdown(start, ledger["bankroll"].to_numpy(float)), None, None, "share"),
+        "max_drawdown": (max_drawdown(ledger), None, None, "share"),
         "drawdown_days": (days, None, None, "days"),
         "under_water": (under, None, None, "share"),
         "drawdown_median": (fall_median, None, None, "share"),

@@ -274,7 +274,8 @@ def _checkout(home: Path, revision: str) -> Iterator[Path]:
 
 def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
     asked = json.dumps({"workload": workload, "options": dict(side.options), "repeats": repeats})
-    environment = {**os.environ, **side.environment, "PYTHONPATH": str(side.library)}
+    # both sides keep their bytecode: else a new checkout compiles in every sample, and this one in none
+    environment = {**os.environ, **side.environment, "PYTHONPATH": str(side.library), "PYTHONDONTWRITEBYTECODE": ""}
     try:
         # without the folder of the program on the path, whose modules would be found as if they were the standard library's
         done = subprocess.run([sys.executable, "-P", str(PACKAGE / "perf_worker.py"), asked],  # noqa: S603  our own module

@@ -1,5 +1,6 @@
 """The commands `overround perf ...`: what the library costs, before and after a change."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -220,4 +221,5 @@ def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  
 
 
 def _progress(text: str) -> None:
-    typer.echo(f"\r{text:<60}", nl=False, err=True)
+    if sys.stderr.isatty():  # a log keeps what a terminal overwrites
+        typer.echo(f"\r{text:<60}", nl=False, err=True)

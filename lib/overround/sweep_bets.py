@@ -238,7 +238,8 @@ def _judge(
 ) -> None:  # fmt: skip
     from overround.sweep_kernels import judged
 
-    judged(at, place, order, stake, profit, after, bankroll, bets.price, bets.void, bets.clv, bets.day, earned, turned, bets.draws, out)
+    facts = bets.settled, bets.price, bets.void, bets.clv, bets.day
+    judged(at, place, order, stake, profit, after, bankroll, *facts, earned, turned, bets.draws, out)
 
 
 def _coded(column: pd.Series) -> tuple[Whole, tuple[str, ...]]:

@@ -101,7 +101,7 @@ def book_of(at, place, placed, settled, settles, exposure, gain):
 
 
 @njit(cache=True, nogil=True)
-def judged(at, place, order, stake, profit, after, money, price, void, clv, day, profits, turnovers, draws, out):
+def judged(at, place, order, stake, profit, after, money, settled, price, void, clv, day, profits, turnovers, draws, out):
     """Figures of one variant, into `out` in the order of `FIGURES`, and its profit and stakes by day.
 
     Parameters
@@ -112,7 +112,7 @@ def judged(at, place, order, stake, profit, after, money, price, void, clv, day,
         What `run_book` returned.
     money : float
         At the start.
-    price, void, clv, day : ndarray, shape (n,)
+    settled, price, void, clv, day : ndarray, shape (n,)
         Of all candidates.
     profits, turnovers : ndarray, shape (days,)
         Filled, in half the digits.
@@ -128,8 +128,13 @@ def judged(at, place, order, stake, profit, after, money, price, void, clv, day,
     judged_bets, clvs, compared, beaten = 0, 0.0, 0, 0
     peak, deepest, drawn, drawn_profit, drawn_stake = money, 0.0, 0, 0.0, 0.0
     mean, variance, third = 0.0, 0.0, 0.0
+    last = len(order) - 1
     for k in range(len(order)):
         i = np.uintp(order[k])
+        # bets of the same moment have no order among themselves
+        if k == last or settled[at[order[k + 1]]] != settled[at[i]]:
+            peak = max(peak, after[i])
+            deepest = max(deepest, (peak - after[i]) / peak)
         if not stake[i] > 0:
             continue
         j = np.uintp(at[i])
@@ -139,8 +144,6 @@ def judged(at, place, order, stake, profit, after, money, price, void, clv, day,
         prices += price[j]
         earned[day[j]] += profit[i]
         turned[day[j]] += stake[i]
-        peak = max(peak, after[i])
-        deepest = max(deepest, (peak - after[i]) / peak)
         if not math.isnan(clv[j]):
             judged_bets += 1
             clvs += clv[j]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from overround.drawdown import max_drawdown
+from overround.drawdown import max_drawdown, settled_path
 from overround.evaluate import percent
 from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, dates, finish, label, nothing, short
 from overround.luck import luck_band
@@ -22,8 +22,7 @@ def bankroll(ledger: pd.DataFrame, *, stake: Staking | None = None, note: str = 
     figure, axes = canvas(3.6)
     start = float(ledger.attrs.get("bankroll", 0.0))
     band = luck_band(ledger, seed=seed, stake=stake)
-    # many bets are settled at the same time: the last of them is the day's bankroll
-    path = ledger.groupby("settled_at")["bankroll"].last()
+    path = settled_path(ledger)
     if len(band):
         band = band.groupby(level=0).last() + start
         axes.fill_between(band.index, band[0.05], band[0.95], color=LIGHT, alpha=0.6, linewidth=0, step="post")
@@ -46,14 +45,14 @@ def drawdown(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     """How far the bankroll was below its last peak."""
     figure, axes = canvas(2.0)
     start = float(ledger.attrs.get("bankroll", 0.0))
-    path = ledger.groupby("settled_at")["bankroll"].last()
+    path = settled_path(ledger)
     peak = np.maximum(path.cummax(), start)
     fall = 100 * (path / peak - 1)
     if len(fall):
         axes.fill_between(fall.index, fall, 0, color=ACCENT, alpha=0.35, linewidth=0, step="post")
         dates(axes)
     finish(axes, "Below the last peak", "%", note)
-    deepest = max_drawdown(start, ledger["bankroll"].to_numpy(float))
+    deepest = max_drawdown(ledger)
     return Picture(figure, f"Drawdown over time; the deepest is {percent(deepest)} of the peak before it.")
 
 
