@@ -117,12 +117,14 @@ def test_a_workload_that_a_baseline_has_no_samples_of_is_left_out_and_said(home:
     perf.keep("two", pd.concat([samples.assign(workload=name) for name in ("margin", "spin")]), {"A": perf.Side("x")})
 
     with perf.resolved("one", "two") as (a, b):
-        found = perf.measure({"A": a, "B": b}, ["margin", "spin"], pairs=6)
+        found = perf.measure({"A": a, "B": b}, ["margin", "spin"], pairs=5)
+        perf.keep("compared-1", found, {"A": a, "B": b})
         with pytest.raises(RunError, match="baseline one has no samples of margin; it has spin"):
             perf.measure({"A": a, "B": b}, ["margin"], pairs=6)
 
     assert set(found["workload"]) == {"spin"}
-    assert list(found.attrs["left_out"]) == ["margin"]
+    assert found.groupby("side").size().to_dict() == {"A": 6, "B": 6}  # nothing had to be measured: all that were kept
+    assert list(found.attrs["left_out"]) == list(perf.kept("compared-1")[1]["left_out"]) == ["margin"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from overround import (
     baselines,
     blind_signals,
     breakdown,
+    closing_lines,
+    clv_by_close,
     compare_ledgers,
     correct_for_search,
     evaluate,
@@ -76,6 +78,40 @@ def test_a_strategy_chosen_by_the_closing_move_is_flagged_and_one_that_merely_be
 
     assert suspicious(leak).loc["close known", "flagged"]
     assert not suspicious(foresees).loc["close known", "flagged"]
+
+
+@pytest.mark.parametrize(("reference", "bets_at", "wrong"), [("b7", "b0", True), ("b0", "b7", False)])
+def test_a_reference_that_is_wrong_confirms_its_own_edges_and_everybody_elses_close_does_not(market, reference, bets_at, wrong):
+    shown, ended = market
+    signals = value_signals(shown, reference, "multiplicative", 0.02, bookmakers=[bets_at])
+    ledger = backtest(signals, ended, stake=Flat(1), closing=closing_lines(shown, reference, "multiplicative"))
+
+    table = clv_by_close(ledger, shown, "multiplicative", simulations=300)
+
+    assert table["bets"].tolist() == 3 * [len(ledger)]  # so the reference stands there once
+    # it did not move: its close repeats the edge, which is at least 2 %
+    assert table.loc["the reference", "clv"] == pytest.approx(ledger["edge"].mean())
+    assert table.loc["the reference", "low"] > 0.02
+    # the bookmaker that does not err takes its margin of 5 % of every bet; the one that errs was beaten by what was seen
+    assert table.loc["everybody, in the mean", "clv"] == pytest.approx(-0.05 if wrong else ledger["edge"].mean(), abs=0.01)
+    assert table.loc["the same bookmaker, with its margin"].tolist() == [len(ledger), 0, 0, 0, 0]
+    assert ("Flagged" in table.attrs.get("says", "")) == wrong
+
+
+def test_closing_lines_are_held_against_each_other_on_the_same_bets(market):
+    shown, ended = market
+    late = shown["event_id"] >= "m01000"
+    shown = shown[late | (shown["phase"] == "early") | (shown["bookmaker"] == "b0")]  # before, one bookmaker's close is known
+    ledger = backtest(value_signals(shown, "b0", min_edge=0.02), ended, stake=Flat(1), closing=closing_lines(shown, "b0"))
+
+    table = clv_by_close(ledger, shown, simulations=300)
+    none = clv_by_close(ledger.iloc[:0], shown, simulations=300)
+
+    recent = ledger["event_id"] >= "m01000"
+    assert table["bets"].tolist() == [len(ledger), recent.sum(), recent.sum(), recent.sum()]
+    assert table.loc["the reference, where others close too", "clv"] == pytest.approx(ledger.loc[recent, "clv"].mean())
+    assert none["bets"].tolist() == [0, 0, 0]
+    assert none["clv"].isna().all()
 
 
 def test_a_signal_made_from_prices_after_kick_off_is_refused():

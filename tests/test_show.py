@@ -138,7 +138,17 @@ def test_columns_of_our_tables_are_written_in_their_units():
     html = table(pd.DataFrame({"yield": [-0.01234], "price": [2.5], "bets": [12345], "clv": [np.nan], "low": [-0.1], "high": [0.2]})).html
 
     cells = re.findall(r">([^<>]+)</t[dh]>", html)
-    assert cells == ["yield", "price", "bets", "clv", "95 % interval", "−1.23\u00a0%", "2.50", "12,345", "–", "−10.0\u00a0% to 20.0\u00a0%"]
+    assert cells[:5] == ["yield", "price", "bets", "closing-line value", "95 % interval"]
+    assert cells[5:] == ["−1.23\u00a0%", "2.50", "12,345", "–", "−10.0\u00a0% to 20.0\u00a0%"]
+
+
+def test_columns_that_are_measured_have_their_unit_behind_a_comma():
+    columns = ["stage", "wall_s", "io_wait_s", "peak_mb", "rows_per_s", "latency_p50_ms", "store_encode_s", "wins", "_s"]
+
+    cells = re.findall(r'scope="col"[^>]*>([^<>]+)</th>', table(pd.DataFrame([range(len(columns))], columns=columns)).html)
+
+    words = ["stage", "runtime, s", "I/O wait, s", "memory, MB", "rows a second", "latency p50, ms", "store encode, s", "wins", " s"]
+    assert cells == words
 
 
 def test_a_format_may_be_a_function_and_one_that_is_none_is_said():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from overround.backtest import backtest
     from overround.breakdown import breakdown
     from overround.calibration import calibration_table, longshot_bias, reliability
+    from overround.closes import clv_by_close
     from overround.collect import collect
     from overround.comparison import compare_ledgers, compare_parts, compare_within, comparison_verdict, difference_curves
     from overround.drawdown import resampled_drawdowns
@@ -58,6 +59,7 @@ _WHERE = {
     "backtest": ("backtest",),
     "breakdown": ("breakdown",),
     "calibration": ("calibration_table", "longshot_bias", "reliability"),
+    "closes": ("clv_by_close",),
     "collect": ("collect",),
     "comparison": ("compare_ledgers", "compare_parts", "compare_within", "comparison_verdict", "difference_curves"),
     "drawdown": ("resampled_drawdowns",),

@@ -117,7 +117,7 @@ def backtest(
     del book, ended, found, taken, settled, placed, price
     ledger = _ledger(bets, columns, settles)
     if closing is not None:
-        ledger = _judge_by_close(ledger, closing)
+        ledger = judged_by_close(ledger, closing)
     ledger.attrs.update(attrs)
     return ledger
 
@@ -210,7 +210,8 @@ def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
             "reduced": {name: n for name, n in counts.items() if name in reduced}}  # fmt: skip
 
 
-def _judge_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:
+def judged_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with closing_price, closing_fair and clv by other `closing_lines`."""
     keys = list(SELECTION)
     judged = bets.drop(columns=["closing_price", "closing_fair", "clv"])
     judged = judged.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")

@@ -59,7 +59,7 @@ def measure(
     workloads : iterable of str
         Of `overround.perf_workloads.WORKLOADS`.
     pairs : int
-        Samples of each side.
+        Samples of each side; of two that were kept, all are taken.
     repeats : int
         Calls in a process after one that is not counted; a sample is their median.
     progress : callable
@@ -143,6 +143,7 @@ def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side]) -> Path:
         "name": name, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "versions": versions(),
         "sides": {side: {"name": one.name, "revision": one.revision, "options": dict(one.options), "environment": dict(one.environment)}
                   for side, one in sides.items()},
+        "left_out": samples.attrs.get("left_out", {}),
         "samples": json.loads(samples.to_json(orient="records")),
     }  # fmt: skip
     draft = file.with_suffix(".part")
@@ -218,6 +219,8 @@ def _in_turns(sides: Mapping[str, Side], workload: str, pairs: int, repeats: int
     for side in sides.values():
         if side.kept is not None and workload not in set(side.kept["workload"]):
             raise _NotThere(f"{side.name} has no samples of {workload}; it has {', '.join(side.kept['workload'].unique())}.")
+    if all(side.kept is not None for side in sides.values()):  # nothing to measure: all that there is
+        pairs = 1 + max(int(side.kept["pair"].max()) for side in sides.values() if side.kept is not None)
     for pair in range(pairs):
         progress(f"{workload}, pair {pair + 1} of {pairs}")
         for name, side in sides.items():

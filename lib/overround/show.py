@@ -105,7 +105,7 @@ def table(
         shown = shown.reset_index()
     formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
     right = {column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats) for column in shown}
-    head = "".join(f'<th scope="col"{right[column]}>{escape(str(column).replace("_", " "))}</th>' for column in shown)
+    head = "".join(f'<th scope="col"{right[column]}>{escape(_heading(str(column)))}</th>' for column in shown)
     rows = []
     for at, values in enumerate(shown.itertuples(index=False, name=None)):
         texts = [escape(_text(value, formats.get(column))) for column, value in zip(shown, values, strict=True)]
@@ -290,6 +290,14 @@ def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> 
     return frame
 
 
+def _heading(column: str) -> str:
+    """The name of a column as a reader knows it, its unit behind a comma."""
+    if column in _HEADINGS or column.endswith("_per_s"):
+        return _HEADINGS.get(column, column.replace("_per_s", " a second"))
+    name, _, unit = column.rpartition("_")
+    return f"{name.replace('_', ' ')}, {_UNITS[unit]}" if name and unit in _UNITS else column.replace("_", " ")
+
+
 def _right(numeric: bool) -> str:
     return ' class="ov-number"' if numeric else ""
 
@@ -329,6 +337,12 @@ _FIGURES = {
     "luck_p": "p of luck", "luck_bets": "bets in luck test", "tried": "strategies tried", "luck_p_corrected": "p, corrected",
 }  # fmt: skip
 
+_HEADINGS = {
+    "wall_s": "runtime, s", "cpu_s": "processor time, s", "io_wait_s": "I/O wait, s", "peak_mb": "memory, MB", "rps": "RPS", "brier": "Brier",
+    "clv": "closing-line value",
+}  # fmt: skip
+_UNITS = {"s": "s", "ms": "ms", "mb": "MB", "h": "h"}
+
 FORMATS: dict[str, Format] = {
     "percent": lambda x: percent(x, 2),
     "signed percent": lambda x: percent(x, 2, sign=True),
@@ -366,6 +380,7 @@ BY_NAME: dict[str, str] = {
             "hit_rate",
             "from_cache",
             "thread_efficiency",
+            "beat_close",
         ),
         "percent",
     ),
