@@ -338,8 +338,8 @@ _FIGURES = {
 }  # fmt: skip
 
 _HEADINGS = {
-    "wall_s": "runtime, s", "cpu_s": "processor time, s", "io_wait_s": "I/O wait, s", "peak_mb": "memory, MB", "rps": "RPS", "brier": "Brier",
-    "clv": "closing-line value",
+    "wall_s": "runtime, s", "cpu_s": "processor time, s", "io_wait_s": "I/O wait, s", "peak_mb": "memory, MB",
+    "rps": "RPS", "brier": "Brier", "clv": "closing-line value",
 }  # fmt: skip
 _UNITS = {"s": "s", "ms": "ms", "mb": "MB", "h": "h"}
 
@@ -367,21 +367,8 @@ FORMATS: dict[str, Format] = {
 BY_NAME: dict[str, str] = {
     INTERVAL: "text",
     **dict.fromkeys(
-        (
-            "yield",
-            "shrunk",
-            "share_of_profit",
-            "missing",
-            "roi",
-            "edge",
-            "mean_edge",
-            "probability",
-            "fair",
-            "hit_rate",
-            "from_cache",
-            "thread_efficiency",
-            "beat_close",
-        ),
+        ("yield", "shrunk", "share_of_profit", "missing", "roi", "edge", "mean_edge", "probability", "fair", "hit_rate", "beat_close",
+         "from_cache", "thread_efficiency"),
         "percent",
     ),
     **dict.fromkeys(("low", "high", "shrunk_low", "shrunk_high", "cut"), "short percent"),
@@ -397,4 +384,4 @@ BY_NAME: dict[str, str] = {
     "flagged": "yes",
     "line": "figures",
     "change": "text",
-}
+}  # fmt: skip
