@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from overround import perf, perf_worker
+from overround import perf, perf_worker, procfs
 from overround.cli import app
 from overround.errors import ParameterError, RunError
 from overround.perf_stats import BETTER, NOISE, WORSE, compare
@@ -62,6 +62,15 @@ def test_time_in_the_queue_for_a_processor_is_no_time_of_one_s_own():
     assert busy["cpu_s"] * 0.98 <= busy["own_s"] < busy["wall_s"] * 0.9
     # what it waits for is its own
     assert waits["own_s"] >= 0.1
+
+
+@pytest.mark.parametrize(("queued_ns", "queued"), [(4_000_000, 0.0005), (200_000, 0.0002), (0, 0.0)])
+def test_who_is_sent_into_the_queue_while_counters_are_read_has_not_worked_for_no_time(queued_ns, queued):
+    # 2 ms on the clock, 1.5 of them on the processor, whatever the kernel counted before the clock was read
+    first = (10.0, 5.0, 3.0, b"7000000 1000000 9\n", b"", b"", b"")
+    last = (10.002, 5.0015, 3.0015, b"8500000 %d 11\n" % (1_000_000 + queued_ns), b"", b"", b"")
+
+    assert procfs.queued_s(first, last) == pytest.approx(queued)
 
 
 def test_what_is_kept_comes_back_with_what_it_was_taken_of(home: Path):

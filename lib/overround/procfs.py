@@ -104,10 +104,14 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
 
 
 def queued_s(first: Moment, last: Moment) -> float:
-    """Seconds in which this thread could have gone on and stood in the queue for a processor, see schedstats in the kernel's manual."""
+    """Seconds in which this thread could have gone on and stood in the queue for a processor, see schedstats in the kernel's manual.
+
+    At most what its time on a processor leaves of the wall time: it may also have to queue between the reading of two counters.
+    """
     if not first[3] or not last[3]:
         return 0.0
-    return (int(last[3].split()[1]) - int(first[3].split()[1])) / 1e9
+    queued = (int(last[3].split()[1]) - int(first[3].split()[1])) / 1e9
+    return max(0.0, min(queued, (last[0] - first[0]) - (last[2] - first[2])))
 
 
 def cores() -> int:
