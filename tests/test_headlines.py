@@ -115,6 +115,9 @@ def test_the_cost_of_a_pipeline_opens_with_its_total_against_the_one_before():
     assert first["All stages"][1] == "no pipeline before it"
     assert first["Slower than usual"] == ("–", "of 0 stages with enough runs to tell")
 
+    cold = figures(cost_figures(costs.assign(compile_s=[np.nan, 1.25]), before, calls, saved, 1, 9))
+    assert cold["All stages"] == ("4.5 s", "1.2 s of it compiling; 0.75 times the pipeline before")
+
 
 def test_a_backtest_opens_with_what_it_would_take_to_tell_its_yield_from_zero():
     ledger = ledger_of(3_000, seed=7, edge=0.1)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from overround import Store, history
+from overround.anomalies import histories
 from overround.errors import ParameterError
 
 
@@ -46,6 +47,20 @@ def test_costs_are_compared_stage_by_stage(store):
 
     assert change.loc["backtest: signals", ["before", "after", "ratio"]].tolist() == [1, 3, 3]
     assert history.cost_change(store.read("measurements"), "", "20260102-000000-bbb").empty
+
+
+def test_what_a_machine_compiles_once_is_no_change_and_no_anomaly(store):
+    measurements = store.read("measurements")
+    first = measurements[measurements["metric"] == "wall_s"].head(1)
+    slow = measurements["value"].add(20 * measurements.index.isin(first.index))
+    cold = pd.concat([measurements.assign(value=slow), first.assign(metric="compile_s", value=20.0)])
+
+    change = history.cost_change(cold, "20260101-000000-aaa", "20260102-000000-bbb")
+
+    assert change.loc["backtest: signals", ["before", "after", "ratio"]].tolist() == [1, 3, 3]
+    kept = history.without_compiling(cold)
+    assert kept.loc[kept["metric"] == "compile_s", "value"].tolist() == [20]
+    assert histories(cold, store.read("runs"), "wall_s")["value"].tolist() == [1, 3]
 
 
 def test_only_what_differs_between_runs_is_listed(store):

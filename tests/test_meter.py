@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from overround import Meter, Store, cost_table
+from overround.compiled import njit
 from overround.fetch import Fetcher
 from overround.meter import request_figures
 from overround.sources.loopback import answering
@@ -215,6 +216,23 @@ def test_parts_count_for_themselves_alone_and_in_every_stage_around():
         got = figures(meter, stage)
         assert inside[0] <= got["store_fsync_s"] <= around[0]
         assert 0.02 <= got["store_commit_s"] <= got["wall_s"] - got["store_fsync_s"]
+
+
+def test_what_had_to_be_compiled_first_is_told_once_and_by_the_stage_that_waited():
+    meter = Meter("r")
+    inner = njit(lambda x: x * x + 1.0)
+    kernel = njit(lambda n: sum([inner(float(i)) for i in range(n)]))
+
+    with meter.stage("around"), meter.stage("first"), bracket(time.perf_counter) as took:
+        kernel(10)
+    with meter.stage("again"):
+        kernel(10)
+
+    got = figures(meter, "first")
+    # one inside the other, counted once
+    assert 0.3 * took[0] <= got["compile_s"] <= took[0]
+    assert figures(meter, "around")["compile_s"] == got["compile_s"]
+    assert "compile_s" not in figures(meter, "again")
 
 
 def test_the_time_of_an_append_is_split_into_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -92,6 +92,18 @@ def test_every_figure_is_drawn_and_says_in_words_what_it_shows(ledger, rows):
         assert picture.svg().startswith(b"<?xml"), name
 
 
+def test_what_was_compiled_is_a_part_of_its_own_in_the_figure_of_costs():
+    costs = pd.DataFrame({"wall_s": [3.0, 1.0], "io_wait_s": [0.5, 0.0], "compile_s": [2.0, np.nan]}, index=["a: x", "b: y"])
+
+    cold, warm = figures.costs(costs), figures.costs(costs.drop(columns="compile_s"))
+
+    assert "4.0 s in all, 2.0 s of them compiling; the longest is a: x" in cold.alt
+    assert "4.0 s in all; the longest" in warm.alt
+    assert [bar.get_width() for bar in cold.figure.axes[0].patches] == [0.5, 1.0, 2.0, 0.0, 0.5, 0.0]
+    assert "compiling" in cold.figure.axes[0].get_xlabel()
+    assert "compiling" not in warm.figure.axes[0].get_xlabel()
+
+
 def test_a_call_that_the_provider_confirmed_took_as_long_as_the_network_does():
     requests = pd.DataFrame({"from_cache": [True, True, False], "latency_s": [0.001, 0.3, 0.1], "bytes": [9, 0, 9]})
 
@@ -138,7 +150,7 @@ def test_columns_of_our_tables_are_written_in_their_units():
     html = table(pd.DataFrame({"yield": [-0.01234], "price": [2.5], "bets": [12345], "clv": [np.nan], "low": [-0.1], "high": [0.2]})).html
 
     cells = re.findall(r">([^<>]+)</t[dh]>", html)
-    assert cells[:5] == ["yield", "price", "bets", "closing-line value", "95 % interval"]
+    assert cells[:5] == ["yield", "price", "bets", "CLV", "95 % interval"]
     assert cells[5:] == ["−1.23\u00a0%", "2.50", "12,345", "–", "−10.0\u00a0% to 20.0\u00a0%"]
 
 

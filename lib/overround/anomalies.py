@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from overround.history import FOUND
+from overround.history import FOUND, without_compiling
 
 SLOWER, RECOVERED, FASTER, ACCEPTED = "slower", "recovered", "faster", "accepted"
 LOOK = 5  # newest runs that are held against those before
@@ -105,8 +105,10 @@ def histories(measurements: pd.DataFrame, runs: pd.DataFrame, metric: str = "cpu
     Returns
     -------
     DataFrame
-        stage, run_id, at, value; `stage` is `<label>: <stage>`, with a number behind it where parameters differ.
+        stage, run_id, at, value (times `without_compiling`); `stage` is `<label>: <stage>`, with a number behind it where parameters
+        differ.
     """
+    measurements = without_compiling(measurements)
     rows = measurements[(measurements["metric"] == metric) & (measurements["stage"] != FOUND)]
     rows = rows.merge(runs[["run_id", "parameters", "started_at"]], on="run_id")
     if rows.empty:

@@ -1,6 +1,6 @@
 """Compiled loops that hold a state from moment to moment; import this module only inside the function that needs it."""
 
-from numba import njit
+from overround.compiled import njit
 
 
 @njit(cache=True)

@@ -100,6 +100,9 @@ def cost_figures(costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame,
     """
     ratio = before["after"].sum() / before["before"].sum() if len(before) else np.nan
     against = "no pipeline before it" if np.isnan(ratio) else f"{FORMATS['ratio'](ratio)} times the pipeline before"
+    compiling = costs["compile_s"].sum() if "compile_s" in costs else 0.0
+    if compiling >= 0.05:
+        against = f"{compiling:,.1f} s of it compiling; {against}"
     return headline(
         ("All stages", f"{costs['wall_s'].sum():,.1f} s", against),
         ("Longest stage", f"{costs['wall_s'].max():,.1f} s", str(costs["wall_s"].idxmax())),

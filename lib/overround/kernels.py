@@ -5,7 +5,8 @@ that it calls into. Places are turned into unsigned numbers (`np.uintp`): an ind
 """
 
 import numpy as np
-from numba import njit
+
+from overround.compiled import njit
 
 H2H, TOTALS, SPREADS = range(3)  # kinds of market
 FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under

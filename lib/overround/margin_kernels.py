@@ -10,7 +10,8 @@ is in changes, not when one does that it calls into.
 import math
 
 import numpy as np
-from numba import njit
+
+from overround.compiled import njit
 
 OK, MISSING, BAD_PRICE, UNDERROUND, OUTSIDE, NOT_CONVERGED = range(6)  # the order of `margin.STATUSES`
 _LAST_STEP = 1e-9  # the error after a step is of the order of its square

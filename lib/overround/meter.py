@@ -20,7 +20,7 @@ from overround.stopwatch import listener
 _PARTS = ("encode", "look", "write", "fsync", "commit", "lock")
 _KINDS = ("hit", "revalidated", "missed")
 UNITS = {
-    "wall_s": "s", "cpu_s": "s", "io_wait_s": "s", "block_io_s": "s", **{f"store_{part}_s": "s" for part in _PARTS},
+    "wall_s": "s", "cpu_s": "s", "io_wait_s": "s", "block_io_s": "s", "compile_s": "s", **{f"store_{part}_s": "s" for part in _PARTS},
     "peak_mb": "MB", "allocated_peak_mb": "MB", "rows": "rows", "rows_per_s": "rows/s", "thread_efficiency": "share", "errors": "errors",
     "requests": "requests", "requests_failed": "requests", "cache_hits": "requests", "cache_hit_share": "share",
     **dict.fromkeys(_KINDS, "requests"), "latency_p50_ms": "ms", "latency_p95_ms": "ms", "latency_p99_ms": "ms", "latency_max_ms": "ms",
@@ -28,6 +28,7 @@ UNITS = {
     "bytes": "bytes", "read_bytes": "bytes", "written_bytes": "bytes", "disk_read_bytes": "bytes", "disk_written_bytes": "bytes",
 }  # fmt: skip
 _LARGER = frozenset(metric for metric, unit in UNITS.items() if unit in ("MB", "ms", "share"))  # the others add up
+_TIMES = ("store_", "compile_")
 _HIDDEN = ("busy_s", "worker_s", "helpers_cpu_s")
 
 
@@ -51,7 +52,7 @@ class Stage:
                     self.counts[name] = self.counts.get(name, 0.0) + number
         if late:  # a pool goes on working when the stage that asked for the work has ended
             self._meter.record(self.name, **numbers)
-        if self.outer is not None and (times := {name: number for name, number in numbers.items() if name.startswith("store_")}):
+        if self.outer is not None and (times := {name: number for name, number in numbers.items() if name.startswith(_TIMES)}):
             self.outer.count(**times)
 
     def end(self) -> dict[str, float]:
@@ -136,8 +137,8 @@ class Meter:
         Records wall_s; cpu_s; io_wait_s, what is left of the wall time without cpu_s and without this thread's waiting for a
         processor (it waited for a disk, the network, a lock or another process), and block_io_s where the kernel counts it;
         peak_mb, the highest resident memory of the process inside the stage (on Linux; elsewhere so far); bytes read and written by
-        system calls and from and to storage; errors; the store's time by part; rows_per_s where rows were counted. Bytes, errors
-        and parts of 0 are left out.
+        system calls and from and to storage; errors; the store's time by part; compile_s, what kernels took to be compiled, once on a
+        machine; rows_per_s where rows were counted. Bytes, errors and parts of 0 are left out.
 
         Processor time and bytes are the whole process's while no other stage runs beside this one, and else those of this thread
         and of the pools that it started.

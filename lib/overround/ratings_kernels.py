@@ -1,7 +1,8 @@
 """Compiled loops of `ratings`: each match changes the ratings that the next one begins with."""
 
 import numpy as np
-from numba import njit
+
+from overround.compiled import njit
 
 
 @njit(cache=True)

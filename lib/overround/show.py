@@ -339,7 +339,7 @@ _FIGURES = {
 
 _HEADINGS = {
     "wall_s": "runtime, s", "cpu_s": "processor time, s", "io_wait_s": "I/O wait, s", "peak_mb": "memory, MB",
-    "rps": "RPS", "brier": "Brier", "clv": "closing-line value",
+    "rps": "RPS", "brier": "Brier", "clv": "CLV",
 }  # fmt: skip
 _UNITS = {"s": "s", "ms": "ms", "mb": "MB", "h": "h"}
 

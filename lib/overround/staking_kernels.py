@@ -5,7 +5,8 @@ file: numba's store on disk forgets a compiled kernel when the file that it is i
 """
 
 import numpy as np
-from numba import njit
+
+from overround.compiled import njit
 
 _STEPS = 100
 _WALL = 1e-13  # weight of log(money that is not at risk): keeps the stakes below the bankroll and moves them by less than this matters

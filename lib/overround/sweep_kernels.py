@@ -7,7 +7,8 @@ cannot be negative needs no check. All are in one file, as in `overround.kernels
 import math
 
 import numpy as np
-from numba import njit
+
+from overround.compiled import njit
 
 FIGURES = ("bets", "staked", "profit", "yield", "low", "high", "mean_price", "final_bankroll", "max_drawdown", "clv", "beat_close",
            "luck_z", "luck_p", "luck_bets")  # fmt: skip

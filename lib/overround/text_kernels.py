@@ -4,7 +4,8 @@ Loops without an exit and with unsigned places are those that a compiler makes w
 """
 
 import numpy as np
-from numba import njit
+
+from overround.compiled import njit
 
 STEP = 8  # bytes that are written at once
 _1, _2, _3, _4, _5, _6, _7 = (np.uintp(k) for k in range(1, STEP))

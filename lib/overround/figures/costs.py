@@ -8,22 +8,29 @@ from overround.show import Picture
 
 
 def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
-    """Wall time of each stage, split into time on the processor's account and time blocked."""
+    """Wall time of each stage: working, compiling kernels where that was measured, and blocked."""
     figure, axes = canvas(1.1 + 0.3 * max(len(table), 1))
     at = np.arange(len(table))[::-1]
     blocked = table["io_wait_s"].to_numpy(float)
-    busy = np.maximum(table["wall_s"].to_numpy(float) - blocked, 0)
-    axes.barh(at, busy, color=ACCENT, height=0.62)
-    axes.barh(at, blocked, left=busy, color=LIGHT, height=0.62)
-    for y, total in zip(at, busy + blocked, strict=True):
+    compiling = table["compile_s"].fillna(0.0).to_numpy(float) if "compile_s" in table else np.zeros(len(table))
+    parts = {"working": (np.maximum(table["wall_s"].to_numpy(float) - blocked - compiling, 0), ACCENT)}
+    if compiling.any():
+        parts["compiling (once on a machine)"] = compiling, MIDDLE
+    parts["blocked"] = blocked, LIGHT
+    left = np.zeros(len(table))
+    for seconds, colour in parts.values():
+        axes.barh(at, seconds, left=left, color=colour, height=0.62)
+        left = left + seconds
+    for y, total in zip(at, left, strict=True):
         axes.text(total, y, f" {total:.2f} s" if total >= 0.01 else f" {total * 1000:.1f} ms", va="center", fontsize=9)
     axes.set_yticks(at, [short(str(name), 40) for name in table.index])
-    axes.set_xlabel("seconds: dark working, light blocked")
+    axes.set_xlabel(f"seconds, from the left: {', '.join(parts)}")
     axes.margins(x=0.12)
     axes.grid(axis="y", visible=False)
     finish(axes, "Wall time of each stage", "", note)
     slowest = table["wall_s"].idxmax() if len(table) else "none"
-    return Picture(figure, f"Wall time of {len(table)} stages, {table['wall_s'].sum():.1f} s in all; the longest is {slowest}.")
+    compiled = f", {compiling.sum():.1f} s of them compiling" if compiling.any() else ""
+    return Picture(figure, f"Wall time of {len(table)} stages, {table['wall_s'].sum():.1f} s in all{compiled}; the longest is {slowest}.")
 
 
 def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
