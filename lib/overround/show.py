@@ -291,11 +291,11 @@ def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> 
 
 
 def _heading(column: str) -> str:
-    """The name of a column as a reader knows it, its unit behind a comma."""
+    """The name of a column as a reader knows it, its unit behind a comma and never in a line of its own."""
     if column in _HEADINGS or column.endswith("_per_s"):
-        return _HEADINGS.get(column, column.replace("_per_s", " a second"))
+        return _HEADINGS.get(column, column.replace("_", " ").replace(" per s", " a second"))
     name, _, unit = column.rpartition("_")
-    return f"{name.replace('_', ' ')}, {_UNITS[unit]}" if name and unit in _UNITS else column.replace("_", " ")
+    return f"{name.replace('_', ' ')},\N{NO-BREAK SPACE}{_UNITS[unit]}" if name and unit in _UNITS else column.replace("_", " ")
 
 
 def _right(numeric: bool) -> str:
@@ -320,12 +320,13 @@ def _writer(form: str | Format) -> Format:
     return FORMATS[form] if isinstance(form, str) else form
 
 
-def _figures(value: float) -> str:
+def _figures(value: float, most: int | None = None) -> str:
     if value == 0:
         return "0"
     if not np.isfinite(value):
         return f"{value}".replace("-", "−")
     digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
+    digits = digits if most is None else min(digits, most)
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
@@ -338,7 +339,7 @@ _FIGURES = {
 }  # fmt: skip
 
 _HEADINGS = {
-    "wall_s": "runtime, s", "cpu_s": "processor time, s", "io_wait_s": "I/O wait, s", "peak_mb": "memory, MB",
+    "wall_s": "runtime,\u00a0s", "cpu_s": "processor time,\u00a0s", "io_wait_s": "I/O wait,\u00a0s", "peak_mb": "memory,\u00a0MB",
     "rps": "RPS", "brier": "Brier", "clv": "CLV",
 }  # fmt: skip
 _UNITS = {"s": "s", "ms": "ms", "mb": "MB", "h": "h"}
@@ -352,6 +353,7 @@ FORMATS: dict[str, Format] = {
     "money": lambda x: f"{x:,.0f}".replace("-", "−"),
     "odds": lambda x: f"{x:.2f}",
     "figures": _figures,
+    "seconds": lambda x: _figures(x, most=3),
     "p": lambda x: "< 0.001" if x < 0.001 else f"{x:.3f}",
     "score": lambda x: f"{x:.4f}".replace("-", "−"),
     "ratio": lambda x: f"{x:.2f}".replace("-", "−"),
@@ -378,6 +380,7 @@ BY_NAME: dict[str, str] = {
     **dict.fromkeys(("p", "p_adjusted", "luck_p"), "p"),
     **dict.fromkeys(("staked", "profit"), "money"),
     **dict.fromkeys(("rows", "rows_per_s", "peak_mb"), "count"),
+    **dict.fromkeys(("wall_s", "cpu_s", "io_wait_s"), "seconds"),
     **dict.fromkeys(("placed_at", "settled_at", "starts_at", "begin", "end"), "time"),
     **dict.fromkeys(("first", "last"), "day"),
     "ratio": "ratio",

@@ -15,7 +15,7 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     compiling = table["compile_s"].fillna(0.0).to_numpy(float) if "compile_s" in table else np.zeros(len(table))
     parts = {"working": (np.maximum(table["wall_s"].to_numpy(float) - blocked - compiling, 0), ACCENT)}
     if compiling.any():
-        parts["compiling (once on a machine)"] = compiling, MIDDLE
+        parts["compiling (once)"] = compiling, MIDDLE
     parts["blocked"] = blocked, LIGHT
     left = np.zeros(len(table))
     for seconds, colour in parts.values():
@@ -24,7 +24,7 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     for y, total in zip(at, left, strict=True):
         axes.text(total, y, f" {total:.2f} s" if total >= 0.01 else f" {total * 1000:.1f} ms", va="center", fontsize=9)
     axes.set_yticks(at, [short(str(name), 40) for name in table.index])
-    axes.set_xlabel(f"seconds, from the left: {', '.join(parts)}")
+    axes.set_xlabel(f"seconds: {', '.join(parts)}")
     axes.margins(x=0.12)
     axes.grid(axis="y", visible=False)
     finish(axes, "Wall time of each stage", "", note)
