@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from overround.datafiles import by_partition, commit_files
+from overround.datafiles import by_partition, commit_files, local_system
 from overround.durable import sync
 from overround.errors import StoreError
 from overround.objectstore import hint, short
@@ -256,7 +256,8 @@ def dataset(table: Table, delta: "DeltaTable", files: list | None = None, *, eve
     schema = table.schema
     if everything:
         schema = pa.schema(delta.schema().to_arrow())
-    return delta.to_pyarrow_dataset(schema=schema, file_pruning_predicate=files or None)
+    # deltalake's own handler for an object store: it is told the sizes, and asks for none
+    return delta.to_pyarrow_dataset(schema=schema, filesystem=local_system(delta), file_pruning_predicate=files or None)
 
 
 def log_condition(table: Table, where: Mapping[str, Any] | None) -> list[tuple[str, str, list[str]]]:

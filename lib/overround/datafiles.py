@@ -64,11 +64,21 @@ def local_folder(delta: "DeltaTable") -> Path | None:
     return Path(unquote(uri.removeprefix("file://"))) if uri.startswith("file://") else None if "://" in uri else Path(uri)
 
 
+def local_system(delta: "DeltaTable") -> pafs.FileSystem | None:
+    """The files of a table on this machine, by Arrow's own hand; paths are relative to the table.
+
+    deltalake's handler is Python's: what it reads Arrow's threads may still let go of when the interpreter has begun to end, and that
+    ends the process with a signal (github.com/apache/arrow/issues/49942).
+    """
+    folder = local_folder(delta)
+    return None if folder is None else pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem())
+
+
 def file_system(delta: "DeltaTable") -> pafs.FileSystem:
     """The table's own files, wherever it is; paths are relative to the table."""
     from deltalake.fs import DeltaStorageHandler
 
-    return pafs.PyFileSystem(DeltaStorageHandler.from_table(delta._table))
+    return local_system(delta) or pafs.PyFileSystem(DeltaStorageHandler.from_table(delta._table))
 
 
 def path_in(delta: "DeltaTable", uri: str) -> str:

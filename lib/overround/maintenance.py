@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
 from overround.commit import CHECKPOINT_EVERY, Partition, dataset, keep_log, named, scope_of
-from overround.datafiles import ROW_GROUP, commit_files, file_system, local_folder, read_file
+from overround.datafiles import ROW_GROUP, commit_files, file_system, read_file
 from overround.durable import sync, to_disk
 from overround.errors import ParameterError, StoreError
 from overround.tables import TABLES, Table
@@ -204,8 +204,7 @@ def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
         log = Path(store.root) / name / "_delta_log"
         # on disk before the entries go that it takes the place of
         to_disk([*log.glob(f"{delta.version():020d}.checkpoint*"), log / "_last_checkpoint", log])
-    files = local_folder(delta)
-    system = pafs.SubTreeFileSystem(str(files), pafs.LocalFileSystem()) if files else file_system(delta)
+    system = file_system(delta)
     entries: dict[int, list[pafs.FileInfo]] = {}
     for info in system.get_file_info(pafs.FileSelector("_delta_log")):
         number = info.base_name.split(".", 1)[0]
