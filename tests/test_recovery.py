@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -78,6 +79,19 @@ def test_half_of_a_tables_files_gone_is_said_and_mended(places):
     # collecting again brings back exactly what was lost
     assert sum(again.append("quotes", many(20, bookmaker=f"b{i}")).inserted for i in range(6)) == 180
     assert len(again.read("quotes")) == 360
+
+
+@pytest.mark.slow
+def test_a_command_that_has_read_its_tables_ends_by_itself_on_a_busy_machine(places):
+    """Arrow's threads let go of the last file when the interpreter has begun to end: one in ten commands was ended by a signal."""
+    store = Store(places["OVERROUND_STORE"])
+    for i in range(6):
+        store.append("quotes", many(20, bookmaker=f"b{i}"))
+
+    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:
+        checks = list(pool.map(lambda _: overround("store", "check", **places), range(64)))
+
+    assert {(done.returncode, done.stderr) for done in checks} == {(0, "")}
 
 
 @pytest.fixture
