@@ -49,6 +49,15 @@ def test_costs_are_compared_stage_by_stage(store):
     assert history.cost_change(store.read("measurements"), "", "20260102-000000-bbb").empty
 
 
+def test_a_report_on_performance_is_no_part_of_the_pipeline_that_it_reports(store):
+    measurements = store.read("measurements")
+    own = measurements.tail(1).assign(run_id="20260102-000000-bbb.performance", stage="experiments", metric="wall_s", value=9.0)
+
+    costs = history.stage_costs(pd.concat([measurements, own]), "20260102-000000-bbb")
+
+    assert costs.index.tolist() == ["backtest: signals"]
+
+
 def test_what_a_machine_compiles_once_is_no_change_and_no_anomaly(store):
     measurements = store.read("measurements")
     first = measurements[measurements["metric"] == "wall_s"].head(1)

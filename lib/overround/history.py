@@ -23,14 +23,15 @@ def newest_pipeline(measurements: pd.DataFrame, *, before: str = "") -> str:
 
 
 def stage_costs(measurements: pd.DataFrame, pipeline: str) -> pd.DataFrame:
-    """One row a stage of a pipeline's runs, `<label>: <stage>`, one column a metric.
+    """One row a stage of a pipeline's runs, `<label>: <stage>`, one column a metric; a report on performance is no part of what it reports.
 
     Raises
     ------
     ParameterError
         Where the pipeline has left no measurements, with the newest that has.
     """
-    rows = measurements[(measurements["run_id"].str.startswith(f"{pipeline}.")) & (measurements["stage"] != FOUND)]
+    run = measurements["run_id"]
+    rows = measurements[run.str.startswith(f"{pipeline}.") & ~run.str.endswith(".performance") & (measurements["stage"] != FOUND)]
     if rows.empty:
         raise ParameterError(
             f"pipeline {pipeline!r} has no measurements in this store; the newest is {newest_pipeline(measurements) or 'none'}."
