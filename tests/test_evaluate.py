@@ -32,6 +32,7 @@ def test_yield_profit_and_hit_rate_are_what_a_calculator_says():
 def test_drawdown_is_measured_from_the_peak_and_the_start_counts():
     assert max_drawdown(path_ledger([20.0, -30, 20])) == pytest.approx(0.25)
     assert max_drawdown(path_ledger([-20.0, 10])) == pytest.approx(0.2)
+    assert max_drawdown(path_ledger([20.0]).iloc[:0]) == 0
 
 
 def test_a_drawdown_does_not_hang_on_the_order_of_bets_settled_at_the_same_moment():

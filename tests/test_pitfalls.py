@@ -114,6 +114,24 @@ def test_closing_lines_are_held_against_each_other_on_the_same_bets(market):
     assert none["clv"].isna().all()
 
 
+def test_by_the_close_of_the_reference_a_ledger_is_worth_what_its_evaluation_says(market):
+    shown, ended = market
+    void = ended.copy()
+    void.loc[::7, ["home_score", "away_score", "status"]] = [np.nan, np.nan, "abandoned"]
+    ledger = backtest(value_signals(shown, "b0", min_edge=0.02), void, stake=Flat(1), closing=closing_lines(shown, "b0"))
+    ledger.loc[::5, "stake"] = 0.0  # as of a bet that was not placed
+
+    table = clv_by_close(ledger, shown, simulations=300, seed=3)
+    evaluation = evaluate(ledger, simulations=300, seed=3)
+
+    assert (ledger["result"] == "void").any()
+    assert table.loc["the reference", "bets"] == evaluation.loc["bets", "value"] < len(ledger)
+    assert table.loc["the reference", ["clv", "low", "high"]].tolist() == pytest.approx(
+        evaluation.loc["clv", ["value", "low", "high"]].tolist()
+    )
+    assert table.loc["the reference", "beat_close"] == pytest.approx(evaluation.loc["beat_close", "value"])
+
+
 def test_a_signal_made_from_prices_after_kick_off_is_refused():
     with pytest.raises(ParameterError, match="after its kick-off"):
         backtest(bets(bet(placed="2025-03-01 15:01")), results(result()))

@@ -1,9 +1,9 @@
 """Whose closing line says so: a reference that is late or wrong confirms the edges that it made. Pure functions on ledgers."""
 
-import numpy as np
 import pandas as pd
 
 from overround.backtest import judged_by_close
+from overround.evaluate import beaten
 from overround.resampling import day, interval, quotient, resample
 from overround.signals import closing_lines
 
@@ -34,8 +34,9 @@ def clv_by_close(
     -------
     DataFrame
         Index `close_of`: the reference, and again on the bets of the next row where those are fewer; everybody, in the mean; the same
-        bookmaker, with its margin. Columns bets (with such a close), clv (mean, share of the stake), low, high (95 %), beat_close
-        (share of the bets). `attrs["says"]` where on the same bets the reference shows value beyond noise, and everybody a loss.
+        bookmaker, with its margin. Columns bets (placed, with such a close), clv (mean, share of the stake), low, high (95 %) and
+        beat_close (share of those that were not void): of the reference what `evaluate` has. `attrs["says"]` where on the same bets the
+        reference shows value beyond noise, and everybody a loss.
 
     Examples
     --------
@@ -46,24 +47,20 @@ def clv_by_close(
     >>> ov.clv_by_close(ledger, quotes, simulations=200)["bets"].nunique()
     1
     """
-    everybody = judged_by_close(ledger, closing_lines(quotes, method=method))["clv"]
-    gain = ledger["price"] / ledger["closing_price"] - 1
-    common = ledger["clv"].where(everybody.notna())
-    values = {REFERENCE: ledger["clv"], COMMON: common, EVERYBODY: everybody, SAME: gain.where(ledger["side"] == "back", -gain)}
-    rows = {name: _row(ledger, value.to_numpy(float), simulations, seed) for name, value in values.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "clv", "low", "high", "beat_close"]).rename_axis("close_of")
+    bets = ledger[ledger["stake"] > 0]
+    everybody = judged_by_close(bets, closing_lines(quotes, method=method))["clv"].set_axis(bets.index)
+    gain = bets["price"] / bets["closing_price"] - 1
+    common, own = bets["clv"].where(everybody.notna()), gain.where(bets["side"] == "back", -gain)
+    values = pd.DataFrame({REFERENCE: bets["clv"], COMMON: common, EVERYBODY: everybody, SAME: own})
+    sums = pd.concat([values.notna().astype(float), values.fillna(0.0)], axis=1).groupby(day(bets)).sum().to_numpy(float)
+    drawn = quotient(resample(sums, simulations, seed).reshape(simulations, 2, -1).swapaxes(1, 2))
+    low, high = zip(*(interval(one) for one in drawn.T), strict=True)
+    beat = values.apply(beaten, result=bets["result"]).mean()
+    table = pd.DataFrame({"bets": values.count(), "clv": values.mean(), "low": low, "high": high, "beat_close": beat})
+    table.index.name = "close_of"
     alone = table.loc[COMMON, "low"] > 0 > table.loc[EVERYBODY, "high"]
     if table.loc[COMMON, "bets"] == table.loc[REFERENCE, "bets"]:
         table = table.drop(index=COMMON)
     if alone:
         table.attrs["says"] = "Flagged: only the reference's own close shows value; everybody else's says that it was wrong."
     return table
-
-
-def _row(ledger: pd.DataFrame, value: np.ndarray, simulations: int, seed: int) -> tuple[int, float, float, float, float]:
-    known = ~np.isnan(value)
-    if not known.any():
-        return 0, np.nan, np.nan, np.nan, np.nan
-    sums = pd.DataFrame({"n": known.astype(float), "value": np.where(known, value, 0.0)}).groupby(day(ledger).to_numpy()).sum()
-    low, high = interval(quotient(resample(sums.to_numpy(float), simulations, seed)))
-    return int(known.sum()), float(value[known].mean()), low, high, float((value[known] > 0).mean())

@@ -108,7 +108,7 @@ def evaluate(
         "sharpe": (_sharpe(_moments(day_returns(ledger)).sum(axis=0)[None], year)[0], *interval(_sharpe(drawn["return"], year)), "ratio"),
         "bets_needed": (bets_needed(ledger), None, None, "bets"),
         "clv": (ledger["clv"].mean(), *interval(quotient(drawn["clv"])), "share"),
-        "beat_close": (_beat(decided).mean(), *interval(quotient(drawn["beat"])), "share"),
+        "beat_close": (beaten(ledger["clv"], ledger["result"]).mean(), *interval(quotient(drawn["beat"])), "share"),
         "luck_p": (luck["p"], None, None, "probability"),
         "luck_bets": (luck["bets"], None, None, "bets"),
         "tried": (tried, None, None, "strategies"),
@@ -174,7 +174,7 @@ def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
 def _drawn(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, Floats]:
     """Over resampled match days: (how much, of what) for each estimate, and the sums of returns; all of the same days."""
     decided = ledger["result"] != "void"
-    beat = _beat(ledger[decided]).reindex(ledger.index)
+    beat = beaten(ledger["clv"], ledger["result"])
     pairs = {
         "yield": (ledger["stake"], ledger["profit"]),
         "hit": (decided, decided & (ledger["profit"] > 0)),
@@ -188,9 +188,9 @@ def _drawn(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, Float
     return {**{name: drawn[:, 2 * i : 2 * i + 2] for i, name in enumerate(pairs)}, "return": drawn[:, 2 * len(pairs) :]}
 
 
-def _beat(decided: pd.DataFrame) -> pd.Series:
-    """1 where a bet beat the close, 0 where not, NaN without a close."""
-    return (decided["clv"] > 0).astype(float).where(decided["clv"].notna())
+def beaten(clv: pd.Series, result: pd.Series) -> pd.Series:
+    """1 where a bet beat the close, 0 where not, NaN where it has no close or was void."""
+    return (clv > 0).astype(float).where(clv.notna() & (result != "void"))
 
 
 def _moments(returns: Floats) -> Floats:

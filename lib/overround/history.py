@@ -8,6 +8,7 @@ from overround.errors import ParameterError
 from overround.meter import cost_table
 from overround.store import Store
 
+_COSTS = ".performance"  # how the id of a report on performance ends
 FOUND = "found"  # the pseudo-stage under which a run's figures of merit are kept
 
 
@@ -18,7 +19,7 @@ def newest_pipeline(measurements: pd.DataFrame, *, before: str = "") -> str:
     neither is a report on performance by itself, nor a run without a stage that was measured.
     """
     ran = measurements.loc[measurements["stage"] != FOUND, "run_id"].unique()
-    names = {run_id.partition(".")[0] for run_id in ran if not run_id.endswith((".poll", ".performance"))}
+    names = {run_id.partition(".")[0] for run_id in ran if not run_id.endswith((".poll", _COSTS))}
     return max((name for name in names if not before or name < before), default="")
 
 
@@ -31,7 +32,7 @@ def stage_costs(measurements: pd.DataFrame, pipeline: str) -> pd.DataFrame:
         Where the pipeline has left no measurements, with the newest that has.
     """
     run = measurements["run_id"]
-    rows = measurements[run.str.startswith(f"{pipeline}.") & ~run.str.endswith(".performance") & (measurements["stage"] != FOUND)]
+    rows = measurements[run.str.startswith(f"{pipeline}.") & ~run.str.endswith(_COSTS) & (measurements["stage"] != FOUND)]
     if rows.empty:
         raise ParameterError(
             f"pipeline {pipeline!r} has no measurements in this store; the newest is {newest_pipeline(measurements) or 'none'}."
