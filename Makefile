@@ -1,5 +1,8 @@
 # `make` alone explains the targets. The environment lives in .venv and is remade when the lock changes.
-PYTHON ?= python3.11
+CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3 python
+# the first that runs, is new enough and can make an environment (a shim may be there and not run; Debian's has no ensurepip by itself)
+PYTHON ?= $(shell for one in $(CANDIDATES); do \
+	"$$one" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 # compiled files make every process start three times faster
@@ -55,8 +58,9 @@ install = UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/uv pip install -q --python $(BIN)/p
 	|| $(BIN)/pip install -q -c requirements.lock -e '.$(1)'
 
 $(VENV)/.python: requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Overround needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv --clear $(VENV)
+	$(if $(strip $(PYTHON)),,$(error Overround needs Python 3.11 or newer with venv and ensurepip; none of $(CANDIDATES) is one: make PYTHON=/path/to/python))
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Overround needs Python 3.11 or newer: make PYTHON=/path/to/python")'
+	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -c requirements.lock uv
 	touch $@
 

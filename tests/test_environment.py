@@ -1,6 +1,9 @@
 """The ways to install the project are one: what pyproject.toml lists and requirements.lock pins."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -98,3 +101,29 @@ def test_the_page_of_the_architecture_names_every_module_and_none_that_is_not_th
     drawn = set(re.findall(r"[a-z_]{4,}", " ".join(re.findall(r"\[\(?([a-z_ ·]+)<br/>", page))))
     assert len(drawn) > 20
     assert drawn - {"cache", "notebooks"} <= {module.split("/")[-1] for module in modules}
+
+
+@pytest.mark.parametrize("only", ["python3.13", "python3.12", "python3", "python"])
+def test_make_finds_any_python_that_is_new_enough_and_no_shim_that_does_not_run(tmp_path, only):
+    for name in ("python3.11", "python3.14"):  # shims of versions that are not there
+        (tmp_path / name).write_text("#!/bin/sh\nexit 127\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / only).symlink_to(sys.executable)
+    for tool in ("sh", "make"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+
+    planned = subprocess.run(
+        ["make", "-nB", "report"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    ).stdout
+
+    assert f'"{only}" -m venv' in planned
+
+
+def test_make_says_what_it_needs_where_there_is_no_python(tmp_path):
+    for tool in ("sh", "make"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+
+    refused = subprocess.run(["make", "-nB", "report"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+
+    assert refused.returncode == 2
+    assert "Overround needs Python 3.11 or newer" in refused.stderr

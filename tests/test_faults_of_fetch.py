@@ -25,6 +25,7 @@ import requests
 from overround import fetch, politeness
 from overround.errors import FetchError
 from overround.fetch import Fetcher, Patience
+from overround.loopback import on_loopback
 from overround.politeness import Circuit, ProviderResting
 from tests.conftest import Served, require
 from tests.disks import mounted
@@ -102,6 +103,19 @@ def wire():
         one.close()
 
 
+@pytest.fixture
+def nobody_as_proxy(monkeypatch):
+    """The environment names a proxy that hangs up on everybody; gives what was asked of it."""
+    proxy = Wire(lambda nth: [RESET])
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+        monkeypatch.setenv(name.lower(), proxy.url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    yield proxy.paths
+    proxy.close()
+
+
 @contextmanager
 def took_less_than(seconds):
     started = time.monotonic()
@@ -156,6 +170,32 @@ def test_an_answer_that_always_breaks_off_is_an_error_and_not_kept(wire, tmp_pat
 
     assert error.value.status == 0
     assert len(server.paths) == 6
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_call_to_this_machine_never_goes_through_a_proxy(wire, tmp_path, nobody_as_proxy, host):
+    url = wire([OK]).url.replace("127.0.0.1", host)
+
+    with Fetcher("test", url, tmp_path, patience=QUICK) as fetcher:
+        assert fetcher.get("odds").content == BODY
+
+
+def test_a_call_to_any_other_machine_goes_through_the_proxy(tmp_path, nobody_as_proxy):
+    with Fetcher("test", "http://odds.invalid", tmp_path, patience=QUICK) as fetcher, pytest.raises(FetchError, match="no answer"):
+        fetcher.get("odds")
+    assert nobody_as_proxy  # asked, and hung up
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        ("http://127.0.0.1:80/a", True), ("http://127.8.9.10", True), ("http://[::1]:5/", True), ("http://LOCALHOST:5", True),
+        ("http://localhost./", True), ("https://api.localhost", True), ("http://localhost.example.com", False),
+        ("http://127.0.0.1.example.com", False), ("http://10.0.0.1", False), ("http://[2001:db8::1]", False), ("", False),
+    ],
+)  # fmt: skip
+def test_which_addresses_are_this_machine(url, is_here):
+    assert on_loopback(url) is is_here
 
 
 def test_silence_ends_after_the_time_allowed(wire, tmp_path):

@@ -100,6 +100,19 @@ def ordered(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values([name for name in QUOTE_KEY if name in rows], ignore_index=True)
 
 
+def test_a_store_on_this_machine_is_reached_past_a_proxy_that_the_environment_names(root, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "example.com")
+
+    store = Store(root)
+    store.append("events", [event("m0")])
+
+    assert len(store.read("events")) == 1
+    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1"
+
+
 def test_it_does_what_a_store_in_a_folder_does(root, tmp_path):
     here, there = Store(tmp_path / "store"), Store(root)
 

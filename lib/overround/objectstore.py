@@ -9,9 +9,11 @@ import re
 from urllib.parse import urlsplit
 
 from overround.errors import StoreError
+from overround.loopback import spare_from_proxy
 
 SCHEMES = ("s3", "s3a")
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
 _UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "S3_ALLOW_UNSAFE_RENAME")
 _REASONS = (
     (r"NoSuchBucket", "the bucket does not exist"),
@@ -49,6 +51,8 @@ def options(root: str, timeout_s: float) -> dict[str, str]:
     unsafe = next((name for name in _UNSAFE if os.environ.get(name, "").lower() in ("1", "true", "yes")), None)
     if unsafe:
         raise StoreError(f"store {root}: {unsafe} is set, with which two writers overwrite each other's commits; unset it.")
+    for name in _ENDPOINTS:
+        spare_from_proxy(os.environ.get(name, ""))
     return {
         "aws_conditional_put": "etag",
         "timeout": f"{timeout_s}s",

@@ -20,6 +20,7 @@ from tenacity.stop import stop_base
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from overround.loopback import on_loopback
 from overround.redaction import is_secret
 
 # no answer, or one that broke off
@@ -151,6 +152,8 @@ class PoliteAdapter(HTTPAdapter):
         """Answer a request with its whole body read; statuses that mean trouble are returned when the retries are used up."""
         patience, trial = self._patience, self._circuit.enter()
         options.update(stream=True, timeout=(patience.connect_s, patience.read_s))
+        if on_loopback(request.url or ""):
+            options["proxies"] = {}  # a proxy that the environment names cannot reach this machine's own addresses
         retrying = Retrying(
             retry=retry_if_exception(_may_heal) | retry_if_result(lambda response: failed(response.status_code)),
             stop=stop_after_attempt(1 if trial else patience.attempts) | stop_before_delay(patience.deadline_s) | _Asked(patience),
