@@ -36,7 +36,7 @@ audit: $(VENV)/.dev ## whether a pinned version has a known hole or was yanked; 
 	UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python -m tests.audit
 
 lab: $(VENV)/.lab ## open JupyterLab on ten questions and their answers
-	$(BIN)/python -m overround.lab
+	$(BIN)/python -m overround.notebook.magics
 	$(BIN)/jupyter lab --notebook-dir=. --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate notebooks/explore.ipynb
 
 bench: $(VENV)/.peers ## side-by-side measurements, printed as ratios
@@ -66,7 +66,7 @@ $(VENV)/.python: requirements.lock
 
 $(VENV)/.run: $(VENV)/.python pyproject.toml
 	$(call install,)
-	$(BIN)/python -m overround.notebooks install
+	$(BIN)/python -m overround.notebook.git_filter install
 	touch $@
 
 $(VENV)/.lab: $(VENV)/.run

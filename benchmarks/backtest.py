@@ -22,8 +22,8 @@ from numba import njit
 
 from benchmarks.pairs import race
 from overround import Account, Execution, Flat, Kelly, backtest, luck_test
-from overround.accounts import TAKEN
-from overround.book import make_book
+from overround.betting.accounts import TAKEN
+from overround.betting.book import make_book
 from overround.times import microseconds
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -96,7 +96,7 @@ def limits() -> dict:
 
 def kernel_alone() -> None:
     """Race the compiled book, with the order of settlement, every limit and every column of the ledger, against the bare loop."""
-    from overround.kernels import run_book
+    from overround.betting.kernels import run_book
 
     for n in SIZES:
         signals, results = book(n)

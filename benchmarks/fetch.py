@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import aiohttp
 
 from benchmarks.pairs import race
-from overround.fetch import FOREVER, Fetcher
-from overround.sources import loopback
+from overround.http.client import FOREVER, Fetcher
+from overround.sources import local_server as loopback
 
 URLS, LATENCY_S, WORKERS = 200, 0.05, 16
 KB = 1024

@@ -53,7 +53,7 @@ def iterations(folder: Path, number: int = 3) -> tuple[pd.DataFrame, pd.DataFram
     """
     import overround as ov
     from overround.settings import Settings
-    from overround.sources.loopback import answering
+    from overround.sources.local_server import answering
 
     write_files(folder / "site")
     facts, samples = [], []
@@ -108,9 +108,9 @@ def _varies(values: pd.Series) -> bool:
 def _iteration(store: Any, settings: Any, pipeline: str) -> tuple[dict, dict[str, dict[str, float]]]:
     """What the notebooks of a run do, in their order: facts, and what each stage took."""
     import overround as ov
-    from overround.collect import collect
-    from overround.meter import Meter
-    from overround.perf_worker import take
+    from overround.collection.collector import collect
+    from overround.measure.meter import Meter
+    from overround.perf.worker import take
 
     stages: dict[str, dict[str, float]] = {}
     meter = Meter(f"{pipeline}.line")
@@ -134,9 +134,9 @@ def _iteration(store: Any, settings: Any, pipeline: str) -> tuple[dict, dict[str
 
     def performance() -> int:
         measured = store.read("measurements")
-        before = ov.history.newest_pipeline(measured, before=pipeline)
-        ov.history.cost_change(measured, before, pipeline)
-        return len(ov.history.stage_costs(measured, pipeline))
+        before = ov.runs.history.newest_pipeline(measured, before=pipeline)
+        ov.runs.history.cost_change(measured, before, pipeline)
+        return len(ov.runs.history.stage_costs(measured, pipeline))
 
     seen = done("performance", performance)
     assert seen == len(stages) - 1, f"performance sees {seen} of {len(stages) - 1} stages"

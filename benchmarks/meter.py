@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from overround import Meter, procfs
+from overround.measure import Meter, procfs
 from overround.stopwatch import timed
 
 LIMIT_US, STAGE_S, LIMIT_SHARE = 50, 0.010, 0.01
@@ -62,7 +62,7 @@ def _told(name: str, work: Callable[[], object]) -> float:
 def _of_an_append() -> None:
     """Say where the time of storing 20,000 quotes goes."""
     from benchmarks.store import batch
-    from overround.store import Store
+    from overround.store.store import Store
 
     meter = Meter("append")
     with tempfile.TemporaryDirectory() as folder:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.pairs import race
-from overround import DixonColes, Elo, Poisson, walk_forward
-from overround.models import Model
+from overround import walk_forward
+from overround.forecasts import DixonColes, Elo, Poisson
+from overround.forecasts.base import Model
 
 SEASONS, TEAMS = 10, 20
 

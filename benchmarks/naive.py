@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from overround.fetch import Answer, Fetcher
-from overround.sources.the_odds_api import parse_many
-from overround.store import Store
+from overround.http.client import Answer, Fetcher
+from overround.sources.the_odds_api.client import parse_many
+from overround.store.store import Store
 
 
 def append(store: Store, rows: pd.DataFrame) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.pairs import race
 from overround import remove_margin
-from overround.margin import METHODS
+from overround.prices.margin import METHODS
 
 SIZES = (10_000, 100_000, 1_000_000)
 FEW = 2_000

@@ -30,9 +30,9 @@ def main() -> None:
         places = {f"OVERROUND_{name.upper()}": str(Path(folder) / name) for name in ("store", "cache", "reports")}
         env = {**os.environ, **places, "MPLBACKEND": "agg"}
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "lib"), str(ROOT), env.get("PYTHONPATH", "")])
-        first = _seconds(["overround.cli", "run"], env)
+        first = _seconds(["overround.cli.main", "run"], env)
         print(f"\nthe line on an empty store: {first[0]:.1f} s wall, {first[1]:.1f} s CPU", flush=True)
-        again = [_seconds(["overround.cli", "run"], env) for _ in range(rounds)]
+        again = [_seconds(["overround.cli.main", "run"], env) for _ in range(rounds)]
         print(f"with nothing changed:       {_median(again, 0):.2f} s wall, {_median(again, 1):.2f} s CPU; bar {BARS[1]} s", flush=True)
         found: dict[str, list[tuple[float, float]]] = {"script": [], "line": []}
         for _ in range(rounds):
@@ -47,7 +47,7 @@ def main() -> None:
 
 def steps_to(last: str) -> list:
     """The main line on the simulated market up to a step."""
-    from overround.pipeline import main_line
+    from overround.runs.pipeline import main_line
     from overround.settings import load_settings
 
     steps = main_line("sample", [], [], {}, settings=load_settings())
@@ -56,7 +56,7 @@ def steps_to(last: str) -> list:
 
 def line(last: str) -> None:
     """The notebooks as `overround run --force` runs them."""
-    from overround.runner import run_pipeline
+    from overround.runs.runner import run_pipeline
     from overround.settings import load_settings
 
     outcomes = run_pipeline(steps_to(last), settings=load_settings(), force=True)
@@ -65,8 +65,8 @@ def line(last: str) -> None:
 
 def script(last: str) -> None:
     """The notebooks' code, one after the other in this process."""
-    from overround.parameters import notebook_path
-    from overround.runner import new_pipeline
+    from overround.provenance import new_pipeline
+    from overround.runs.parameters import notebook_path
     from overround.settings import load_settings
 
     pipeline, home = new_pipeline(), load_settings().home

@@ -19,7 +19,8 @@ import pandas as pd
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 
-from overround import Flat, Store, backtest, closing_lines, evaluate, map_partitions, partition_sizes, value_signals
+from overround import Flat, Store, backtest, closing_lines, evaluate, value_signals
+from overround.parallel import map_partitions, partition_sizes
 
 QUOTES, QUOTES_A_MATCH, MATCHES = 10_000_000, 20, 12_500  # matches in a partition: 250,000 quotes
 MEMORY_MB = 1_000

@@ -5,7 +5,8 @@ import time
 import numpy as np
 
 from benchmarks.pairs import race
-from overround import backtest_overfitting, correct_for_search
+from overround import correct_for_search
+from overround.evaluation import backtest_overfitting
 
 STRATEGIES, DAYS, RESAMPLES = 1_000, 2_000, 2_000
 BLOCK = 10

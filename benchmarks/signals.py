@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.pairs import race
-from overround import arbitrage_signals, seed_signals, steam_moves, value_signals
+from overround import arbitrage_signals, value_signals
+from overround.prices import steam_moves
+from overround.signals import seed_signals
 
 MATCHES = 50_000
 BOOKMAKERS = ("pinnacle", "bet365", "betfair_exchange", "williamhill")

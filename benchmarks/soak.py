@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from pathlib import Path
 
-from overround.lean import lean
+from overround.collection.memory import lean
 
 lean()  # as the command does, before anything is loaded
 
@@ -28,8 +28,8 @@ import pandas as pd  # noqa: E402
 
 from benchmarks.week import EVERY_S, START, WEEK, Week, watched  # noqa: E402
 from overround import Store  # noqa: E402
-from overround.perf_workloads import quotes  # noqa: E402
-from overround.sources import loopback  # noqa: E402
+from overround.perf.workloads import quotes  # noqa: E402
+from overround.sources import local_server as loopback  # noqa: E402
 
 FAULTS = ("reset", "broken off", "half a document", "busy", "error")
 PAST = "past"  # the source of matches that are over

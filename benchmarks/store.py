@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.pairs import race
-from overround.store import Store
-from overround.tables import TABLES, TIME, to_arrow
+from overround.schema import TABLES, TIME, to_arrow
+from overround.store.store import Store
 
 KEY, COLUMNS = TABLES["quotes"].key, list(TABLES["quotes"].columns)
 QUOTES, QUOTES_AN_EVENT = 1_000_000, 50

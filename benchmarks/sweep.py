@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.backtest import MODULES, _bars, peer_work
-from overround import Flat, Sweep, backtest, sweep
-from overround.procfs import peak_mb, reset_peak
+from overround import Flat, backtest, sweep
+from overround.measure.procfs import peak_mb, reset_peak
+from overround.sweeps import Sweep
 
 BETS, VARIANTS = 100_000, 1_000
 A_DAY, ROUNDS = 20, 3

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from overround import Meter, perf
-from overround.fetch import Fetcher
-from overround.meter import request_figures
-from overround.perf_stats import NOISE, WORSE, compare
-from overround.sources.loopback import Handler, answering
+from overround.http.client import Fetcher
+from overround.measure import Meter
+from overround.measure.meter import request_figures
+from overround.measure.paired import NOISE, WORSE, compare
+from overround.perf import samples as perf
+from overround.sources.local_server import Handler, answering
 from overround.stopwatch import timed
 
 PAIRS, REPEATS, STAGE_S, TRIED = 12, 1, 0.1, 1_000_000

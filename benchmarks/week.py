@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote
 
-from overround.lean import lean
+from overround.collection.memory import lean
 
 lean()  # as the command does, before anything is loaded
 
@@ -29,9 +29,9 @@ from pydantic import SecretStr  # noqa: E402
 
 from benchmarks.pairs import race  # noqa: E402
 from overround import Store  # noqa: E402
-from overround.poll import Polled, poll  # noqa: E402
+from overround.collection.poller import Polled, poll  # noqa: E402
 from overround.settings import Settings  # noqa: E402
-from overround.sources import loopback  # noqa: E402
+from overround.sources import local_server as loopback  # noqa: E402
 
 EVERY_S, WEEK = 30, 20_160
 EVENTS, BOOKS = 40, 11

@@ -9,7 +9,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def overround(*words: str, env: dict[str, str], code: int = 0) -> subprocess.CompletedProcess:
-    done = subprocess.run([sys.executable, "-m", "overround.cli", *words], env=env, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "-m", "overround.cli.main", *words], env=env, cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

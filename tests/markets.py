@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from overround.margin import remove_margin
+from overround.prices.margin import remove_margin
 from tests.books import KICK_OFF, quote, quotes
 
 NOT_ACCOUNTS = ("market_average", "market_maximum")

@@ -51,7 +51,7 @@ def _small(png: bytes) -> bytes:
 def _run_the_line(folder: Path) -> Path:
     own = {"STORE": folder / "store", "CACHE": folder / "cache", "REPORTS": folder / "reports"}
     env = {**os.environ, **{f"OVERROUND_{name}": str(path) for name, path in own.items()}}
-    subprocess.run([sys.executable, "-m", "overround.cli", "run"], env=env, cwd=DOCS.parent, check=True)
+    subprocess.run([sys.executable, "-m", "overround.cli.main", "run"], env=env, cwd=DOCS.parent, check=True)
     return folder / "reports"
 
 

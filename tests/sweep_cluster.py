@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import overround as ov
-from overround.sweep_bets import block
+from overround.sweeps.bets import block
 from tests.books import noisy_quotes
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ def slow_block(*given):
     return block(*given)
 
 
-def run(keep: Path | None, **more) -> ov.Sweep:
+def run(keep: Path | None, **more) -> ov.sweeps.Sweep:
     prices, ended = noisy_quotes(60, 3, seed=30)
     return ov.sweep(prices, SPACE, ended, keep=keep, simulations=100, **more)
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from overround import Account, Execution, Flat, Kelly, Percentage, arbitrage_signals, backtest
-from overround.accounts import TAKEN, worse_prices
+from overround.betting.accounts import TAKEN, worse_prices
 from overround.errors import ParameterError
-from overround.tables import LEDGER_COLUMNS
+from overround.schema import LEDGER_COLUMNS
 from tests.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from overround import Store, figures
-from overround.anomalies import ACCEPTED, FASTER, RECOVERED, SLOWER, changes, histories, watch
-from overround.cli import app
+from overround.cli.main import app
+from overround.perf.anomalies import ACCEPTED, FASTER, RECOVERED, SLOWER, changes, histories, watch
 
 
 def quiet(rng: np.random.Generator, runs: int, noise: float = 0.05, spikes: float = 0.05) -> np.ndarray:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overround import Flat, arbitrage_signals, back_lay, backtest, dutch, middle_signals
+from overround import Flat, arbitrage_signals, backtest
 from overround.errors import ParameterError
+from overround.signals import back_lay, dutch, middle_signals
 from tests.books import KICK_OFF, quote, quotes, result, results, three_way
 from tests.markets import random_market, slow_covers
 

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from overround.sources.loopback import answering
+from overround.sources.local_server import answering
 from tests.audit import LOCK, audit, pins
 
 # as the OSV database answers, https://google.github.io/osv.dev/post-v1-querybatch/ and /get-v1-vulns/

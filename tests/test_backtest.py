@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overround import Flat, Kelly, Percentage, backtest
-from overround.backtest import COMMISSION
+from overround.betting.engine import COMMISSION
+from overround.betting.settlement import MATCH, settle
 from overround.errors import ParameterError
-from overround.settlement import MATCH, settle
 from tests.books import KICK_OFF, bet, bets, result, results, season
 
 

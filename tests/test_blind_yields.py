@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, backtest, blind_signals, consensus_signals
-from overround.backtest import COMMISSION
-from overround.sources.football_data import parse
+from overround import Flat, backtest
+from overround.betting.engine import COMMISSION
+from overround.signals import blind_signals, consensus_signals
+from overround.sources.football_data.parser import parse
 from tests.test_football_line import BOOKS
 
 pytestmark = pytest.mark.slow

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from overround import Account, Execution, backtest
-from overround.accounts import TAKEN
-from overround.book import event_order
-from overround.kernels import payoffs, run_book, settled_selections
+from overround.betting.accounts import TAKEN
+from overround.betting.book import event_order
+from overround.betting.kernels import payoffs, run_book, settled_selections
 from tests.books import KICK_OFF, bet, bets, result, results
 from tests.reference_book import Case, Rules, play, random_case
 

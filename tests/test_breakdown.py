@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from overround import breakdown
-from overround.breakdown import _shrunk
 from overround.errors import ParameterError
+from overround.evaluation.segments import _shrunk
 from tests.books import efficient_market
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from overround.figures import look
-from overround.render import render_index, render_run
+from overround.figures import style as look
+from overround.reports.page import render_index, render_run
 from tests.books import KICK_OFF, quotes, result, results, season, three_way
 from tests.contrast import contrast
 from tests.test_render import a_run
@@ -131,7 +131,7 @@ NAMES = {
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from overround.runner import Step, run_pipeline
+    from overround.runs.runner import Step, run_pipeline
 
     settings = project(
         tmp_path_factory.mktemp("browser"),
@@ -147,25 +147,12 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _pages_of_hostile_names(reports: Path) -> None:
     """A run with bets whose teams and bookmakers have such names, one that compares it, and one that failed over them."""
-    from overround import (
-        backtest,
-        breakdown,
-        compare_ledgers,
-        compare_parts,
-        comparison_table,
-        difference_curves,
-        download,
-        evaluate,
-        evaluation_table,
-        fair_probabilities,
-        figures,
-        key_figures,
-        probability_scores,
-        relative_prices,
-        stack,
-        table,
-    )
-    from overround.report import bankroll_path
+    from overround import backtest, breakdown, compare_ledgers, evaluate, fair_probabilities, figures, key_figures, stack, table
+    from overround.display import comparison_table, download, evaluation_table
+    from overround.evaluation import compare_parts, difference_curves
+    from overround.forecasts import probability_scores
+    from overround.prices import relative_prices
+    from overround.runs.run import bankroll_path
 
     names = list(NAMES.values())
     wanted, ended, closing = season(120, seed=1)

@@ -6,17 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import (
-    Flat,
-    backtest,
-    compare_ledgers,
-    compare_parts,
-    compare_within,
-    comparison_verdict,
-    difference_curves,
-)
-from overround.comparison import by_significance
+from overround import Flat, backtest, compare_ledgers
 from overround.errors import ParameterError
+from overround.evaluation import compare_parts, compare_within, comparison_verdict, difference_curves
+from overround.evaluation.comparison import by_significance
 from tests.books import efficient_market, season
 
 

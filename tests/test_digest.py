@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import overround as ov
-from overround import digest
 from overround.errors import ParameterError
+from overround.reports import daily as digest
 from tests.commands import home, overround
 from tests.test_poll import SPORT, START, play, polled, priced  # noqa: F401 - a fixture
 

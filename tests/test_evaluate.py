@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, backtest, evaluate, figures, luck_test, probability_scores, verdict
-from overround.drawdown import max_drawdown
+from overround import Flat, backtest, evaluate, figures, luck_test, verdict
 from overround.errors import ParameterError
-from overround.evaluate import percent
-from overround.luck import luck_band
+from overround.evaluation.drawdown import max_drawdown
+from overround.evaluation.luck import luck_band
+from overround.forecasts import probability_scores
+from overround.formatting import percent
 from tests.books import bet, bets, result, results, season
 
 
@@ -225,7 +226,7 @@ def test_ruin_agrees_with_the_reflection_principle():
 
 
 def test_where_stakes_follow_the_bankroll_days_compound():
-    from overround import resampled_drawdowns
+    from overround.evaluation import resampled_drawdowns
 
     # +25 % and -20 % in turn: every path of compounded returns depends only on how many of each were drawn, and none is below 0
     profits, bankroll = [], 100.0
@@ -279,7 +280,7 @@ def test_the_number_tried_deflates_the_p_and_the_verdict_says_so():
 
 
 def test_a_staking_rule_goes_on_to_the_luck_test(monkeypatch):
-    module = sys.modules["overround.evaluate"]  # the name overround.evaluate is the function
+    module = sys.modules["overround.evaluation.merit"]  # the name overround.evaluate is the function
     seen = {}
     real = module.luck_test
 

@@ -32,7 +32,7 @@ def test_the_sharp_bookmaker_knows_more_and_the_soft_ones_can_be_beaten():
 
     ledger = ov.backtest(signals, results, stake=ov.Flat(1), bankroll=10_000, closing=closing)
 
-    assert ov.probability_scores(ov.fair_probabilities(ov.closing_quotes(quotes)), results, "sharp").index[0] == "sharp"
+    assert ov.forecasts.probability_scores(ov.fair_probabilities(ov.prices.closing_quotes(quotes)), results, "sharp").index[0] == "sharp"
     assert ledger["clv"].mean() > 0.01
     assert 300 < len(ledger) < 9_000
     assert events.groupby("season").size().tolist() == [380] * 7 + [340]

@@ -11,11 +11,11 @@ from benchmarks import naive
 import overround as ov
 from overround import Store
 from overround.errors import ParameterError
-from overround.experiments import EXPERIMENTS, by_module, run, total
-from overround.perf_workloads import BOOK_SEED, book, quotes
+from overround.perf.experiments import EXPERIMENTS, by_module, run, total
+from overround.perf.workloads import BOOK_SEED, book, quotes
 from overround.settings import load_settings
 
-experiments = importlib.import_module("overround.experiments")
+experiments = importlib.import_module("overround.perf.experiments")
 WORLD_CUP = Path("the-odds-api/soccer_fifa_world_cup/odds")
 
 
@@ -91,7 +91,7 @@ def test_the_page_says_which_results_are_drawn_and_with_which_seed():
     assert f"with seed {experiments._SEED} from the last prices" in experiments.material("feed", 12)
     assert f"drawn with seed {BOOK_SEED}" in experiments.material()
     notebook = (load_settings().home / "notebooks" / "performance.ipynb").read_text()
-    assert "ov.experiments.material(feed, answers)" in notebook
+    assert "ov.perf.experiments.material(feed, answers)" in notebook
 
 
 def assert_calls_saved(samples: pd.DataFrame) -> None:

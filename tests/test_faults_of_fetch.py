@@ -22,11 +22,12 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 import requests
 
-from overround import fetch, politeness
 from overround.errors import FetchError
-from overround.fetch import Fetcher, Patience
-from overround.loopback import on_loopback
-from overround.politeness import Circuit, ProviderResting
+from overround.http import adapter as politeness
+from overround.http import client as fetch
+from overround.http.adapter import Circuit, ProviderResting
+from overround.http.client import Fetcher, Patience
+from overround.http.loopback import on_loopback
 from tests.conftest import Served, require
 from tests.disks import mounted
 
@@ -492,7 +493,7 @@ def test_a_read_only_folder_means_no_cache_one_warning_and_every_answer(wire, tm
 FULL = """
 import logging, resource, sys
 logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
-from overround.fetch import Fetcher
+from overround.http.client import Fetcher
 url, folder, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with Fetcher("test", url, folder) as fetcher:
     fetcher.get("odds")
@@ -536,7 +537,7 @@ def test_a_full_disk_costs_one_warning_and_no_answer(wire, tmp_path):
 def test_a_cache_that_failed_is_used_again_later(wire, tmp_path, monkeypatch):
     server, folder = wire(OK), tmp_path / "cache"
     folder.write_text("not a folder")
-    monkeypatch.setattr("overround.http_cache.PAUSE_S", 0.2)
+    monkeypatch.setattr("overround.http.cache.PAUSE_S", 0.2)
 
     with Fetcher("test", server.url, folder) as fetcher:
         fetcher.get("odds")
@@ -612,7 +613,7 @@ def process(code, *arguments):
 
 
 def test_a_cache_locked_by_another_process_holds_up_no_call_for_more_than_seconds(wire, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("overround.http_cache.BUSY_S", 0.4)
+    monkeypatch.setattr("overround.http.cache.BUSY_S", 0.4)
     server = wire(OK)
     with Fetcher("test", server.url, tmp_path) as fetcher:
         fetcher.get("odds")
@@ -629,7 +630,7 @@ def test_a_cache_locked_by_another_process_holds_up_no_call_for_more_than_second
 
 
 def test_while_another_process_writes_kept_answers_are_read_and_new_ones_not_lost(wire, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("overround.http_cache.BUSY_S", 0.4)
+    monkeypatch.setattr("overround.http.cache.BUSY_S", 0.4)
     server = wire(OK)
 
     with Fetcher("test", server.url, tmp_path) as fetcher:
@@ -645,7 +646,7 @@ def test_while_another_process_writes_kept_answers_are_read_and_new_ones_not_los
 
 ASK = """
 import sys
-from overround.fetch import Fetcher
+from overround.http.client import Fetcher
 with Fetcher("test", sys.argv[1], sys.argv[2]) as fetcher:
     print("ready", flush=True)
     sys.stdin.readline()
@@ -722,7 +723,7 @@ def test_another_process_that_hangs_is_not_waited_for_longer_than_is_set(wire, t
 @pytest.mark.slow
 def test_many_processes_that_begin_a_cache_together_all_get_their_answers(wire, tmp_path):
     server = wire(OK)
-    code = "import sys; from overround.fetch import Fetcher\nwith Fetcher('t', *sys.argv[1:]) as f: print(len(f.get('odds').content))"
+    code = "import sys; from overround.http.client import Fetcher\nwith Fetcher('t', *sys.argv[1:]) as f: print(len(f.get('odds').content))"
 
     running = [subprocess.Popen([sys.executable, "-c", code, server.url, tmp_path], stdout=-1, stderr=-1, text=True) for _ in range(4)]
 

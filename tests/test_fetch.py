@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overround.errors import FetchError
-from overround.fetch import Fetcher
-from overround.politeness import Patience
-from overround.redaction import is_secret, redact
+from overround.http.adapter import Patience
+from overround.http.client import Fetcher
+from overround.http.redaction import is_secret, redact
 from tests.conftest import Served
 
 KEY = "canary-0123456789abcdef"

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overround import tables
+from overround import schema as tables
 from overround.errors import FetchError, ParameterError, SourceError
-from overround.fetch import Answer, Fetcher
-from overround.sources import Batch, event_id
+from overround.http.client import Answer, Fetcher
+from overround.sources.base import Batch, event_id
 from overround.sources.bookmakers import FOOTBALL_DATA
-from overround.sources.football_data import DIVISIONS, NEW_LEAGUES, batches, parse
+from overround.sources.football_data.parser import DIVISIONS, NEW_LEAGUES, batches, parse
 
 AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
 HEADER = "Div,Date,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A"

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, Store, backtest, blind_signals
+from overround import Flat, Store, backtest
+from overround.signals import blind_signals
 from tests.commands import ROOT, home, overround
 from tests.conftest import Served, _Handler
 from tests.test_browser import faults_of_reports
@@ -142,7 +143,7 @@ def test_the_pages_on_real_data_have_no_fault_and_name_their_source(football, br
 
 
 def test_one_season_of_every_other_division_is_collected(football, provider):
-    from overround.sources.football_data import DIVISIONS
+    from overround.sources.football_data.parser import DIVISIONS
 
     others = [division for division in DIVISIONS if division != "E0"]
     words = [word for division in others for word in ("--league", division)]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import overround.formats
+import overround.prices.formats
 from overround.errors import ParameterError
-from overround.formats import FORMATS, convert_odds
+from overround.prices.formats import FORMATS, convert_odds
 
 # the same price in every format; the rows for 5/2, 1/2 and 10/11 are as any bookmaker's table of odds has them
 SAME = [
@@ -137,4 +137,4 @@ def test_an_unknown_format_is_refused_with_the_list():
 
 
 def test_the_examples_of_the_docstrings_are_true():
-    assert doctest.testmod(overround.formats).failed == 0
+    assert doctest.testmod(overround.prices.formats).failed == 0

@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from overround.cli import app
+from overround.cli.main import app
 from overround.durations import seconds
 from overround.errors import OverroundError, ParameterError, SettingsError
-from overround.parameter_values import parse_value
-from overround.parameters import check_parameters, read_parameters
+from overround.runs.parameter_values import parse_value
+from overround.runs.parameters import check_parameters, read_parameters
 from overround.settings import Settings, load_settings
-from overround.sources.the_odds_api import parse_odds, parse_scores
+from overround.sources.the_odds_api.client import parse_odds, parse_scores
 from tests.conftest import Served
 from tests.fuzz import mutations
 from tests.fuzz.loop import TARGETS, fuzz
@@ -381,7 +381,7 @@ def elsewhere(monkeypatch, tmp_path):
         "ODDS_API_URL": served.url,
     }.items():
         monkeypatch.setenv(f"OVERROUND_{name}", str(value))
-    monkeypatch.setattr("overround.sources.football_data.POLITE_S", 0)
+    monkeypatch.setattr("overround.sources.football_data.parser.POLITE_S", 0)
     yield tmp_path
     served.close()
 

@@ -7,18 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import (
-    change_figures,
-    compare_ledgers,
-    comparison_figures,
-    comparison_table,
-    cost_figures,
-    estimate,
-    evaluate,
-    iteration_figures,
-    key_figures,
-)
-from overround.perf_stats import Change, compare, compare_all
+from overround import compare_ledgers, evaluate, key_figures
+from overround.display import change_figures, comparison_figures, comparison_table, cost_figures, estimate, iteration_figures
+from overround.measure.paired import Change, compare, compare_all
 from tests.test_comparison import at_better_prices, ledger_of
 
 

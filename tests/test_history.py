@@ -5,9 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from overround import Store, history
-from overround.anomalies import histories
+from overround import Store
 from overround.errors import ParameterError
+from overround.perf.anomalies import histories
+from overround.runs import history
 
 
 @pytest.fixture

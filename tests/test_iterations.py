@@ -12,11 +12,11 @@ from benchmarks import iterations as benchmark
 from benchmarks.iterations import faults, growth, iterations, write_files
 
 from overround import Store
-from overround.collect import collect
+from overround.collection.collector import collect
 from overround.errors import ParameterError
-from overround.kept import can_be_made_again
-from overround.rebuild import rebuild
-from overround.runner import Step, run_pipeline
+from overround.reports.records import can_be_made_again
+from overround.runs.reproduce import rebuild
+from overround.runs.runner import Step, run_pipeline
 from overround.settings import Settings
 from tests.books import result, results
 from tests.test_render import a_run
@@ -107,7 +107,7 @@ def test_a_report_is_rebuilt_from_its_pinned_version_to_the_last_bit(tmp_path, s
     changed["metrics"]["yield"] = changed["metrics"].get("yield", 0.0) + 1e-15
     record.write_text(json.dumps(changed))
     said = subprocess.run(
-        [sys.executable, "-m", "overround.cli", "rebuild", first.run_id], cwd=HOME, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "overround.cli.main", "rebuild", first.run_id], cwd=HOME, capture_output=True, text=True, timeout=120,
         env={**os.environ, **{f"OVERROUND_{name}": str(place) for name, place in places.items()}},
     )  # fmt: skip
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from overround import Store, kept
+from overround import Store, provenance
 from overround.errors import ParameterError
-from overround.overview import overview
-from overround.prune import candidates
-from overround.records import siblings, write_steps
-from overround.render import render_index
+from overround.provenance import library_digest
+from overround.reports.index import overview
+from overround.reports.page import render_index
+from overround.reports.prune import candidates
+from overround.reports.records import siblings, write_steps
+from overround.runs import cache as kept
 from overround.settings import Settings
 from tests.test_render import a_run
 from tests.test_runner import PARAMETERS, RECORD, project
@@ -159,19 +161,19 @@ def test_a_collection_is_kept_where_the_source_would_answer_the_same(asked: dict
 def test_a_file_of_the_library_that_is_edited_added_or_renamed_makes_another_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "PACKAGE", tmp_path)
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
     (tmp_path / "a.py").write_text("x = 1")
-    digests = [kept.library()]
+    digests = [library_digest()]
     (tmp_path / "__pycache__").mkdir()
     for name in ("a.pyc", "a.f-1.py311.nbi"):
         (tmp_path / "__pycache__" / name).write_text("compiled")
-    assert kept.library() == digests[0]
+    assert library_digest() == digests[0]
     (tmp_path / "a.py").write_text("x = 2")
-    digests.append(kept.library())
+    digests.append(library_digest())
     (tmp_path / "b.css").write_text("")
-    digests.append(kept.library())
+    digests.append(library_digest())
     (tmp_path / "b.css").rename(tmp_path / "c.css")
-    digests.append(kept.library())
+    digests.append(library_digest())
     assert len(set(digests)) == 4
 
 

@@ -42,7 +42,7 @@ def opened(tmp_path_factory) -> dict[str, str]:
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "HOME": str(folder),
     }
-    subprocess.run([sys.executable, "-m", "overround.lab"], env=env, cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "overround.notebook.magics"], env=env, cwd=folder, check=True, capture_output=True, timeout=300)
     return env
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Account, Execution, Flat, Kelly, Percentage, backtest, luck_band, luck_test
+from overround import Account, Execution, Flat, Kelly, Percentage, backtest, luck_test
 from overround.errors import ParameterError
+from overround.evaluation import luck_band
 from tests.books import KICK_OFF, bet, bets, result, results, season
 from tests.reference_book import play, random_case
 from tests.test_book import whole

@@ -11,11 +11,12 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from typer.testing import CliRunner
 
-from overround import Store, maintenance
-from overround.cli import app
-from overround.commit import codes, dataset, scope_of
+from overround import Store
+from overround.cli.main import app
 from overround.errors import StoreError
-from overround.tables import TABLES, to_arrow
+from overround.schema import TABLES, to_arrow
+from overround.store import maintenance
+from overround.store.commits import codes, dataset, scope_of
 from tests.books import quote, quotes
 from tests.test_store import event, many
 

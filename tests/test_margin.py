@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-import overround.margin
+import overround.prices.margin
 from overround.errors import ParameterError, UnknownMethod
-from overround.margin import ALIASES, METHODS, STATUSES, add_margin, remove_margin
-from overround.odds import overround as book
+from overround.prices.fair import overround as book
+from overround.prices.margin import ALIASES, METHODS, STATUSES, add_margin, remove_margin
 
 ALL = sorted(METHODS)
 OK, MISSING, BAD_PRICE, UNDERROUND, OUTSIDE, NOT_CONVERGED = range(6)
@@ -334,7 +334,9 @@ def test_a_margin_that_is_no_margin_is_refused():
 
 @pytest.mark.slow
 def test_nothing_is_compiled_before_a_margin_is_removed():
-    program = "import sys, overround, overround.margin, overround.odds, overround.formats; assert 'numba' not in sys.modules"
+    program = (
+        "import sys, overround, overround.prices.margin, overround.prices.fair, overround.prices.formats; assert 'numba' not in sys.modules"
+    )
 
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
@@ -357,4 +359,4 @@ def test_the_memory_is_at_most_three_times_prices_and_probabilities(method):
 
 
 def test_the_examples_of_the_docstrings_are_true():
-    assert doctest.testmod(overround.margin).failed == 0
+    assert doctest.testmod(overround.prices.margin).failed == 0

@@ -10,7 +10,7 @@ import pytest
 import shin
 from scipy import optimize
 
-from overround.margin import remove_margin
+from overround.prices.margin import remove_margin
 
 
 def markets(outcomes: int, n: int, seed: int = 11) -> np.ndarray:

@@ -19,11 +19,12 @@ import pandas as pd
 import psutil
 import pytest
 
-from overround import Meter, Store, cost_table
-from overround.compiled import njit
-from overround.fetch import Fetcher
-from overround.meter import request_figures
-from overround.sources.loopback import answering
+from overround import Store
+from overround.http.client import Fetcher
+from overround.measure import Meter, cost_table
+from overround.measure.meter import request_figures
+from overround.measure.numba_compile import njit
+from overround.sources.local_server import answering
 from overround.stopwatch import WatchedPool, timed
 from tests.conftest import require_module
 

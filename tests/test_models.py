@@ -4,24 +4,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import (
+from overround import fair_probabilities
+from overround.errors import ParameterError
+from overround.figures import forecast_gaps, reliability_diagram
+from overround.forecasts import (
     DixonColes,
     Elo,
     MarketModel,
     Poisson,
     as_bookmakers,
     compare_forecasts,
-    fair_probabilities,
     market_probabilities,
     probability_scores,
     reliability,
 )
-from overround.errors import ParameterError
-from overround.figures import forecast_gaps, reliability_diagram
-from overround.goals import Strengths, _derivatives, _prior, _start, _Sums, _value, score_grid, team_codes, three_way
-from overround.margin import METHODS
-from overround.models import MARKET_COLUMNS, PROBABILITIES
-from overround.ratings import ordered_logit, outcome_logit
+from overround.forecasts.base import MARKET_COLUMNS, PROBABILITIES, team_codes
+from overround.forecasts.elo import ordered_logit, outcome_logit
+from overround.forecasts.goals import Strengths, _derivatives, _prior, _start, _Sums, _value, score_grid, three_way
+from overround.prices.margin import METHODS
 
 from tests.books import quotes, result, results, three_way as three_prices  # isort: skip
 

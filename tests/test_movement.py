@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import reaction_times, reactions, reverse_moves, stale_prices, steam_moves, value_signals, velocity
+from overround import value_signals
 from overround.errors import ParameterError
+from overround.prices import reaction_times, reactions, reverse_moves, stale_prices, steam_moves, velocity
 from tests.books import KICK_OFF, quotes, three_way
 from tests.markets import random_market, slow_steam
 
@@ -135,7 +136,7 @@ def test_a_bookmaker_that_comes_in_with_another_opinion_makes_nothing_stale():
 def test_the_order_of_moves_depends_on_nothing_but_the_moves():
     # it depended on how Python hashes texts in this process; which it does anew in each one
     code = ("from tests.markets import random_market; import overround as ov;"
-            "print(ov.reverse_moves(random_market(3, polls=30), window_min=60, least_move=0.005).to_csv())")  # fmt: skip
+            "print(ov.prices.reverse_moves(random_market(3, polls=30), window_min=60, least_move=0.005).to_csv())")  # fmt: skip
     said = [
         subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
         for seed in "01"  # which order the two columns differently

@@ -6,19 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import (
-    arbitrage_signals,
-    blind_signals,
-    middle_signals,
-    past_accuracy_weights,
-    reactions,
-    reverse_moves,
-    seed_signals,
-    stale_prices,
-    steam_moves,
-    value_signals,
-    velocity,
-)
+from overround import arbitrage_signals, value_signals
+from overround.forecasts import past_accuracy_weights
+from overround.prices import reactions, reverse_moves, stale_prices, steam_moves, velocity
+from overround.signals import blind_signals, middle_signals, seed_signals
 from tests.books import KICK_OFF, quotes, result, results, three_way
 from tests.markets import BOOKS, random_market
 

@@ -7,7 +7,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import overround as ov
 from overround.errors import ParameterError, StoreError
-from overround.lab import ensure_sample, shown
+from overround.notebook.magics import ensure_sample, shown
 from tests.books import noisy_quotes, quotes, season, three_way
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from overround.notebooks import as_text, install, strip
-from overround.runner import new_pipeline
+from overround.notebook.git_filter import as_text, install, strip
+from overround.provenance import new_pipeline
 from tests.commands import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -96,7 +96,7 @@ def test_outside_a_clone_nothing_is_done_and_nothing_fails(clone, tmp_path_facto
     inside.mkdir()
     before = (clone / ".git" / "config").read_text()
 
-    done = subprocess.run([sys.executable, "-m", "overround.notebooks", "install"], cwd=alone, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "overround.notebook.git_filter", "install"], cwd=alone, capture_output=True, text=True)
 
     assert done.returncode == 0
     assert "not filtered" in done.stdout
@@ -153,6 +153,6 @@ def sanitized(text: str) -> str:
 
 
 def test_the_filter_loads_little():
-    code = "import sys, overround.notebooks; print('pandas' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, overround.notebook.git_filter; print('pandas' in sys.modules or 'numpy' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

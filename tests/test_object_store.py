@@ -12,7 +12,7 @@ import pytest
 
 from overround import Flat, Store, backtest, closing_lines, evaluate, value_signals
 from overround.errors import StoreError
-from overround.tables import TABLES
+from overround.schema import TABLES
 from tests import object_store
 from tests.books import quote, quotes, result, results, three_way
 from tests.conftest import require_module
@@ -285,8 +285,8 @@ def test_what_would_be_unsafe_is_refused(root, monkeypatch):
 
 
 def test_an_append_costs_few_requests_and_files_and_the_log_stay_few(root, way, s3, monkeypatch):
-    monkeypatch.setattr("overround.maintenance._LOG_HOURS", 0)
-    monkeypatch.setattr("overround.maintenance._VERSIONS", 20)
+    monkeypatch.setattr("overround.store.maintenance._LOG_HOURS", 0)
+    monkeypatch.setattr("overround.store.maintenance._VERSIONS", 20)
     store, costs = Store(root), []
     for minute in range(140):
         if minute == 30:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from overround import figures
-from overround.observed import gaps, observations, regularity, spans
+from overround.collection.poll_times import gaps, observations, regularity, spans
 
 
 def at(*minutes: float) -> pd.DatetimeIndex:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from overround.errors import UnknownMethod
-from overround.odds import fair_probabilities, overround
+from overround.prices.fair import fair_probabilities, overround
 from tests.books import quote, quotes, three_way
 
 

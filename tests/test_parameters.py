@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overround.errors import ParameterError
-from overround.parameter_values import Parameter, parse_value, plain
-from overround.parameters import check_here, check_parameters, read_parameters
+from overround.runs.parameter_values import Parameter, parse_value, plain
+from overround.runs.parameters import check_here, check_parameters, read_parameters
 
 CELL = """# what this notebook takes; every value can be set with -p name=value
 run_id: str = ""

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Store, map_partitions, partition_sizes
+from overround import Store
 from overround.errors import ParameterError, RunError
+from overround.parallel import map_partitions, partition_sizes
 from tests.books import quotes, result, results, three_way
 from tests.conftest import require_module
 

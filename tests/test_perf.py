@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from overround import perf, perf_worker, procfs
-from overround.cli import app
+from overround.cli.main import app
 from overround.errors import ParameterError, RunError
-from overround.perf_stats import BETTER, NOISE, WORSE, compare
-from overround.perf_workloads import WORKLOADS
+from overround.measure import procfs
+from overround.measure.paired import BETTER, NOISE, WORSE, compare
+from overround.perf import samples as perf
+from overround.perf import worker as perf_worker
+from overround.perf.workloads import WORKLOADS
 from tests.commands import ROOT, overround
 from tests.commands import home as command_home
 from tests.conftest import require_module
@@ -328,7 +330,7 @@ def test_this_checkout_is_not_half_as_slow_again_as_the_revision_before(tmp_path
     words = ["perf", "compare", "HEAD~1" if before else ".", ".", "--fail-on", "worse", "--threshold", "0.5", "--pairs", "5"]
     words += ["--repeats", "1", *(word for name in ("signals", "append") for word in ("-w", name))]
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-m", "overround.cli", *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
+        done = subprocess.run([sys.executable, "-m", "overround.cli.main", *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
         if done.returncode == 0:
             break
 

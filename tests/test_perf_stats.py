@@ -6,7 +6,7 @@ import pytest
 
 from overround import figures
 from overround.errors import ParameterError
-from overround.perf_stats import BETTER, NOISE, WORSE, compare, compare_all, difference, quiet_pairs, significant_first
+from overround.measure.paired import BETTER, NOISE, WORSE, compare, compare_all, difference, quiet_pairs, significant_first
 
 
 def machine(rng: np.random.Generator, pairs: int, factor: float = 1.0, stage_s: float = 0.1) -> pd.DataFrame:

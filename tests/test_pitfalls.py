@@ -14,33 +14,35 @@ import pytest
 from overround import (
     Flat,
     Kelly,
-    across_methods,
-    always_quoted,
-    at_each_price,
     backtest,
     baselines,
-    blind_signals,
     breakdown,
     closing_lines,
     clv_by_close,
     compare_ledgers,
     correct_for_search,
     evaluate,
-    haircut,
-    luck_of_the_best,
     luck_test,
-    missing_odds,
-    probability_scores,
-    resampled_drawdowns,
-    suspicious,
     value_signals,
     verdict,
+)
+from overround.errors import ParameterError
+from overround.evaluation import (
+    across_methods,
+    always_quoted,
+    at_each_price,
+    haircut,
+    luck_of_the_best,
+    missing_odds,
+    resampled_drawdowns,
+    suspicious,
     without_best,
     wrong_prices,
 )
-from overround.errors import ParameterError
-from overround.odds import fair_probabilities
-from overround.resampling import interval
+from overround.forecasts import probability_scores
+from overround.prices.fair import fair_probabilities
+from overround.signals import blind_signals
+from overround.stats import interval
 from tests.books import bet, bets, efficient_market, noisy_quotes, result, results, season
 from tests.commands import ROOT
 

@@ -18,13 +18,13 @@ import pytest
 from pydantic import SecretStr
 
 from overround import Store
+from overround.collection.open_prices import Standing
+from overround.collection.poller import Polled, poll
 from overround.durations import seconds
 from overround.errors import FetchError, ParameterError, StoreError
-from overround.poll import Polled, poll
 from overround.settings import Settings
 from overround.sources.replay import Replay, Shown, recorded_answers, replayed
-from overround.sources.the_odds_api import Offer
-from overround.standing import Standing
+from overround.sources.the_odds_api.client import Offer
 from tests.commands import ROOT, home, overround
 
 CANARY = "canary5key7never9kept"
@@ -449,7 +449,7 @@ def test_a_process_that_is_told_to_stop_finishes_its_batch_and_leaves_no_key(pla
         answers.append(Shown(at, body, headers={"x-requests-remaining": str(20_000_000 - n)}))
     server = play(answers)
     env = home(tmp_path, OVERROUND_ODDS_API_URL=server.url, OVERROUND_ODDS_API_KEY=CANARY, OVERROUND_LIVE_TTL="0")
-    command = [sys.executable, "-m", "overround.cli", "collect", "the-odds-api", "--sport", SPORT, "--every", "1s"]
+    command = [sys.executable, "-m", "overround.cli.main", "collect", "the-odds-api", "--sport", SPORT, "--every", "1s"]
     with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while server.turn < 4 and time.monotonic() < deadline:

@@ -13,8 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Meter, figures, profiles
-from overround.profiles import Sampler, call_table, of_stage, sampled
+from overround import figures
+from overround.measure import Meter
+from overround.measure import sampler as profiles
+from overround.measure.sampler import Sampler, call_table, sampled
+from overround.runs.profile_files import of_run, of_stage
 from overround.settings import Settings
 
 
@@ -103,7 +106,7 @@ def test_who_handles_the_signal_keeps_it_and_other_threads_are_left_alone():
 def test_what_is_kept_comes_back_and_holds_no_path(tmp_path: Path):
     settings, stacks = Settings(reports=tmp_path), {"fetch and parse": Counter({"a (m);b (n.o)": 12, "c (m)": 3})}
 
-    profiles.write(stacks, profiles.of_run("20260101-000000-abc.collect", settings))
+    profiles.write(stacks, of_run("20260101-000000-abc.collect", settings))
 
     assert of_stage("collect: fetch and parse", "20260101-000000-abc", settings) == stacks["fetch and parse"]
     assert of_stage("collect: append", "20260101-000000-abc", settings) == Counter()
@@ -152,7 +155,7 @@ def test_a_look_that_comes_before_another_is_left_sees_what_that_one_saw(monkeyp
         sampler._look(0, sys._getframe())
 
     assert list(sampler.stacks["work"])
-    assert not any("overround.profiles" in stack for stack in sampler.stacks["work"])
+    assert not any("overround.measure.sampler" in stack for stack in sampler.stacks["work"])
 
 
 @pytest.mark.slow
@@ -186,7 +189,7 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
             for thread in threads:
                 thread.join()
         seen = sampler.stacks["work"]
-        print(sum(seen.values()) > 1_000_000, any("overround.profiles" in stack for stack in seen))
+        print(sum(seen.values()) > 1_000_000, any("overround.measure.sampler" in stack for stack in seen))
     """
 
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)

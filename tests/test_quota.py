@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overround.collection.quota import _Pace, plan
 from overround.errors import ParameterError
-from overround.quota import _Pace, credits_left, odds_cost, plan
+from overround.http.client import credits_left
+from overround.sources.the_odds_api.client import odds_cost
 
 NOW = datetime(2024, 8, 17, 12, tzinfo=UTC)
 RESET = datetime(2024, 9, 1, tzinfo=UTC)

@@ -31,7 +31,7 @@ LAYOUTS = {
 
 def overround(*words, home=HOME, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "overround.cli", *words],
+        [sys.executable, "-m", "overround.cli.main", *words],
         cwd=home,
         env={**os.environ, **environment},
         capture_output=True,
@@ -125,7 +125,7 @@ def test_a_deleted_cache_costs_calls_and_no_row(places, site):
 
 @pytest.mark.slow
 def test_a_collection_that_is_killed_goes_on_where_it_was(places, site):
-    command, entries = [sys.executable, "-m", "overround.cli", *site], Path(places["OVERROUND_STORE"])
+    command, entries = [sys.executable, "-m", "overround.cli.main", *site], Path(places["OVERROUND_STORE"])
     child = subprocess.Popen(command, cwd=HOME, env={**os.environ, **places}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(list(entries.glob("quotes/_delta_log/*.json"))) < 3 and child.poll() is None:
         time.sleep(0.01)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overround import accuracy_weights, closing_lines, exchange_mid, value_signals
+from overround import closing_lines, value_signals
 from overround.errors import ParameterError
-from overround.references import REFERENCES, check_reference, opinions, spread
+from overround.prices import accuracy_weights, exchange_mid
+from overround.prices.references import REFERENCES, check_reference, opinions, spread
 from tests.books import quotes, three_way
 
 FOUR = {"a": (2.0, 4.0, 4.0), "b": (2.0, 4.0, 4.0), "c": (2.5, 3.6, 3.2), "d": (2.4, 3.7, 3.4)}

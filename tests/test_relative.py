@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import relative_prices
+from overround.prices import relative_prices
 from tests.books import KICK_OFF, quote, quotes, three_way
 
 

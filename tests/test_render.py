@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from overround.errors import RunError
-from overround.render import RUN_MIME, TEMPLATES, render_index, render_run, write_atomically
+from overround.reports.page import RUN_MIME, TEMPLATES, render_index, render_run, write_atomically
 from tests.contrast import contrast
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'single' & 🏴‍☠️ ‮ مانشستر {{ 7*7 }}"

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from overround.report import bankroll_path
+from overround.runs.run import bankroll_path
 
 SETTLED = pd.DatetimeIndex(["2025-02-01 17:00", "2025-01-04 17:00", "2025-01-11 17:00"], tz="UTC")
 

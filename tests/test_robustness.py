@@ -4,28 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import (
-    Flat,
+from overround import Flat, backtest, baselines, closing_lines, example, value_signals
+from overround.errors import ParameterError
+from overround.evaluation import (
     across_methods,
     always_quoted,
     at_each_price,
-    backtest,
-    baselines,
     bets_needed,
-    blind_signals,
-    closing_lines,
     delay_curve,
     delayed,
-    example,
     haircut,
     missing_odds,
     suspicious,
-    value_signals,
     without_best,
     wrong_prices,
 )
-from overround.errors import ParameterError
-from overround.repriced import only_one
+from overround.evaluation.other_prices import only_one
+from overround.signals import blind_signals
 from tests.books import KICK_OFF, bet, bets, efficient_market, noisy_quotes, quotes, result, results, three_way
 
 

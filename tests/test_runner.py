@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from overround import Store, runner
+from overround import Store
 from overround.errors import ParameterError, RunError
-from overround.runner import Outcome, Step, git_revision, new_pipeline, run_notebook, run_pipeline
+from overround.provenance import git_revision, new_pipeline
+from overround.runs import runner
+from overround.runs.runner import Outcome, Step, run_notebook, run_pipeline
 from overround.settings import Settings
 from tests.books import result, results
 
@@ -344,7 +346,7 @@ def test_a_kernel_that_cannot_start_is_an_error_and_a_record(tmp_path: Path, mon
 def test_plain_papermill_stops_in_the_first_cell_after_the_parameters(tmp_path: Path) -> None:
     from papermill import PapermillExecutionError, execute_notebook
 
-    check = "from overround.parameters import check_here\ncheck_here('backtest', globals())"
+    check = "from overround.runs.parameters import check_here\ncheck_here('backtest', globals())"
     settings = project(tmp_path, backtest=[PARAMETERS, check, RECORD])
     source = settings.home / "notebooks" / "backtest.ipynb"
 
@@ -409,7 +411,9 @@ def test_outside_a_checkout_there_is_no_revision(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_importing_the_runner_costs_no_papermill() -> None:
-    script = "import overround.runner, sys; print([m for m in ('papermill', 'nbconvert', 'nbformat', 'jinja2', 'bs4') if m in sys.modules])"
+    script = (
+        "import overround.runs.runner, sys; print([m for m in ('papermill', 'nbconvert', 'nbformat', 'jinja2', 'bs4') if m in sys.modules])"
+    )
 
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 

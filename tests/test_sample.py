@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 
 from overround.errors import FetchError, ParameterError
-from overround.fetch import Fetcher
+from overround.http.client import Fetcher
 from overround.settings import Settings
-from overround.sources import Ask
-from overround.sources.sample import BOOKMAKERS, Market, batches, connected, iso, serving, simulate, snapshot_times, truth
-from overround.sources.sample_server import Answers
+from overround.sources.base import Ask
+from overround.sources.sample.market import BOOKMAKERS, Market, batches, connected, iso, serving, simulate, snapshot_times, truth
+from overround.sources.sample.server import Answers
 
 SMALL = Market(leagues=2, seasons=1, teams=4)
 PROBABILITIES = ["probability_home", "probability_draw", "probability_away"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from overround.schedule import Task, side_by_side
+from overround.runs.scheduler import Task, side_by_side
 
 
 class Watched:

@@ -7,19 +7,11 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from overround import (
-    add_margin,
-    calibration_table,
-    early_and_close,
-    fair_probabilities,
-    figures,
-    longshot_bias,
-    probability_scores,
-    reliability,
-    score_table,
-)
+from overround import fair_probabilities, figures
 from overround.errors import ParameterError, UnknownMethod
-from overround.scores import clustered_variance, holm
+from overround.forecasts import calibration_table, early_and_close, longshot_bias, probability_scores, reliability, score_table
+from overround.prices import add_margin
+from overround.stats import clustered_variance, holm
 from tests.books import KICK_OFF, quote, quotes, result, results, three_way
 
 TRIO = ["home", "draw", "away"]

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import calibration_table, figures, longshot_bias, reliability, score_table
-from overround.scores import holm
-from overround.sources.football_data import parse
-from overround.tables import NOT_AN_ACCOUNT
+from overround import figures
+from overround.forecasts import calibration_table, longshot_bias, reliability, score_table
+from overround.schema import NOT_AN_ACCOUNT
+from overround.sources.football_data.parser import parse
+from overround.stats import holm
 
 pytestmark = pytest.mark.slow
 LEAGUES = ("E0", "E1", "E2", "E3", "D1", "SP1", "I1", "F1", "N1")

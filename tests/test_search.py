@@ -4,20 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import (
-    Flat,
-    backtest,
-    backtest_overfitting,
-    correct_for_search,
-    daily_profits,
-    deflated_p,
-    effective_number,
-    luck_of_the_best,
-    luck_test,
-)
+from overround import Flat, backtest, correct_for_search, luck_test
 from overround.errors import ParameterError
-from overround.histories import moments_of_profit
-from overround.resampling import day_draws, step_down
+from overround.evaluation import backtest_overfitting, daily_profits, deflated_p, effective_number, luck_of_the_best
+from overround.evaluation.redrawn_results import moments_of_profit
+from overround.stats import day_draws, step_down
 from tests.books import bet, bets, efficient_market, result, results
 
 
@@ -160,7 +151,7 @@ def on_lines(market, line, scores, p):
 def test_lines_push_and_end_by_halves_in_the_histories_as_often_as_they_did(market, line, scores, share, middle):
     ledger = on_lines(market, line, 300 * scores, 0.5)
 
-    from overround.search import _null
+    from overround.evaluation.multiple_testing import _null
 
     null = _null({"all": ledger}, "market", 4_000, 1, "stationary", 3)
 
@@ -192,7 +183,7 @@ def test_histories_of_the_market_keep_bets_on_one_match_together():
     ledger = backtest(wanted, results(result()), stake=Flat(1), closing=closing)
     hedged = ledger.assign(stake=ledger["outcome"].map(fair), profit=0.0)
 
-    from overround.search import _null
+    from overround.evaluation.multiple_testing import _null
 
     null = _null({"hedged": hedged, "home": ledger[ledger["outcome"] == "home"]}, "market", 400, 1, "stationary", 3)
 

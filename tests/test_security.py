@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 
 from overround import Store
 from overround.errors import FetchError, OverroundError, SourceError
-from overround.fetch import Fetcher
-from overround.parameters import check_parameters
-from overround.politeness import Patience
-from overround.redaction import printable
+from overround.formatting import printable
+from overround.http.adapter import Patience
+from overround.http.client import Fetcher
+from overround.runs.parameters import check_parameters
 from overround.settings import load_settings
-from overround.sources.football_data import parse
-from overround.sources.the_odds_api import parse_odds
+from overround.sources.football_data.parser import parse
+from overround.sources.the_odds_api.client import parse_odds
 from tests.conftest import Served
 from tests.test_fuzz import EVENT, NOTEBOOK
 from tests.test_store import many
@@ -279,7 +279,7 @@ def test_nothing_in_the_library_loads_pickles_or_runs_text():
 
 def test_compiled_kernels_lie_where_only_those_who_can_write_the_code_can_write():
     # numba's index is a pickle: who can write it can run code here, as who can write the .pyc files beside it
-    from overround import margin_kernels
+    from overround.prices import margin_kernels
 
     kernel = next(one for one in vars(margin_kernels).values() if hasattr(one, "_cache") and hasattr(one, "stats"))
     folder = Path(kernel.stats.cache_path)
@@ -325,11 +325,12 @@ def test_the_name_of_a_parameter_cannot_be_code(notebook):
 
 
 def test_figures_show_names_that_are_markup_as_text():
-    from overround.figures import look
-    from overround.show import Picture
+    from overround.display.elements import Picture
+    from overround.display.palette import ACCENT
+    from overround.figures import style as look
 
     figure, axes = look.canvas(2)
-    look.label(axes, 0, 0, look.short(r"$\bad{<script>&$"), look.ACCENT)
+    look.label(axes, 0, 0, look.short(r"$\bad{<script>&$"), ACCENT)
     svg = Picture(figure, 'x" onload="alert(1)')
 
     assert b"<script" not in svg.svg()
@@ -386,7 +387,7 @@ def test_a_key_is_in_nothing_that_a_run_with_a_failure_leaves(hostile, tmp_path)
         "OVERROUND_CACHE": str(tmp_path / "cache"),
         "OVERROUND_REPORTS": str(tmp_path / "reports"),
     }
-    command = [sys.executable, "-m", "overround.cli", "run", "--source", "the-odds-api", "--league", "soccer_epl", "--show-code"]
+    command = [sys.executable, "-m", "overround.cli.main", "run", "--source", "the-odds-api", "--league", "soccer_epl", "--show-code"]
 
     done = subprocess.run(command, env=environment, cwd=HOME, capture_output=True, text=True, timeout=300)
 

@@ -12,7 +12,7 @@ import yaml
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from overround.cli import app
+from overround.cli.main import app
 from tests.commands import ROOT
 
 GITHUB, GITLAB, PAGE = ROOT / ".github" / "workflows" / "report.yml", ROOT / ".gitlab-ci.yml", ROOT / "docs" / "sharing.md"

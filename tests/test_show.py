@@ -13,24 +13,19 @@ from overround import (
     breakdown,
     closing_lines,
     compare_ledgers,
-    compare_parts,
-    compare_within,
-    delay_curve,
-    difference_curves,
-    download,
     evaluate,
-    evaluation_table,
     fair_probabilities,
     figures,
-    haircut,
     key_figures,
-    probability_scores,
-    relative_prices,
     stack,
     table,
     value_signals,
 )
+from overround.display import download, evaluation_table
 from overround.errors import ParameterError
+from overround.evaluation import compare_parts, compare_within, delay_curve, difference_curves, haircut
+from overround.forecasts import probability_scores
+from overround.prices import relative_prices
 from tests.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" 🏆 $x^2$ שלום ' + "long " * 40
@@ -257,7 +252,7 @@ def test_a_long_table_is_cut_to_what_fits_and_the_link_says_so(ledger):
 def test_the_link_of_a_download_survives_the_rendering_and_needs_no_right_of_the_page(ledger, tmp_path):
     from bs4 import BeautifulSoup
 
-    from overround.render import _tidy
+    from overround.reports.page import _tidy
 
     page = _tidy(download(ledger).html)[-1]
 

@@ -4,18 +4,9 @@ import re
 
 import pytest
 
-from overround import (
-    arbitrage_signals,
-    figures,
-    lowest_margin,
-    middle_signals,
-    reactions,
-    reverse_moves,
-    stale_prices,
-    steam_moves,
-    value_signals,
-    velocity,
-)
+from overround import arbitrage_signals, figures, value_signals
+from overround.prices import lowest_margin, reactions, reverse_moves, stale_prices, steam_moves, velocity
+from overround.signals import middle_signals
 from tests.markets import random_market
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" $x^2$ ' + "long " * 20

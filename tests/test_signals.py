@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, Store, backtest, blind_signals, closing_lines, seed_signals, value_signals
+from overround import Flat, Store, backtest, closing_lines, value_signals
 from overround.errors import ParameterError
+from overround.signals import blind_signals, seed_signals
 from tests.books import KICK_OFF, quote, quotes, result, results, three_way
 from tests.markets import random_market, slow_seed, slow_value
 
@@ -253,7 +254,7 @@ def test_quotes_in_categories_and_in_any_order_give_the_same_bets():
 def test_a_board_cut_into_small_parts_says_the_same(monkeypatch):
     from functools import partial
 
-    from overround import signals as module
+    from overround.signals import value as module
 
     rows = random_market(4)
     whole = value_signals(rows, "consensus", min_edge=0.0)

@@ -17,7 +17,7 @@ def market():
 
 
 @pytest.fixture(scope="module")
-def swept(market) -> ov.Sweep:
+def swept(market) -> ov.sweeps.Sweep:
     quotes, results = market
     return ov.sweep(quotes, SPACE, results, simulations=200)
 

@@ -5,19 +5,10 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from overround import (
-    DrawdownControl,
-    EdgeProportional,
-    Flat,
-    Kelly,
-    Percentage,
-    SimultaneousKelly,
-    TargetProfit,
-    backtest,
-    staking_rule,
-)  # fmt: skip
+from overround import Flat, Kelly, Percentage, backtest, staking_rule
+from overround.betting import DrawdownControl, EdgeProportional, SimultaneousKelly, TargetProfit
+from overround.betting.staking import shrinkage, together
 from overround.errors import ParameterError
-from overround.staking import shrinkage, together
 from tests.books import KICK_OFF, bet, bets, result, results, season
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from overround import Store
 from overround.errors import StoreError, TableError
-from overround.tables import TABLES
+from overround.schema import TABLES
 from tests.books import KICK_OFF, quote, quotes, result, three_way
 
 QUOTE_KEY = list(TABLES["quotes"].key)

@@ -10,7 +10,7 @@ import pytest
 
 from overround import Store
 from overround.errors import StoreError
-from overround.tables import TABLES
+from overround.schema import TABLES
 from tests.disks import mounted
 from tests.test_store import many
 from tests.writers import killed, overlapping, python

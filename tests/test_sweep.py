@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 import overround as ov
-from overround import pieces, search
 from overround.errors import ParameterError
-from overround.sweep_space import rule_of, space_of
+from overround.evaluation import multiple_testing as search
+from overround.parallel import tasks as pieces
+from overround.sweeps.space import rule_of, space_of
 from tests.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
 from tests.sweep_cluster import await_
 
@@ -298,9 +299,9 @@ SLOWLY = """
     from pathlib import Path
     import overround as ov
     from overround import sweep
-    from overround.sweep_bets import block
+    from overround.sweeps.bets import block
     from tests.test_sweep import stopped
-    module = sys.modules["overround.sweep"]
+    module = sys.modules["overround.sweeps.engine"]
     def slowly(*given):
         time.sleep(0.3)
         return block(*given)
@@ -309,7 +310,7 @@ SLOWLY = """
 """
 
 
-def stopped(keep: Path, **more) -> ov.Sweep:
+def stopped(keep: Path, **more) -> ov.sweeps.Sweep:
     prices, ended = noisy_quotes(40, 3, seed=14)
     return ov.sweep(prices, {"reference": "b0", "min_edge": np.linspace(0, 0.05, 64 * 12)}, ended, keep=keep, simulations=100, **more)
 
@@ -347,7 +348,7 @@ def test_a_pick_knows_nothing_of_its_future(measure, window):
 
     def picks(results_then):
         swept = ov.sweep(ov.backtest(wanted, results_then, closing=closing), space, simulations=100)
-        return ov.walk_forward_choice(swept, every_days=10, window_days=window, measure=measure, least_days=5)
+        return ov.sweeps.walk_forward_choice(swept, every_days=10, window_days=window, measure=measure, least_days=5)
 
     before, after = picks(ended), picks(altered)
 
@@ -362,7 +363,7 @@ def test_picks_are_those_of_a_loop_over_the_ledgers():
     wanted = wanted.assign(edge=np.random.default_rng(2).uniform(0, 1, 400))
     swept = ov.sweep(ov.backtest(wanted, ended, closing=closing), {"min_edge": [0.0, 0.3, 0.6], "staking": "flat:10"}, simulations=100)
 
-    found = ov.walk_forward_choice(swept, every_days=7, measure="yield", least_days=10)
+    found = ov.sweeps.walk_forward_choice(swept, every_days=7, measure="yield", least_days=10)
 
     ledgers, staked, profit = {v: swept.ledger(v) for v in swept.table.index}, 0.0, 0.0
     begin, last = wanted["placed_at"].min(), wanted["placed_at"].max()
@@ -389,7 +390,7 @@ def test_neighbours_differ_by_one_step():
         ledger, {"max_price": [2.0, 3.0, 4.0], "min_price": [1.0, 1.2, 1.5], "staking": ["flat", "percentage"]}, simulations=100
     )
 
-    found = ov.stability(grid)
+    found = ov.sweeps.stability(grid)
 
     # the corner has one neighbour along each number and the other staking; the middle two along each
     assert found.loc[0, "neighbours"] == 3
@@ -411,7 +412,7 @@ def test_neighbours_in_a_sample_are_the_nearest():
         ledger, {"max_price": (1.5, 4.0), "min_price": (1.0, 1.4), "staking": ["flat", "percentage"]}, sample=40, simulations=100
     )
 
-    assert (ov.stability(drawn)["neighbours"] == 4).all()
+    assert (ov.sweeps.stability(drawn)["neighbours"] == 4).all()
 
 
 def test_the_best_come_first_and_the_verdict_counts_all():
@@ -419,8 +420,8 @@ def test_the_best_come_first_and_the_verdict_counts_all():
     wanted = wanted.assign(edge=np.random.default_rng(3).uniform(0, 1, 300))
     swept = ov.sweep(ov.backtest(wanted, ended, closing=closing), {"min_edge": np.linspace(0, 0.95, 40)}, simulations=200)
 
-    best = ov.top_variants(swept, 5)
-    words = ov.sweep_verdict(swept, ov.walk_forward_choice(swept))
+    best = ov.sweeps.top_variants(swept, 5)
+    words = ov.sweeps.sweep_verdict(swept, ov.sweeps.walk_forward_choice(swept))
 
     assert best["p_adjusted"].is_monotonic_increasing
     assert "of 40 variants" in words
@@ -441,13 +442,13 @@ def test_a_sweep_without_bets_says_so():
 
     swept = ov.sweep(prices, {"reference": "b0", "min_edge": [0.8, 0.9], "max_edge": 0.95}, ended)
 
-    assert ov.sweep_verdict(swept, ov.walk_forward_choice(swept)) == "None of 2 variants placed a bet."
+    assert ov.sweeps.sweep_verdict(swept, ov.sweeps.walk_forward_choice(swept)) == "None of 2 variants placed a bet."
     assert swept.table[["yield", "p", "luck_p_adjusted"]].isna().all(axis=None)
-    assert ov.top_variants(swept).empty
+    assert ov.sweeps.top_variants(swept).empty
 
 
 def test_a_grid_has_every_point_once():
-    found = ov.variants({"min_edge": [0.0, 0.01, 0.01], "staking": ["flat", "kelly"], "bookmakers": ["b1", ("b1", "b2"), None]})
+    found = ov.sweeps.variants({"min_edge": [0.0, 0.01, 0.01], "staking": ["flat", "kelly"], "bookmakers": ["b1", ("b1", "b2"), None]})
 
     points = list(found[["min_edge", "staking", "bookmakers"]].itertuples(index=False, name=None))
     # the last parameter of the library's order turns fastest
@@ -458,14 +459,14 @@ def test_a_grid_has_every_point_once():
 def test_a_latin_sample_takes_every_part_of_each_range_equally_often():
     space = {"min_edge": (0.0, 0.1), "max_price": (2.0, 20.0, "log"), "staking": ["flat", "kelly", "percentage"]}
 
-    found = ov.variants(space, 60, seed=3)
+    found = ov.sweeps.variants(space, 60, seed=3)
 
     assert np.bincount((found["min_edge"] * 600).astype(int)).tolist() == [1] * 60
     assert np.bincount((np.log(found["max_price"] / 2) / np.log(10) * 60).astype(int)).tolist() == [1] * 60
     assert found["staking"].value_counts().tolist() == [20, 20, 20]
-    assert found.equals(ov.variants(space, 60, seed=3))
-    assert not found.equals(ov.variants(space, 60, seed=4))
-    apart = ov.variants(space, 60, how="random", seed=3)
+    assert found.equals(ov.sweeps.variants(space, 60, seed=3))
+    assert not found.equals(ov.sweeps.variants(space, 60, seed=4))
+    apart = ov.sweeps.variants(space, 60, how="random", seed=3)
     assert np.bincount((apart["min_edge"] * 600).astype(int), minlength=60).max() > 1
 
 

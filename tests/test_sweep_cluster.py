@@ -30,7 +30,7 @@ def cluster():
 def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(cluster, tmp_path, monkeypatch):
     here = sweep_cluster.run(None)
     cluster.start_workers(3)
-    monkeypatch.setattr(sys.modules["overround.sweep"], "block", sweep_cluster.slow_block)
+    monkeypatch.setattr(sys.modules["overround.sweeps.engine"], "block", sweep_cluster.slow_block)
     told, events = [], []
 
     def misfortune() -> None:
@@ -61,7 +61,7 @@ def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(cluster, tmp_pat
 
 def test_a_cluster_that_stays_away_is_given_up_and_what_was_done_is_kept(cluster, tmp_path, monkeypatch):
     cluster.start_workers(1)
-    monkeypatch.setattr(sys.modules["overround.sweep"], "block", sweep_cluster.slow_block)
+    monkeypatch.setattr(sys.modules["overround.sweeps.engine"], "block", sweep_cluster.slow_block)
     told = []
 
     def misfortune() -> None:

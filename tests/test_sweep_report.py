@@ -10,21 +10,21 @@ import pytest
 import overround as ov
 from overround import figures
 from overround.errors import ParameterError
-from overround.sweep_report import value_groups
+from overround.sweeps.summary import value_groups
 from tests.books import noisy_quotes, season
 
 HOSTILE = '<script>alert("x")</script> $x^2$'
 
 
-def swept(n: int = 400, *, edge: float = 0.0, seed: int = 3, space: dict | None = None, **how) -> ov.Sweep:
+def swept(n: int = 400, *, edge: float = 0.0, seed: int = 3, space: dict | None = None, **how) -> ov.sweeps.Sweep:
     wanted, ended, closing = season(n, seed=seed, edge=edge)
     wanted = wanted.assign(edge=np.random.default_rng(seed).uniform(0, 0.1, n))
     space = space or {"min_edge": [0.0, 0.02, 0.05], "max_price": [2.0, 3.0, 5.0, 9.0], "staking": ["flat", "percentage"]}
     return ov.sweep(ov.backtest(wanted, ended, closing=closing), space, simulations=200, **how)
 
 
-def all_figures(sweep: ov.Sweep, note: str = "") -> dict:
-    choices = ov.walk_forward_choice(sweep, every_days=7, least_days=5)
+def all_figures(sweep: ov.sweeps.Sweep, note: str = "") -> dict:
+    choices = ov.sweeps.walk_forward_choice(sweep, every_days=7, least_days=5)
     return {
         "map": figures.yield_map(sweep, note=note), "lines": figures.parallel_coordinates(sweep, note=note),
         "neighbours": figures.neighbours(sweep, note=note), "p": figures.corrected_p_values(sweep, note=note),
@@ -60,16 +60,16 @@ def test_every_figure_is_drawn_and_says_in_words_what_it_shows(what):
 def test_every_table_is_made_of_any_sweep():
     for what, how in SPACES.items():
         sweep = swept(**how)
-        choices = ov.walk_forward_choice(sweep, every_days=7, least_days=5)
+        choices = ov.sweeps.walk_forward_choice(sweep, every_days=7, least_days=5)
 
-        strip, matters = ov.sweep_key_figures(sweep, choices), ov.influence(sweep)
-        tests, picked = ov.search_tests(sweep), ov.picked_variants(sweep, choices)
+        strip, matters = ov.display.sweep_key_figures(sweep, choices), ov.sweeps.influence(sweep)
+        tests, picked = ov.sweeps.search_tests(sweep), ov.sweeps.picked_variants(sweep, choices)
 
         assert f"Variants tried {sweep.tried:,}" in strip.text, what
         assert "nan" not in strip.text + tests.to_string(), what
         assert len(matters) == len(sweep.varied), what
         assert len(picked) <= len(choices.periods), what
-    assert "–" in ov.search_tests(swept(**SPACES["no bets"]))["value"].tolist()
+    assert "–" in ov.sweeps.search_tests(swept(**SPACES["no bets"]))["value"].tolist()
 
 
 def test_a_cell_of_the_map_is_the_median_of_its_variants():
@@ -108,7 +108,7 @@ def test_what_a_parameter_matters_is_the_share_of_the_differences_between_its_va
     sweep = swept()
     table = sweep.table
 
-    found = ov.influence(sweep)
+    found = ov.sweeps.influence(sweep)
 
     weight = table["bets"] / table["bets"].sum()
     around = table["yield"] - (weight * table["yield"]).sum()
@@ -136,24 +136,24 @@ def test_many_values_become_ranges_with_as_many_variants_each():
 
 def test_the_key_figures_are_those_of_the_best_and_count_all():
     sweep = swept(2_000, edge=0.3)
-    choices = ov.walk_forward_choice(sweep, every_days=30)
+    choices = ov.sweeps.walk_forward_choice(sweep, every_days=30)
     best = sweep.table.loc[sweep.table.attrs["best"]]
 
-    text = ov.sweep_key_figures(sweep, choices).text
+    text = ov.display.sweep_key_figures(sweep, choices).text
 
     assert f"Variants tried {sweep.tried}" in text
     assert f"Yield of the best {ov.percent(best['yield'], sign=True)}" in text
     assert f"Significant {(sweep.table['luck_p_adjusted'] <= 0.05).sum()}" in text
     assert f"Picked by the past {ov.percent(choices.value, sign=True)}" in text
-    near = ov.stability(sweep).loc[best.name]
+    near = ov.sweeps.stability(sweep).loc[best.name]
     assert f"Neighbours win {near['neighbours'] * near['neighbours_winning']:.0f} of {near['neighbours']:.0f}" in text
 
 
 def test_periods_with_the_same_pick_are_one_row_with_all_their_money():
     sweep = swept(1_500, edge=0.05)
-    choices = ov.walk_forward_choice(sweep, every_days=7, least_days=5)
+    choices = ov.sweeps.walk_forward_choice(sweep, every_days=7, least_days=5)
 
-    found = ov.picked_variants(sweep, choices)
+    found = ov.sweeps.picked_variants(sweep, choices)
 
     periods = choices.periods[choices.periods["staked"] > 0]
     assert len(found) < len(periods) == found["periods"].sum()
@@ -167,12 +167,12 @@ def test_periods_with_the_same_pick_are_one_row_with_all_their_money():
 def test_the_tests_of_all_are_those_of_the_library():
     sweep = swept()
 
-    found = ov.search_tests(sweep)["value"]
+    found = ov.sweeps.search_tests(sweep)["value"]
 
     daily = pd.DataFrame(sweep.profit[:, sweep.staked.any(axis=0)].T)
-    assert found["independent variants"] == f"{ov.effective_number(daily):.0f}"
+    assert found["independent variants"] == f"{ov.evaluation.effective_number(daily):.0f}"
     assert found["reality check"] == f"{sweep.table.attrs['reality_check']:.3f}"
-    assert found["probability of overfitting"] == ov.percent(ov.backtest_overfitting(daily, blocks=10)["pbo"], 0)
+    assert found["probability of overfitting"] == ov.percent(ov.evaluation.backtest_overfitting(daily, blocks=10)["pbo"], 0)
     assert found["luck test, corrected"] == f"{sweep.table.loc[sweep.table.attrs['best'], 'luck_p_adjusted']:.3f}"
 
 
@@ -181,10 +181,10 @@ def test_without_closing_lines_the_days_judge():
     sweep = ov.sweep(prices[prices["phase"] != "close"], {"reference": "b0", "min_edge": [0.0, 0.01, 0.02]}, ended, simulations=200)
     assert sweep.table["luck_p"].isna().all()
 
-    choices = ov.walk_forward_choice(sweep)
+    choices = ov.sweeps.walk_forward_choice(sweep)
     best = sweep.table.loc[sweep.table.attrs["best"]]
 
-    assert f"Its p, corrected {best['p_adjusted']:.3f} {best['p']:.3f} alone" in ov.sweep_key_figures(sweep, choices).text
+    assert f"Its p, corrected {best['p_adjusted']:.3f} {best['p']:.3f} alone" in ov.display.sweep_key_figures(sweep, choices).text
     assert "days drawn anew" in figures.corrected_p_values(sweep).alt
     assert "nan" not in figures.yield_map(sweep).alt
 

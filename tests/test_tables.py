@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from overround.errors import TableError
-from overround.tables import TABLES, tidy
+from overround.schema import TABLES, tidy
 from tests.books import quote
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from overround.errors import FetchError, ParameterError, SettingsError, SourceError
-from overround.fetch import Answer, Fetcher
+from overround.http.client import Answer, Fetcher
 from overround.settings import Settings
-from overround.sources import Ask, Batch
-from overround.sources.the_odds_api import (
+from overround.sources.base import Ask, Batch
+from overround.sources.the_odds_api.client import (  # fmt: skip
     Offer,
     batches,
     connected,
@@ -29,7 +29,7 @@ from overround.sources.the_odds_api import (
     parse_odds,
     parse_scores,
     sports,
-)  # fmt: skip
+)
 from tests.conftest import Served
 
 NOW = datetime(2030, 5, 4, 12, 0, tzinfo=UTC)

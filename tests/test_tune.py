@@ -11,16 +11,19 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from overround import Store, collect, tune, tune_ttl, tune_work
-from overround.cli import app
-from overround.collect import Gathering
+from overround import Store, collect
+from overround.cli.main import app
+from overround.collection.collector import Gathering
 from overround.errors import ParameterError, SettingsError, TableError
-from overround.meter import Meter
-from overround.perf_stats import BETTER, NOISE, Change
-from overround.perf_workloads import quotes
+from overround.measure.meter import Meter
+from overround.measure.paired import BETTER, NOISE, Change
+from overround.perf import tune_ttl
+from overround.perf import tune_workloads as tune_work
+from overround.perf import tuning as tune
+from overround.perf.env_file import save, with_values
+from overround.perf.workloads import quotes
 from overround.settings import Settings, load_settings
-from overround.settings_file import save, with_values
-from overround.sources import Batch
+from overround.sources.base import Batch
 
 
 def steps(number: int) -> int:
@@ -53,7 +56,7 @@ def test_values_that_are_the_same_choose_nothing(monkeypatch):
             return {"own_s": 0.1 * busy * rng.lognormal(0, 0.06), "calibration_s": 0.02 * busy * rng.lognormal(0, 0.03)}
 
         monkeypatch.setattr(tune, "take", take)
-        monkeypatch.setattr("overround.perf.take", take)
+        monkeypatch.setattr("overround.perf.samples.take", take)
         chosen.append(searched(dict.fromkeys((1, 2, 3, 4, 5), 10), 3).chosen)
 
     # the best of five looks better than it is in many of them
@@ -232,8 +235,10 @@ def test_a_collection_gathers_over_its_jobs_and_stores_the_rest_at_its_end(tmp_p
 
 @pytest.mark.slow
 def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
-    from overround import map_partitions, pieces, sweep
-    from overround.sources import the_odds_api
+    from overround import sweep
+    from overround.parallel import map_partitions
+    from overround.parallel import tasks as pieces
+    from overround.sources.the_odds_api import client as the_odds_api
 
     settings = Settings(cache=tmp_path / "cache", odds_api_key="canary-key", fetch_workers=9)
     with the_odds_api.open_fetcher(settings, ["soccer_epl"]) as fetcher:

@@ -10,11 +10,11 @@ from threading import Thread
 import pytest
 
 from overround.errors import ParameterError
-from overround.pipeline import alone, run_line
-from overround.remote import connected
-from overround.runner import Step, run_pipeline
+from overround.runs.dask_cluster import connected
+from overround.runs.pipeline import alone, run_line
+from overround.runs.runner import Step, run_pipeline
+from overround.runs.variations import variations
 from overround.settings import Settings
-from overround.variations import variations
 from tests.commands import ROOT
 from tests.conftest import require_module
 from tests.object_store import free_port

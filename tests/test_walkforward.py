@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import overround.walkforward as module
-from overround import DixonColes, Elo, Flat, MarketModel, backtest, consensus_signals, model_signals, walk_forward
+from overround import Flat, backtest, walk_forward
 from overround.errors import ParameterError
-from overround.models import MARKET_COLUMNS, PROBABILITIES
+from overround.forecasts import DixonColes, Elo, MarketModel
+from overround.forecasts import out_of_sample as module
+from overround.forecasts.base import MARKET_COLUMNS, PROBABILITIES
+from overround.signals import consensus_signals, model_signals
 from tests.books import KICK_OFF, quotes, three_way
 
 BEGIN = pd.Timestamp("2022-08-06", tz="UTC")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from overround import execute
-from overround.execute import warmed
-from overround.runner import Outcome, Step, run_notebook
-from overround.warm import Warm, is_possible
+from overround.runs import execute
+from overround.runs.execute import warmed
+from overround.runs.fork_server import Warm, is_possible
+from overround.runs.runner import Outcome, Step, run_notebook
 from tests.test_runner import FAILURES, PARAMETERS, RECORD, _alive, _until, project
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not is_possible(), reason="kernels are forked on Linux only")]
@@ -113,7 +113,7 @@ def test_kernels_end_with_the_process_that_runs_the_notebooks(tmp_path: Path) ->
     project(tmp_path, trial=[PARAMETERS, waits, RECORD])
     script = f"""
 from pathlib import Path
-from overround.runner import Step, run_pipeline
+from overround.runs.runner import Step, run_pipeline
 from overround.settings import Settings
 home = Path({str(tmp_path)!r})
 steps = [Step("trial", name, {{"note": str(home / "pids")}}) for name in ("first", "second")]

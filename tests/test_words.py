@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overround.words import as_text, coded, moved, rising, spelled
+from overround.betting.text_columns import as_text, coded, moved, rising, spelled
 
 TEXTS = {
     "constant": ["home"] * 5,

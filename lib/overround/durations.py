@@ -6,7 +6,6 @@ from datetime import timedelta
 from overround.errors import ParameterError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-_MANY_HOURS = 48
 _LONGEST_S = 3650 * _UNITS["d"]
 
 
@@ -30,12 +29,3 @@ def seconds(text: str) -> float:
 def span(text: str) -> timedelta:
     """The duration as a difference of times."""
     return timedelta(seconds=seconds(text))
-
-
-def said(seconds: float) -> str:
-    """A duration in words: 42 s, 3 min 5 s, 2 h 10 min, 3 days 4 h."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= _MANY_HOURS:
-        return f"{hours // 24} days {hours % 24} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

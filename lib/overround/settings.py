@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     Examples
     --------
     >>> import overround as ov
-    >>> ov.Settings(store="s3://bucket/odds").store_root
+    >>> ov.settings.Settings(store="s3://bucket/odds").store_root
     's3://bucket/odds'
     """
 
@@ -85,7 +85,7 @@ def load_settings() -> Settings:
     Examples
     --------
     >>> import overround as ov
-    >>> ov.load_settings().live_ttl >= 0
+    >>> ov.settings.load_settings().live_ttl >= 0
     True
     """
     try:

@@ -43,3 +43,9 @@ def moment(given: pd.Timestamp | str, what: str, example: str) -> pd.Timestamp:
     except ValueError:
         raise ParameterError(f"{what} is {given!r}; it takes a date or time, such as {example}.") from None
     return at.tz_localize("UTC") if at.tzinfo is None else at.tz_convert("UTC")
+
+
+DAY_US = 86_400_000_000
+
+
+HOUR_US = 3_600_000_000

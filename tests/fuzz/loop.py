@@ -18,10 +18,10 @@ from types import FrameType
 from typing import Any
 
 from overround.errors import OverroundError
-from overround.fetch import Answer
-from overround.sources import Batch
-from overround.sources.football_data import parse
-from overround.sources.the_odds_api import parse_many, parse_scores
+from overround.http.client import Answer
+from overround.sources.base import Batch
+from overround.sources.football_data.parser import parse
+from overround.sources.the_odds_api.client import parse_many, parse_scores
 from tests.conftest import DATA
 from tests.fuzz import mutations
 

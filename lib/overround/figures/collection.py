@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from overround.figures.look import ACCENT, LIGHT, canvas, dates, finish, short
-from overround.observed import gaps, spans
-from overround.show import Picture
+from overround.collection.poll_times import gaps, spans
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, LIGHT
+from overround.figures.style import canvas, dates, finish, short
 
 
 def looks(observed: pd.DataFrame, *, note: str = "") -> Picture:
@@ -13,7 +14,7 @@ def looks(observed: pd.DataFrame, *, note: str = "") -> Picture:
     Parameters
     ----------
     observed : DataFrame
-        As `overround.observed.observations` gives it.
+        As `overround.collection.poll_times.observations` gives it.
     note : str
         Said below the figure.
     """

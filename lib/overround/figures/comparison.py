@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from overround.comparison import FEW, HIGHER, LOWER, by_significance, in_points
-from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, dates, finish, label, panels, short, spread_labels
-from overround.show import Picture
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
+from overround.evaluation.comparison import FEW, HIGHER, LOWER, by_significance, in_points
+from overround.figures.style import canvas, dates, finish, label, panels, short, spread_labels
 
 # panels of a figure beyond which nobody compares
 _MOST = 8

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, finish, label, panels, short
-from overround.show import Picture
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
+from overround.figures.style import canvas, finish, label, panels, short
 
 _WEEKS, _BLOCK = 54, 9  # of the calendar: weeks in a year's row, rows of squares from one year to the next
 
@@ -19,7 +20,7 @@ def day_counts(
     Parameters
     ----------
     days : DataFrame
-        What `overround.digest.days` returned.
+        What `overround.reports.daily.days` returned.
     until : Timestamp
         When the last day ends.
     figures : sequence of str
@@ -80,7 +81,7 @@ def price_distribution(now: pd.Series, before: pd.Series, *, note: str = "") -> 
 
 
 def movers(moves: pd.DataFrame, *, note: str = "") -> Picture:
-    """Selections whose price moved most, by the change of their probability, as `overround.digest.moves` has them."""
+    """Selections whose price moved most, by the change of their probability, as `overround.reports.daily.moves` has them."""
     figure, axes = canvas(1.3 + 0.3 * max(len(moves), 1))
     at = np.arange(len(moves))[::-1]
     size = 100 * moves["move"].to_numpy(float)

@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from overround.drawdown import max_drawdown, settled_path
-from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, dates, finish, label, nothing, short
-from overround.luck import luck_band
-from overround.resampling import wilson
-from overround.show import Picture
-from overround.staking import Staking
+from overround.betting.staking import Staking
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
+from overround.evaluation.drawdown import max_drawdown, settled_path
+from overround.evaluation.luck import luck_band
+from overround.figures.style import canvas, dates, finish, label, nothing, short
+from overround.formatting import percent
+from overround.stats import wilson
 
 # what a part's name does not say by itself
 _OF = {"season": "season ", "price_band": "price "}

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from overround.figures.look import DARK, LINES, canvas, finish, short, spread_labels
-from overround.show import Picture
+from overround.display.elements import Picture
+from overround.display.palette import DARK, LINES
+from overround.figures.style import canvas, finish, short, spread_labels
 
 
 def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Picture:

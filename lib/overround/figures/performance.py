@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from overround.figures.look import ACCENT, DARK, MIDDLE, canvas, columns, finish, nothing, short
-from overround.perf_stats import NOISE, Change, compare, pairs_of
-from overround.show import Picture
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, MIDDLE
+from overround.figures.style import canvas, columns, finish, nothing, short
+from overround.measure.paired import NOISE, Change, compare, pairs_of
 
 _UNITS = {
     "wall_s": ("wall time", "ms", 1000.0), "own_s": ("own time", "ms", 1000.0),
@@ -20,7 +21,7 @@ def change(
 ) -> Picture:
     """Every sample as a dot, a row of two a workload, in multiples of its median before; the ratio with its interval beside.
 
-    Times are as `overround.perf_stats.compare` judges them: at the usual speed of the machine where it can tell, and else as taken.
+    Times are as `overround.measure.paired.compare` judges them: at the usual speed of the machine where it can tell, and else as taken.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def stage_history(history: pd.DataFrame, found: pd.DataFrame, *, metric: str = "
     Parameters
     ----------
     history, found : DataFrame
-        Of `overround.anomalies.histories` and `watch`.
+        Of `overround.perf.anomalies.histories` and `watch`.
     metric : str
         What the history is of.
     most : int

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LINES, MIDDLE, canvas, columns, dates, finish, label, short
-from overround.show import Picture
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LINES, MIDDLE
+from overround.figures.style import canvas, columns, dates, finish, label, short
+from overround.formatting import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LIGHT, MIDDLE, canvas, finish, spread_labels
-from overround.show import Picture
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
+from overround.figures.style import canvas, finish, spread_labels
+from overround.formatting import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LINES, MIDDLE
 from overround.errors import ParameterError
-from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LINES, MIDDLE, canvas, finish, panels, short, spread_labels
-from overround.show import Picture
+from overround.figures.style import canvas, finish, panels, short, spread_labels
+from overround.formatting import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
 from overround.errors import ParameterError
-from overround.evaluate import percent
-from overround.figures.look import ACCENT, DARK, LIGHT, LINES, MIDDLE, canvas, dates, finish, short, spread_labels
-from overround.show import Picture
-from overround.sweep import Sweep
-from overround.sweep_choice import Choices, stability
-from overround.sweep_report import SURE, most_telling, value_groups
-from overround.sweep_space import spelled
+from overround.figures.style import canvas, dates, finish, short, spread_labels
+from overround.formatting import percent
+from overround.sweeps.engine import Sweep
+from overround.sweeps.selection import Choices, stability
+from overround.sweeps.space import spelled
+from overround.sweeps.summary import SURE, most_telling, value_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
     Parameters
     ----------
     sweep : Sweep
-        What `overround.sweep` returned.
+        What `overround.sweeps.engine` returned.
     x, y : str, optional
         Parameters that vary; by default those that matter most.
     note : str

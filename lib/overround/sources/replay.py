@@ -22,7 +22,7 @@ from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
 from overround.errors import ParameterError
-from overround.sources.loopback import Handler, end_with_input, started
+from overround.sources.local_server import Handler, end_with_input, started
 
 Body = bytes | Callable[[], bytes]
 INDEX, _COLUMNS = "index.csv", {"fetched_at", "zip", "member"}

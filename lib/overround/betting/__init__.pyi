@@ -1,0 +1,12 @@
+from .accounts import Account as Account
+from .accounts import Execution as Execution
+from .engine import backtest as backtest
+from .settlement import settle as settle
+from .staking import DrawdownControl as DrawdownControl
+from .staking import EdgeProportional as EdgeProportional
+from .staking import Flat as Flat
+from .staking import Kelly as Kelly
+from .staking import Percentage as Percentage
+from .staking import SimultaneousKelly as SimultaneousKelly
+from .staking import TargetProfit as TargetProfit
+from .staking import staking_rule as staking_rule

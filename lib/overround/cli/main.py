@@ -1,0 +1,267 @@
+"""The command `overround`: each subcommand is a call into the library, its errors one sentence and exit status 1 (2: wrong usage)."""
+
+from typing import Annotated
+
+import typer
+
+from overround.cli import perf as perf_cli
+from overround.cli import sweep as sweep_cli
+from overround.cli.console import say, sentences, step_by_step
+from overround.errors import ParameterError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A workbench for research on sports odds."
+)
+
+Source = Annotated[str, typer.Option(help="sample, football-data or the-odds-api")]
+League = Annotated[list[str], typer.Option("--league", "--sport", help="as the source writes it: E0, soccer_epl; repeatable")]
+Season = Annotated[list[str], typer.Option("--season", help="as the source writes it: 2425; repeatable")]
+Given = Annotated[list[str], typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="of the notebooks; repeatable")]
+ShowCode = Annotated[bool, typer.Option(help="offer the notebooks' code in the pages")]
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="only this one, e.g. daily; by default the whole line")] = "",
+    source: Source = "sample",
+    league: League = [],
+    season: Season = [],
+    parameter: Given = [],
+    vary: Annotated[
+        list[str], typer.Option("--vary", "-v", metavar="NAME=VALUES", help="of one notebook: a,b,c or low..high/steps; repeatable")
+    ] = [],
+    scheduler: Annotated[str, typer.Option(help="with --vary: tcp://host:8786, on a Dask cluster instead of here")] = "",
+    show_code: ShowCode = False,
+    timeout: Annotated[int, typer.Option(min=1, help="seconds that one cell may take")] = 600,
+    jobs: Annotated[int, typer.Option(min=0, help="steps at a time, never more than cores; 0: as many")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="also run what an earlier run has answered already")] = False,
+) -> None:
+    """Run the whole line, or one notebook, also with many sets of parameters; what has not changed is not run again."""
+    with sentences():
+        from overround.runs.pipeline import run_line
+        from overround.settings import load_settings
+
+        settings = load_settings()
+        outcomes = run_line(
+            source, league, season, _pairs(parameter), notebook=notebook, vary=vary, scheduler=scheduler, settings=settings,
+            show_code=show_code, timeout_s=timeout, jobs=jobs, force=force, progress=step_by_step(),
+        )  # fmt: skip
+        if all(outcome.kept for outcome in outcomes):
+            typer.echo("\nNothing has changed, nothing was run; --force runs all.")
+        typer.echo(f"\n{settings.reports_folder / 'index.html'}")
+    if not all(outcome.ok for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def collect(
+    source: Annotated[str, typer.Argument(help="sample, football-data or the-odds-api")],
+    league: League = [],
+    season: Season = [],
+    every: Annotated[str, typer.Option(metavar="30s", help="the-odds-api: ask again and again, so often (30s, 5m)")] = "",
+    until: Annotated[str, typer.Option("--for", metavar="12h", help="for so long (30m, 12h, 2d); by default until interrupted")] = "",
+    polls: Annotated[int, typer.Option(help="or so many times; 0: no limit")] = 0,
+    regions: Annotated[str, typer.Option(help="the-odds-api: whose prices, e.g. eu,uk")] = "",
+    markets: Annotated[str, typer.Option(help="the-odds-api: h2h, h2h_lay, totals, spreads; joined by commas")] = "",
+    bookmakers: Annotated[str, typer.Option(help="the-odds-api: in place of regions, e.g. pinnacle,bet365")] = "",
+) -> None:
+    """Bring a source's matches, prices and results into the store: once, or with --every again and again."""
+    with sentences():
+        offer = {name: text for name, text in (("regions", regions), ("markets", markets), ("bookmakers", bookmakers)) if text}
+        if every or until or polls or offer:
+            # regions, markets and bookmakers alone: one poll
+            _poll(source, league, season, every or "30s", until, polls or (0 if every or until else 1), offer)
+            return
+        from overround.collection.collector import collect as collect_source
+
+        done = collect_source(source, leagues=league, seasons=season)
+        typer.echo(str(done))
+        for row in done.set_aside.head(10).itertuples(index=False):
+            say(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})")
+        if len(done.set_aside) > 10:
+            typer.echo(f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.", err=True)
+        for name, why in done.failed.items():
+            say(f"  failed: {name}: {why}")
+    if done.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="run ids of backtests, as the index shows them; the first is the baseline")],
+    show_code: ShowCode = False,
+) -> None:
+    """Hold backtests against the first one; writes a report."""
+    with sentences():
+        from overround.runs.pipeline import record_failures
+        from overround.runs.runner import Step, run_pipeline
+        from overround.settings import load_settings
+
+        settings = load_settings()
+        step = Step("compare", "compare", {"runs": runs})
+        outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=step_by_step())
+        record_failures(outcomes, settings)
+        typer.echo(f"\n{outcomes[0].html}")
+    if not outcomes[-1].ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(run_id: Annotated[str, typer.Argument(help="as a page's footer names it")], show_code: ShowCode = False) -> None:
+    """Make a run again from the version of the data that it read; exit status 1 where a number differs."""
+    with sentences():
+        from overround.runs.pipeline import record_failures
+        from overround.runs.reproduce import rebuild as rebuild_run
+        from overround.settings import load_settings
+
+        settings = load_settings()
+        done = rebuild_run(run_id, settings=settings, show_code=show_code)
+        record_failures([done.outcome], settings)
+        for warning in done.warnings:
+            say(f"  not as then: {warning}")
+        say(f"{done}\n{done.outcome.html}")
+    if done.differing or not done.outcome.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def index(
+    baseline: Annotated[str, typer.Option(metavar="RUN", help="from now on the run that others are compared with")] = "",
+) -> None:
+    """Write reports/index.html anew."""
+    with sentences():
+        from overround.reports.page import render_index
+        from overround.settings import load_settings
+
+        reports = load_settings().reports_folder
+        if baseline:
+            from overround.reports.prune import mark_baseline
+
+            mark_baseline(reports, baseline)
+        typer.echo(render_index(reports))
+
+
+@app.command()
+def prune(
+    keep: Annotated[int | None, typer.Option(help="so many of the newest pipelines stay")] = None,
+    older_than: Annotated[str, typer.Option(metavar="30d", help="only what is older (12h, 30d, 4w)")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="remove them; without it they are only listed")] = False,
+) -> None:
+    """List the pages and executed notebooks of old runs, and with --yes remove them; the store's tables are never touched."""
+    with sentences():
+        from overround.durations import span
+        from overround.reports.prune import candidates, remove
+        from overround.settings import load_settings
+
+        reports = load_settings().reports_folder
+        old = candidates(reports, keep=keep, older_than=span(older_than) if older_than else None)
+        for row in old.itertuples(index=False):
+            typer.echo(f"  {row.pipeline}  {row.started_at:%Y-%m-%d %H:%M}  {row.runs} runs  {row.megabytes:.1f} MB")
+        if yes and len(old):
+            remove(reports, old["pipeline"].tolist())
+        what = f"{len(old)} pipelines, {old['megabytes'].sum():.1f} MB"
+        hint = "" if old.empty or yes else "; nothing was removed, add --yes to remove them"
+        typer.echo(f"{reports}: {what} {'removed' if yes else 'would go'}{hint}.")
+
+
+store_app = typer.Typer(no_args_is_help=True, help="Look after the tables on disk.")
+app.add_typer(store_app, name="store")
+app.add_typer(perf_cli.app, name="perf")
+app.command("sweep")(sweep_cli.sweep)
+
+
+@store_app.command("check")
+def store_check() -> None:
+    """Look for damage in the store; exit status 1 where there is some."""
+    with sentences():
+        from overround.store.store import Store
+
+        store = Store()
+        found = store.check()
+        harmless = found["what"] == "orphan file"
+        for row in found[~harmless].itertuples(index=False):
+            say(f"  {row.table}: {row.what}: {row.where}; {row.mend}")
+        wrong = int((~harmless).sum())
+        verdict = f"things wrong: {wrong}, which `overround store repair` mends" if wrong else "nothing is wrong"
+        typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@store_app.command("repair")
+def store_repair() -> None:
+    """Mend what check finds, and say what was lost; exit status 1 where something stays wrong."""
+    with sentences():
+        from overround.store.store import Store
+
+        store = Store()
+        done = store.repair()
+        for sentence in done:
+            say(f"  {sentence}")
+        left = int((store.check()["what"] != "orphan file").sum())
+        typer.echo(f"store {store.root}: {len(done)} things were done, {left} are still wrong.")
+    if left:
+        raise typer.Exit(1)
+
+
+@store_app.command("compact")
+def store_compact(days: Annotated[float, typer.Option(help="old files stay this long for those who still read them")] = 7) -> None:
+    """Make many files few, in order, and remove files that no version of the last days or of a recorded run needs."""
+    with sentences():
+        from overround.store.store import Store
+
+        store = Store()
+        compacted, removed = store.compact(), store.vacuum(days)
+        typer.echo(f"store {store.root}: {compacted} partitions compacted, {removed} old files removed.")
+
+
+@app.command("serve-sample")
+def serve_sample(port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8765, seed: int = 2026) -> None:
+    """Serve the simulated market on loopback in The Odds API's format, until interrupted."""
+    with sentences():
+        from overround.sources.sample.market import Market
+        from overround.sources.sample.server import serve
+
+        serve(Market(seed=seed), port)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
+    from datetime import UTC, datetime
+
+    from overround.collection.display import shown, stopped_by_signals
+    from overround.collection.memory import lean
+    from overround.collection.poller import poll
+    from overround.durations import seconds, span
+    from overround.sources.the_odds_api.client import Offer
+
+    if source != "the-odds-api" or seasons:
+        raise ParameterError("only the-odds-api has current prices to ask for again and again, of sports and not of seasons.")
+    lean()
+    every_s = seconds(every)
+    until = datetime.now(UTC) + span(duration) if duration else None
+    with stopped_by_signals() as stop, shown() as progress:
+        done = poll(
+            sports, every_s=every_s, until=until, polls=polls or None, stop=stop, progress=progress,
+            regions=offer.get("regions", Offer.regions), markets=offer.get("markets", Offer.markets),
+            bookmakers=offer.get("bookmakers", Offer.bookmakers),
+        )  # fmt: skip
+    typer.echo(f"{done}; ended because {done.ended}.")
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ParameterError(f"-p {text!r} cannot be read; write -p name=value, e.g. -p min_edge=0.03.")
+        pairs[name] = value
+    return pairs
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The command `overround sweep`: many variants over the store, with progress; the best of them with what they are worth, and a page."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overround.cli.console import sentences, step_by_step
+
+if TYPE_CHECKING:
+    from overround.parallel.tasks import Progress, Show
+
+
+def sweep(
+    vary: Annotated[
+        list[str],
+        typer.Option("--vary", "-v", metavar="NAME=VALUES", help="a,b,c, low..high/steps, or low..high for a --sample; repeatable"),
+    ],
+    source: Annotated[str, typer.Option(help="sample, football-data or the-odds-api")] = "sample",
+    league: Annotated[list[str], typer.Option("--league", "--sport", help="of the store; repeatable")] = [],
+    season: Annotated[list[str], typer.Option("--season", help="of the store; repeatable")] = [],
+    sample: Annotated[int, typer.Option(min=0, help="so many variants drawn from the space; 0: all of a grid")] = 0,
+    how: Annotated[str, typer.Option(help="of the sample: latin or random")] = "latin",
+    judge: Annotated[str, typer.Option(help="reference of the closing lines; empty: that of the first variant")] = "",
+    bankroll: Annotated[float, typer.Option(help="of each variant, at the start")] = 1_000,
+    simulations: Annotated[int, typer.Option(min=100, help="histories of the correction")] = 2_000,
+    seed: Annotated[int, typer.Option(help="of all that is drawn")] = 7,
+    scheduler: Annotated[str, typer.Option(help="tcp://host:8786: on a Dask cluster; by default on the cores of this machine")] = "",
+    workers: Annotated[int, typer.Option(min=0, help="threads here; 0: one a core")] = 0,
+    top: Annotated[int, typer.Option(min=1, help="variants that are shown")] = 10,
+    csv: Annotated[Path | None, typer.Option(help="also write all variants with their figures")] = None,
+    report: Annotated[bool, typer.Option(help="write its page and list it in reports/index.html")] = True,
+    show_code: Annotated[bool, typer.Option(help="offer the notebook's code in the page")] = False,
+) -> None:
+    """Try many variants of a value strategy at once; a sweep that was stopped goes on where it was."""
+    with sentences():
+        from overround.settings import load_settings
+        from overround.sources.base import SHARP
+        from overround.store.store import Store
+        from overround.sweeps.engine import sweep as run
+        from overround.sweeps.selection import sweep_verdict, top_variants, walk_forward_choice
+        from overround.sweeps.space import space_of
+
+        settings = load_settings()
+        space = {"reference": SHARP.get(source, "pinnacle"), **space_of(vary)}
+        where = {name: value for name, value in (("source", source), ("competition", league), ("season", season)) if value}
+        store = Store(settings.store_root)
+        version = store.version()
+        with _shown() as show:
+            done = run(
+                store, space, where=where, version=version, sample=sample or None, how=how, judge=judge or None, bankroll=bankroll,
+                simulations=simulations, seed=seed, scheduler=scheduler or None, workers=workers or None, show=show,
+                keep=settings.sweeps_folder,
+            )  # fmt: skip
+        if csv is not None:
+            done.table.to_csv(csv)
+        for line in _lines(top_variants(done, top)):
+            typer.echo(line)
+        typer.echo(f"\n{sweep_verdict(done, walk_forward_choice(done))}")
+        if report:
+            given = {"source": source, "leagues": league, "seasons": season, "vary": vary, "sample": sample, "how": how, "judge": judge}
+            given |= {"bankroll": bankroll, "simulations": simulations, "seed": seed, "store_version": version}
+            _write_page(given, show_code)
+
+
+def _write_page(given: dict[str, Any], show_code: bool) -> None:
+    """Run the notebook on what the sweep has kept, as every other run; exit status 1 where it fails."""
+    from overround.runs.pipeline import record_failures
+    from overround.runs.runner import Step, run_pipeline
+    from overround.settings import load_settings
+
+    settings = load_settings()
+    outcomes = run_pipeline([Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=step_by_step())
+    record_failures(outcomes, settings)
+    typer.echo(f"\n{outcomes[0].html}")
+    if not outcomes[0].ok:
+        raise typer.Exit(1)
+
+
+def _lines(table: Any) -> Iterator[str]:
+    from overround.formatting import BY_NAME, FORMATS
+
+    how = {**BY_NAME, "bets": "count", "max_drawdown": "percent", **dict.fromkeys(("luck_p", "luck_p_adjusted", "p_adjusted"), "p")}
+    texts = table.reset_index().astype(object)
+    for name in texts:
+        if name in how and name in ("bets", "yield", "low", "high", "max_drawdown", "clv", "luck_p", "luck_p_adjusted", "p", "p_adjusted"):
+            write = FORMATS[str(how[name])]
+            texts[name] = [write(value) if value == value else "–" for value in texts[name]]
+    rows = [[name.replace("_", " ") for name in texts], *([str(value) for value in row] for row in texts.itertuples(index=False))]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
+    yield table.attrs["says"]
+
+
+@contextmanager
+def _shown() -> "Iterator[Show]":
+    """Progress on standard error: a line that moves on a terminal, elsewhere a line now and then."""
+    import time
+
+    moving, said, dashboard = sys.stderr.isatty(), 0.0, ""
+
+    def show(progress: "Progress") -> None:
+        nonlocal said, dashboard
+        if progress.where and progress.where != dashboard:
+            dashboard = progress.where
+            typer.echo(f"dashboard: {dashboard}", err=True)
+        if moving:
+            typer.echo(f"\r\033[K{progress}", err=True, nl=False)
+        elif time.monotonic() - said > 10 or progress.done == progress.of:
+            said = time.monotonic()
+            typer.echo(str(progress), err=True)
+
+    try:
+        yield show
+    finally:
+        if moving:
+            typer.echo("", err=True)

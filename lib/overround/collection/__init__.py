@@ -1,0 +1,5 @@
+"""From a source into the store: once, or day and night; and what was seen when."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

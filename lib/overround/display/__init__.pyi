@@ -1,0 +1,15 @@
+from .downloads import download as download
+from .elements import Html as Html
+from .elements import Picture as Picture
+from .elements import stack as stack
+from .headlines import change_figures as change_figures
+from .headlines import comparison_figures as comparison_figures
+from .headlines import cost_figures as cost_figures
+from .headlines import iteration_figures as iteration_figures
+from .headlines import key_figures as key_figures
+from .headlines import sweep_key_figures as sweep_key_figures
+from .tables import comparison_table as comparison_table
+from .tables import estimate as estimate
+from .tables import evaluation_table as evaluation_table
+from .tables import headline as headline
+from .tables import table as table

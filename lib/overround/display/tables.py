@@ -1,0 +1,222 @@
+"""How a figure, a table or a strip of key figures appears: the same in JupyterLab and in a rendered report."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from overround.display.elements import Html
+from overround.errors import ParameterError
+from overround.evaluation.comparison import HIGHER, LOWER, by_significance, in_points
+from overround.formatting import BY_NAME, FORMATS, INTERVAL, Format, percent
+
+if TYPE_CHECKING:
+    pass
+
+_ARROWS = {HIGHER: f"▲ {HIGHER}", LOWER: f"▼ {LOWER}"}
+
+
+def table(
+    frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None, *, most: int = 50, empty: str = "None.",
+    strong: Sequence[bool] = (),
+) -> Html:  # fmt: skip
+    """A table of a report: right-aligned numbers, everything escaped; below it what `frame.attrs["says"]` says of it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The index is shown where it has a name, or names.
+    formats : mapping, optional
+        Column -> one of `FORMATS`, or a function; columns of our own tables are known by their names (`BY_NAME`).
+    most : int
+        Rows shown; a note says how many more there are.
+    empty : str
+        What stands in place of a table without rows.
+    strong : sequence of bool
+        Rows that are written in bold; they should say in a word why.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> import pandas as pd
+    >>> ov.table(pd.DataFrame({"bookmaker": ["sharp"], "yield": [0.0213]}))
+    bookmaker  yield
+        sharp 0.0213
+    """
+    if frame.empty:
+        return Html(f'<p class="ov-more">{escape(empty)}</p>', empty)
+    shown = _with_interval(frame.head(most), formats or {})
+    if any(shown.index.names):
+        shown = shown.reset_index()
+    formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
+    right = {column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats) for column in shown}
+    head = "".join(f'<th scope="col"{right[column]}>{escape(_heading(str(column)))}</th>' for column in shown)
+    rows = []
+    for at, values in enumerate(shown.itertuples(index=False, name=None)):
+        texts = [escape(_text(value, formats.get(column))) for column, value in zip(shown, values, strict=True)]
+        cells = [f"<td{right[column]}>{text}</td>" for column, text in zip(shown, texts, strict=True)]
+        cells[0] = f'<th scope="row"{right[shown.columns[0]]}>{texts[0]}</th>'
+        mark = ' class="ov-strong"' if any(strong[at : at + 1]) else ""
+        rows.append(f"<tr{mark}>{''.join(cells)}</tr>")
+    more = f"<p class='ov-more'>{len(frame) - most:,} more rows.</p>" if len(frame) > most else ""
+    more += f"<p>{escape(frame.attrs['says'])}</p>" if frame.attrs.get("says") else ""
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return Html(f'<div class="ov-table"><table class="dataframe">{body}</table></div>{more}', shown.to_string(index=False))
+
+
+def evaluation_table(evaluation: pd.DataFrame) -> Html:
+    """Every row of `evaluate`, each in its own unit.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> rows = ov.display.evaluation_table(ov.evaluate(ledger, simulations=500))
+    >>> print(str(rows).splitlines()[1].split())
+    ['bets', '93']
+    """
+    by_unit = {
+        "share": lambda x: percent(x, 2),
+        "money": FORMATS["money"],
+        "bets": FORMATS["count"],
+        "odds": FORMATS["odds"],
+        "probability": FORMATS["p"],
+        "times": FORMATS["figures"],
+        "days": FORMATS["count"],
+        "ratio": FORMATS["ratio"],
+        "strategies": FORMATS["count"],
+    }
+    rows = []
+    for metric, row in evaluation.iterrows():
+        write = by_unit[row["unit"]]
+        value, low, high = ("–" if pd.isna(row[name]) else write(row[name]) for name in ("value", "low", "high"))
+        name = _FIGURES.get(str(metric), str(metric).replace("_", " "))
+        rows.append({"figure": name, "value": value, INTERVAL: "" if low == "–" else f"{low} to {high}"})
+    return table(pd.DataFrame(rows), {"value": "text"})
+
+
+def headline(*figures: tuple[str, str, str]) -> Html:
+    """The strip of figures that a reader looks at first: four to six of (name, value, its uncertainty or what it is measured against).
+
+    A report shows the first strip of its notebook below the verdict, wherever the notebook makes it.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.headline(("Yield", "2.1 %", "−0.4 to 4.6"), ("Bets", "568", ""))
+    Yield 2.1 % −0.4 to 4.6; Bets 568
+    """
+    body = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(big)}{f'<small>{escape(small)}</small>' if small else ''}</dd></div>"
+        for name, big, small in figures
+    )
+    return Html(f'<dl class="ov-key">{body}</dl>', "; ".join(f"{name} {big} {small}".strip() for name, big, small in figures))
+
+
+def estimate(name: str, value: float, low: float, high: float, *, form: str = "short percent", sign: bool = True) -> tuple[str, str, str]:
+    """One figure of a `headline` with its 95 % interval; `form` is one of `FORMATS`, and a `sign` is written where it is not negative.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.headline(ov.display.estimate("Yield", 0.021, -0.004, 0.046), ("Bets", "568", ""))
+    Yield +2.1 % −0.4 % to 4.6 %; Bets 568
+    """
+    write = _writer(form)
+    big = "–" if pd.isna(value) else f"{'+' if sign and value >= 0 else ''}{write(value)}"
+    return name, big, "no interval" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
+
+
+def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
+    """A comparison as a table, the surest difference first: what is beyond noise is marked by an arrow, a word and its weight.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> edges = (0.01, 0.03)
+    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> print(str(ov.display.comparison_table(ov.compare_ledgers(ledgers, simulations=500))).split()[0])
+    run
+    """
+    rows = by_significance(comparison)
+    named = list(rows.columns[: rows.columns.get_loc("bets")])
+    if "run" in named and len(set(rows["run"])) == 1:
+        named.remove("run")
+
+    def told(*columns: str) -> list[str]:
+        return [in_points(*row) for row in rows[list(columns)].itertuples(index=False)]
+
+    corrected = "p, corrected" if rows["p_adjusted"].notna().sum() > 1 else "p"
+    shown = rows[named].assign(
+        verdict=[_ARROWS.get(word, word or "baseline").replace(" ", "\N{NO-BREAK SPACE}") for word in rows["verdict"]],
+        **{
+            "difference, points": told("difference", "low", "high"),
+            corrected: rows["p_adjusted"],
+            "closing line, points": told("clv_difference", "clv_low", "clv_high"),
+        },
+    )
+    shown = shown.assign(**rows[["yield", "bets", "common_days"]])
+    formats: dict[str, str | Format] = {"difference, points": "text", corrected: "p", "closing line, points": "text"}
+    return table(shown, formats, most=most, strong=rows["verdict"].isin((HIGHER, LOWER)).tolist())
+
+
+def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> pd.DataFrame:
+    """Two columns low and high read better as one."""
+    if not {"low", "high"} <= set(frame.columns):
+        return frame
+    write = _writer(formats.get("low", BY_NAME["low"]))
+    text = ["–" if pd.isna(low) else f"{write(low)} to {write(high)}" for low, high in zip(frame["low"], frame["high"], strict=True)]
+    at = list(frame.columns).index("low")
+    frame = frame.drop(columns=["low", "high"])
+    frame.insert(at, INTERVAL, text)
+    return frame
+
+
+def _heading(column: str) -> str:
+    """The name of a column as a reader knows it, its unit behind a comma and never in a line of its own."""
+    if column in _HEADINGS or column.endswith("_per_s"):
+        return _HEADINGS.get(column, column.replace("_", " ").replace(" per s", " a second"))
+    name, _, unit = column.rpartition("_")
+    return f"{name.replace('_', ' ')},\N{NO-BREAK SPACE}{_UNITS[unit]}" if name and unit in _UNITS else column.replace("_", " ")
+
+
+def _right(numeric: bool) -> str:
+    return ' class="ov-number"' if numeric else ""
+
+
+def _text(value: Any, form: str | Format | None) -> str:
+    if value is None or (not isinstance(value, list | dict) and pd.isna(value)):
+        return "–"
+    if form:
+        return _writer(form)(value)
+    if isinstance(value, float):
+        return FORMATS["count"](value) if value.is_integer() and abs(value) < 1e15 else FORMATS["figures"](value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return FORMATS["count"](value)
+    return str(value)
+
+
+def _writer(form: str | Format) -> Format:
+    if isinstance(form, str) and form not in FORMATS:
+        raise ParameterError(f"format {form!r} is unknown; there are {', '.join(FORMATS)}.")
+    return FORMATS[form] if isinstance(form, str) else form
+
+
+# short: on a phone the numbers stand beside them
+_FIGURES = {
+    "turnover": "turnover, bankrolls", "roi": "return on bankroll", "drawdown_days": "days under that peak",
+    "under_water": "time under water", "drawdown_median": "drawdown, median path", "drawdown_95": "drawdown, 95 % path",
+    "ruin": "ruin, half lost", "sharpe": "Sharpe-like, a year", "clv": "closing-line value", "beat_close": "beat the close",
+    "luck_p": "p of luck", "luck_bets": "bets in luck test", "tried": "strategies tried", "luck_p_corrected": "p, corrected",
+}  # fmt: skip
+
+_HEADINGS = {
+    "wall_s": "runtime,\u00a0s", "cpu_s": "processor time,\u00a0s", "io_wait_s": "I/O wait,\u00a0s", "peak_mb": "memory,\u00a0MB",
+    "rps": "RPS", "brier": "Brier", "clv": "CLV",
+}  # fmt: skip
+_UNITS = {"s": "s", "ms": "ms", "mb": "MB", "h": "h"}

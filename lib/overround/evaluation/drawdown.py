@@ -1,0 +1,115 @@
+"""How deep and how long a bankroll was under water, and how deep it might have been: one path hides ruin."""
+
+import numpy as np
+import pandas as pd
+
+from overround._typing import Floats
+from overround.errors import ParameterError
+from overround.stats import day, day_draws
+
+MOST_PATHS = 2_000  # a share of paths is then known to about one in a hundred
+
+
+def bankroll_at_start(ledger: pd.DataFrame) -> float:
+    """Money at the start; NaN for a ledger that was stored or joined since, and no longer says it."""
+    return float(ledger.attrs.get("bankroll", np.nan))
+
+
+def settled_path(ledger: pd.DataFrame) -> pd.Series:
+    """Bankroll by moment of settlement: bets that are settled at the same moment have no order among themselves."""
+    return ledger.groupby("settled_at")["bankroll"].last()
+
+
+def max_drawdown(ledger: pd.DataFrame) -> float:
+    """Largest fall of the bankroll from a peak, as a share of that peak; 0 for a ledger without bets, NaN without its bankroll."""
+    path = np.concatenate([[bankroll_at_start(ledger)], settled_path(ledger).to_numpy(float)])
+    peak = np.maximum.accumulate(path)
+    return float(((peak - path) / peak).max())
+
+
+def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
+    """Days from the peak before the deepest fall until it was regained (or to the end), and the share of time below any earlier peak.
+
+    Time runs from the first placement to the last settlement. NaN for a ledger without bets, or one that does not say its bankroll.
+    """
+    start = bankroll_at_start(ledger)
+    if ledger.empty or np.isnan(start):
+        return np.nan, np.nan
+    settled = settled_path(ledger)
+    path = np.concatenate([[start], settled.to_numpy(float)])
+    times = pd.DatetimeIndex([ledger["placed_at"].min(), *settled.index])
+    peak = np.maximum.accumulate(path)
+    hours = (times[1:] - times[:-1]).total_seconds().to_numpy() / 3_600
+    below = path < peak
+    under = float((hours * below[:-1]).sum() / hours.sum()) if hours.sum() else 0.0
+    lowest = int(((peak - path) / peak).argmax())
+    if not below[lowest]:
+        return 0.0, under
+    began = int(path[: lowest + 1].argmax())
+    regained = np.flatnonzero(path[lowest:] >= path[began])
+    ended = lowest + regained[0] if len(regained) else len(path) - 1
+    return float((times[ended] - times[began]).total_seconds() / 86_400), under
+
+
+def day_returns(ledger: pd.DataFrame) -> Floats:
+    """Profit of each match day as a share of the bankroll before it, in order of time; NaN where the ledger does not say its bankroll."""
+    start = bankroll_at_start(ledger)
+    profit = ledger["profit"].groupby(day(ledger)).sum().sort_index().to_numpy(float)
+    before = start + np.concatenate([[0.0], profit.cumsum()[:-1]]) if len(profit) else profit
+    return np.divide(profit, before, out=np.zeros_like(profit), where=~(before <= 0))
+
+
+def resampled_drawdowns(ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, ruin: float = 0.5, seed: int = 7) -> tuple[Floats, float]:
+    """Maximum drawdown of bankroll paths made of this ledger's match days, drawn with replacement, and how many of them are ruined.
+
+    Where every stake is the same amount the days' profits are added; otherwise stakes follow the bankroll, and the days' returns
+    compound.
+
+    Parameters
+    ----------
+    ledger : DataFrame
+        With its bankroll at the start in `attrs`.
+    simulations : int
+        Paths, each of as many days as the ledger has.
+    ruin : float
+        A path is ruined once it has lost this share of the bankroll at the start; above 0 and at most 1.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    drawdowns : ndarray, shape (simulations,)
+        Shares of the peak before them, at most 1; NaN for a ledger that does not say its bankroll, none at all for one without bets.
+    ruined : float
+        Share of paths; NaN for such ledgers.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> falls, ruined = ov.evaluation.resampled_drawdowns(ledger, simulations=200)
+    >>> len(falls), 0 <= ruined <= 1
+    (200, True)
+    """
+    if not 0 < ruin <= 1:
+        raise ParameterError(f"ruin is {ruin}, a share of the bankroll; it must be above 0 and at most 1.")
+    if ledger.empty:
+        return np.array([]), np.nan
+    start = bankroll_at_start(ledger)
+    if np.isnan(start):
+        return np.full(simulations, np.nan), np.nan
+    stakes = ledger.loc[ledger["stake"] > 0, "stake"]
+    flat = bool(np.ptp(stakes) <= 1e-9 * stakes.mean()) if len(stakes) else True
+    profit = ledger["profit"].groupby(day(ledger)).sum().sort_index().to_numpy(float) / start
+    gain = profit if flat else np.log(np.maximum(1 + day_returns(ledger), 1e-12))
+    drawdowns, ruined = [], 0
+    for drawn in day_draws(len(gain), simulations, seed):
+        path = np.cumsum(gain[drawn], axis=1)
+        path = np.maximum(1 + path, 0.0) if flat else np.exp(path)
+        peak = np.maximum(np.maximum.accumulate(path, axis=1), 1.0)
+        drawdowns.append(((peak - path) / peak).max(axis=1))
+        # the last digit of a sum depends on its order
+        ruined += int((path.min(axis=1) <= 1 - ruin + 1e-9).sum())
+    return np.concatenate(drawdowns), ruined / simulations

@@ -1,0 +1,155 @@
+"""The same bets at other prices: later, elsewhere, on other outcomes, under other methods; and prices that cannot be right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from overround.betting.engine import backtest
+from overround.betting.staking import Staking
+from overround.evaluation.intervals import unit_profit, yield_with_interval
+from overround.prices.closing import closing_lines
+from overround.prices.commission import net_price, paid_out
+from overround.prices.standing import prices_by_bookmaker
+from overround.schema import NOT_AN_ACCOUNT
+from overround.signals.value import value_signals
+
+BEST = "best of all"
+
+
+def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: int = 2_000, seed: int = 7) -> pd.DataFrame:
+    """The same bets, a unit each, at every bookmaker's price, the market's average and the best of all.
+
+    Parameters
+    ----------
+    ledger : DataFrame
+        What `backtest` returned; back bets only.
+    quotes : DataFrame
+        The table `quotes`, with the prices that stood when the bets were placed.
+    simulations, seed : int
+        Resamples of match days for the interval.
+
+    Returns
+    -------
+    DataFrame
+        Index `price_of`: as placed, each bookmaker (on the bets for which it had a price), best of all (accounts); columns bets, yield,
+        low, high. `attrs["only_at_maximum"]`: an edge (interval above 0) at the best or maximum price, but at no single account.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> prices = ov.evaluation.at_each_price(ledger, quotes, simulations=200)
+    >>> "yield" in prices
+    True
+    """
+    back = ledger[ledger["side"] == "back"].reset_index(drop=True)
+    prices = prices_by_bookmaker(back, quotes)
+    accounts = [name for name in prices if name not in NOT_AN_ACCOUNT]
+    net = net_price(prices, paid_out(prices.columns))
+    at = {**{str(name): net[name] for name in net}, BEST: net[accounts].max(axis=1)}
+    rows = {"as placed": yield_with_interval(back.assign(stake=1.0, profit=unit_profit(back)), simulations, seed)}
+    for name, price in at.items():
+        known = price.notna().to_numpy()
+        bets = back[known]
+        rows[name] = yield_with_interval(bets.assign(stake=1.0, profit=unit_profit(bets, price.to_numpy(float)[known])), simulations, seed)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high"]).rename_axis("price_of")
+    shown = table["low"] > 0
+    best = [name for name in (BEST, "market_maximum") if name in table.index]
+    table.attrs["only_at_maximum"] = bool(shown[best].any() and not shown[accounts].any())
+    if table.attrs["only_at_maximum"]:
+        table.attrs["says"] = "Flagged: these bets show an edge at the best of all prices, and at no single bookmaker."
+    return table
+
+
+def wrong_prices(ledger: pd.DataFrame, quotes: pd.DataFrame, *, ratio: float = 1.3, lead: float = 1.15, least: int = 3) -> pd.DataFrame:
+    """Bets at prices so far from everybody else's that they are mistakes: of the data, or ones that the bookmaker would void.
+
+    A price is absurd where it is at least `ratio` times the median and `lead` times the best of the other accounts at that moment,
+    with at least `least` of them. One such price made most of a published profit (arXiv 2306.01740).
+
+    Returns
+    -------
+    DataFrame
+        The rows of the ledger that are flagged, with their index, and columns median and best of the others, and others (how many).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> len(ov.evaluation.wrong_prices(ledger, quotes))
+    0
+    """
+    back = ledger[ledger["side"] == "back"]
+    prices = prices_by_bookmaker(back.reset_index(drop=True), quotes)
+    accounts = np.array([name for name in prices if name not in NOT_AN_ACCOUNT], dtype=object)
+    table = prices[list(accounts)].to_numpy(float)
+    table = np.where(accounts[None, :] == back["bookmaker"].to_numpy(object)[:, None], np.nan, table)
+    others = (~np.isnan(table)).sum(axis=1)
+    enough = others >= max(least, 1)
+    median, best = np.full(len(back), np.nan), np.full(len(back), np.nan)
+    median[enough], best[enough] = np.nanmedian(table[enough], axis=1), np.nanmax(table[enough], axis=1)
+    price = back["price"].to_numpy(float)
+    absurd = enough & (price >= ratio * median) & (price >= lead * best)
+    return back.assign(median=median, best=best, others=others)[absurd]
+
+
+def across_methods(
+    quotes: pd.DataFrame,
+    results: pd.DataFrame,
+    reference: str = "pinnacle",
+    methods: Sequence[str] = ("multiplicative", "power", "shin", "odds_ratio"),
+    *,
+    stake: Staking | None = None,
+    bankroll: float = 1_000.0,
+    simulations: int = 2_000,
+    seed: int = 7,
+    **selection: Any,
+) -> pd.DataFrame:
+    """The same strategy under several ways to take the margin out: value that only one of them sees is made by the method.
+
+    Parameters
+    ----------
+    quotes, results, reference
+        As in `value_signals` and `backtest`; `selection` goes to `value_signals` (min_edge, bookmakers, at_close ...).
+    methods : sequence of str
+        Of `overround.prices.fair.METHODS`.
+    stake, bankroll
+        As in `backtest`.
+    simulations, seed : int
+        Resamples of match days for the interval.
+
+    Returns
+    -------
+    DataFrame
+        Index `method`; columns bets, yield, low, high (95 %), clv. `attrs["only_under"]`: the one method under which the interval is
+        above 0, if there is just one of several, else "".
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.evaluation.across_methods(quotes, results, "sharp", ("power", "shin"), simulations=200).index.tolist()
+    ['power', 'shin']
+    """
+    rows = {}
+    for method in methods:
+        signals = value_signals(quotes, reference, method, **selection)
+        ledger = backtest(signals, results, stake=stake, bankroll=bankroll, closing=closing_lines(quotes, reference, method))
+        rows[method] = {**yield_with_interval(ledger, simulations, seed), "clv": ledger["clv"].mean()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high", "clv"]).rename_axis("method")
+    table.attrs["only_under"] = only_one(table)
+    if table.attrs["only_under"]:
+        table.attrs["says"] = f"Flagged: an edge shows under {table.attrs['only_under']} alone; the method may have made it."
+    return table
+
+
+def only_one(table: pd.DataFrame) -> str:
+    """The one row of a table with column `low` where it is above 0, where there is just one of several; else nothing."""
+    shown = list(table.index[table["low"] > 0])
+    return str(shown[0]) if len(shown) == 1 and len(table) > 1 else ""

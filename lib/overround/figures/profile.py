@@ -1,0 +1,98 @@
+"""Where a stage spent its time, call below call."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from overround.display.elements import Picture
+from overround.display.palette import ACCENT, DARK, LIGHT
+from overround.figures.style import canvas, finish, nothing
+from overround.measure.sampler import call_table
+
+_LEAST = 0.004  # of the width: thinner boxes are no boxes
+_DEEPEST = 18
+_LETTER = 0.0094  # of the width
+_ROW = 0.2  # inches
+# calls that only pass calls on
+_WRAPPERS = {"contextlib", "functools", "threading", "futures.thread"}
+
+
+def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
+    """Flame graph, the outermost call on top: a box a call, as wide as it took; what it called stands below it.
+
+    Calls inside another package are one box, named by the function that was called there.
+
+    Parameters
+    ----------
+    stacks : mapping
+        Stack, outermost first, joined by semicolons -> microseconds (`overround.runs.profile_files.of_stage`).
+    stage : str
+        What they are of.
+    note : str
+        Below the figure.
+    """
+    whole = sum(stacks.values())
+    if not whole:
+        return nothing(f"No profile of {stage} was kept.")
+    short: Counter = Counter()
+    for stack, spent in stacks.items():
+        short[_shortened(stack)] += spent
+    boxes: list[tuple[int, float, float, str]] = []
+    _lay(short, 0, 0.0, whole, boxes)
+    depth = max(level for level, *_ in boxes) + 1
+    figure, axes = canvas(0.9 + _ROW * depth)
+    for level, left, width, name in boxes:
+        _box(axes, level, left / 1e6, width / 1e6, name, whole / 1e6)
+    axes.set_xlim(0, whole / 1e6)
+    axes.set_ylim(depth - 0.5, -0.5)
+    axes.yaxis.set_visible(False)
+    axes.grid(visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("seconds (blue: this library, grey: what it calls)")
+    finish(axes, f"{stage}: where its time went", "", note)
+    dear = "; ".join(f"{row.function} ({row.module}) {row.itself:.0%}" for row in call_table(stacks).head(5).itertuples(index=False))
+    return Picture(figure, f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. Dearest functions by themselves: {dear}.")
+
+
+def _shortened(stack: str) -> tuple[str, ...]:
+    names: list[str] = []
+    last = ""
+    for name in stack.split(";"):
+        package = _package(name)
+        if name.partition(" (")[2].rstrip(")") in _WRAPPERS and name != stack.rpartition(";")[2]:
+            continue
+        if package == "overround" or package != last:
+            names.append(name)
+        last = package
+    return tuple(names[:_DEEPEST])
+
+
+def _package(name: str) -> str:
+    return name.partition("(")[2].rstrip(")").partition(".")[0] or name
+
+
+def _lay(stacks: Mapping[tuple[str, ...], int], level: int, left: float, whole: int, boxes: list[tuple[int, float, float, str]]) -> None:
+    """Boxes of one level and those below: level, left, width (microseconds), name; the widest first."""
+    below: dict[str, Counter] = {}
+    for stack, spent in stacks.items():
+        if stack:
+            below.setdefault(stack[0], Counter())[stack[1:]] += spent
+    for name, rest in sorted(below.items(), key=lambda item: (-sum(item[1].values()), item[0])):
+        width = sum(rest.values())
+        if width / whole >= _LEAST:
+            boxes.append((level, left, width, name))
+            _lay(rest, level + 1, left, whole, boxes)
+        left += width
+
+
+def _box(axes, level: int, left: float, width: float, name: str, whole: float) -> None:  # type: ignore[no-untyped-def]
+    function, _, module = name.partition(" (")
+    own = _package(name) == "overround"
+    colour = ACCENT if own else LIGHT
+    axes.barh(level, width, left=left, height=0.94, color=colour, edgecolor="white", linewidth=0.6)
+    room = int(width / whole / _LETTER) - 1
+    function = function.replace("<locals>.", "")
+    text = function if own or not module else f"{function} ({module.rstrip(')')})"
+    text = text.replace("<", "").replace(">", "").replace("$", r"\$")
+    if room >= 4:
+        text = text if len(text) <= room else function[: room - 1] + "…" if len(function) > room else function
+        axes.text(left + 0.004 * whole, level, text, va="center", fontsize=7.5, color=DARK if colour == LIGHT else "white", clip_on=True)

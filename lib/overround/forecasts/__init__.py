@@ -1,0 +1,5 @@
+"""How good probabilities are, the market's and a model's, and models to hold against the market."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,16 @@
+from .accuracy_weights import past_accuracy_weights as past_accuracy_weights
+from .base import forecast_times as forecast_times
+from .calibration import calibration_table as calibration_table
+from .calibration import longshot_bias as longshot_bias
+from .calibration import reliability as reliability
+from .comparison import as_bookmakers as as_bookmakers
+from .comparison import compare_forecasts as compare_forecasts
+from .elo import Elo as Elo
+from .goals import DixonColes as DixonColes
+from .goals import Poisson as Poisson
+from .market import MarketModel as MarketModel
+from .market import market_probabilities as market_probabilities
+from .out_of_sample import walk_forward as walk_forward
+from .scores import early_and_close as early_and_close
+from .scores import probability_scores as probability_scores
+from .scores import score_table as score_table

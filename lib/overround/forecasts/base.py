@@ -1,0 +1,87 @@
+"""What every model of match results shares: its protocol, its columns and its checks."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overround._typing import Floats
+from overround.errors import ParameterError
+from overround.prices.board import early_placed_at
+from overround.schema import OUTCOMES
+from overround.times import as_times, microseconds
+
+_THREE = OUTCOMES["h2h"]
+
+
+PROBABILITIES = tuple(f"probability_{outcome}" for outcome in _THREE)
+
+
+MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in _THREE)
+
+
+class Model(Protocol):
+    """What a walk-forward asks of a model."""
+
+    def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Any:
+        """What is learnt by `at` from finished matches: rows of `events` with home_score and away_score."""
+
+    def predict(self, params: Any, fixtures: pd.DataFrame) -> Floats:
+        """Probabilities of home, draw and away of rows of `events`, shape (n, 3)."""
+
+
+def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Series:
+    """When each match is to be foretold.
+
+    Parameters
+    ----------
+    events : DataFrame
+        With `starts_at`.
+    lead_h : float, optional
+        Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of the Friday or Tuesday
+        before, or kick-off where that comes first.
+
+    Raises
+    ------
+    ParameterError
+        Hours below 0.
+    """
+    starts = events["starts_at"]
+    if lead_h is None:
+        return as_times(early_placed_at(microseconds(starts))).set_axis(events.index).where(starts.notna())
+    if not lead_h >= 0:
+        raise ParameterError(f"lead_h is {lead_h}; hours before kick-off are at least 0.")
+    return starts - pd.Timedelta(hours=lead_h)
+
+
+# a team first seen this long after the first match of all came up from another division
+SETTLED_IN = 180 * 86_400_000_000  # microseconds
+
+
+def team_codes(matches: pd.DataFrame) -> tuple[pd.Index, NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
+    """Teams in alphabetical order, the number of each match's home and away team, and when each team was first seen (microseconds)."""
+    check_scores(matches, 1)
+    names = np.concatenate([matches["home"].to_numpy(object), matches["away"].to_numpy(object)])
+    codes, teams = pd.factorize(names)
+    order = np.argsort(teams)
+    codes, teams = np.argsort(order)[codes], teams[order]
+    home, away = np.split(codes, 2)
+    first = np.full(len(teams), np.iinfo(np.int64).max)
+    np.minimum.at(first, codes, np.tile(microseconds(matches["starts_at"]), 2))
+    return pd.Index(teams, dtype=object), home, away, first
+
+
+def check_positive(name: str, value: float) -> None:
+    """Refuse a setting that is not above 0."""
+    if not value > 0:
+        raise ParameterError(f"{name} is {value}; it must be above 0.")
+
+
+def check_scores(matches: pd.DataFrame, least: int = 0) -> None:
+    """Refuse matches that nothing can be learnt from: one without a score would leave no strength a number."""
+    unknown = int(matches[["home_score", "away_score"]].isna().any(axis=1).sum())
+    if unknown or len(matches) < least:
+        raise ParameterError(
+            f"a model learns from finished matches, at least {least}; got {len(matches)}, {unknown} of them without a score."
+        )

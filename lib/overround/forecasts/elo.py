@@ -1,0 +1,124 @@
+"""Elo ratings that count goals, and an ordered logit that turns a lead in rating into home, draw and away."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overround._typing import Floats
+from overround.forecasts.base import SETTLED_IN, check_positive, team_codes
+
+_MEAN = 1500.0
+_LEARNT = 10  # matches after which a team's rating says something
+_FEW = 100
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """What Elo has learnt: ratings in the order of `teams`; `home`, `draw` and `slope` are of the ordered logit (`outcome_logit`)."""
+
+    teams: pd.Index
+    rating: Floats
+    newcomer: float
+    home: float
+    draw: float
+    slope: float
+
+
+@dataclass(frozen=True)
+class Elo:
+    """Elo ratings, moved the more the more goals a match was won by, and an ordered logit on the difference of two ratings.
+
+    Parameters
+    ----------
+    k : float
+        Points at stake in a draw; a match won by g goals moves k (1 + g)^margin_power (score - expected score).
+    margin_power : float
+        0: goals do not count. The source has 1.
+    home_points : float
+        Added to the home team's rating when its score is expected. The source has none, and lets home teams be underrated at home.
+    newcomers : float
+        Points above the mean at which a team begins that was not there in the first half year: promoted teams are weaker.
+
+    References
+    ----------
+    Hvattum and Arntzen (2010), International Journal of Forecasting 26, 460-470: ELO_g, k 10, margin_power 1, ordered logit.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> model = ov.forecasts.Elo()
+    >>> history = events.merge(results[["event_id", "home_score", "away_score"]], on="event_id")
+    >>> ratings = model.fit(history, history["starts_at"].max())
+    >>> model.predict(ratings, events.tail(2)).shape
+    (2, 3)
+    """
+
+    k: float = 10.0
+    margin_power: float = 1.0
+    home_points: float = 65.0
+    newcomers: float = -80.0
+
+    def __post_init__(self) -> None:
+        check_positive("k", self.k)
+
+    def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Ratings:
+        """Ratings after these matches, from home, away, home_score, away_score and starts_at; in the order of `starts_at`."""
+        from overround.forecasts.elo_kernels import run_elo
+
+        matches = matches.sort_values("starts_at", kind="stable")
+        teams, home, away, begin = team_codes(matches)
+        start = np.where(begin > begin.min() + SETTLED_IN, _MEAN + self.newcomers, _MEAN)
+        margin = (matches["home_score"] - matches["away_score"]).to_numpy(float)
+        rating, lead = run_elo(home, away, margin, start, self.k, self.margin_power, self.home_points)
+        learnt = np.minimum(_played_before(home, away), _played_before(away, home)) >= _LEARNT
+        used = learnt if learnt.sum() >= _FEW else np.ones(len(lead), bool)
+        return Ratings(teams, rating, _MEAN + self.newcomers, *outcome_logit(lead[used], margin[used]))
+
+    def predict(self, params: Ratings, fixtures: pd.DataFrame) -> Floats:
+        """Probabilities of home, draw and away, shape (n, 3)."""
+        rating = np.append(params.rating, params.newcomer)
+        home, away = (rating[params.teams.get_indexer(fixtures[side].to_numpy(object))] for side in ("home", "away"))
+        return ordered_logit(home - away, params.home, params.draw, params.slope)
+
+
+def ordered_logit(lead: Floats, home: float, draw: float, slope: float) -> Floats:
+    """P(home) = s(home + slope x lead / 400), P(not away) = s(home + draw + slope x lead / 400), s the logistic function; shape (n, 3)."""
+    from scipy.special import expit
+
+    at = home + slope * np.asarray(lead, float) / 400
+    won, lost = expit(at), expit(-at - draw)
+    return np.stack([won, 1 - won - lost, lost], axis=1)
+
+
+def outcome_logit(lead: Floats, margin: Floats) -> tuple[float, float, float]:
+    """home, draw and slope of `ordered_logit` by maximum likelihood; a faint prior keeps them finite where all matches ended alike."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    x, happened = np.asarray(lead, float) / 400, 1 - np.sign(margin).astype(int)
+    begin = np.array([-0.2, 0.1, 2.0])  # draw by its logarithm, so that it stays positive
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        draw = np.exp(theta[1])
+        upper, lower = theta[0] + theta[2] * x, theta[0] + draw + theta[2] * x
+        s_upper, s_lower = expit(upper), expit(lower)
+        p = np.stack([s_upper, s_lower - s_upper, 1 - s_lower])[happened, np.arange(len(x))]
+        d_upper, d_lower = s_upper * (1 - s_upper), s_lower * (1 - s_lower)
+        by_upper = np.choose(happened, [d_upper, -d_upper, 0 * d_upper]) / p
+        by_lower = np.choose(happened, [0 * d_lower, d_lower, -d_lower]) / p
+        gradient = np.array([(by_upper + by_lower).sum(), draw * by_lower.sum(), ((by_upper + by_lower) * x).sum()])
+        off = theta - begin
+        return -np.log(p).sum() + off @ off / 2, off - gradient
+
+    found = minimize(loss, begin, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(x), 1)}).x
+    return float(found[0]), float(np.exp(found[1])), float(found[2])
+
+
+def _played_before(team: NDArray, other: NDArray) -> NDArray[np.intp]:
+    """How many matches, at home or away, each row's `team` had played before it."""
+    n = len(team)
+    both = pd.Series(np.stack([team, other], axis=1).ravel())
+    return both.groupby(both).cumcount().to_numpy()[0 : 2 * n : 2]

@@ -1,0 +1,141 @@
+"""Models of 1X2 markets, and the market itself as one. A model knows tables and times, never a price it could bet at.
+
+A model has `fit(matches, at)`, which gives parameters learnt from finished matches as of a time, and `predict(parameters, fixtures)`, which
+gives probabilities of home, draw and away, shape (n, 3), NaN where it has none. Nothing is kept in between, so that a fit is a function of
+what it is shown. `overround.forecasts.out_of_sample` sees to it that it is shown the past only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from overround._typing import Floats
+from overround.errors import ParameterError
+from overround.forecasts.base import _THREE, MARKET_COLUMNS, check_positive, check_scores, forecast_times
+from overround.prices.board import Board, boards
+from overround.prices.closing import closing_lines
+from overround.times import microseconds
+
+
+@dataclass(frozen=True)
+class MarketModel:
+    """A bookmaker's margin-free probabilities, recalibrated: log p of an outcome is slope x log q + its own constant, then normalised.
+
+    Needs the columns of `market_probabilities` beside those of `events`; without market it has no opinion.
+
+    Parameters
+    ----------
+    prior_matches : float
+        About how many imagined matches speak for the market as it is: slope 1, constants 0.
+
+    References
+    ----------
+    Cox (1958), Biometrika 45, 562-565; for several outcomes Van Hoorde et al. (2014), Statistics in Medicine 33, 2585-2596.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> market = ov.forecasts.market_probabilities(quotes, "sharp", lead_h=24)
+    >>> known = events.merge(market[["event_id", "market_home", "market_draw", "market_away"]], on="event_id")
+    >>> p = ov.walk_forward(ov.forecasts.MarketModel(), known, results.drop(columns="starts_at"), least_matches=20)
+    >>> len(p) > 0
+    True
+    """
+
+    prior_matches: float = 500.0
+
+    def __post_init__(self) -> None:
+        check_positive("prior_matches", self.prior_matches)
+
+    def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Floats:
+        """slope, constant of home and constant of away (a draw has none), by penalised maximum likelihood."""
+        from scipy.optimize import minimize
+
+        known = matches.dropna(subset=_market(matches))
+        check_scores(known)
+        log_q = np.log(known[list(MARKET_COLUMNS)].to_numpy(float))
+        margin = (known["home_score"] - known["away_score"]).to_numpy(float)
+        happened = np.eye(3)[1 - np.sign(margin).astype(int)]
+        identity = np.array([1.0, 0.0, 0.0])
+        # by how much one match tells of slope and constants, roughly
+        precision = 0.2 * self.prior_matches
+
+        def loss(theta: Floats) -> tuple[float, Floats]:
+            p = _recalibrated(log_q, theta)
+            error, off = happened - p, theta - identity
+            gradient = np.array([(error * log_q).sum(), error[:, 0].sum(), error[:, 2].sum()])
+            return -np.log((p * happened).sum(axis=1)).sum() + precision * off @ off / 2, precision * off - gradient
+
+        return minimize(loss, identity, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(known), 1)}).x
+
+    def predict(self, params: Floats, fixtures: pd.DataFrame) -> Floats:
+        """Probabilities of home, draw and away, shape (n, 3); NaN without market."""
+        return _recalibrated(np.log(fixtures[_market(fixtures)].to_numpy(float)), params)
+
+
+def market_probabilities(
+    quotes: pd.DataFrame, reference: str = "pinnacle", method: str = "power", *, lead_h: float | None = None, at_close: bool = False
+) -> pd.DataFrame:
+    """What a reference's prices said of each match when it was to be foretold.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`, with `starts_at`.
+    reference : str
+        A bookmaker; `market_average` here too. For the close also "consensus".
+    method : str
+        Margin removal.
+    lead_h : float, optional
+        As of `forecast_times`: the last market known by then counts.
+    at_close : bool
+        The closing market instead: it judges a forecast, it must not make one. Where the reference has none, the mean of all bookmakers
+        stands in, as in `closing_lines`.
+
+    Returns
+    -------
+    DataFrame
+        event_id, market_home, market_draw, market_away; a row a match of which the reference had a market.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> p = ov.forecasts.market_probabilities(quotes, "sharp")
+    >>> len(p), bool(p[["market_home", "market_draw", "market_away"]].sum(axis=1).round(9).eq(1).all())
+    (100, True)
+    """
+    quotes = quotes[quotes["market"] == "h2h"]
+    if at_close:
+        fair = closing_lines(quotes, reference, method).drop_duplicates(["event_id", "outcome"])
+        fair = fair.rename(columns={"closing_fair": "fair"})
+    else:
+        mine = quotes[quotes["bookmaker"] == reference]
+        parts = [_last_known(board, board.names.index(reference), lead_h) for board in boards(mine, method, max_age_h=None)]
+        fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
+    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(_THREE))  # noqa: PD010 one value each
+    wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
+    return wide.reset_index()
+
+
+def _last_known(board: Board, book: int, lead_h: float | None) -> pd.DataFrame:
+    """Probabilities of a bookmaker's last market that was known when each match was to be foretold."""
+    moment, slot = np.nonzero(board.row[book] >= 0)
+    shown = board.what(board.row[book, moment, slot]).assign(fair=board.fair[book, moment, slot], at=board.time[moment])
+    known = shown[shown["at"] <= microseconds(forecast_times(shown, lead_h))].sort_values("at", kind="stable")
+    return known.drop_duplicates(["event_id", "outcome"], keep="last")[["event_id", "outcome", "fair"]]
+
+
+def _recalibrated(log_q: Floats, theta: Floats) -> Floats:
+    from scipy.special import softmax
+
+    return softmax(theta[0] * log_q + np.array([theta[1], 0.0, theta[2]]), axis=1)
+
+
+def _market(rows: pd.DataFrame) -> list[str]:
+    missing = [column for column in MARKET_COLUMNS if column not in rows]
+    if missing:
+        raise ParameterError(f"the market model needs the column {missing[0]!r}; merge market_probabilities(quotes) into the events.")
+    return list(MARKET_COLUMNS)

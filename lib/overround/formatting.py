@@ -1,0 +1,106 @@
+"""Numbers as a reader knows them: percentages, money, durations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
+    """Write a fraction as a percentage with a proper minus and never broken before its sign, e.g. "2.1 %".
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> print(ov.percent(0.0213), ov.percent(-0.004, 2), ov.percent(0.05, sign=True))
+    2.1 % −0.40 % +5.0 %
+    """
+    if np.isnan(share):
+        return "–"
+    text = f"{share * 100:{'+' if sign else ''}.{digits}f}\N{NO-BREAK SPACE}%"
+    return text.replace("-", "−")
+
+
+def said(seconds: float) -> str:
+    """A duration in words: 42 s, 3 min 5 s, 2 h 10 min, 3 days 4 h."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= _MANY_HOURS:
+        return f"{hours // 24} days {hours % 24} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+INTERVAL = "95 % interval"
+
+
+Format = Callable[[Any], str]
+
+
+def _figures(value: float, most: int | None = None) -> str:
+    if value == 0:
+        return "0"
+    if not np.isfinite(value):
+        return f"{value}".replace("-", "−")
+    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
+    digits = digits if most is None else min(digits, most)
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+FORMATS: dict[str, Format] = {
+    "percent": lambda x: percent(x, 2),
+    "signed percent": lambda x: percent(x, 2, sign=True),
+    "short percent": percent,
+    "points": lambda x: f"{100 * x:.1f}".replace("-", "−"),
+    "count": lambda x: f"{x:,.0f}".replace("-", "−"),
+    "money": lambda x: f"{x:,.0f}".replace("-", "−"),
+    "odds": lambda x: f"{x:.2f}",
+    "figures": _figures,
+    "seconds": lambda x: _figures(x, most=3),
+    "p": lambda x: "–" if np.isnan(x) else "< 0.001" if x < 0.001 else f"{x:.3f}",
+    "score": lambda x: f"{x:.4f}".replace("-", "−"),
+    "ratio": lambda x: f"{x:.2f}".replace("-", "−"),
+    "yes": lambda x: "yes" if x else "no",
+    "day": lambda x: f"{x:%Y-%m-%d}",
+    "time": lambda x: f"{x:%Y-%m-%d %H:%M}",
+    "minutes": lambda x: said(60 * x),
+    "hours": lambda x: said(3600 * x),
+    "text": str,
+}
+
+
+# how the columns of our own tables are written, wherever they appear
+BY_NAME: dict[str, str] = {
+    INTERVAL: "text",
+    **dict.fromkeys(
+        ("yield", "shrunk", "share_of_profit", "missing", "roi", "edge", "mean_edge", "probability", "fair", "hit_rate", "beat_close",
+         "from_cache", "thread_efficiency"),
+        "percent",
+    ),
+    **dict.fromkeys(("low", "high", "shrunk_low", "shrunk_high", "cut"), "short percent"),
+    **dict.fromkeys(("difference", "clv"), "signed percent"),
+    **dict.fromkeys(("price", "mean_price", "stake"), "odds"),
+    **dict.fromkeys(("overround", "brier", "log_loss", "rps", "gap"), "score"),
+    **dict.fromkeys(("p", "p_adjusted", "luck_p"), "p"),
+    **dict.fromkeys(("staked", "profit"), "money"),
+    **dict.fromkeys(("rows", "rows_per_s", "peak_mb"), "count"),
+    **dict.fromkeys(("wall_s", "cpu_s", "io_wait_s"), "seconds"),
+    **dict.fromkeys(("placed_at", "settled_at", "starts_at", "begin", "end"), "time"),
+    **dict.fromkeys(("first", "last"), "day"),
+    "ratio": "ratio",
+    "flagged": "yes",
+    "line": "figures",
+    "change": "text",
+}  # fmt: skip
+
+
+_MANY_HOURS = 48
+
+
+_HARMLESS = "\n\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"  # what our own sentences hold, though Python calls it unprintable
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: control characters and the like as escapes; line ends and no-break spaces are kept."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in _HARMLESS else one.encode("unicode_escape").decode() for one in text)

@@ -1,0 +1,5 @@
+"""What a stage costs, and whether two samples of costs differ."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

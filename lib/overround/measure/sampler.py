@@ -1,0 +1,168 @@
+"""Where a run's stages spend their time: the main thread looks at its own calls a hundred times a second.
+
+A profiler that is told of every call makes code of many small calls much slower than it is; this one only looks. What it has seen is
+kept as folded stacks (`a;b;c microseconds`, a line each), which other programs for flame graphs read, too.
+"""
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from overround.measure import meter
+from overround.settings import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIX = ".stacks"
+_INTERVAL_S = 0.01
+_CELL = "cell (notebook)"
+_DEEPEST = 60
+
+Stacks = dict[str, Counter]  # stage -> stack, outermost first -> microseconds
+
+
+class Sampler:
+    """Looks at the main thread's stages, from `start` to `stop`; `stacks` is what it has seen, `cpu_s` what looking took.
+
+    A timer's signal interrupts the main thread between two steps of Python, or as soon as a call into a compiled library is back; the
+    time since the look before is then that call's. Other threads are not looked at: before Python 3.12 that can end the process
+    (python/cpython#99110 and #106883). Where there is no such timer, in another thread than the main one, or where somebody else
+    handles the signal, nothing is seen.
+    """
+
+    def __init__(self, interval_s: float = _INTERVAL_S):
+        self.stacks: Stacks = {}
+        self.cpu_s = 0.0
+        self._interval_s, self._last, self._looks = interval_s, 0.0, False
+
+    def start(self) -> "Sampler":
+        """Begin."""
+        main = threading.current_thread() is threading.main_thread()
+        if main and hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+            self._looks, self._last = True, time.perf_counter()
+            signal.signal(signal.SIGALRM, self._look)
+            signal.siginterrupt(signal.SIGALRM, False)  # libraries that do not expect it go on with what they wait for
+            signal.setitimer(signal.ITIMER_REAL, self._interval_s)
+        return self
+
+    def stop(self) -> Stacks:
+        """End; what was seen."""
+        if self._looks:
+            self._looks = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        return self.stacks
+
+    def _look(self, _: int, frame: FrameType | None) -> None:
+        began, now = time.thread_time(), time.perf_counter()
+        # where other threads hold the interpreter, the next look comes before the one that ordered it is left
+        while frame is not None and frame.f_code is Sampler._look.__code__:
+            frame = frame.f_back
+        if stage := meter.innermost():
+            self.stacks.setdefault(stage.name, Counter())[_stack(frame)] += int(1e6 * (now - self._last))
+        self._last = now
+        self.cpu_s += time.thread_time() - began
+        if self._looks:  # each look orders the next: on a busy machine a timer that repeats would see the look before
+            signal.setitimer(signal.ITIMER_REAL, self._interval_s)
+
+
+@contextmanager
+def sampled(interval_s: float = _INTERVAL_S) -> "Iterator[Sampler]":
+    """A sampler for as long as the block lasts."""
+    sampler = Sampler(interval_s).start()
+    try:
+        yield sampler
+    finally:
+        sampler.stop()
+
+
+def write(stacks: Stacks, file: Path) -> None:
+    """Keep stacks, those of a stage below its name."""
+    lines = [f"{stage};{stack} {spent}" for stage, seen in stacks.items() for stack, spent in sorted(seen.items())]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def read(file: Path) -> Stacks:
+    """Stacks that were kept; none where the file is not there. Lines that are no stack are left out."""
+    stacks: Stacks = {}
+    with suppress(OSError):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            path, _, spent = line.rpartition(" ")
+            stage, _, stack = path.partition(";")
+            if stack and spent.isdecimal():
+                stacks.setdefault(stage, Counter())[stack] += int(spent)
+    return stacks
+
+
+def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
+    """Functions by the time that they took themselves.
+
+    Parameters
+    ----------
+    stacks : mapping
+        Stack, outermost first, joined by semicolons -> microseconds; of one stage.
+
+    Returns
+    -------
+    DataFrame
+        function, module, itself (share of the whole), with_calls (share of it in which the function was on the stack), seconds (of
+        itself); the dearest first.
+    """
+    itself: Counter = Counter()
+    inside: Counter = Counter()
+    for stack, spent in stacks.items():
+        names = stack.split(";")
+        itself[names[-1]] += spent
+        inside.update(dict.fromkeys(names, spent))
+    whole = max(1, sum(stacks.values()))
+    rows = [
+        {"function": name.partition(" ")[0], "module": name.partition(" ")[2].strip("()"), "itself": itself[name] / whole,
+         "with_calls": spent / whole, "seconds": itself[name] / 1e6}
+        for name, spent in inside.items()
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["function", "module", "itself", "with_calls", "seconds"])
+    return table.sort_values(["itself", "with_calls", "function"], ascending=[False, False, True], kind="stable", ignore_index=True)
+
+
+_NAMES: dict[CodeType, str] = {}
+
+
+def _stack(frame: FrameType | None) -> str:
+    """Names of the calls, outermost first, from the notebook's own cell on where there is one."""
+    names: list[str] = []
+    while frame is not None and len(names) < _DEEPEST and names[-1:] != [_CELL]:
+        names.append(_name(frame.f_code))
+        frame = frame.f_back
+    return ";".join(reversed(names))
+
+
+def _name(code: CodeType) -> str:
+    """`function (module)`, with no path of this machine; semicolons and blanks in names would end them."""
+    name = _NAMES.get(code)
+    if name is None:
+        cell = "ipykernel_" in code.co_filename or code.co_filename.startswith("<ipython-input")
+        called = code.co_name.replace(";", ",").replace(" ", "_")
+        name = _NAMES[code] = _CELL if cell else f"{called} ({_module(code.co_filename)})"
+    return name
+
+
+def _module(filename: str) -> str:
+    path = Path(filename)
+    if path.is_relative_to(PACKAGE):
+        parts: tuple[str, ...] = ("overround", *path.relative_to(PACKAGE).parts)
+    elif "site-packages" in path.parts:
+        parts = path.parts[len(path.parts) - path.parts[::-1].index("site-packages") :]
+    else:  # the standard library, a script, or code without a file
+        parts = path.parts[-2:] if path.parent.name in ("json", "email", "http", "concurrent", "futures", "urllib") else (path.name,)
+    name = ".".join(parts).removesuffix(".py").removesuffix(".__init__").replace(" ", "_").replace(";", ",")
+    return name.strip("<>").removeprefix("frozen_")

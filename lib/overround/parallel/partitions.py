@@ -1,0 +1,204 @@
+"""Work on the store league by league, so that data larger than memory passes through it: here, in processes of this machine, or on Dask.
+
+What is computed is the caller's function, what is read is the store's; what runs when is `overround.parallel.tasks`'.
+"""
+
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from overround.errors import ParameterError, RunError
+from overround.parallel import tasks as pieces
+from overround.schema import TABLES
+from overround.settings import load_settings
+from overround.store.store import Store
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Frames = dict[str, pd.DataFrame]
+Work = Callable[[Frames], pd.DataFrame]
+_PARTITION = ("competition", "season")
+# of a row of quotes, while signals and a ledger are made of it: 1.65 kB measured, see docs/scale.md
+_ROW_BYTES = 1_700
+_PATIENCE_S = 60.0
+
+
+def map_partitions(
+    store: Store,
+    work: Work,
+    tables: Iterable[str] = ("quotes", "results"),
+    where: Mapping[str, Any] | None = None,
+    version: str | Mapping[str, int] | None = None,
+    scheduler: "str | Client | None" = None,
+    memory_mb: float | None = None,
+    workers: int | None = None,
+) -> pd.DataFrame:
+    """What a function makes of each competition's season, one below the other.
+
+    All partitions are read in one version of the store, and their results are in order of competition and season: the answer is
+    the same to the last bit wherever, and in whatever order, they were worked on.
+
+    Parameters
+    ----------
+    store : Store
+        On an object store where the workers are on other machines.
+    work : callable
+        Takes a dict, table name -> rows of one competition and season as `Store.read` gives them, and returns a DataFrame. Importable
+        by name where it runs in other processes, and without a memory of its own.
+    tables : iterable of str
+        Those it needs, each partitioned by competition and season.
+    where : mapping, optional
+        As in `Store.read`, of each table that has the column; a condition on competition or season leaves out the others.
+    version : str or mapping, optional
+        What `Store.version` returned; by default as the store stands now.
+    scheduler : str or distributed.Client, optional
+        "here" for this process; the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by default the setting
+        OVERROUND_SCHEDULER, and where that is empty processes of this machine.
+    memory_mb : float, optional
+        Partitions are begun only as long as those in work take this together, at 1.7 kB for each row that the store's log
+        counts; by default the setting OVERROUND_MEMORY_MB. The libraries of each process (about 250 MB) come on top.
+    workers : int, optional
+        Processes of this machine; by default the setting OVERROUND_PROCESSES, and where that is 0 one a core.
+
+    Returns
+    -------
+    DataFrame
+        Empty where no partition is left.
+
+    Raises
+    ------
+    ParameterError
+        For a table that is not partitioned so, a condition on a column that none has, work that cannot be sent, a scheduler that cannot
+        be reached, or a partition that alone takes more memory than allowed.
+    RunError
+        Naming the partition whose work failed, or killed its process again and again; or where the cluster stayed away.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from tempfile import mkdtemp
+    >>> store = ov.Store(mkdtemp())
+    >>> done = store.append("quotes", ov.example().quotes)
+    >>> def mean_price(frames):
+    ...     return frames["quotes"].groupby(["season", "bookmaker"], as_index=False)["price"].mean()
+    >>> len(ov.parallel.map_partitions(store, mean_price, tables=["quotes"], scheduler="here"))
+    4
+    """
+    settings, names = load_settings(), tuple(tables)
+    memory_mb = settings.memory_mb if memory_mb is None else memory_mb
+    scheduler = settings.scheduler if scheduler is None else scheduler
+    version = version or store.version()
+    parts = partition_sizes(store, names, where, version)
+    _check(parts, memory_mb)
+    if scheduler != pieces.HERE:
+        try:
+            pickle.dumps(work)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            raise ParameterError(
+                f"work {work!r} cannot be sent to another process: define it in a module, or use scheduler='here'."
+            ) from None
+    todo = []
+    for part, rows, mb in parts.itertuples(name=None):
+        own = (store, work, names, {**(where or {}), **dict(zip(_PARTITION, part, strict=True))}, version)
+        todo.append(pieces.Piece(" ".join(part), _of_partition, own, size=float(rows), mb=mb))
+    many = 1 if scheduler == pieces.HERE else workers or settings.processes
+    done = pieces.work(
+        todo, scheduler=scheduler or pieces.HERE, processes=scheduler == "", workers=many, memory_mb=memory_mb,
+        what="seasons of leagues", patience_s=_PATIENCE_S,
+    )  # fmt: skip
+    full = [frame for frame in done if len(frame)]
+    return pd.concat(full, ignore_index=True) if full else (done[0] if done else pd.DataFrame())
+
+
+def partition_sizes(
+    store: Store,
+    tables: Iterable[str] = ("quotes", "results"),
+    where: Mapping[str, Any] | None = None,
+    version: str | Mapping[str, int] | None = None,
+) -> pd.DataFrame:
+    """Rows of each competition's season by the store's log, without opening a file.
+
+    Returns
+    -------
+    DataFrame
+        Index competition, season, in order; columns rows, and mb: what it is expected to take in memory while worked on.
+
+    Raises
+    ------
+    ParameterError
+        For a table that is not partitioned so, or a condition on a column that none of them has.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from tempfile import mkdtemp
+    >>> store = ov.Store(mkdtemp())
+    >>> done = store.append("quotes", ov.example().quotes)
+    >>> ov.parallel.partition_sizes(store, ["quotes"])["rows"].to_dict()
+    {('example', '2015'): 6000}
+    """
+    where, found = where or {}, [pd.DataFrame(columns=[*_PARTITION, "rows"])]
+    names = tuple(tables)
+    for name in names:
+        if name not in TABLES or TABLES[name].partition != _PARTITION:
+            fit = ", ".join(one.name for one in TABLES.values() if one.partition == _PARTITION)
+            raise ParameterError(f"table {name!r} is not partitioned by competition and season; these are: {fit}.")
+        log = store.files(name, version)
+        found.append(pd.DataFrame({column: log[column].to_pylist() for column in (*_PARTITION, "rows")}))
+    for column in where:
+        if not any(column in TABLES[name].columns for name in names):
+            raise ParameterError(f"no table of {', '.join(names)} has the column {column!r}.")
+    rows = pd.concat([one for one in found[1:] if len(one)] or found[:1], ignore_index=True)
+    for column in where.keys() & set(_PARTITION):
+        wanted = where[column]
+        rows = rows[rows[column].isin([wanted] if isinstance(wanted, str) else list(wanted))]
+    sums = rows.groupby(list(_PARTITION), sort=True)[["rows"]].sum()
+    return sums.assign(mb=sums["rows"] * (_ROW_BYTES / 1e6))
+
+
+def _check(parts: pd.DataFrame, memory_mb: float) -> None:
+    if memory_mb <= 0:
+        raise ParameterError(f"memory_mb is {memory_mb:g}; it is a number of megabytes above 0.")
+    if len(parts) and parts["mb"].max() > memory_mb:
+        worst = parts["mb"].idxmax()
+        rows, mb = parts.loc[worst, ["rows", "mb"]]
+        raise ParameterError(f"{' '.join(worst)} has {rows:,.0f} rows, about {mb:,.4g} MB in work; memory_mb is {memory_mb:,.4g}.")
+
+
+def partition_frames(store: Store, tables: Iterable[str], where: Mapping[str, Any], version: str | Mapping[str, int]) -> Frames:
+    """Rows of these tables; each condition is one on the tables that have its column."""
+    frames = {}
+    for name in tables:
+        mine = {column: value for column, value in where.items() if column in TABLES[name].columns}
+        frames[name] = store.read(name, mine, version=version)
+    return frames
+
+
+def _of_partition(
+    store: Store, work: Work, tables: tuple[str, ...], where: dict[str, Any], version: str | Mapping[str, int]
+) -> pd.DataFrame:
+    """What the work makes of one partition; an error says of which."""
+    try:
+        frames = partition_frames(store, tables, where, version)
+        answer = work(frames)
+        if not isinstance(answer, pd.DataFrame):
+            raise TypeError(f"the work returned {type(answer).__name__}, not a DataFrame")
+    except Exception as error:
+        raise RunError(f"{' '.join(where[name] for name in _PARTITION)}: {type(error).__name__}: {error}") from error
+    answer = _apart(answer)
+    frames.clear()
+    pa.default_memory_pool().release_unused()
+    return answer
+
+
+def _apart(answer: pd.DataFrame) -> pd.DataFrame:
+    """The same rows in memory of their own: a slice of what was read keeps all of it for as long as the answers are gathered."""
+    if not len(answer):
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in answer.dtypes.items()})
+    # taking all rows in their order gives them back as they are; one more, and they are copied
+    return answer.take(np.append(np.arange(len(answer)), 0)).iloc[:-1]

@@ -1,0 +1,11 @@
+from . import anomalies as anomalies
+from . import experiments as experiments
+from .samples import MODULES as MODULES
+from .samples import Side as Side
+from .samples import in_turns as in_turns
+from .samples import keep as keep
+from .samples import kept as kept
+from .samples import measure as measure
+from .samples import newest_comparison as newest_comparison
+from .samples import resolved as resolved
+from .samples import said as said

@@ -1,0 +1,274 @@
+"""What every bookmaker showed at every moment, as arrays: the one view from which all signals are read, so that none can look ahead.
+
+A moment is a time at which the collector learnt something (`collected_at`), not the bookmaker's own: what changed between two polls is
+known only at the second, and then of all bookmakers at once.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overround._typing import Floats, Whole
+from overround.errors import ParameterError
+from overround.prices.commission import net_price, paid_out
+from overround.prices.margin import remove_margin
+from overround.times import HOUR_US, microseconds
+
+# place of an outcome on an array's last axis
+SLOT = {"home": 0, "over": 0, "draw": 1, "away": 2, "under": 2}
+# overround: what is outside is no market of one bookmaker at one time (shifted cells, an empty exchange)
+_PLAUSIBLE = (0.98, 1.5)
+_EARLY, _SNAPSHOT, _CLOSE = range(3)
+_NEVER = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """The standing prices of some markets, moment by moment: K bookmakers, T moments, 3 slots (home or over, draw, away or under).
+
+    The moments of a market follow each other in time; prices without a clock are one moment. Where nothing stands there is -1 or NaN.
+    """
+
+    quotes: pd.DataFrame
+    names: list[str]
+    time: Whole  # (T,) microseconds since 1970; of prices without a clock: when they could be bet
+    market: Whole  # (T,) equal for the same event, market and line, whatever the phase
+    begin: Whole  # (T,) the first moment of the same market and phase
+    three: NDArray[np.bool_]  # (T,) whether anyone has shown a draw so far
+    row: Whole  # (K, T, 3) the row of `quotes` that stands
+    price: Floats  # (K, T, 3)
+    since: Whole  # (K, T) the moment at which the bookmaker last changed a price of the market
+    fair: Floats  # (K, T, 3) margin-free probability
+    overround: Floats  # (K, T)
+    lay: Floats | None  # (K, T, 3) price at which one may lay; None where nobody shows any
+    lay_row: Whole | None
+
+    @cached_property
+    def net(self) -> Floats:
+        """Prices as they pay, (K, T, 3): less what an exchange keeps of a win."""
+        kept = paid_out(self.names)[:, None, None]
+        return net_price(self.price, kept) if (kept < 1).any() else self.price
+
+    def of(self, bookmakers: Iterable[str]) -> NDArray[np.bool_]:
+        """Which bookmakers are among these, shape (K, 1, 1)."""
+        return np.isin(self.names, list(bookmakers))[:, None, None]
+
+    def what(self, rows: Whole) -> pd.DataFrame:
+        """Event, market, line, outcome, kick-off, league and season of these rows of `quotes`; a lay price is one of the market h2h."""
+        columns = ["event_id", "market", "line", "outcome", "starts_at", "competition", "season"]
+        found = self.quotes[columns].iloc[rows].reset_index(drop=True)
+        return found.assign(market=found["market"].where(found["market"] != "h2h_lay", "h2h"))
+
+
+def boards(
+    quotes: pd.DataFrame,
+    method: str | None = "power",
+    *,
+    at_close: bool = False,
+    judged_later: bool = False,
+    max_age_h: float | None = 24.0,
+    across_lines: bool = False,
+    cells: int = 400_000,
+) -> Iterator[Board]:
+    """Boards of all markets of some quotes, a part of the markets each, so that memory does not grow with the table.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`, with `starts_at`. Prices shown in play, or seen only after kick-off, are left out.
+    method : str, optional
+        Margin removal; None where no probabilities are needed (`fair` is then NaN).
+    at_close : bool
+        One moment a market, its kick-off: the closing prices, or the last snapshots before it, whatever their age. Otherwise all
+        earlier prices.
+    judged_later : bool
+        With `at_close`: also what was observed before kick-off but collected later. It can judge a bet, never select one.
+    max_age_h : float, optional
+        A bookmaker's prices of a market no longer stand when it has changed none of them for so many hours.
+    across_lines : bool
+        All lines of a market on one board: the bookmakers are there again for each line, `names` over and over, lowest line first.
+    cells : int
+        Places of an array of one board, about.
+
+    Raises
+    ------
+    ParameterError
+        Quotes without the kick-off, times without a time zone, or a market, outcome or phase that is none.
+    """
+    coded = _coded(quotes, at_close=at_close, judged_later=judged_later, across_lines=across_lines)
+    if not len(coded.first):
+        return
+    limit = None if at_close or max_age_h is None else max_age_h * HOUR_US
+    # whole markets, all phases: a selection is bet once
+    starts = np.flatnonzero(np.diff(coded.market[coded.first], prepend=-1))
+    part = starts // max(1, cells // (3 * len(coded.names)))
+    cuts = [*starts[np.flatnonzero(np.diff(part, prepend=-1))], len(coded.first)]
+    for a, b in pairwise(cuts):
+        yield _board(quotes, coded, int(a), int(b), method, limit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    """Usable quotes as numbers, in order of market, phase and time; `first` is each moment's first row, `begin` as in `Board`."""
+
+    names: list[str]
+    row: Whole
+    market: Whole
+    book: Whole
+    slot: Whole
+    lays: NDArray[np.bool_]
+    time: Whole
+    price: Floats
+    first: Whole
+    begin: Whole
+
+
+def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_lines: bool) -> _Coded:
+    check_quotes(quotes)
+    observed, collected, starts = (microseconds(quotes[name]) for name in ("observed_at", "collected_at", "starts_at"))
+    starts = np.where(starts == _NEVER, np.iinfo(np.int64).max, starts)
+    phase = _coded_as(quotes["phase"], {"early": _EARLY, "snapshot": _SNAPSHOT, "close": _CLOSE})
+    usable = (observed < starts) & (phase != (_EARLY if at_close else _CLOSE))
+    if not (at_close and judged_later):
+        usable &= (phase != _SNAPSHOT) | (collected < starts)
+    rows = np.flatnonzero(usable)
+    phase, observed, starts = phase[rows], observed[rows], starts[rows]
+    if at_close:
+        phase, time = np.zeros_like(phase), starts
+    else:
+        time = np.where(phase == _SNAPSHOT, collected[rows], 0)
+        early = np.flatnonzero(phase == _EARLY)
+        time[early] = early_placed_at(starts[early])
+
+    kind = _coded_as(quotes["market"], {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": 3})[rows]
+    lays = kind == 3
+    kind[lays] = 0
+    market, _ = pd.factorize(factor(quotes["event_id"])[0][rows] * 3 + kind)
+    line, values = factor(quotes["line"])
+    book, found = factor(quotes["bookmaker"])
+    rank = np.argsort(np.argsort(found.astype(object)))
+    line, book, names = line[rows], rank[book[rows]], sorted(map(str, found))
+    if across_lines:
+        nth = _rank_of_line(market, values.to_numpy(float)[line])
+        book, names = nth * len(names) + book, names * int(nth.max(initial=0) + 1)
+    else:
+        market, _ = pd.factorize(market * len(values) + line)
+    chain = market.astype(np.int64) * 3 + phase
+    slot = _coded_as(quotes["outcome"], SLOT)[rows]
+    order = _in_time(chain, time, observed)
+    chain, time = chain[order], time[order]
+    fresh = np.flatnonzero(np.diff(chain, prepend=-1))
+    first = np.flatnonzero((np.diff(chain, prepend=-1) != 0) | (np.diff(time, prepend=_NEVER) != 0))
+    begin = np.searchsorted(first, fresh[np.searchsorted(fresh, first, side="right") - 1])
+    rows = rows[order]
+    return _Coded(names, rows, chain // 3, book[order], slot[order], lays[order], time, quotes["price"].to_numpy(float), first, begin)
+
+
+def _board(quotes: pd.DataFrame, coded: _Coded, a: int, b: int, method: str | None, limit: float | None) -> Board:
+    """The board of the moments from a to b."""
+    first = coded.first[a:b]
+    part = slice(first[0], coded.first[b] if b < len(coded.first) else len(coded.row))
+    moment = np.repeat(np.arange(b - a), np.diff(first, append=part.stop))
+    shape = (len(coded.names), b - a, 3)
+    begin, time, lays = coded.begin[a:b] - a, coded.time[first], coded.lays[part]
+    place = (coded.book[part] * shape[1] + moment) * 3 + coded.slot[part]
+
+    def standing(rows: slice | NDArray[np.bool_]) -> tuple[Whole, Floats, Whole, NDArray[np.bool_]]:
+        from overround.prices.board_kernels import carry_forward
+
+        row, since = np.full(shape, -1), np.full(shape[:2], -1)
+        row.reshape(-1)[place[rows]] = coded.row[part][rows]
+        carry_forward(row, since, begin)
+        three = np.logical_or.reduce(row[:, :, 1] >= 0, axis=0)
+        if limit is not None:
+            old = time - time[since] > limit
+            row[old], since[old] = -1, -1
+        price = coded.price[row]
+        price[row < 0] = np.nan
+        return row, price, since, three
+
+    any_lay = bool(lays.any())
+    row, price, since, three = standing(~lays if any_lay else slice(None))
+    lay_row, lay = standing(lays)[:2] if any_lay else (None, None)
+    fair, overround = _fair(price, since, three, method)
+    return Board(quotes, coded.names, time, coded.market[first], begin, three, row, price, since, fair, overround, lay, lay_row)
+
+
+def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | None) -> tuple[Floats, Floats]:
+    """Probabilities and overround of each bookmaker's market since it last changed; a market is three-way once anyone has shown a draw."""
+    if method is None:
+        return np.full(price.shape, np.nan), np.full(since.shape, np.nan)
+    at = np.flatnonzero(since == np.arange(since.shape[1]))
+    shown, wide = price.reshape(-1, 3)[at], three[at % since.shape[1]]
+    solved, book = np.full((len(at) + 1, 3), np.nan), np.full(len(at) + 1, np.nan)
+    for width, slots in ((wide, np.array([0, 1, 2])), (~wide, np.array([0, 2]))):
+        if (chosen := np.flatnonzero(width)).size:
+            prices = shown[chosen] if len(slots) == 3 else shown[np.ix_(chosen, slots)]
+            whole = (1 / prices).sum(axis=1)
+            fair = remove_margin(prices, method)
+            fair[~((whole >= _PLAUSIBLE[0]) & (whole <= _PLAUSIBLE[1]))] = np.nan
+            solved[np.ix_(chosen, slots)], book[chosen] = fair, whole
+    # the last, empty place is for what does not stand
+    number = np.full(since.shape, len(at))
+    number.reshape(-1)[at] = np.arange(len(at))
+    number = np.take_along_axis(number, np.maximum(since, 0), axis=1)
+    number[(since < 0) | (three != three[since])] = len(at)
+    return solved[number], book[number]
+
+
+def check_quotes(quotes: pd.DataFrame) -> None:
+    """Refuse quotes of which it is not known when their match begins."""
+    if "starts_at" not in quotes:
+        raise ParameterError("quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it.")
+
+
+def early_placed_at(starts: Whole) -> Whole:
+    """When an early price could have been bet, for kick-offs in microseconds.
+
+    football-data.co.uk says (notes.txt) that it collects on Friday afternoon for weekend matches and on Tuesday afternoon for midweek
+    ones: no result of those days can have been known, so the bet is placed on that Friday or Tuesday at noon, or at kick-off where
+    that comes first.
+    """
+    day = starts // (24 * HOUR_US)
+    weekday = (day + 3) % 7  # Monday is 0: 1970 began on a Thursday
+    # Friday to Monday belong to Friday, the rest to Tuesday
+    back = np.where(weekday >= 4, weekday - 4, np.where(weekday == 0, 3, weekday - 1))
+    return np.minimum((24 * (day - back) + 12) * HOUR_US, starts)
+
+
+def factor(values: pd.Series) -> tuple[Whole, pd.Index]:
+    """A number for each value, and the values; of a categorical column they are there already."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.codes.to_numpy(np.int64), values.cat.categories
+    codes, found = pd.factorize(values, use_na_sentinel=False)
+    return codes.astype(np.int64), found
+
+
+def _coded_as(values: pd.Series, numbers: dict[str, int]) -> Whole:
+    codes, found = factor(values)
+    coded = np.array([numbers.get(name, -1) for name in found], np.int64)[codes]
+    if (coded < 0).any():
+        word = values.iloc[int((coded < 0).argmax())]
+        raise ParameterError(f"quotes, column {values.name!r}: {word!r} is unknown; allowed: {', '.join(numbers)}.")
+    return coded
+
+
+def _rank_of_line(market: Whole, line: Floats) -> Whole:
+    """Which of its market's lines each row's is, from the lowest."""
+    order = np.lexsort((line, market))
+    new_market = np.diff(market[order], prepend=-1) != 0
+    new_line = new_market | (np.diff(line[order], prepend=np.nan) > 0)
+    number = np.cumsum(new_line) - 1
+    rank = np.empty(len(line), np.int64)
+    rank[order] = number - np.maximum.accumulate(np.where(new_market, number, 0))
+    return rank
+
+
+def _in_time(chain: Whole, time: Whole, observed: Whole) -> Whole:
+    """The order by chain, time and, for prices learnt at the same time, the bookmaker's own clock."""
+    return np.lexsort((observed, time, chain))

@@ -1,0 +1,77 @@
+"""Compiled loops that hold a state from moment to moment; import this module only inside the function that needs it."""
+
+from overround.measure.numba_compile import njit
+
+
+@njit(cache=True)
+def carry_forward(row, since, begin):
+    """Let what a bookmaker showed stand until it shows another: fills `row` (K, T, 3) and `since` (K, T) in place.
+
+    `begin` is, for each moment, the first of its market; nothing is carried over that. -1 is nothing.
+    """
+    for book in range(row.shape[0]):
+        for t in range(row.shape[1]):
+            opens = begin[t] == t
+            moved = False
+            for slot in range(3):
+                if row[book, t, slot] >= 0:
+                    moved = True
+                elif not opens:
+                    row[book, t, slot] = row[book, t - 1, slot]
+            if moved:
+                since[book, t] = t
+            elif not opens:
+                since[book, t] = since[book, t - 1]
+
+
+@njit(cache=True)
+def chain_cumsum(step, begin):
+    """Running sum of `step` (K, T, 3) from the first moment of each market on, in place."""
+    for book in range(step.shape[0]):
+        for t in range(step.shape[1]):
+            if begin[t] != t:
+                for slot in range(step.shape[2]):
+                    step[book, t, slot] += step[book, t - 1, slot]
+
+
+@njit(cache=True)
+def first_passage(fair, move_at, slot, leader, need, until, end, when):
+    """For each move and bookmaker the first later moment at which its own probability has moved by `need` (relative, signed).
+
+    `fair` is (K, T, 3); over moves: `move_at` the moment before which nobody had seen it, `need`, and the last moment that counts
+    (`end`, exclusive). `when` (moves, K) is filled with that moment; -1: not within the time, -2: no price to move.
+    """
+    for i in range(len(move_at)):
+        for book in range(fair.shape[0]):
+            start = fair[book, move_at[i], slot[i]]
+            if book == leader or not start > 0:
+                when[i, book] = -2
+                continue
+            when[i, book] = -1
+            for t in range(until[i], end[i]):
+                change = fair[book, t, slot[i]] / start - 1
+                if (need[i] > 0 and change >= need[i]) or (need[i] < 0 and change <= need[i]):
+                    when[i, book] = t
+                    break
+
+
+@njit(cache=True)
+def moment_before(time, begin, window, out):
+    """For each moment the last one of the same market that is at least `window` older, into `out`; -1 where there is none."""
+    pointer = 0
+    for t in range(len(time)):
+        if begin[t] == t:
+            pointer = t
+        while pointer + 1 < t and time[pointer + 1] <= time[t] - window:
+            pointer += 1
+        out[t] = pointer if time[pointer] <= time[t] - window else -1
+
+
+@njit(cache=True)
+def moments_within(time, begin, wait, out):
+    """For each moment one past the last one of the same market that is at most `wait` later, into `out`."""
+    end = 0
+    for t in range(len(time)):
+        while end < len(time) and begin[end] == begin[t] and time[end] <= time[t] + wait:
+            end += 1
+        out[t] = end

@@ -1,0 +1,85 @@
+"""Closing prices, and what they say."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from overround.grouping import SELECTION
+from overround.prices.board import boards, check_quotes
+from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
+
+_CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
+
+
+def closing_lines(
+    quotes: pd.DataFrame,
+    reference: str = CONSENSUS,
+    method: str = "power",
+    *,
+    weights: Mapping[str, float] | pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Closing prices and what they say: the last price of each bookmaker before kick-off, and the reference's fair probability then.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`, with `starts_at`.
+    reference, method, weights
+        As in `value_signals`, but of the whole market: here no bookmaker is left out. Where the reference has no closing price, the
+        mean of all bookmakers stands in, where there are three.
+
+    Returns
+    -------
+    DataFrame
+        event_id, market, line, outcome, bookmaker, closing_price, closing_fair. An exchange's lay prices keep their market, h2h_lay,
+        and are judged by the same probability.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> closing = ov.closing_lines(quotes, "sharp")
+    >>> closing[["closing_price", "closing_fair"]].notna().all().tolist()
+    [True, True]
+    """
+    parts = []
+    for board in boards(quotes, method, at_close=True, judged_later=True):
+        closing = board_reference(board, CONSENSUS, judged=False)[0][0]
+        # asked for but not there (an exchange without lay prices, a bookmaker that has left): the mean stands in
+        if reference not in (CONSENSUS, CLOSE) and reference in (*board.names, *REFERENCES):
+            check_reference(reference, board.names, weights=weights)
+            own = board_reference(board, reference, weights, judged=False)[0][0]
+            closing = np.where(np.isnan(own), closing, own)
+        for rows in (board.row, board.lay_row):
+            if rows is not None:
+                _, moment, slot = at = np.nonzero(rows >= 0)
+                parts.append((rows[at], closing[moment, slot]))
+    if not parts:
+        kinds = {"line": float, "closing_price": float, "closing_fair": float}
+        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "str")) for column in _CLOSING_COLUMNS})
+    row, fair = (np.concatenate(part) for part in zip(*parts, strict=True))
+    prices = quotes[[*SELECTION, "bookmaker", "price"]].iloc[row].reset_index(drop=True)
+    return prices.rename(columns={"price": "closing_price"}).assign(closing_fair=fair)
+
+
+def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
+    """The closing quotes: those that the provider calls so, and the last snapshot of each bookmaker and selection before kick-off.
+
+    Their `observed_at` is empty, so that a market's outcomes are seen as one market although they were last touched at different times.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> last = ov.prices.closing_quotes(quotes)
+    >>> len(last) == len(events) * 4 * 3
+    True
+    """
+    check_quotes(quotes)
+    # `not >=`: a price without a clock time (early, close) was shown before kick-off by the provider's word
+    prices = quotes[~(quotes["observed_at"] >= quotes["starts_at"])]
+    snapshots = prices[prices["phase"] == "snapshot"].sort_values("observed_at", kind="stable")
+    last = snapshots.drop_duplicates([*SELECTION, "bookmaker"], keep="last")
+    closing = pd.concat([prices[prices["phase"] == "close"], last])
+    return closing.assign(observed_at=pd.Series(pd.NaT, index=closing.index, dtype="datetime64[us, UTC]"))

@@ -1,0 +1,27 @@
+"""What an exchange keeps of a win, and prices less that."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from overround._typing import Floats
+from overround.errors import ParameterError
+from overround.schema import COMMISSION
+
+
+def paid_out(bookmakers: Iterable[str], commission: Mapping[str, float] = COMMISSION) -> Floats:
+    """Share of a win that each of these bookmakers pays out, shape (n,); commission is the rest."""
+    return 1 - pd.Series(bookmakers).map(commission).astype(float).fillna(0.0).to_numpy()
+
+
+def net_price(price: Any, kept: Any) -> Any:
+    """Decimal prices as they pay where only a share of each win is paid out; arrays or tables that go together."""
+    return 1 + (price - 1) * kept
+
+
+def check_commission(commission: Mapping[str, float]) -> None:
+    """Refuse a share that is none, such as 5 for 5 %."""
+    for bookmaker, share in commission.items():
+        if not 0 <= share < 1:
+            raise ParameterError(f"commission at {bookmaker!r} is {share}; it is a share, from 0 to below 1.")

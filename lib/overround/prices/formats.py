@@ -1,0 +1,189 @@
+"""Odds formats: one price written in seven ways. Everything goes through the profit per unit staked, in which all borders are exact."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from overround._typing import Floats
+from overround.errors import ParameterError
+
+_EVENS = ("evens", "even", "evs")
+_WHOLE = 1e-9  # relative distance from a whole number that is rounding
+
+
+class _Format(NamedTuple):
+    allowed: str
+    valid: Callable[[Floats], NDArray[np.bool_]]
+    to_profit: Callable[[Floats], Floats]
+    of_profit: Callable[[Floats], Floats]
+
+
+def convert_odds(values: ArrayLike, source: str, target: str, *, largest_denominator: int = 100) -> Any:
+    """Prices in another format.
+
+    =============== ============================================ ================ ======
+    format          what it says                                 allowed          evens
+    =============== ============================================ ================ ======
+    decimal         paid back per unit staked, stake included    above 1          2.0
+    american        profit on 100, or minus the stake to win 100 from +100, to -100  +100
+    fractional      profit / stake, as text                      "5/2", "evens"   "1/1"
+    hong_kong       profit per unit staked                       above 0          1.0
+    indonesian      profit, or minus the stake to win 1          from +1, to -1   +1.0
+    malay           profit up to 1, or minus the stake to win 1  -1 to +1, not 0  +1.0
+    probability     1 / decimal: what wins back the stake        between 0 and 1  0.5
+    =============== ============================================ ================ ======
+
+    Parameters
+    ----------
+    values : array_like
+        Prices of any shape; NaN (None in fractional) where there is none. Fractions are text: "5/2", "5-2", "evens".
+    source, target : str
+        One of `FORMATS`.
+    largest_denominator : int
+        A fractional price is the nearest fraction with at most this denominator. 100 keeps every decimal price of two digits exact
+        (1.91 is 91/100); 20 is nearer to what is written on a board (10/11). Never 0: the shortest prices become 1/n.
+
+    Returns
+    -------
+    float, str or ndarray
+        One price for one price, else an array of the shape of `values`: of float, for fractional of text. Evens are +100, +1 and
+        "1/1". American odds are whole numbers where they are so up to rounding; others keep their decimals.
+
+    Raises
+    ------
+    ParameterError
+        With the first value that is no price of the source format, its position, and what is allowed.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.convert_odds([3.5, 1.5, 2.0], "decimal", "american").tolist()
+    [250.0, -200.0, 100.0]
+    >>> ov.convert_odds(["5/2", "evens"], "fractional", "decimal").tolist()
+    [3.5, 2.0]
+    """
+    for name in (source, target):
+        if name not in FORMATS:
+            raise ParameterError(f"odds format {name!r} is unknown; the formats are {', '.join(FORMATS)}.")
+    if source == "fractional":
+        profit = _parse_fractions(values)
+    else:
+        numbers = _numbers(values, source)
+        _check(numbers, source)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            profit = numbers if source == target else _NUMERIC[source].to_profit(numbers)
+    if target == "fractional":
+        return _like(values, _write_fractions(profit, largest_denominator))
+    if source == target:
+        return _like(values, profit.copy())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _like(values, np.asarray(_NUMERIC[target].of_profit(profit)))
+
+
+def _like(values: ArrayLike, result: NDArray) -> Any:
+    return result if np.ndim(values) else result.item()
+
+
+def _signed(profit: Floats) -> Floats:
+    return np.where(profit >= 1, profit, -1 / profit)
+
+
+def _unsigned(odds: Floats) -> Floats:
+    return np.where(odds > 0, odds, -1 / odds)
+
+
+def _american(profit: Floats) -> Floats:
+    odds = np.where(profit >= 1, 100 * profit, -100 / profit)
+    whole = np.round(odds)
+    return np.where(np.abs(odds - whole) <= _WHOLE * np.abs(odds), whole, odds)
+
+
+_NUMERIC = {
+    "decimal": _Format("above 1", lambda x: x > 1, lambda x: x - 1, lambda profit: 1 + profit),
+    "american": _Format(
+        "+100 and above or -100 and below", lambda x: np.abs(x) >= 100, lambda x: np.where(x > 0, x / 100, -100 / x), _american
+    ),
+    "hong_kong": _Format("above 0", lambda x: x > 0, lambda x: x, lambda profit: profit),
+    "indonesian": _Format("+1 and above or -1 and below", lambda x: np.abs(x) >= 1, _unsigned, _signed),
+    "malay": _Format(
+        "from -1 to +1 and not 0",
+        lambda x: (x != 0) & (np.abs(x) <= 1),
+        _unsigned,
+        lambda profit: np.where(profit <= 1, profit, -1 / profit),
+    ),
+    "probability": _Format("between 0 and 1", lambda x: (x > 0) & (x < 1), lambda x: (1 - x) / x, lambda profit: 1 / (1 + profit)),
+}
+FORMATS = ("decimal", "american", "fractional", "hong_kong", "indonesian", "malay", "probability")
+
+
+def _numbers(values: ArrayLike, source: str) -> Floats:
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError):
+        given = np.asarray(values, object)
+        for position, value in np.ndenumerate(given):
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                raise _error(value, position, source, _NUMERIC[source].allowed) from None
+        raise
+
+
+def _check(numbers: Floats, source: str) -> None:
+    with np.errstate(invalid="ignore"):
+        bad = ~((_NUMERIC[source].valid(numbers) & np.isfinite(numbers)) | np.isnan(numbers))
+    if bad.any():
+        position = np.unravel_index(int(bad.argmax()), bad.shape)
+        raise _error(numbers[position].item(), position, source, _NUMERIC[source].allowed)
+
+
+def _error(value: object, position: tuple, source: str, allowed: str) -> ParameterError:
+    where = tuple(int(index) for index in position)
+    at = f" at position {where[0] if len(where) == 1 else where}" if where else ""
+    return ParameterError(f"{value!r}{at} is no {source.replace('_', ' ')} price; allowed is {allowed}.")
+
+
+def _parse_fractions(values: ArrayLike) -> Floats:
+    given = np.asarray(values, object)
+    profit = np.full(given.shape, np.nan)
+    known: dict[object, float] = {}
+    for position, text in np.ndenumerate(given):
+        if text is None or text != text:
+            continue
+        if text not in known:
+            value = _parse_fraction(text)
+            if value is None:
+                raise _error(text, position, "fractional", 'text such as "5/2", "1/1" or "evens", with numbers above 0')
+            known[text] = value
+        profit[position] = known[text]
+    return profit
+
+
+def _parse_fraction(text: object) -> float | None:
+    if not isinstance(text, str):
+        return None
+    words = text.strip().lower()
+    if words in _EVENS:
+        return 1.0
+    parts = words.replace("-", "/").split("/")
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        return None
+    return int(parts[0]) / int(parts[1])
+
+
+def _write_fractions(profit: Floats, largest: int) -> NDArray[np.object_]:
+    if largest < 1:
+        raise ParameterError(f"largest_denominator is {largest}; allowed is 1 and above.")
+    different, back = np.unique(profit, return_inverse=True)
+    names = np.array([None if np.isnan(value) else _write_fraction(float(value), largest) for value in different], object)
+    return np.asarray(names[back.reshape(profit.shape)], object)
+
+
+def _write_fraction(profit: float, largest: int) -> str:
+    nearest = Fraction(profit).limit_denominator(largest)
+    if nearest == 0:
+        nearest = Fraction(1, round(1 / profit))
+    return f"{nearest.numerator}/{nearest.denominator}"

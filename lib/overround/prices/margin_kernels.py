@@ -1,0 +1,488 @@
+"""Compiled margin removal, one market after the other; import this module only inside the function that needs it.
+
+Every kernel reads prices (n_markets, n_outcomes) and the sum that each market's probabilities shall have, and fills `fair`,
+`parameter` and `status`. A market is solved from its own row alone, so that its result never depends on the batch it is in.
+The iterations end when the next correction is below rounding; that correction is applied to first order, which makes the
+probabilities sum to the target. All kernels are in one file: numba's store on disk forgets a compiled kernel when the file that it
+is in changes, not when one does that it calls into.
+"""
+
+import math
+
+import numpy as np
+
+from overround.measure.numba_compile import njit
+
+OK, MISSING, BAD_PRICE, UNDERROUND, OUTSIDE, NOT_CONVERGED = range(6)  # the order of `margin.STATUSES`
+_LAST_STEP = 1e-9  # the error after a step is of the order of its square
+_STEPS = 60
+_SLACK = 1e-12  # a margin this small is the rounding of no margin
+
+
+@njit(cache=True, error_model="numpy")
+def _book(prices):
+    """Sum of the inverse prices, and whether they are prices at all."""
+    book, low, high = 0.0, math.inf, 0.0
+    for price in prices:
+        book += 1 / price
+        low = min(low, price)
+        high = max(high, price)
+    if low > 1 and high < math.inf and book == book:
+        return book, OK
+    for price in prices:
+        if math.isnan(price):
+            return math.nan, MISSING
+    return math.nan, BAD_PRICE
+
+
+@njit(cache=True, error_model="numpy")
+def _judge(fair, target, parameter, status):
+    """The last word on a market: probabilities between 0 and 1 that sum to the target, or not a number in every cell."""
+    if status == OK:
+        total = 0.0
+        for p in fair:
+            total += p
+            if not 0 < p < 1:
+                status = OUTSIDE
+        if status == OK and not abs(total - target) <= _SLACK * len(fair):
+            status = NOT_CONVERGED
+    if status != OK:
+        fair[:] = math.nan
+        parameter = math.nan
+    return parameter, status
+
+
+@njit(cache=True, error_model="numpy")
+def multiplicative(prices, targets, fair, parameter, status):
+    """See `margin.multiplicative`."""
+    for i in range(len(prices)):
+        book, state = _book(prices[i])
+        scale = targets[i] / book
+        for j in range(prices.shape[1]):
+            fair[i, j] = scale / prices[i, j]
+        parameter[i], status[i] = _judge(fair[i], targets[i], book, state)
+
+
+@njit(cache=True, error_model="numpy")
+def additive(prices, targets, fair, parameter, status):
+    """See `margin.additive`."""
+    n = prices.shape[1]
+    for i in range(len(prices)):
+        book, state = _book(prices[i])
+        share = (book - targets[i]) / n
+        for j in range(n):
+            fair[i, j] = 1 / prices[i, j] - share
+        parameter[i], status[i] = _judge(fair[i], targets[i], share, state)
+
+
+@njit(cache=True, error_model="numpy")
+def balanced_book(prices, targets, fair, parameter, status):
+    """See `margin.balanced_book`."""
+    n = prices.shape[1]
+    for i in range(len(prices)):
+        book, state = _book(prices[i])
+        if book < targets[i] - _SLACK:
+            state = UNDERROUND
+        # all 1 - p are smaller than 1 - r by one factor: the formula without its difference of near equals
+        rest = 0.0
+        for j in range(n):
+            rest += (prices[i, j] - 1) / prices[i, j]
+        scale = (n - targets[i]) / rest
+        for j in range(n):
+            fair[i, j] = 1 - scale * (prices[i, j] - 1) / prices[i, j]
+        z = (book - targets[i]) / (n - targets[i])
+        parameter[i], status[i] = _judge(fair[i], targets[i], z, state)
+
+
+@njit(cache=True, error_model="numpy")
+def goto_conversion(prices, targets, fair, parameter, status):
+    """See `margin.goto_conversion`."""
+    n = prices.shape[1]
+    for i in range(len(prices)):
+        book, state = _book(prices[i])
+        if book < targets[i] - _SLACK:
+            state = UNDERROUND
+        if state == OK:
+            errors = 0.0
+            for j in range(n):
+                fair[i, j] = math.sqrt(1 - 1 / prices[i, j])
+                errors += fair[i, j]
+            c = (book - targets[i]) / errors
+            for j in range(n):
+                fair[i, j] = 1 / prices[i, j] - c * fair[i, j]
+        else:
+            c = math.nan
+        parameter[i], status[i] = _judge(fair[i], targets[i], c, state)
+
+
+@njit(cache=True, error_model="numpy")
+def power(prices, targets, fair, parameter, status):
+    """See `margin.power`."""
+    logs = np.empty(prices.shape[1])
+    for i in range(len(prices)):
+        book, state = _book(prices[i])
+        k = math.nan
+        if state == OK:
+            k, state = _power(prices[i], book, targets[i], logs, fair[i])
+        parameter[i], status[i] = _judge(fair[i], targets[i], k, state)
+
+
+@njit(cache=True, error_model="numpy")
+def _power(prices, book, target, logs, fair):
+    # log of the sum of exp(k * log(inverse)) is convex and nearly straight in k: Halley's steps, and at k = 1 no exp is needed
+    n = len(prices)
+    first = second = 0.0
+    for j in range(n):
+        logs[j] = -math.log(prices[j])
+        fair[j] = 1 / prices[j]
+        first += fair[j] * logs[j]
+        second += fair[j] * logs[j] * logs[j]
+    k, total = 1.0, book
+    low, high = 0.0, math.inf
+    for _ in range(_STEPS):
+        gap = math.log(total / target)
+        slope = first / total
+        curve = second / total - slope * slope
+        if gap > 0:
+            low = k
+        else:
+            high = k
+        step = -2 * gap * slope / (2 * slope * slope - gap * curve)
+        if abs(step) < _LAST_STEP * k:
+            ahead = (target - total) / first  # Newton's own step, on the sum itself: it lands on the target
+            for j in range(n):
+                fair[j] += fair[j] * logs[j] * ahead
+            return k + ahead, OK
+        if not low < k + step < high:
+            step = (0.5 * (low + high) if high < math.inf else 4 * k) - k
+        k += step
+        total = first = second = 0.0
+        for j in range(n):
+            p = math.exp(k * logs[j])
+            fair[j] = p
+            total += p
+            first += p * logs[j]
+            second += p * logs[j] * logs[j]
+    return k, NOT_CONVERGED
+
+
+@njit(cache=True, error_model="numpy")
+def odds_ratio(prices, targets, fair, parameter, status):
+    """See `margin.odds_ratio`."""
+    for i in range(len(prices)):
+        _, state = _book(prices[i])
+        c = math.nan
+        if state == OK:
+            c, state = _odds_ratio(prices[i], targets[i], fair[i])
+        parameter[i], status[i] = _judge(fair[i], targets[i], c, state)
+
+
+@njit(cache=True, error_model="numpy")
+def _odds_ratio(prices, target, fair):
+    # p = 1 / (1 + c * (price - 1)) falls with c, from 1 to 0
+    c, low, high = 1.0, 0.0, math.inf
+    for _ in range(_STEPS):
+        total = first = second = 0.0
+        for j in range(len(prices)):
+            odds = prices[j] - 1
+            p = 1 / (1 + c * odds)
+            slope = -odds * p * p
+            fair[j] = p
+            total += p
+            first += slope
+            second -= 2 * odds * p * slope
+        gap = total - target
+        if gap > 0:
+            low = c
+        else:
+            high = c
+        step = -2 * gap * first / (2 * first * first - gap * second)
+        if abs(step) < _LAST_STEP * c:
+            ahead = -gap / first
+            for j in range(len(prices)):
+                fair[j] -= ahead * (prices[j] - 1) * fair[j] * fair[j]
+            return c + ahead, OK
+        if not low < c + step < high:
+            step = (math.sqrt(low * high) if low > 0 and high < math.inf else (c * 64 if high == math.inf else c / 64)) - c
+        c += step
+    return c, NOT_CONVERGED
+
+
+@njit(cache=True, error_model="numpy")
+def shin(prices, targets, fair, parameter, status):
+    """See `margin.shin`."""
+    for i in range(len(prices)):
+        book, state = _book(prices[i])
+        z = math.nan
+        if book < 1 - _SLACK:
+            state = UNDERROUND
+        if state == OK:
+            z, state = _shin(prices[i], book, fair[i])
+        parameter[i], status[i] = _judge(fair[i], 1.0, z, state)
+
+
+@njit(cache=True, error_model="numpy")
+def _shin(prices, book, fair):
+    # p(z) = 2 s / (sqrt(z^2 + 4 (1 - z) s) + z) with s = inverse^2 / book is Shin's formula without its difference of near
+    # equals; every p falls with z. At z = 0 all derivatives are known without a square root for each outcome.
+    n = len(prices)
+    root_book = math.sqrt(book)
+    second = 0.0
+    for j in range(n):
+        a = 1 / (prices[j] * root_book)
+        second += 0.25 * (1 - a) * (1 - 3 * a) * prices[j] * root_book
+    gap, first = root_book - 1, -0.5 * (n - root_book)
+    z = max(-2 * gap * first / (2 * first * first - gap * second), 0.0)
+    if not z < 1:
+        z = 0.5
+    low, high = 0.0, 1.0
+    for _ in range(_STEPS):
+        gap, first = -1.0, 0.0
+        for j in range(n):
+            s = 1 / (prices[j] * prices[j] * book)
+            root = math.sqrt(z * z + 4 * (1 - z) * s)
+            q = root + z
+            both = 1 / (root * q)
+            p = 2 * s * root * both
+            fair[j] = p
+            gap += p
+            first -= p * (q - 2 * s) * both
+        step = -gap / first
+        if abs(step) < _LAST_STEP * min(1.0, z + 1e-3):
+            for j in range(n):
+                s = 1 / (prices[j] * prices[j] * book)
+                q = 2 * s / fair[j]
+                fair[j] -= step * fair[j] * (q - 2 * s) / ((q - z) * q)
+            return max(z + step, 0.0), OK
+        if gap > 0:
+            low = z
+        else:
+            high = z
+        z += step
+        if not low <= z < high:
+            z = 0.5 * (low + high)
+    return z, NOT_CONVERGED
+
+
+@njit(cache=True, error_model="numpy")
+def jensen_shannon(prices, targets, fair, parameter, status):
+    """See `margin.jensen_shannon`."""
+    for i in range(len(prices)):
+        book, state = _book(prices[i])
+        distance = math.nan
+        if state == OK:
+            distance, state = _jensen_shannon(prices[i], book, targets[i], fair[i])
+        parameter[i], status[i] = _judge(fair[i], targets[i], distance, state)
+
+
+@njit(cache=True, error_model="numpy")
+def _jensen_shannon(prices, book, target, fair):
+    # The signed distance of p from r is nearly straight in p, so Newton's method goes for all p and their common distance at once:
+    # each p moves along its own tangent, by as much as makes the sum right.
+    n = len(prices)
+    widths = 0.0
+    for j in range(n):
+        r = 1 / prices[j]
+        widths += math.sqrt(8 * r * (1 - r))
+    distance = (target - book) / widths
+    inside = True
+    for j in range(n):
+        r = 1 / prices[j]
+        fair[j] = r + distance * math.sqrt(8 * r * (1 - r))
+        inside &= 0 < fair[j] < 1
+    if distance == 0:
+        return 0.0, OK
+    if inside:
+        for _ in range(12):
+            spread = moved = 0.0
+            for j in range(n):
+                g, slope = _distance(fair[j], 1 / prices[j])
+                spread += 1 / slope
+                moved += fair[j] - g / slope
+            new = (target - moved) / spread
+            largest = 0.0
+            for j in range(n):
+                g, slope = _distance(fair[j], 1 / prices[j])
+                step = (new - g) / slope
+                fair[j] += step
+                largest = max(largest, abs(step) / min(fair[j], 1 - fair[j]))
+                inside &= 0 < fair[j] < 1
+            distance = new
+            if not inside or largest < _LAST_STEP:
+                break
+        if inside and largest < _LAST_STEP:
+            return -distance, OK
+    return _jensen_shannon_slowly(prices, book, target, fair)
+
+
+@njit(cache=True, error_model="numpy")
+def _jensen_shannon_slowly(prices, book, target, fair):
+    # by halving, for long shots that come near to 0: there the distance is bent, and it may be too short to reach the target
+    bound = 1.0 if target > book else 0.0
+    low, high = 0.0, math.inf
+    for price in prices:
+        high = min(high, abs(_distance(bound, 1 / price)[0]))
+    total = _at_distance(prices, high, bound, fair)
+    if (total > target) == (target < book):
+        return math.nan, OUTSIDE
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
+        total = _at_distance(prices, middle, bound, fair)
+        if (total > target) == (target < book):
+            low = middle
+        else:
+            high = middle
+    return (low if target < book else -low), OK
+
+
+@njit(cache=True, error_model="numpy")
+def _at_distance(prices, distance, bound, fair):
+    """Probabilities between the inverse prices and `bound` that are that far from the inverse prices; their sum."""
+    total = 0.0
+    for j in range(len(prices)):
+        near, far = 1 / prices[j], bound
+        for _ in range(1100):  # halvings from 1 to the smallest number
+            p = 0.5 * (near + far)
+            if p in (near, far):
+                break
+            if abs(_distance(p, 1 / prices[j])[0]) < distance:
+                near = p
+            else:
+                far = p
+        fair[j] = 0.5 * (near + far)
+        total += fair[j]
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _distance(p, r):
+    """Signed binomial Jensen-Shannon distance of p from r and its slope in p, exact also where p is very near r."""
+    half = 0.5 * (p - r)
+    m = r + half
+    u, v = half / m, half / (1 - m)
+    divergence = 0.5 * (m * _twin(u) + (1 - m) * _twin(v))
+    g = math.sqrt(divergence)
+    w = (u + v) / (2 + u - v)
+    slope = _atanh(w) / (2 * g) if g > 0 else math.inf
+    return math.copysign(g, half), abs(slope)
+
+
+@njit(cache=True, error_model="numpy")
+def _twin(u):
+    """(1 + u) log(1 + u) + (1 - u) log(1 - u)."""
+    x = u * u
+    if x < 0.01:
+        return x * (1 + x * (1 / 6 + x * (1 / 15 + x * (1 / 28 + x * (1 / 45 + x * (1 / 66 + x * (1 / 91)))))))
+    if x >= 1:
+        return 2 * math.log(2.0)
+    return (1 + u) * math.log1p(u) + (1 - u) * math.log1p(-u)
+
+
+@njit(cache=True, error_model="numpy")
+def _atanh(w):
+    x = w * w
+    if x < 0.01:
+        return w * (1 + x * (1 / 3 + x * (1 / 5 + x * (1 / 7 + x * (1 / 9 + x * (1 / 11 + x * (1 / 13)))))))
+    return math.atanh(w) if abs(w) < 1 else math.copysign(math.inf, w)
+
+
+@njit(cache=True, error_model="numpy")
+def add_balanced_book(odds, targets, fair, parameter, status):
+    """Back from `balanced_book`: `odds` are the inverse probabilities, `targets` the sums that the inverse prices shall have."""
+    n = odds.shape[1]
+    for i in range(len(odds)):
+        total, state = _book(odds[i])
+        if targets[i] < total - _SLACK:
+            state = UNDERROUND
+        z = (targets[i] - total) / (n - total)
+        for j in range(n):
+            fair[i, j] = z + (1 - z) / odds[i, j]
+        parameter[i], status[i] = _judge(fair[i], targets[i], z, state)
+
+
+@njit(cache=True, error_model="numpy")
+def add_goto_conversion(odds, targets, fair, parameter, status):
+    """Back from `goto_conversion`; see `add_balanced_book`."""
+    for i in range(len(odds)):
+        total, state = _book(odds[i])
+        if targets[i] < total - _SLACK:
+            state = UNDERROUND
+        c = math.nan
+        if state == OK:
+            c, state = _add_goto_conversion(odds[i], targets[i], fair[i])
+        parameter[i], status[i] = _judge(fair[i], targets[i], c, state)
+
+
+@njit(cache=True, error_model="numpy")
+def _add_goto_conversion(odds, target, fair):
+    # p = r - c * sqrt(1 - r) solved for r, with w = sqrt(1 - r); every r rises with c, from p to 1
+    c, low, high = 0.0, 0.0, math.inf
+    for _ in range(_STEPS):
+        gap, slope = -target, 0.0
+        for j in range(len(odds)):
+            rest = 1 - 1 / odds[j]
+            root = math.sqrt(c * c + 4 * rest)
+            w = 2 * rest / (c + root)
+            fair[j] = 1 / odds[j] + c * w
+            gap += fair[j]
+            slope += w * (1 - c / root)
+        step = -gap / slope
+        if abs(step) < _LAST_STEP:
+            for j in range(len(odds)):
+                rest = 1 - 1 / odds[j]
+                root = math.sqrt(c * c + 4 * rest)
+                fair[j] += step * 2 * rest / (c + root) * (1 - c / root)
+            return max(c + step, 0.0), OK
+        if gap < 0:
+            low = c
+        else:
+            high = c
+        c += step
+        if not low <= c < high:
+            c = 0.5 * (low + high) if high < math.inf else 2 * low + 1
+    return c, NOT_CONVERGED
+
+
+@njit(cache=True, error_model="numpy")
+def add_shin(odds, targets, fair, parameter, status):
+    """Back from `shin`; see `add_balanced_book`."""
+    for i in range(len(odds)):
+        total, state = _book(odds[i])
+        if targets[i] < total - _SLACK:
+            state = UNDERROUND
+        z = math.nan
+        if state == OK:
+            z, state = _add_shin(odds[i], math.sqrt(targets[i]), fair[i])
+        parameter[i], status[i] = _judge(fair[i], targets[i], z, state)
+
+
+@njit(cache=True, error_model="numpy")
+def _add_shin(odds, root_book, fair):
+    # sum of y = sqrt(z p + (1 - z) p^2) is the root of the book; it rises with z, from 1 to the sum of the roots of p
+    z, low, high = 0.0, 0.0, 1.0
+    for _ in range(_STEPS):
+        gap, slope = -root_book, 0.0
+        for j in range(len(odds)):
+            p = 1 / odds[j]
+            y = math.sqrt(p * (z + (1 - z) * p))
+            fair[j] = y
+            gap += y
+            slope += 0.5 * p * (1 - p) / y
+        step = -gap / slope
+        if abs(step) < _LAST_STEP * min(1.0, z + 1e-3):
+            for j in range(len(odds)):
+                p = 1 / odds[j]
+                fair[j] = (fair[j] + step * 0.5 * p * (1 - p) / fair[j]) * root_book
+            return (max(z + step, 0.0), OK) if z + step < 1 else (math.nan, OUTSIDE)
+        if gap < 0:
+            low = z
+        else:
+            high = z
+        z += step
+        if not low <= z < high:
+            z = 0.5 * (low + high)
+        if low > 1 - 1e-9:  # not even insiders alone would pay for this margin
+            return math.nan, OUTSIDE
+    return z, NOT_CONVERGED

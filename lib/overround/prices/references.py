@@ -1,0 +1,300 @@
+"""Reference prices: what a sharp bookmaker, a consensus, an exchange or the close thinks fair, for a bookmaker that is judged by it.
+
+The one that is judged never has a say, and neither have columns that sum up the market (`market_average`, `market_maximum`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from overround._typing import Floats, Whole
+from overround.errors import ParameterError
+from overround.prices.board import Board, boards, check_quotes
+from overround.schema import NOT_AN_ACCOUNT
+from overround.times import microseconds
+
+CONSENSUS = "consensus"
+MEDIAN, BY_MARGIN, BY_ACCURACY, EXCHANGE, CLOSE = "consensus_median", "consensus_margin", "consensus_accuracy", "exchange_mid", "close"
+# each reference that is not a bookmaker, in words
+REFERENCES = {
+    CONSENSUS: "mean of all other bookmakers",
+    MEDIAN: "median of all other bookmakers",
+    BY_MARGIN: "mean of all other bookmakers, weighted by 1 / margin",
+    BY_ACCURACY: "mean of all other bookmakers, weighted by their accuracy in the past",
+    EXCHANGE: "middle between back and lay at the exchanges",
+    CLOSE: "mean of all other bookmakers' closing prices",
+}
+# a book without a margin would outweigh all others
+_LEAST_MARGIN = 0.005
+# what separates the sharpest bookmakers, as a share of the log loss
+_LOG_LOSS_NOISE = 0.001
+# bookmakers that a consensus needs
+_LEAST = 3
+
+
+def opinions(
+    fair: Floats,
+    bookmakers: Sequence[str],
+    reference: str,
+    *,
+    least: int = _LEAST,
+    overround: Floats | None = None,
+    share: Floats | None = None,
+    judged: bool = True,
+) -> tuple[Floats, Floats]:
+    """What a reference says of each selection, for each bookmaker that is to be judged by it, and how many opinions that is.
+
+    Parameters
+    ----------
+    fair : ndarray, shape (n, n_bookmakers)
+        Fair probability of one selection at one time, by bookmaker; NaN where it had no price.
+    bookmakers : sequence of str
+        Names of the columns.
+    reference : str
+        A bookmaker, "consensus" (the mean of all bookmakers other than the one that is judged), "consensus_median",
+        "consensus_margin" (mean weighted by 1 / margin, a margin below 0.5 % counting as that: the combination by inverse variance of
+        Bates and Granger (1969), Operational Research Quarterly 20, 451-468, with the margin in the place of the variance) or
+        "consensus_accuracy" (mean with given weights).
+    least : int
+        Bookmakers that a consensus needs.
+    overround : ndarray, shape (n, n_bookmakers), optional
+        Of the market that each probability is from; "consensus_margin" needs it.
+    share : ndarray, shape (n, n_bookmakers), optional
+        Weights, for "consensus_accuracy"; who has none has no say.
+    judged : bool
+        Whether the one that is judged is left out; otherwise all columns are alike.
+
+    Returns
+    -------
+    probability : ndarray, shape (n, n_bookmakers)
+        NaN where the reference has no opinion: too few bookmakers, or the judged one is the reference itself.
+    number : ndarray, shape (n, n_bookmakers)
+        Kish's (1965, Survey Sampling) effective one, (sum w)^2 / sum w^2, times 2 / pi for a median; 1 for a bookmaker.
+    """
+    n, k = fair.shape
+    names = list(bookmakers)
+    if reference in names:
+        probability = np.repeat(fair[:, [names.index(reference)]], k, axis=1)
+        if judged:
+            probability[:, names.index(reference)] = np.nan
+        return probability, np.broadcast_to(1.0, (n, k))
+    known = ~np.isnan(fair) & ~np.isin(names, NOT_AN_ACCOUNT)
+    if reference == MEDIAN:
+        return _median_of_others(np.where(known, fair, np.nan), least, judged=judged)
+    weight = known.astype(float)
+    if reference == BY_MARGIN:
+        if overround is None:
+            raise ParameterError("reference 'consensus_margin' needs the overround of each probability's market.")
+        weight = np.where(known, 1 / np.maximum(overround - 1, _LEAST_MARGIN), 0.0)
+    elif reference == BY_ACCURACY:
+        assert share is not None  # noqa: S101  # check_reference has seen to it
+        weight = np.where(known, share, 0.0)
+        known &= weight > 0
+    own = weight if judged else 0.0
+    value = np.where(known, fair, 0.0) * weight
+    total = _over_books(weight) - own
+    others = _over_books(known.astype(float)) - (known if judged else 0)
+    enough = (others >= least) & (total > 0)
+    total = np.where(enough, total, np.nan)
+    probability = (_over_books(value) - (value if judged else 0.0)) / total
+    if reference in (CONSENSUS, CLOSE, EXCHANGE):
+        return probability + np.zeros((n, k)), np.where(enough, others, np.nan) + np.zeros((n, k))
+    square = np.maximum(_over_books(weight**2) - (weight**2 if judged else 0.0), 1e-300)
+    return probability + np.zeros((n, k)), total**2 / square + np.zeros((n, k))
+
+
+def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
+    """Weights for "consensus_accuracy" from probability scores of the past.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        What `probability_scores` returned: index bookmaker, columns log_loss and gap. To judge bets fairly it must be made of matches
+        that were over before they were placed; `past_accuracy_weights` does that season's length by season's length.
+
+    Returns
+    -------
+    dict
+        Bookmaker -> 1 / (gap - smallest gap + noise), in proportion, summing to 1. The log loss in excess of the best one's stands
+        for the variance of the error (Bates and Granger 1969: weights by inverse error variance). The noise is the median standard error of
+        the gaps (from `low` and `high`, where they are there) and at least a thousandth of the log loss, about what separates the
+        sharpest: those that cannot be told apart count alike. Bookmakers without a gap, and market averages and maxima, have none.
+
+    Raises
+    ------
+    ParameterError
+        No bookmaker has a gap, or a column is missing.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> fair = ov.fair_probabilities(ov.prices.closing_quotes(quotes))
+    >>> weights = ov.prices.accuracy_weights(ov.forecasts.probability_scores(fair, results, "sharp"))
+    >>> round(sum(weights.values()), 6)
+    1.0
+    """
+    missing = [column for column in ("log_loss", "gap") if column not in scores]
+    if missing:
+        raise ParameterError(f"scores need the column {missing[0]!r}; they have {', '.join(map(str, scores.columns))}.")
+    known = scores[scores["gap"].notna() & ~scores.index.isin(NOT_AN_ACCOUNT)]
+    if known.empty:
+        raise ParameterError("no bookmaker has been scored against the reference on a common match, so none has a weight.")
+    noise = _LOG_LOSS_NOISE * known["log_loss"].min()
+    if {"low", "high"} <= set(known.columns):
+        half = ((known["high"] - known["low"]) / 2)[lambda width: width > 0]
+        noise = np.nanmax([noise, half.median() / 1.96 if len(half) else np.nan])
+    weight = 1 / (known["gap"] - known["gap"].min() + noise)
+    return {str(name): float(value) for name, value in (weight / weight.sum()).items()}
+
+
+def lowest_margin(quotes: pd.DataFrame) -> str:
+    """The bookmaker with the lowest median overround: who leads, most likely, where nobody is known to. Empty where there is none.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> ov.prices.lowest_margin(quotes)
+    'sharp'
+    """
+    found: dict[str, list[Floats]] = {}
+    for board in boards(quotes, "multiplicative", max_age_h=None):
+        for name, book in zip(board.names, board.overround, strict=True):
+            if name not in NOT_AN_ACCOUNT:
+                found.setdefault(name, []).append(book[~np.isnan(book)])
+    medians = {name: float(np.median(np.concatenate(parts))) for name, parts in found.items() if sum(map(len, parts))}
+    return min(medians, key=lambda name: medians[name], default="")
+
+
+def check_reference(reference: str, names: Sequence[str], *, lay: bool = True, weights: object = None, at_close: bool = True) -> None:
+    """Refuse a reference that cannot be had, with those that can."""
+    if reference not in REFERENCES and reference not in names:
+        raise ParameterError(
+            f"reference {reference!r} has no prices here; bookmakers are {', '.join(sorted(set(names)))}, "
+            f"or one of {', '.join(REFERENCES)}."
+        )
+    if reference == CLOSE and not at_close:
+        raise ParameterError("reference 'close' is not known before kick-off: bet at the close (at_close), or take another reference.")
+    if reference == EXCHANGE and not lay:
+        raise ParameterError("reference 'exchange_mid' needs lay prices (market h2h_lay), and these quotes have none.")
+    if reference == BY_ACCURACY and weights is None:
+        raise ParameterError("reference 'consensus_accuracy' needs weights: accuracy_weights or past_accuracy_weights makes them.")
+
+
+def board_reference(
+    board: Board, reference: str, weights: "Mapping[str, float] | pd.DataFrame | None" = None, *, judged: bool = True
+) -> tuple[Floats, Floats]:
+    """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table of weights by time."""
+    k, t, _ = board.fair.shape
+    if reference == EXCHANGE:
+        lay = board.lay if board.lay is not None else np.full(board.fair.shape, np.nan)
+        fair, least = exchange_mid(board.price, lay, ~np.isnan(board.price[:, :, 1]).all(axis=0)), 1
+    else:
+        fair, least = board.fair, _LEAST
+    flat = fair.reshape(k, -1).T
+    margin = np.repeat(board.overround[:, :, None], 3, axis=2).reshape(k, -1).T if reference == BY_MARGIN else None
+    share = None
+    if reference == BY_ACCURACY:
+        share = np.repeat(_weights({} if weights is None else weights, board.names, board.time)[:, :, None], 3, axis=2)
+        share = np.broadcast_to(share, fair.shape).reshape(k, -1).T
+    probability, number = opinions(flat, board.names, reference, least=least, overround=margin, share=share, judged=judged)
+    return probability.T.reshape(k, t, 3), number.T.reshape(k, t, 3)
+
+
+def exchange_mid(back: Floats, lay: Floats, three: ArrayLike = True) -> Floats:
+    """Middle between an exchange's best back and lay price, as probabilities that sum to one.
+
+    Parameters
+    ----------
+    back, lay : ndarray, shape (..., 3)
+        Prices of home, draw, away; NaN where there is none.
+    three : array_like of bool, shape (...)
+        Whether the market has a draw, which must then be there.
+
+    Returns
+    -------
+    ndarray, shape (..., 3)
+        (1 / back + 1 / lay) / 2, divided by its sum over the outcomes; NaN for all where one is missing.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> import numpy as np
+    >>> ov.prices.exchange_mid(np.array([[2.0, 3.5, 4.0]]), np.array([[2.04, 3.6, 4.2]])).round(3).tolist()
+    [[0.485, 0.276, 0.239]]
+    """
+    mid = (1 / back + 1 / lay) / 2
+    known = np.broadcast_to(np.asarray(three)[..., None] | (np.arange(3) != 1), mid.shape)
+    total = np.where(known, mid, 0.0).sum(axis=-1, keepdims=True)
+    return np.where(known, mid / total, np.nan)
+
+
+def spread(fair: Floats, bookmakers: Sequence[str], judged: Whole) -> Floats:
+    """Standard deviation (n - 1) of the fair probabilities of the accounts other than the judged one; NaN with fewer than two.
+
+    Parameters
+    ----------
+    fair : ndarray, shape (n_bookmakers, n)
+        Of one selection at one time.
+    bookmakers : sequence of str
+        Names of the rows.
+    judged : ndarray of int, shape (n,)
+        Row of the one that is left out.
+    """
+    others = ~np.isnan(fair) & ~np.isin(bookmakers, NOT_AN_ACCOUNT)[:, None] & (np.arange(len(fair))[:, None] != judged)
+    n = others.sum(axis=0)
+    mean = np.where(others, fair, 0.0).sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(others, (fair - mean) ** 2, 0.0).sum(axis=0)
+    return np.where(n >= 2, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+
+
+def _over_books(values: Floats) -> Floats:
+    """Sum over the bookmakers one after the other: a bookmaker that comes later then changes no digit of what was before."""
+    total = values[:, :1].astype(float)
+    for book in range(1, values.shape[1]):
+        total = total + values[:, book : book + 1]
+    return total
+
+
+def _median_of_others(fair: Floats, least: int, *, judged: bool) -> tuple[Floats, Floats]:
+    ordered = np.sort(fair, axis=1)  # NaN goes last
+    n = (~np.isnan(fair)).sum(axis=1, keepdims=True)
+    rank = np.argsort(np.argsort(fair, axis=1, kind="stable"), axis=1, kind="stable")
+    here = ~np.isnan(fair) & judged
+    others = n - here
+    low, high = np.maximum(others - 1, 0) // 2, others // 2
+    # without the judged one everything from its rank on moves up
+    low, high = (at + (here & (rank <= at)) for at in (low, high))
+    last = fair.shape[1] - 1
+    middle = sum(np.take_along_axis(ordered, np.minimum(at, last), axis=1) for at in (low, high)) / 2
+    enough = others >= least
+    return np.where(enough, middle, np.nan), np.where(enough, others * 2 / np.pi, np.nan)
+
+
+def _weights(weights: "Mapping[str, float] | pd.DataFrame", names: Sequence[str], time: np.ndarray) -> Floats:
+    """Weight of each bookmaker at each time, (K, T): from a mapping always the same, from a table the row that was known."""
+    if not isinstance(weights, pd.DataFrame):
+        return np.array([[float(weights.get(name, 0.0))] for name in names]).repeat(len(time), axis=1)
+    table = weights.sort_index()
+    known = np.searchsorted(microseconds(table.index.to_series()), time, side="right") - 1
+    rows = np.vstack([table.reindex(columns=list(names)).fillna(0.0).to_numpy(float), np.zeros(len(names))])
+    return rows[known].T
+
+
+def bookmakers_of(quotes: pd.DataFrame) -> list[str]:
+    """Who has prices."""
+    check_quotes(quotes)
+    return sorted(quotes["bookmaker"].unique())
+
+
+def accounts_of(names: Sequence[str], reference: str, bookmakers: Sequence[str] | None) -> set[str]:
+    """Where one may bet: at these bookmakers, or at all but the reference and what sums up the market."""
+    if bookmakers is None:
+        return set(names) - set(NOT_AN_ACCOUNT) - {reference}
+    unknown = sorted(set(bookmakers) - set(names))
+    if unknown:
+        raise ParameterError(f"bookmaker {unknown[0]!r} has no prices here; those that have: {', '.join(names)}.")
+    return set(bookmakers)

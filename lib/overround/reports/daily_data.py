@@ -1,0 +1,128 @@
+"""The rows that a digest of a day needs, read from the store: the last nine days of one source, and what the machine noted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from overround.errors import ParameterError
+from overround.sources.base import SIMULATED
+from overround.store.commits import quoted
+from overround.store.store import Store
+from overround.times import moment
+
+DAYS = 8  # the last one and the seven before it
+ONE_DAY = pd.Timedelta(days=1)
+_COLUMNS = ("event_id", "competition", "season", "bookmaker", "market", "line", "outcome", "phase", "observed_at", "collected_at", "price")
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The rows of the last nine days: quotes with the match's kick-off and teams, results, and what the machine noted."""
+
+    quotes: pd.DataFrame
+    results: pd.DataFrame
+    requests: pd.DataFrame
+    measurements: pd.DataFrame
+    runs: pd.DataFrame
+    until: pd.Timestamp
+    machine_until: pd.Timestamp
+    hours: float
+
+    @property
+    def begin(self) -> pd.Timestamp:
+        """When the last day began."""
+        return self.until - pd.Timedelta(hours=self.hours)
+
+    @property
+    def today(self) -> pd.DataFrame:
+        """Quotes that were collected on the last day."""
+        return self.quotes[self.quotes["collected_at"] > self.begin]
+
+    @property
+    def calls_today(self) -> pd.DataFrame:
+        """Calls to the provider on the last day, by the machine's own clock."""
+        return self.requests[self.requests["at"] > self.machine_until - pd.Timedelta(hours=self.hours)]
+
+
+def recent(
+    store: Store, source: str, *, until: str = "", hours: float = 24, leagues: Iterable[str] = (), version: str | None = None
+) -> Recent:
+    """Read what a digest needs; an empty store gives empty tables.
+
+    Parameters
+    ----------
+    store : Store
+        Where.
+    source : str
+        Whose prices.
+    until : str
+        ISO time at which the last day ends, UTC; empty: now. The simulated market lives in a time of its own, so there the newest row.
+        The machine's own records (calls, measurements, runs) of a simulated market are those up to now.
+    hours : float
+        Length of a day, above 0 and at most 24.
+    leagues : iterable of str
+        Competitions; empty: all.
+    version : str, optional
+        Of the tables, as `Store.version` gives it.
+
+    Raises
+    ------
+    ParameterError
+        For a time that is none, or a length that is not allowed.
+    """
+    if not 0 < hours <= 24:
+        raise ParameterError(f"hours is {hours:g}; a day has more than 0 and at most 24.")
+    now = pd.Timestamp(datetime.now(UTC))
+    end = moment(until, "until", "2025-08-01T12:00") if until else (_newest(store, source, version) if source == SIMULATED else now)
+    machine_until = now if source == SIMULATED else end
+    since = end - DAYS * ONE_DAY - ONE_DAY
+    leagues = list(leagues)
+    logs = (("requests", "at"), ("measurements", "at"), ("runs", "started_at"))
+    stored = store.version()
+    requests, measurements, runs = (_log(store, name, column, machine_until, stored) for name, column in logs)
+    quotes = _quotes(store, source, leagues, since, end, version)
+    results = store.read("results", {"competition": leagues} if leagues else None, version=version)
+    results = results[results["event_id"].isin(quotes["event_id"]) & ~(results["settled_at"] > end)]
+    return Recent(quotes, results, requests[requests["provider"] == source], measurements, runs, end, machine_until, float(hours))
+
+
+def _quotes(store: Store, source: str, leagues: list[str], since: pd.Timestamp, end: pd.Timestamp, version: str | None) -> pd.DataFrame:
+    kept = store.version() if version is None else version
+    if "quotes=" not in kept or "events=" not in kept:
+        empty = store.read("quotes", {"competition": "-"}, [*_COLUMNS, "starts_at"]).head(0)
+        return empty.assign(home=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
+    chosen = f"AND q.competition IN ({', '.join(map(quoted, leagues))})" if leagues else ""
+    # all prices of matches that were still ahead: what a strategy knew at the beginning is among them
+    return store.sql(f"""
+        SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, e.starts_at, e.home, e.away
+        FROM quotes q JOIN events e USING (event_id)
+        WHERE q.source = {quoted(source)} {chosen} AND q.collected_at <= {_moment(end)}
+          AND (q.collected_at > {_moment(since)} OR e.starts_at > {_moment(since)})
+        ORDER BY q.collected_at, q.event_id, q.bookmaker, q.market, q.line, q.outcome
+    """, version=version)  # noqa: S608 - every text is quoted  # fmt: skip
+
+
+def _log(store: Store, name: str, column: str, until: pd.Timestamp, stored: str) -> pd.DataFrame:
+    """What the machine noted in the days before `until`: a log of years is not read for them."""
+    if f"{name}=" not in stored:
+        return store.read(name)
+    since = _moment(until - DAYS * ONE_DAY)
+    return store.sql(f"SELECT * FROM {name} WHERE {column} > {since} AND {column} <= {_moment(until)}")  # noqa: S608 - no text from outside
+
+
+def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp:
+    if "quotes=" not in (version or store.version()):
+        return pd.Timestamp(datetime.now(UTC))
+    newest = store.sql(f"SELECT max(collected_at) AS at FROM quotes WHERE source = {quoted(source)}", version=version)["at"][0]  # noqa: S608
+    if pd.isna(newest):
+        return pd.Timestamp(datetime.now(UTC))
+    # the scores of the last matches come after the last price
+    ended = store.read("results", columns=["settled_at"], version=version)["settled_at"]
+    near = ended[(ended > newest) & (ended < newest + ONE_DAY)]
+    return near.max() if len(near) else newest
+
+
+def _moment(at: pd.Timestamp) -> str:
+    return f"TIMESTAMP '{at.tz_convert('UTC').tz_localize(None).isoformat(sep=' ')}'"

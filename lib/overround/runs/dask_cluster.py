@@ -1,0 +1,106 @@
+"""Notebooks on the workers of a Dask cluster: text goes there, the executed notebook comes back; no file but the store is shared.
+
+A worker has this library installed in the same state, and reaches the store under the same address. The key of a provider stays here.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+from overround.errors import OverroundError, ParameterError, RunError
+from overround.parallel.tasks import client_of
+from overround.provenance import library_digest
+from overround.runs.execute import Stop, execute
+from overround.settings import Settings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_PATIENCE_S = 60
+
+
+class Cluster:
+    """The workers of a scheduler, as what executes notebooks; `threads` is how many they take at a time."""
+
+    def __init__(self, client: "Client"):
+        self._client = client
+        self._library = library_digest()
+        self.dashboard = str(client.dashboard_link)
+
+    @property
+    def threads(self) -> int:
+        """How many notebooks run at a time."""
+        return max(sum(self._client.nthreads().values()), 1)
+
+    def execute(
+        self, source: Path, given: Mapping[str, Any], settings: Settings, timeout_s: int, warm: None, stop: Stop | None, revision: str
+    ) -> tuple[Any, BaseException | None, str]:
+        """As `overround.runs.execute.execute`, in a kernel beside a worker; `warm` does not reach there."""
+        import nbformat
+
+        asked = (source.name, source.read_text(encoding="utf-8"), dict(given), _for_there(settings), timeout_s, revision, self._library)
+        # a worker's death is Dask's to mend: what it was at begins again at another one
+        future = self._client.submit(_there, *asked, pure=False)
+        while not future.done():
+            if stop is not None and stop.asked:
+                future.cancel(force=True)
+                return nbformat.read(source, as_version=4), KeyboardInterrupt(), ""
+            sleep(0.05)
+        try:
+            text, error, said = future.result()
+        except OverroundError:
+            raise
+        except Exception as own:  # the cluster's: a worker that was killed again and again, a scheduler that is gone
+            return nbformat.read(source, as_version=4), RunError(f"the Dask cluster did not run it ({own})"), ""
+        return nbformat.reads(text, as_version=4), _as_here(error), said
+
+
+@contextmanager
+def connected(scheduler: str) -> Iterator[Cluster]:
+    """A cluster by the address of its scheduler.
+
+    Raises
+    ------
+    ParameterError
+        Where it cannot be reached or has no worker, or the extra is not installed.
+    """
+    with client_of(scheduler) as client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE_S)
+        except TimeoutError:
+            raise ParameterError(f"the Dask scheduler had no worker within {_PATIENCE_S} s.") from None
+        yield Cluster(client)
+
+
+def _for_there(settings: Settings) -> dict[str, Any]:
+    store = settings.store_root
+    return {
+        **settings.model_dump(mode="json", exclude={"home", "cache", "reports", "odds_api_key"}),
+        "store": store if "://" in store else str(Path(store).resolve()),
+    }
+
+
+def _there(
+    name: str, text: str, given: dict[str, Any], values: dict[str, Any], timeout_s: int, revision: str, library: str
+) -> tuple[str, tuple[str, str] | None, str]:
+    """On a worker: the executed notebook, name and message of what stopped it, the last words of its kernel."""
+    import nbformat
+
+    if library_digest() != library:
+        raise RunError("a Dask worker has another state of this library; install the same one there, or restart the worker.")
+    with TemporaryDirectory(prefix="overround-there-") as folder:
+        home = Path(folder)
+        source = home / "notebooks" / name
+        source.parent.mkdir()
+        source.write_text(text, encoding="utf-8")
+        settings = Settings(**{**values, "home": home, "cache": home / "cache", "reports": home / "reports"})
+        notebook, error, said = execute(source, given, settings, timeout_s, None, None, revision)
+    return nbformat.writes(notebook), None if error is None else (type(error).__name__, str(error)), said
+
+
+def _as_here(error: tuple[str, str] | None) -> BaseException | None:
+    """An error of the same name: those of nbclient cannot be sent."""
+    return None if error is None else type(error[0], (Exception,), {})(error[1])

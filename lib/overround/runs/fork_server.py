@@ -1,0 +1,183 @@
+"""A process that has imported what notebooks import, and forks kernels from it: they start in a fraction of the time.
+
+`python -m overround.runs.fork_server FD` waits for orders on a socket that it has inherited. Each order is one JSON message with the kernel's
+connection file, environment and folder, and the file that takes its words as a file descriptor beside it. Only Linux is trusted with
+this: elsewhere, or where the process is gone, kernels start as Jupyter starts them.
+"""
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+# none of them starts a thread when it is imported: a fork has only the thread that forks
+_IMPORTED = (
+    "ipykernel.ipkernel", "ipykernel.kernelapp", "matplotlib.figure", "matplotlib.backends.backend_svg", "matplotlib_inline.backend_inline",
+    "numba", "numpy.random", "pandas", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "scipy.special", "deltalake", "duckdb",
+    "overround.betting.engine", "overround.collection.collector", "overround.figures", "overround.betting.kernels", "overround.prices.margin_kernels",
+    "overround.runs.run", "overround.signals.value", "overround.sources.sample.market", "overround.sources.football_data.parser",
+    "overround.sources.the_odds_api.client",
+)  # fmt: skip
+_LONGEST = 1 << 20  # bytes of an order: an environment may be long
+
+
+def is_possible() -> bool:
+    """Whether kernels can be forked on this machine."""
+    return sys.platform == "linux" and hasattr(socket, "SOCK_SEQPACKET")
+
+
+class Warm:
+    """The waiting process, as seen by the one that runs notebooks; its answers are read by one thread at a time."""
+
+    def __init__(self, env: dict[str, str]):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(  # noqa: S603  this very interpreter
+            [sys.executable, "-m", "overround.runs.fork_server", str(theirs.fileno())], pass_fds=[theirs.fileno()], env=env,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        theirs.close()
+        self._socket, self._lock = ours, Lock()
+
+    def fork(self, connection_file: str, env: dict[str, str], cwd: str, said: int) -> "Forked":
+        """Start a kernel; OSError where the process is gone."""
+        order = {"fork": connection_file, "env": env, "cwd": cwd}
+        return Forked(self, int(self._ask(order, [said])))
+
+    def ended(self, pid: int) -> int | None:
+        """Exit status of a kernel, negative for a signal; None while it runs."""
+        try:
+            status = self._ask({"ended": pid})
+        except OSError:  # its parent is gone, so it will be soon
+            return None if Path(f"/proc/{pid}").exists() else -signal.SIGKILL
+        return None if status is None else int(status)
+
+    def close(self) -> None:
+        """End the process; kernels that are left end with it."""
+        self._socket.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, order: dict[str, Any], files: list[int] | None = None) -> Any:
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(order).encode()], files or [])
+            answer = self._socket.recv(_LONGEST)
+        if not answer:
+            raise ConnectionError("the process that forks kernels is gone")
+        return json.loads(answer)
+
+
+class Forked:
+    """A forked kernel, with the methods of a `subprocess.Popen` that Jupyter uses."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, warm: Warm, pid: int):
+        self.pid, self._warm, self.returncode = pid, warm, None  # type: int, Warm, int | None
+
+    def poll(self) -> int | None:
+        """Exit status, None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._warm.ended(self.pid)
+        return self.returncode
+
+    def wait(self) -> int | None:
+        """Exit status of a kernel that has ended: Jupyter polls before it waits."""
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        """Signal it, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+def serve(channel: socket.socket) -> tuple[str, list[int]] | None:
+    """Fork a kernel for each order, until the other side hangs up; in a fork returns its connection file and where its words go."""
+    ended: dict[int, int] = {}
+    while True:
+        try:
+            message, files, _, _ = socket.recv_fds(channel, _LONGEST, 1)
+        except ConnectionResetError:
+            return None
+        if not message:
+            return None
+        order = json.loads(message)
+        if "fork" in order:
+            pid = os.fork()
+            if not pid:
+                channel.close()
+                os.setsid()
+                os.environ.clear()
+                os.environ.update(order["env"])
+                os.chdir(order["cwd"])
+                return order["fork"], files
+            for file in files:
+                os.close(file)
+            answer: int | None = pid
+        else:
+            answer = _status(order["ended"], ended)
+        channel.send(json.dumps(answer).encode())
+
+
+def _status(pid: int, ended: dict[int, int]) -> int | None:
+    if pid not in ended:
+        try:
+            done, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return -signal.SIGKILL
+        if not done:
+            return None
+        ended[pid] = os.waitstatus_to_exitcode(status)
+    return ended[pid]
+
+
+def main() -> None:
+    """Import, then serve; in a fork, be a kernel."""
+    for name in _IMPORTED:
+        import_module(name)
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        order = serve(channel)
+    if order is None:
+        return
+    connection_file, files = order
+    for file in files:
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os.close(file)
+    import numpy as np
+    from ipykernel.kernelapp import IPKernelApp
+
+    np.random.seed()  # noqa: NPY002  all forks would draw the same from NumPy's global generator; Python's own sees to itself
+    # ipykernel looks for its parent's number when it is imported, which was before there was a fork
+    kernel = IPKernelApp.instance(parent_handle=os.getppid())
+    kernel.initialize(["-f", connection_file])
+    kernel.start()
+    # as an interpreter ends, but for taking down every module and object, for which Jupyter would wait seconds
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

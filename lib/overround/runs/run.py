@@ -1,0 +1,174 @@
+"""A notebook's run: its parameters checked, its stages measured, the rows it read pinned to a version, what it found kept."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from html import escape
+from time import process_time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from overround.errors import ParameterError, StoreError
+from overround.measure.meter import Meter, Stage
+from overround.measure.sampler import Sampler, write
+from overround.provenance import git_revision, new_pipeline, versions
+from overround.runs.execute import REVISION
+from overround.runs.parameter_values import plain
+from overround.runs.parameters import check_here, notebook_path, read_parameters
+from overround.runs.profile_files import of_run
+from overround.runs.runner import OK, RUN_MIME
+from overround.schema import FOUND, TABLES
+from overround.settings import load_settings
+from overround.sources.base import SHARP, credit
+from overround.store.store import Store
+
+
+class Run:
+    """One execution of a notebook, by hand, by papermill or by `overround run`.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name, as in `notebooks/<name>.ipynb`.
+    values : mapping
+        The notebook's `globals()`, in which its parameters are.
+
+    Raises
+    ------
+    ParameterError
+        For a parameter that is unknown, of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from overround.runs.parameters import notebook_path, read_parameters
+    >>> declared = read_parameters(notebook_path("explore", ov.settings.load_settings().home))
+    >>> run = ov.Run("explore", {name: one.default for name, one in declared.items()})
+    >>> run.source, run.sharp
+    ('sample', 'sim_sharp')
+    """
+
+    def __init__(self, notebook: str, values: Mapping[str, Any]):
+        check_here(notebook, values)
+        self.settings = load_settings()
+        declared = read_parameters(notebook_path(notebook, self.settings.home))
+        self.notebook = notebook
+        self.parameters = {name: plain(values[name]) for name in declared}
+        self.id = values.get("run_id") or f"{new_pipeline()}.{notebook}"
+        self.meter = Meter(self.id)
+        self.store = Store(self.settings.store_root)
+        self.version = self.parameters.get("store_version") or self.store.version()
+        self.started_at = datetime.now(UTC)
+        # a run by hand has no page to show it on, and may be left open for days
+        self._sampler = Sampler().start() if self.settings.profile and values.get("run_id") else None
+        if not values.get("run_id"):
+            # opened by hand: long numbers in a notebook are easier to read so
+            pd.set_option("display.precision", 4)
+
+    @property
+    def source(self) -> str:
+        """Where this run's rows come from."""
+        return str(self.parameters.get("source", ""))
+
+    @property
+    def note(self) -> str:
+        """What every figure says of its source."""
+        return credit(self.source)
+
+    @property
+    def sharp(self) -> str:
+        """The reference bookmaker that was asked for, or else the sharp one of this source."""
+        return str(self.parameters.get("reference") or SHARP.get(self.source, ""))
+
+    def leader(self, quotes: pd.DataFrame) -> str:
+        """The reference where it is a bookmaker with prices here, or else the sharp one of this source, or that with the lowest margin."""
+        from overround.prices.references import lowest_margin
+
+        names = set(quotes["bookmaker"])
+        return next((name for name in (self.sharp, SHARP.get(self.source, "")) if name in names), "") or lowest_margin(quotes)
+
+    def weights(self, quotes: pd.DataFrame, results: pd.DataFrame, method: str) -> pd.DataFrame | None:
+        """Weights of bookmakers by their accuracy in the past where the reference that was asked for needs them."""
+        from overround.forecasts.accuracy_weights import past_accuracy_weights
+        from overround.prices.references import BY_ACCURACY
+
+        return past_accuracy_weights(quotes, results, self.leader(quotes), method) if self.sharp == BY_ACCURACY else None
+
+    def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> AbstractContextManager[Stage]:
+        """Measure what happens inside, as `Meter.stage`."""
+        return self.meter.stage(name, workers=workers, allocations=allocations)
+
+    def read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Rows of a table that the notebook's parameters source, leagues and seasons choose, as of this run's version.
+
+        Raises
+        ------
+        StoreError
+            Where there are none, with the command that collects them.
+        """
+        chosen = {"source": self.source, "competition": self.parameters.get("leagues"), "season": self.parameters.get("seasons")}
+        where = {column: value for column, value in chosen.items() if value and column in TABLES[name].columns}
+        with self.stage(f"read {name}") as stage:
+            rows = self.store.read(name, where, columns, version=self.version)
+            stage.count(rows=len(rows))
+        if rows.empty and name in ("events", "quotes"):
+            what = ", ".join(f"{key} {value}" for key, value in chosen.items() if value)
+            hint = f"collect them first: overround collect {self.source}"
+            raise StoreError(f"the store {self.store.root} has no {name} of {what}; {hint}.")
+        return rows
+
+    def finish(self, verdict: str, metrics: Mapping[str, float], *, ledger: pd.DataFrame | None = None, source: str | None = None) -> None:
+        """Record what the run found, in the tables `runs`, `measurements` and `ledgers`, and in the notebook itself.
+
+        Parameters
+        ----------
+        verdict : str
+            The answer, in one sentence.
+        metrics : mapping
+            Figures of merit by name.
+        ledger : DataFrame, optional
+            Bets, so that this run can be compared with others.
+        source : str, optional
+            Where the rows came from, if no parameter says it.
+        """
+        from IPython.display import display
+
+        if not verdict.strip():
+            raise ParameterError("a run needs a verdict, a sentence that says what it found.")
+        figures = {name: float(value) for name, value in metrics.items() if not pd.isna(value)}
+        if self._sampler is not None:
+            write(self._sampler.stop(), of_run(self.id, self.settings))
+        self.meter.record(FOUND, **figures)
+        if ledger is not None and len(ledger):
+            self.store.append("ledgers", ledger.assign(run_id=self.id))
+            self.meter.record(FOUND, bankroll=float(ledger.attrs.get("bankroll", 0.0)))
+        self.store.append("measurements", self.meter.frame())
+        self.store.append("runs", [{
+            "run_id": self.id, "notebook": self.notebook, "parameters": json.dumps(self.parameters, sort_keys=True),
+            "git_revision": os.environ.get(REVISION) or git_revision(self.settings.home),
+            "versions": json.dumps(versions(), sort_keys=True),
+            "store_version": self.version, "status": OK, "started_at": self.started_at, "ended_at": datetime.now(UTC),
+        }])  # fmt: skip
+        found = {"verdict": verdict, "metrics": figures, "source": self.source if source is None else source, "store_version": self.version}
+        found |= {"bankroll": bankroll_path(ledger), "cost": self._cost()}
+        display({RUN_MIME: found, "text/html": f"<p><strong>{escape(verdict)}</strong></p>", "text/plain": verdict}, raw=True)
+
+    def _cost(self) -> dict[str, float]:
+        """What this process has used until now; the wall time is known to who waits for it."""
+        stages = self.meter.stages.values()
+        peak = max((stage["peak_mb"] for stage in stages if "peak_mb" in stage), default=0.0)
+        return {"cpu_s": round(process_time(), 3), "peak_mb": round(float(peak), 1)}
+
+
+def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:
+    """The bankroll at the start and after settlements, in the order of time, at no more than so many moments; of no bets, nothing."""
+    if ledger is None or ledger.empty:
+        return []
+    settled = ledger.sort_values("settled_at", kind="stable")
+    after, first = settled["bankroll"].to_numpy(float), float(settled["profit"].iloc[0])
+    path = np.concatenate([[float(ledger.attrs.get("bankroll", after[0] - first))], after])
+    return [float(value) for value in path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2)]

@@ -1,0 +1,84 @@
+"""What a pipeline is asked to run, and what is known of each run afterwards."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from overround.reports.records import NOT_RUN, OK
+from overround.runs.failure import Failure
+from overround.settings import Settings
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook of a pipeline: which one, under which label, with which parameters.
+
+    It waits for the steps named by `after`, by default all before it, and is run where at least `least` of them, by default all, ended
+    well. `from_runs` makes parameters of the ids of these runs: what such a step finds depends on them and not on the tables' version.
+    Beside a step that is `alone`, nothing runs: it measures.
+    """
+
+    notebook: str
+    label: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] | None = None
+    least: int | None = None
+    from_runs: Callable[[list[str]], dict[str, Any]] | None = None
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended; the same is in the JSON file beside the executed notebook and the page."""
+
+    run_id: str
+    notebook: str
+    label: str
+    title: str
+    status: str
+    parameters: dict[str, Any]
+    # those of them that are not the notebook's defaults
+    changed: dict[str, Any]
+    started_at: str
+    ended_at: str
+    seconds: float
+    git_revision: str
+    versions: dict[str, str]
+    verdict: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    # of the tables that the run read, so that the same rows can be read again
+    store_version: str = ""
+    # of a run that bets, at a few moments; and what the kernel's process used
+    bankroll: list[float] = field(default_factory=list)
+    cost: dict[str, float] = field(default_factory=dict)
+    failure: Failure | None = None
+    # what the run depends on, by which a later pipeline finds that it need not be run again: see `overround.runs.cache`
+    key: str = ""
+    data: str = ""
+    ipynb: Path = Path()
+    html: Path = Path()
+    # whether it is an earlier run's, which was not made again
+    kept: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether every cell ran and the last one recorded what the run found."""
+        return self.status == OK
+
+
+def from_record(record: dict[str, Any], settings: Settings) -> Outcome:
+    """The outcome of an earlier run, of which its record tells."""
+    known = {one.name for one in fields(Outcome)}
+    stem = settings.reports_folder / "runs" / record["run_id"].partition(".")[0] / record["label"]
+    paths = {"ipynb": stem.with_name(f"{stem.name}.ipynb"), "html": stem.with_name(f"{stem.name}.html")}
+    return Outcome(**{name: value for name, value in record.items() if name in known} | paths, kept=True)
+
+
+def not_run(step: Step, because: Sequence[str]) -> Outcome:
+    """The outcome of a step that was not run because others did not end well."""
+    return Outcome(
+        run_id="", notebook=step.notebook, label=step.label, title="", status=NOT_RUN, parameters={}, changed={}, started_at="",
+        ended_at="", seconds=0.0, git_revision="", versions={}, verdict=f"{' and '.join(because)} did not end well",
+    )  # fmt: skip

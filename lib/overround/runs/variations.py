@@ -1,0 +1,108 @@
+"""One notebook with many sets of parameters: a step each, and the page that compares them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import product
+from typing import Any
+
+from overround.errors import ParameterError
+from overround.runs.parameter_values import Parameter
+from overround.runs.parameters import check_parameters, notebook_path, read_parameters
+from overround.runs.steps import Step
+from overround.settings import Settings
+from overround.sweeps.space import space_of
+
+# the notebook whose runs `compare` takes; and its parameter that deflates a p value by the number of strategies that were tried
+_COMPARED, _TRIED = "backtest", "tried"
+_MOST = 1_000
+_LONGEST = 80  # of a label: it names files
+_BETWEEN = re.compile(r"[^A-Za-z0-9_.,=+-]+")
+
+
+def variations(step: Step, vary: Sequence[str], settings: Settings) -> list[Step]:
+    """A step for every combination of the values that parameters are to take.
+
+    Parameters
+    ----------
+    step : Step
+        The notebook with the parameters that all share.
+    vary : sequence of str
+        NAME=VALUES as `overround sweep` takes them: a,b,c or low..high/steps; a+b is one value of a parameter that takes a list.
+    settings : Settings
+        Where the notebooks are.
+
+    Returns
+    -------
+    list of Step
+        Independent of each other, labelled by what varies. Of backtests, each knows how many were tried, and a comparison of those that
+        ended well, with the first as the one that others are held against, comes last.
+
+    Raises
+    ------
+    ParameterError
+        For a parameter that the notebook does not take, a value that it does not allow, and for more than a thousand combinations.
+    """
+    source = notebook_path(step.notebook, settings.home)
+    declared = read_parameters(source)
+    values = {name: _values(name, found, declared.get(name)) for name, found in space_of(list(vary)).items()}
+    for name, some in values.items():
+        for value in some:
+            check_parameters(source, {name: value})
+    points = [dict(zip(values, point, strict=True)) for point in _points(values)]
+    tried = {_TRIED: len(points)} if _TRIED in declared and not {_TRIED} & (values.keys() | step.parameters.keys()) else {}
+    labels = [_label(point) for point in points]
+    steps = [
+        replace(step, label=label, parameters={**step.parameters, **tried, **point}, after=())
+        for label, point in zip(labels, points, strict=True)
+    ]
+    if step.notebook == _COMPARED and len(steps) > 1:
+        steps.append(Step("compare", "compare", {}, tuple(labels), least=2, from_runs=lambda runs: {"runs": runs}))
+    return steps
+
+
+def _points(values: Mapping[str, list]) -> list[tuple]:
+    number = 1
+    for some in values.values():
+        number *= len(some)
+    if number > _MOST:
+        raise ParameterError(f"--vary asks for {number:,} runs of a notebook; at most {_MOST:,}: overround sweep is made for more.")
+    return list(product(*values.values()))
+
+
+def _values(name: str, found: Any, parameter: Parameter | None) -> list:
+    """What was typed, in the parameter's type, each value once; what does not fit is left for the check to refuse."""
+    if isinstance(found, tuple):
+        raise ParameterError(f"--vary {name} needs a number of steps: {name}={found[0]:g}..{found[1]:g}/5.")
+    if parameter is None:
+        return list(found)
+    typed = [_typed(value, parameter) for value in found]
+    return [value for at, value in enumerate(typed) if value not in typed[:at]]
+
+
+def _typed(value: Any, parameter: Parameter) -> Any:
+    if parameter.is_list:
+        items = [] if value is None else list(value) if isinstance(value, tuple) else [value]
+        return [_typed(item, replace(parameter, annotation=parameter.kind.__name__)) for item in items]
+    if parameter.kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if parameter.kind is str and not isinstance(value, str):
+        # the grammar is that of strategies: here none or all is the empty text, and a number that was typed a text of digits
+        return "" if value is None and not parameter.nullable else value if value is None else f"{value:.10g}"
+    return value
+
+
+def _label(point: Mapping[str, Any]) -> str:
+    """What distinguishes a run, as a name for its files."""
+    words = ",".join(f"{name}={_word(value)}" for name, value in point.items())
+    label = _BETWEEN.sub("_", words)
+    if label == words and len(label) <= _LONGEST:
+        return label
+    return f"{label[:_LONGEST]}-{blake2b(words.encode(), digest_size=3).hexdigest()}"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(_word, value)) or "all"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,202 @@
+"""The tidy tables: columns, types, keys, units and the checks at the door.
+
+One row, one fact. Times are UTC, prices are decimal odds above 1. This module only describes and checks; it stores nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from overround.errors import TableError
+from overround.stopwatch import timed
+
+TIME = pa.timestamp("us", tz="UTC")
+TEXT, REAL, WHOLE, FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
+
+MARKETS = ("h2h", "h2h_lay", "totals", "spreads")
+OUTCOMES = {
+    "h2h": ("home", "draw", "away"),
+    "h2h_lay": ("home", "draw", "away"),
+    "totals": ("over", "under"),
+    "spreads": ("home", "away"),
+}
+PHASES = ("snapshot", "early", "close")
+# columns of a provider's file that sum up the market; nobody can bet at them
+NOT_AN_ACCOUNT = ("market_average", "market_maximum")
+# share of what is won on a market that an exchange keeps: Betfair's market base rate
+COMMISSION = {"betfair_exchange": 0.05}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table holds; `key` is empty for a log whose rows are only ever added."""
+
+    name: str
+    columns: dict[str, pa.DataType]
+    key: tuple[str, ...] = ()
+    partition: tuple[str, ...] = ()
+    # may be null, or not be given at all
+    optional: frozenset[str] = field(default_factory=frozenset)
+    # when and from where a row came: a difference here alone is no news
+    provenance: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the table."""
+        return pa.schema([pa.field(name, kind, nullable=name in self.optional) for name, kind in self.columns.items()])
+
+
+_SIGNAL = {
+    "event_id": TEXT, "market": TEXT, "line": REAL, "outcome": TEXT, "side": TEXT, "bookmaker": TEXT,
+    "price": REAL, "probability": REAL, "edge": REAL, "placed_at": TIME, "strategy": TEXT,
+}  # fmt: skip
+SIGNAL_COLUMNS = tuple(_SIGNAL)
+# what a signal may know besides: the standard error of its edge
+OPTIONAL_SIGNAL_COLUMNS = ("edge_se",)
+LEDGER_COLUMNS = (*SIGNAL_COLUMNS, "stake", "result", "profit", "settled_at", "bankroll", "closing_price", "closing_fair", "clv")
+
+TABLES = {
+    table.name: table
+    for table in (
+        # `starts_at` is midnight UTC of the match day where `time_known` is false: the provider gave a date only
+        Table(
+            "events",
+            {"event_id": TEXT, "sport": TEXT, "competition": TEXT, "season": TEXT, "starts_at": TIME, "time_known": FLAG,
+             "home": TEXT, "away": TEXT, "source": TEXT},
+            key=("event_id",), partition=("competition", "season"),
+        ),
+        # `line` is the total's line, or the home team's handicap for both outcomes of a spread; null for h2h.
+        # `observed_at` is the bookmaker's own clock time for the price, null for the phases early and close.
+        Table(
+            "quotes",
+            {"event_id": TEXT, "bookmaker": TEXT, "market": TEXT, "line": REAL, "outcome": TEXT, "phase": TEXT,
+             "observed_at": TIME, "price": REAL, "collected_at": TIME, "source": TEXT, "competition": TEXT, "season": TEXT},
+            key=("event_id", "bookmaker", "market", "line", "outcome", "phase", "observed_at"),
+            partition=("competition", "season"), optional=frozenset({"line", "observed_at"}), provenance=("collected_at", "source"),
+        ),
+        # scores are null unless status is "final"; `settled_at` is null where the provider does not tell
+        Table(
+            "results",
+            {"event_id": TEXT, "home_score": WHOLE, "away_score": WHOLE, "status": TEXT, "settled_at": TIME,
+             "competition": TEXT, "season": TEXT},
+            key=("event_id",), partition=("competition", "season"), optional=frozenset({"home_score", "away_score", "settled_at"}),
+        ),
+        # the price that stands, for a poller that stores only changes: `observed_at` is its row in `quotes`, `last_seen_at` the newest
+        # answer that still showed it
+        Table(
+            "standing",
+            {"event_id": TEXT, "bookmaker": TEXT, "market": TEXT, "line": REAL, "outcome": TEXT, "price": REAL, "observed_at": TIME,
+             "last_seen_at": TIME, "competition": TEXT, "season": TEXT},
+            key=("event_id", "bookmaker", "market", "line", "outcome"), partition=("competition", "season"),
+            optional=frozenset({"line"}),
+        ),
+        Table(
+            "requests",
+            {"provider": TEXT, "endpoint": TEXT, "status": WHOLE, "from_cache": FLAG, "latency_s": REAL, "bytes": pa.int64(),
+             "quota_remaining": REAL, "at": TIME},
+            optional=frozenset({"quota_remaining"}),
+        ),
+        Table("measurements", {"run_id": TEXT, "stage": TEXT, "metric": TEXT, "value": REAL, "unit": TEXT, "at": TIME},
+              optional=frozenset({"value"})),
+        Table(
+            "runs",
+            {"run_id": TEXT, "notebook": TEXT, "parameters": TEXT, "git_revision": TEXT, "versions": TEXT, "store_version": TEXT,
+             "status": TEXT, "started_at": TIME, "ended_at": TIME},
+            key=("run_id",), optional=frozenset({"ended_at"}),
+        ),
+        # every settled bet of every run, so that any two runs can be compared later
+        Table(
+            "ledgers",
+            {"run_id": TEXT, **_SIGNAL, "stake": REAL, "result": TEXT, "profit": REAL, "settled_at": TIME, "bankroll": REAL,
+             "closing_price": REAL, "closing_fair": REAL, "clv": REAL, "starts_at": TIME, "competition": TEXT, "season": TEXT,
+             "edge_se": REAL},
+            key=("run_id", "event_id", "bookmaker", "market", "line", "outcome", "side", "strategy"), partition=("run_id",),
+            optional=frozenset({"line", "closing_price", "closing_fair", "clv", "probability", "edge", *OPTIONAL_SIGNAL_COLUMNS}),
+        ),
+    )
+}  # fmt: skip
+
+
+def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
+    """Rows in the table's own columns and types, checked.
+
+    Parameters
+    ----------
+    name : str
+        One of `TABLES`.
+    rows : DataFrame or iterable of dict
+        Columns by name; optional columns may be missing.
+
+    Returns
+    -------
+    DataFrame
+        Exactly the table's columns, in order.
+
+    Raises
+    ------
+    TableError
+        Naming the table, the column and the first row or value that breaks the contract.
+    """
+    return to_arrow(name, rows).to_pandas()
+
+
+@timed("store_encode_s")
+def to_arrow(name: str, rows: pd.DataFrame | Iterable[dict]) -> pa.Table:
+    """Like `tidy`, as an Arrow table."""
+    table = TABLES[name]
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(table.columns))
+    missing = [column for column in table.columns if column not in frame and column not in table.optional]
+    if missing:
+        raise TableError(f"table {name}: column {missing[0]!r} is missing; it needs {', '.join(table.columns)}.")
+    arrays = {}
+    for column, kind in table.columns.items():
+        values = frame[column] if column in frame else pd.Series([None] * len(frame))
+        if pa.types.is_timestamp(kind):
+            values = _utc(name, column, values)
+        try:
+            arrays[column] = pa.Array.from_pandas(values, type=kind, safe=not pa.types.is_timestamp(kind))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise TableError(f"table {name}, column {column!r}: {error}; it takes {kind}.") from None
+    _check(table, arrays)
+    return pa.table({column: _one_chunk(values) for column, values in arrays.items()}, schema=table.schema)
+
+
+def _one_chunk(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def _utc(name: str, column: str, values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "M" and values.notna().any():
+        raise TableError(f"table {name}, column {column!r}: times without a time zone; give UTC.")
+    try:
+        return pd.to_datetime(values, utc=True)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise TableError(f"table {name}, column {column!r}: {str(error).splitlines()[0]}; it takes times, in UTC.") from None
+
+
+def _check(table: Table, arrays: dict) -> None:
+    for column, values in arrays.items():
+        if column not in table.optional and values.null_count:
+            row = values.is_null().to_pylist().index(True)
+            raise TableError(f"table {table.name}, column {column!r}: row {row} is empty; a value is required.")
+    allowed: dict[str, tuple[str, ...]] = {}
+    if table.name == "quotes":
+        allowed = {"market": MARKETS, "phase": PHASES, "outcome": ("home", "draw", "away", "over", "under")}
+    for column, words in allowed.items():
+        found = set(arrays[column].unique().to_pylist()) - set(words)
+        if found:
+            raise TableError(f"table {table.name}, column {column!r}: {sorted(found)[0]!r} is unknown; allowed: {', '.join(words)}.")
+    if table.name == "quotes" and len(arrays["price"]):
+        prices = arrays["price"].to_numpy(zero_copy_only=False)
+        bad = ~((prices > 1) & (prices < float("inf")))
+        if bad.any():
+            row = int(bad.argmax())
+            raise TableError(f"table quotes, column 'price': row {row} is {float(prices[row])!r}; decimal odds are above 1.")
+
+
+FOUND = "found"  # the pseudo-stage under which a run's figures of merit are kept

@@ -1,0 +1,5 @@
+"""Bets that a strategy wants, from what was known at the time and nothing later."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

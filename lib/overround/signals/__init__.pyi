@@ -1,0 +1,9 @@
+from .arbitrage import arbitrage_signals as arbitrage_signals
+from .arbitrage import back_lay as back_lay
+from .arbitrage import dutch as dutch
+from .arbitrage import middle_signals as middle_signals
+from .baselines import blind_signals as blind_signals
+from .baselines import seed_signals as seed_signals
+from .consensus import consensus_signals as consensus_signals
+from .model import model_signals as model_signals
+from .value import value_signals as value_signals

@@ -1,0 +1,102 @@
+"""Strategies that anyone can follow: what a good one is held against."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from overround._typing import Floats
+from overround.prices.board import boards
+from overround.prices.references import accounts_of, bookmakers_of
+from overround.schema import NOT_AN_ACCOUNT
+from overround.signals.selection import as_signals, bets, first_and_best
+
+
+def seed_signals(
+    quotes: pd.DataFrame,
+    min_mean: float = 2.0,
+    max_spread: float = 0.2,
+    *,
+    bookmakers: Sequence[str] | None = None,
+    at_close: bool = False,
+    max_age_h: float = 24.0,
+) -> pd.DataFrame:
+    """The rule that this workbench grew from, kept as a baseline: buy where bookmakers agree on a price above evens, else ignore.
+
+    A selection is bought at the first moment at which the mean of its standing prices over bookmakers is above `min_mean` and their
+    standard deviation (n - 1, over bookmakers, at that moment; at least two) is below `max_spread`: at the best price of an account.
+
+    Parameters
+    ----------
+    quotes, bookmakers, at_close, max_age_h
+        As in `value_signals`; the mean is over all bookmakers, market averages and maxima left out.
+    min_mean : float
+        Of the price.
+    max_spread : float
+        Of the price.
+
+    Returns
+    -------
+    DataFrame
+        Signals; the rule has no probability and no edge, so stake them flat or as a percentage.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.signals.seed_signals(quotes)
+    >>> "edge" in signals
+    True
+    """
+    names = bookmakers_of(quotes)
+    accounts = accounts_of(names, "", bookmakers)
+    parts = []
+    for board in boards(quotes, None, at_close=at_close, max_age_h=max_age_h):
+        mean, deviation = mean_and_deviation(board.price, board.names)
+        buy = (mean > min_mean) & (deviation < max_spread)
+        mine = board.of(accounts)
+        at = first_and_best(board, buy & ~np.isnan(board.price) & mine)
+        parts.append(bets(board, *at, price=board.price[at]))
+    return as_signals(parts, f"seed rule (mean price above {min_mean:g}, spread below {max_spread:g})")
+
+
+def blind_signals(quotes: pd.DataFrame, bookmaker: str, outcome: str, *, market: str = "h2h", at_close: bool = False) -> pd.DataFrame:
+    """Bets on one outcome of every match, at one bookmaker's price: the baseline that every strategy has to beat.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`, with `starts_at`.
+    bookmaker : str
+        Here also `market_average` or `market_maximum`.
+    outcome : str
+        home, draw, away, over or under.
+    market : str
+        h2h, totals or spreads.
+    at_close : bool
+        At the closing price instead of the first price seen.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> len(ov.signals.blind_signals(quotes, "sharp", "home")) == len(events)
+    True
+    """
+    mine = quotes[(quotes["bookmaker"] == bookmaker) & (quotes["outcome"] == outcome) & (quotes["market"] == market)]
+    parts = []
+    for board in boards(mine, None, at_close=at_close, max_age_h=None):
+        at = first_and_best(board, ~np.isnan(board.price))
+        parts.append(bets(board, *at, price=board.price[at]))
+    return as_signals(parts, f"every {outcome} at {bookmaker}")
+
+
+def mean_and_deviation(values: Floats, names: Sequence[str]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation (n - 1) over the accounts of a board's array (K, T, 3); NaN with fewer than two."""
+    known = ~np.isnan(values) & ~np.isin(names, NOT_AN_ACCOUNT)[:, None, None]
+    n = known.sum(axis=0)
+    # sums over the first axis run book by book: a bookmaker that comes later changes no digit of what was before
+    mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
+    enough = n >= 2
+    return np.where(enough, mean, np.nan), np.where(enough, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)

@@ -1,0 +1,61 @@
+"""Which of many moments at which a bet was worth taking become bets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overround._typing import Floats, Whole
+from overround.prices.board import Board
+from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
+from overround.times import as_times, microseconds
+
+CARRIED = ("starts_at", "competition", "season")
+
+
+def bets(board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "back", **columns: Any) -> pd.DataFrame:
+    """Bets at a board's standing prices, with these columns; `as_signals` puts them in order."""
+    rows = board.lay_row if side == "lay" else board.row
+    assert rows is not None  # noqa: S101  # who lays has seen a price
+    frame = board.what(rows[book, moment, slot])
+    return frame.assign(bookmaker=np.array(board.names, object)[book], side=side, placed_at=as_times(board.time[moment]), **columns)
+
+
+def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str] = ()) -> pd.DataFrame:
+    """Signals of some parts: all their columns, then the extra ones, ordered by time of placement."""
+    columns = [*SIGNAL_COLUMNS, *OPTIONAL_SIGNAL_COLUMNS, *CARRIED, *extra]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        text = {"event_id", "market", "outcome", "side", "bookmaker", "strategy", "competition", "season"}
+        kinds = {**dict.fromkeys(text, "str"), "placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"}
+        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, float)) for column in columns})
+    frame = pd.concat(parts, ignore_index=True)
+    frame = frame.assign(strategy=strategy).reindex(columns=columns)
+    frame["bookmaker"] = frame["bookmaker"].astype("str")
+    frame["side"] = frame["side"].astype("str")
+    keys = [pd.factorize(frame[name], sort=True)[0] for name in ("bookmaker", "outcome", "line", "market", "event_id")]
+    order = np.lexsort((*keys, microseconds(frame["placed_at"])))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole]:
+    """First moment, over all phases, of each market and column of `wanted` (T, n) at which it is true, and that column."""
+    moment, column = np.nonzero(wanted)
+    selection = board.market[moment] * wanted.shape[1] + column
+    order = np.lexsort((board.time[moment], selection))
+    first = order[np.diff(selection[order], prepend=-1) != 0]
+    return moment[first], column[first]
+
+
+def first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole, Whole]:
+    """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, and of those the one that pays most."""
+    moment, slot = first_moments(board, np.logical_or.reduce(wanted, axis=0))
+    return np.where(wanted[:, moment, slot], board.net[:, moment, slot], -1.0).argmax(axis=0), moment, slot
+
+
+def believable(board: Board, price: Floats) -> Floats:
+    """Of prices (K, T, 3) those of whole markets with a believable overround; what sums up the market may have less than anybody."""
+    summary = board.of(NOT_AN_ACCOUNT)
+    return np.where(np.isnan(board.fair) & ~summary, np.nan, price)

@@ -1,0 +1,101 @@
+"""What a strategy wants to bet: from quotes to signals, without a look ahead. Nothing here knows a result."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from overround.prices.board import boards
+from overround.prices.references import (
+    EXCHANGE,
+    accounts_of,
+    board_reference,
+    bookmakers_of,
+    check_reference,
+    spread,
+)
+from overround.signals.selection import as_signals, bets, first_and_best
+
+
+def value_signals(
+    quotes: pd.DataFrame,
+    reference: str = "pinnacle",
+    method: str = "power",
+    min_edge: float = 0.02,
+    *,
+    bookmakers: Sequence[str] | None = None,
+    at_close: bool = False,
+    max_age_h: float = 24.0,
+    max_price: float = 15.0,
+    max_edge: float = 0.25,
+    weights: Mapping[str, float] | pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Bets at prices that are better than a reference thinks fair.
+
+    At each time that any price of a selection is collected, every account's standing price is held against the reference's
+    margin-free probability as it stood then. The time is the collector's (`collected_at`), not the bookmaker's: what changed between
+    two polls is known only at the second, and then of all bookmakers at once. A selection is bet once: at the first time that an
+    account's edge reaches `min_edge`, at the best such price.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes` as `Store.read` gives it, with `starts_at`.
+    reference : str
+        A bookmaker believed to be sharp, or one of `overround.prices.references.REFERENCES`: consensus, consensus_median, consensus_margin,
+        consensus_accuracy, exchange_mid, close (this one only with `at_close`). Who is judged has no say in it.
+    method : str
+        Margin removal, one of `overround.prices.fair.METHODS`.
+    min_edge : float
+        Least expected profit per unit staked: fair probability x price - 1, the price less an exchange's commission (`COMMISSION`).
+    bookmakers : sequence of str, optional
+        Where there are accounts; by default every bookmaker but the reference. Market averages and maxima are no accounts
+        unless they are named here.
+    at_close : bool
+        Bet at closing prices (the last before kick-off, whatever their age), placed at kick-off, instead of at any earlier price.
+    max_age_h : float
+        Prices of a market that a bookmaker has not changed for more than this many hours no longer stand.
+    max_price : float
+        Longer prices are left alone: there the reference's own error is as large as the edge.
+    max_edge : float
+        A larger edge is a mistake of the data or one that the bookmaker would void, not an opportunity.
+    weights : mapping or DataFrame, optional
+        For consensus_accuracy: bookmaker -> weight (`accuracy_weights`), or what `past_accuracy_weights` returned.
+
+    Returns
+    -------
+    DataFrame
+        Signals: a row a bet, ordered by time of placement. `edge_se` is the standard error of the edge, price x s / sqrt(m): s the
+        standard deviation (n - 1) of the margin-free probabilities of all other accounts at that moment, m the effective number of
+        opinions in the reference (1 for a bookmaker, their number for a mean, (sum w)^2 / sum w^2 with weights, 2/pi of it for a
+        median). It takes the bookmakers' errors as independent, so it is rather too small for a consensus; NaN with fewer than two others.
+
+    Raises
+    ------
+    ParameterError
+        A reference or bookmaker without prices here, a reference that cannot be known yet, missing weights.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.value_signals(quotes, "sharp", min_edge=0.02)
+    >>> len(signals) > 0, bool((signals["edge"] >= 0.02).all()), "sharp" in set(signals["bookmaker"])
+    (True, True, False)
+    """
+    names = bookmakers_of(quotes)
+    accounts = accounts_of(names, reference, bookmakers)
+    if names:
+        lay = reference != EXCHANGE or bool((quotes["market"] == "h2h_lay").any())
+        check_reference(reference, names, lay=lay, weights=weights, at_close=at_close)
+    parts = []
+    for board in boards(quotes, method, at_close=at_close, max_age_h=max_age_h):
+        probability, opinions = board_reference(board, reference, weights)
+        edge = probability * board.net - 1
+        mine = board.of(accounts)
+        wanted = (edge >= min_edge) & (edge <= max_edge) & (board.price <= max_price) & mine
+        book, moment, slot = first_and_best(board, wanted)
+        at, price = (book, moment, slot), board.price[book, moment, slot]
+        se = board.net[at] * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
+        parts.append(bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se))
+    return as_signals(parts, f"value against {reference} ({method}, edge from {100 * min_edge:.1f}\N{NO-BREAK SPACE}%)")

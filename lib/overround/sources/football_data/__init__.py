@@ -1,0 +1,1 @@
+"""football-data.co.uk: a file of results and prices a season."""

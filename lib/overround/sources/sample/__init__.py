@@ -1,0 +1,1 @@
+"""A simulated market, served over HTTP like a real provider."""

@@ -1,0 +1,1 @@
+"""The Odds API: current and historical prices, scores."""

@@ -1,0 +1,326 @@
+"""Answers of The Odds API, version 4, with odds or scores -> tidy tables. Nothing here asks for anything.
+
+Reference: https://the-odds-api.com/liveapi/guides/v4/. The API names no season: an event's is the year of its kick-off when it was
+first seen, so that a kick-off that is moved across New Year leaves the event, and its prices, where they are.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Literal, TypeGuard
+
+import numpy as np
+import pandas as pd
+
+from overround.errors import SourceError
+from overround.http.client import Answer
+from overround.schema import MARKETS, OUTCOMES, tidy
+from overround.sources.base import SET_ASIDE_COLUMNS, Batch
+from overround.sources.bookmakers import from_the_odds_api
+
+SOURCE = "the-odds-api"
+OddsFormat = Literal["", "decimal", "american"]
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+# American prices of -1000000 are shown in play
+_HIGHEST_PRICE, _HIGHEST_POINT = 1e7, 1e4
+# seconds since 1970 of a plausible time: from 1980 to 2100
+_EARLIEST, _LATEST = 315e6, 4.1e9
+_SIDES = {"Over": "over", "Under": "under"}
+_UNSEEN = (None, 0)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPORT = re.compile("[A-Za-z0-9_]{1,100}")
+_LONGEST_TEXT = 300
+
+
+def parse_odds(content: bytes, where: str, *, fetched_at: datetime, odds_format: OddsFormat = "", source: str = SOURCE) -> Batch:
+    """Tidy tables of one answer with odds; see `parse_many`."""
+    return parse_many([Answer(where, 200, content, fetched_at, False, {})], odds_format=odds_format, source=source)
+
+
+def parse_many(
+    answers: Iterable[Answer],
+    *,
+    odds_format: OddsFormat = "",
+    source: str = SOURCE,
+    seasons: dict[str, str] | None = None,
+    sieve: Callable[["Rows"], None] | None = None,
+) -> Batch:
+    """Tidy tables of many answers with odds, live or historical, as one batch.
+
+    An event is kept as last seen (kick-offs move); of quotes with the same key the last is kept. Prices shown in play are kept:
+    their `observed_at` is not before the event's `starts_at`. `observed_at` is the market's last update, else the bookmaker's,
+    else the time of the answer: its `timestamp` when it is historical, otherwise when it was fetched.
+
+    Parameters
+    ----------
+    answers : iterable of Answer
+        In the order in which they were seen.
+    odds_format : {"", "decimal", "american"}
+        How prices are written. "" tells it from each whole answer: only American prices are below zero, only decimal ones are
+        fractions or between 1 and 100, and the kind with more such prices wins; all whole and from 100 up, they are American.
+    source : str
+        What the tables name as their source.
+    seasons : dict, optional
+        Seasons of events that are known already, by event_id; new events are added to it.
+    sieve : callable, optional
+        Takes out of the rows what is not to become part of the tables, before they are made: a poller keeps a few of thousands.
+
+    Raises
+    ------
+    SourceError
+        An answer is not a list of events. What is wrong inside one event is set aside and the rest kept.
+    """
+    rows = Rows(source, seasons={} if seasons is None else seasons)
+    for answer in answers:
+        _add_odds(rows, answer, odds_format)
+    if sieve is not None:
+        sieve(rows)
+    return rows.batch()
+
+
+def parse_scores(
+    content: bytes,
+    where: str,
+    *,
+    fetched_at: datetime,
+    source: str = SOURCE,
+    seasons: dict[str, str] | None = None,
+    sieve: Callable[["Rows"], None] | None = None,
+) -> Batch:
+    """Tidy tables of one answer with scores: every event, and a result of each that is completed.
+
+    `settled_at` is when the provider last updated the score. An abandoned event is never completed, so it has no result.
+    `seasons` and `sieve` are those of `parse_many`.
+    """
+    rows = Rows(source, where, {} if seasons is None else seasons)
+    for path, event in _children({"events": _document(content, where, fetched_at)[0]}, "events", "", rows):
+        try:
+            name, home, away = rows.add_event(event, path)
+            if event.get("completed") is True:
+                rows.results[name] = (*_scores(event, home, away, path), _time_or_none(event, "last_update", path))
+        except _Unusable as bad:
+            rows.put_aside(*bad.args)
+    if sieve is not None:
+        sieve(rows)
+    return rows.batch()
+
+
+class _Unusable(Exception):
+    """Path, value and reason of a part of an answer that cannot be taken."""
+
+
+@dataclass
+class Rows:
+    """What was read so far, by key, so that the last of two wins; times in microseconds since 1970.
+
+    `events` holds event_id -> (event_id, sport key, season, starts_at, home, away), `quotes` (event_id, bookmaker, market, line,
+    outcome, observed_at) -> (price, collected_at), `results` event_id -> (home_score, away_score, settled_at).
+    """
+
+    source: str
+    where: str = ""
+    seasons: dict[str, str] = field(default_factory=dict)
+    competitions: dict[str, str] = field(default_factory=dict)
+    events: dict[str, tuple] = field(default_factory=dict)
+    quotes: dict[tuple, tuple] = field(default_factory=dict)
+    results: dict[str, tuple] = field(default_factory=dict)
+    aside: list[tuple] = field(default_factory=list)
+
+    def put_aside(self, path: str, value: object, reason: str) -> None:
+        """Note what cannot be taken, and why."""
+        self.aside.append((self.where, 0, path, str(value)[:80].encode("utf-8", "replace").decode(), reason))
+
+    def add_event(self, event: dict, path: str) -> tuple[str, str, str]:
+        """Read what an event is; return its id and its teams."""
+        name, sport, home, away = (_text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team"))
+        if not _SPORT.fullmatch(sport):  # it names folders of the store
+            raise _Unusable(f"{path}.sport_key", sport, "not the key of a sport; letters, digits and _, at most 100")
+        starts_at = _time_or_none(event, "commence_time", path)
+        if starts_at is None:
+            raise _Unusable(f"{path}.commence_time", None, "a time is required")
+        if home == away:
+            raise _Unusable(f"{path}.away_team", away, "the same team as home_team")
+        season = self.seasons.setdefault(name, str((EPOCH + starts_at * MICROSECOND).year))
+        self.competitions[name] = sport
+        self.events[name] = (name, sport, season, starts_at, home, away)
+        return name, home, away
+
+    def batch(self) -> Batch:
+        """Make the tables."""
+        names, sports, seasons, starts, homes, aways = _columns(self.events.values(), 6)
+        events = pd.DataFrame({
+            "event_id": names, "sport": [sport.split("_", 1)[0] for sport in sports], "competition": sports, "season": seasons,
+            "starts_at": _times(starts), "time_known": True, "home": homes, "away": aways, "source": self.source,
+        })  # fmt: skip
+        names, bookmakers, markets, lines, outcomes, observed = _columns(self.quotes, 6)
+        prices, collected = _columns(self.quotes.values(), 2)
+        quotes = pd.DataFrame({
+            "event_id": names, "bookmaker": bookmakers, "market": markets, "line": pd.Series(lines, dtype=float), "outcome": outcomes,
+            "phase": "snapshot", "observed_at": _times(observed), "price": prices, "collected_at": _times(collected),
+            "source": self.source, **self._partition(names),
+        })  # fmt: skip
+        home_scores, away_scores, settled = _columns(self.results.values(), 3)
+        results = pd.DataFrame({
+            "event_id": list(self.results), "home_score": home_scores, "away_score": away_scores, "status": "final",
+            "settled_at": _times(settled), **self._partition(self.results),
+        })  # fmt: skip
+        aside = pd.DataFrame(self.aside, columns=list(SET_ASIDE_COLUMNS))
+        return Batch(tidy("events", events), tidy("quotes", quotes), tidy("results", results), aside)
+
+    def _partition(self, names: Iterable[str]) -> dict[str, tuple]:
+        competitions, seasons = _columns(((self.competitions[name], self.seasons[name]) for name in names), 2)
+        return {"competition": competitions, "season": seasons}
+
+
+def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
+    """Read one answer with odds; plain loops, because a DataFrame for each of thousands of answers would cost far more."""
+    rows.where = answer.url
+    events, at = _document(answer.content, answer.url, answer.fetched_at)
+    american = odds_format == "american" if odds_format else _is_american(answer.content)
+    left_out: Counter[str] = Counter()
+    for path, event in _children({"events": events}, "events", "", rows):
+        try:
+            event_id, home, away = rows.add_event(event, path)
+        except _Unusable as bad:
+            rows.put_aside(*bad.args)
+            continue
+        # outcomes come in the order of their names, not home first
+        teams = {home: "home", away: "away", "Draw": "draw"}
+        for book_path, bookmaker in _children(event, "bookmakers", path, rows):
+            for market_path, one in _children(bookmaker, "markets", book_path, rows):
+                market = one.get("key")
+                if market not in MARKETS:
+                    left_out[str(market)] += 1
+                    continue
+                try:
+                    name = from_the_odds_api(_text(bookmaker, "key", book_path))
+                    when = _time_or_none(one, "last_update", market_path)
+                    if when is None:
+                        when = _time_or_none(bookmaker, "last_update", book_path)
+                except _Unusable as bad:
+                    rows.put_aside(*bad.args)
+                    continue
+                for outcome_path, outcome in _children(one, "outcomes", market_path, rows):
+                    try:
+                        side, line, price = _quote(outcome, market, teams, american, outcome_path)
+                    except _Unusable as bad:
+                        rows.put_aside(*bad.args)
+                        continue
+                    key = (event_id, name, market, line, side, at if when is None else when)
+                    # the same price seen again keeps the time when it was first seen: from then on it could be acted upon
+                    if rows.quotes.get(key, _UNSEEN)[0] != price:
+                        rows.quotes[key] = (price, at)
+    for market, number in left_out.items():
+        rows.put_aside("markets", market, f"{number} of this market left out; kept are {', '.join(MARKETS)}")
+
+
+def _document(content: bytes, where: str, fetched_at: datetime) -> tuple[list, int]:
+    """Return the events of an answer and the time it stands for."""
+    at = (fetched_at - EPOCH) // MICROSECOND
+    with suppress(TypeError, ValueError, RecursionError):
+        answer = json.loads(content)
+        if isinstance(answer, dict) and "data" in answer:
+            at, answer = _time(answer.get("timestamp")), answer["data"]
+        if isinstance(answer, dict) and "id" in answer:
+            answer = [answer]
+        if isinstance(answer, list):
+            return answer, at
+    begin = " ".join(content[:100].decode("utf-8", "replace").split())
+    raise SourceError(f"{where}: expected a JSON list of events, bare or as data beside their timestamp, got {begin!r}.")
+
+
+def _children(parent: dict, name: str, path: str, rows: Rows) -> Iterator[tuple[str, dict]]:
+    """Return the objects in a list of an answer, each with its path; a missing list is an empty one, anything else is set aside."""
+    children = parent.get(name)
+    path = f"{path}.{name}" if path else name
+    if isinstance(children, list):
+        for number, child in enumerate(children):
+            if isinstance(child, dict):
+                yield f"{path}[{number}]", child
+            else:
+                rows.put_aside(f"{path}[{number}]", child, "an object is required")
+    elif children is not None:
+        rows.put_aside(path, children, "a list is required")
+
+
+def _quote(outcome: dict, market: str, teams: dict[str, str], american: bool, path: str) -> tuple[str, float | None, float]:
+    name, price = outcome.get("name"), outcome.get("price")
+    side = (_SIDES if market == "totals" else teams).get(name, "") if isinstance(name, str) else ""
+    if side not in OUTCOMES[market]:
+        raise _Unusable(f"{path}.name", name, f"not an outcome of the market {market}")
+    if american and _is_number(price) and abs(price) >= 100 and price == int(price):
+        price = 1 + (price / 100 if price > 0 else 100 / -price)
+    elif american or not _is_number(price) or price <= 1:
+        raise _Unusable(f"{path}.price", price, f"not a price in {'American' if american else 'decimal'} odds")
+    line: Any = None
+    if market in ("totals", "spreads"):
+        line = outcome.get("point")
+        if not _is_number(line) or abs(line) > _HIGHEST_POINT:
+            raise _Unusable(f"{path}.point", line, "a line is required")
+        # the home team's handicap for both; + 0.0 because -0.0 would be another line
+        line = (-line if market == "spreads" and side == "away" else line) + 0.0
+    return side, line, float(price)
+
+
+def _scores(event: dict, home: str, away: str, path: str) -> tuple[int, int]:
+    found = event.get("scores")
+    by_team = {str(one.get("name")): str(one.get("score")) for one in found if isinstance(one, dict)} if isinstance(found, list) else {}
+    scores = [by_team.get(team, "") for team in (home, away)]
+    if not all(re.fullmatch("[0-9]{1,4}", score) for score in scores):
+        raise _Unusable(f"{path}.scores", found, "a completed event needs the whole-number score of both teams")
+    return int(scores[0]), int(scores[1])
+
+
+def _is_american(content: bytes) -> bool:
+    prices = [float(price) for price in re.findall(rb'"price"\s*:\s*(-?[0-9][0-9.eE+-]*)', content)]
+    decimal = sum(1 < price < 100 or not price.is_integer() for price in prices)
+    return sum(price <= -100 for price in prices) >= decimal
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_HIGHEST_PRICE < value < _HIGHEST_PRICE
+
+
+def _text(part: dict, column: str, path: str) -> str:
+    value = part.get(column)
+    # half a surrogate pair is JSON, but no text that could be stored
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or _SURROGATE.search(value):
+        raise _Unusable(f"{path}.{column}", value, f"a text of at most {_LONGEST_TEXT} characters is required")
+    return value
+
+
+def _time_or_none(part: dict, column: str, path: str) -> int | None:
+    value = part.get(column)
+    try:
+        return None if value is None else _time(value)
+    except (TypeError, ValueError):
+        raise _Unusable(f"{path}.{column}", value, "not a time; ISO 8601 with its zone, or seconds since 1970, from 1980 to 2099") from None
+
+
+@lru_cache(maxsize=65_536, typed=True)
+def _time(value: Any) -> int:
+    """Microseconds since 1970 of an ISO or unix time."""
+    if isinstance(value, str):
+        # a time without a zone raises TypeError: it is not known which moment it means
+        time = (datetime.fromisoformat(value) - EPOCH) // MICROSECOND
+    elif isinstance(value, int | float) and abs(value) < _LATEST:
+        time = (datetime.fromtimestamp(value, UTC) - EPOCH) // MICROSECOND
+    else:
+        raise ValueError
+    if not _EARLIEST < time / 1e6 < _LATEST:
+        raise ValueError
+    return time
+
+
+def _columns(rows: Iterable[tuple], number: int) -> list[tuple]:
+    return list(zip(*rows, strict=True)) or [()] * number
+
+
+def _times(microseconds: Iterable[int | None]) -> pd.DatetimeIndex:
+    numbers = np.array([np.iinfo(np.int64).min if one is None else one for one in microseconds], dtype="int64")
+    return pd.DatetimeIndex(numbers.astype("datetime64[us]")).tz_localize("UTC")

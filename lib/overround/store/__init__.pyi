@@ -1,0 +1,2 @@
+from .store import Appended as Appended
+from .store import Store as Store

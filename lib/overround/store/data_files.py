@@ -1,0 +1,179 @@
+"""Parquet files of a Delta table, written here and then named in its log: faster than delta-rs writes them, and forced to the disk first.
+
+A file that no commit names is invisible: an orphan, which the vacuum takes.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote, unquote
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from overround.schema import Table
+from overround.stopwatch import timed
+from overround.store.fsync import new_folder, to_disk
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+    from deltalake.transaction import AddAction
+
+ROW_GROUP = 131_072
+_LONG = 64
+
+
+def commit_files(
+    table: Table,
+    delta: "DeltaTable",
+    rows: Iterable[tuple[tuple[str, ...], pa.Table]],
+    removed: Iterable[dict[str, Any]] = (),
+    *,
+    properties: "CommitProperties | None",
+    hooks: "PostCommitHookProperties",
+) -> None:
+    """Write a file for the rows of each partition and commit them in place of the removed ones; `delta` then is at that version.
+
+    `removed` are rows of the table's add actions. The same rows in other files are marked as no change of data.
+    """
+    from deltalake.transaction import RemoveAction
+
+    removed, now = list(removed), int(time.time() * 1000)
+    actions: list[Any] = [_write(table, delta, part, mine, data_change=not removed) for part, mine in rows]
+    for one in removed:
+        values = {name: one[f"partition.{name}"] for name in table.partition}
+        actions.append(RemoveAction(one["path"], False, now, one["size_bytes"], values))
+    delta.create_write_transaction(
+        actions, "append", delta.schema(), list(table.partition), commit_properties=properties, post_commithook_properties=hooks
+    )
+    delta.update_incremental()
+
+
+def local_folder(delta: "DeltaTable") -> Path | None:
+    """Where the table is, if on this machine."""
+    uri = delta.table_uri
+    return Path(unquote(uri.removeprefix("file://"))) if uri.startswith("file://") else None if "://" in uri else Path(uri)
+
+
+def local_system(delta: "DeltaTable") -> pafs.FileSystem | None:
+    """The files of a table on this machine, by Arrow's own hand; paths are relative to the table.
+
+    deltalake's handler is Python's: what it reads Arrow's threads may still let go of when the interpreter has begun to end, and that
+    ends the process with a signal (github.com/apache/arrow/issues/49942).
+    """
+    folder = local_folder(delta)
+    return None if folder is None else pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem())
+
+
+def file_system(delta: "DeltaTable") -> pafs.FileSystem:
+    """The table's own files, wherever it is; paths are relative to the table."""
+    from deltalake.fs import DeltaStorageHandler
+
+    return local_system(delta) or pafs.PyFileSystem(DeltaStorageHandler.from_table(delta._table))
+
+
+def path_in(delta: "DeltaTable", uri: str) -> str:
+    """A file of `file_uris` as `read_file` takes it."""
+    return uri if local_folder(delta) else uri.removeprefix(delta.table_uri.rstrip("/")).lstrip("/")
+
+
+def read_file(delta: "DeltaTable", path: str, schema: pa.Schema, columns: list[str] | None = None, rows: Any = None) -> pa.Table:
+    """One data file of the table, whole in one request where that is far away."""
+    folder = local_folder(delta)
+    if folder is not None:
+        source: Any = folder / path
+    else:
+        with file_system(delta).open_input_file(path) as file:
+            source = pa.BufferReader(file.read())
+    return pq.read_table(source, columns=columns, schema=schema, partitioning=None, filters=rows)
+
+
+def _write(table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Table, *, data_change: bool) -> "AddAction":
+    from deltalake.transaction import AddAction
+
+    values = dict(zip(table.partition, part, strict=True))
+    # `name=value` folders are how DuckDB and others know the columns that are not in the file
+    path = "/".join((*(f"{name}={quote(value, safe='')}" for name, value in values.items()), f"part-{uuid4()}.zstd.parquet"))
+    rows, folder = rows.drop_columns(list(table.partition)), local_folder(delta)
+    written: list = []
+    if folder is not None:
+        new_folder((folder / path).parent, folder)
+        with (folder / path).open("wb") as file:
+            _encode(rows, _Timed(file), written)
+            size = file.tell()
+            # on disk before the log names it: else a power cut could leave a version with a hole
+            with timed("store_write_s"):
+                file.flush()
+            with timed("store_fsync_s"):
+                os.fsync(file.fileno())
+        to_disk([(folder / path).parent])
+    else:
+        with file_system(delta).open_output_stream(path) as file:
+            _encode(rows, file, written)
+            size = file.tell()
+    return AddAction(path, size, values, int(time.time() * 1000), data_change, json.dumps(_bounds(rows, written[0])))
+
+
+class _Timed:
+    """A file whose writing is told apart from the encoding that asks for it."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.tell, self.write = file.tell, timed("store_write_s")(file.write)
+
+    def flush(self) -> None:
+        """Left to who has the file."""
+
+    close = flush
+
+
+@timed("store_encode_s")
+def _encode(rows: pa.Table, file: Any, written: list[pq.FileMetaData]) -> None:
+    pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
+
+
+def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:
+    """What the log knows of a file, so that readers and appends need not open it.
+
+    Of every column: where the log has no bounds, delta-rs 1.6 takes it that no row can match a condition on that column.
+    """
+    least: dict[str, Any] = {}
+    most: dict[str, Any] = {}
+    for place, name in enumerate(rows.column_names):
+        groups = [written.row_group(group).column(place).statistics for group in range(written.num_row_groups)]
+        known = [one for one in groups if one is not None and one.has_min_max]
+        if known:
+            least[name] = _said(min(one.min for one in known), "")
+            # a cut text is less than the whole: follow it by the greatest character
+            most[name] = _said(max(one.max for one in known), chr(0x10FFFF))
+    nulls = {name: rows[name].null_count for name in rows.column_names}
+    return {"numRecords": rows.num_rows, "minValues": least, "maxValues": most, "nullCount": nulls}
+
+
+def _said(bound: Any, after_cut: str) -> Any:
+    if isinstance(bound, datetime):
+        return f"{bound:%Y-%m-%dT%H:%M:%S.%fZ}"
+    if isinstance(bound, float) and not math.isfinite(bound):
+        return math.copysign(sys.float_info.max, bound)
+    return bound[:_LONG] + after_cut if isinstance(bound, str) and len(bound) > _LONG else bound
+
+
+def by_partition(table: Table, parts: list[tuple[str, ...]], rows: pa.Table) -> Iterable[tuple[tuple[str, ...], pa.Table]]:
+    """The rows of each of these partitions, in one piece each."""
+    for part in parts:
+        mine = rows
+        if len(parts) > 1:
+            for name, value in zip(table.partition, part, strict=True):
+                mine = mine.filter(pc.equal(mine[name], value))
+        yield part, mine

@@ -1,0 +1,230 @@
+"""Keep tables quick as they grow: few files, a short log, nothing on disk that nobody can ask for.
+
+Rows are never changed here, and no version that a recorded run has pinned is ever taken away.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+
+from overround.errors import ParameterError, StoreError
+from overround.schema import TABLES, Table
+from overround.store.commits import CHECKPOINT_EVERY, Partition, dataset, keep_log, named, scope_of
+from overround.store.data_files import ROW_GROUP, commit_files, file_system, read_file
+from overround.store.fsync import sync, to_disk
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from overround.store.price_changes import Standing
+    from overround.store.store import Store
+
+_log = logging.getLogger(__name__)
+
+# so many files of a partition below such a size become one: in two steps, so that a row is rewritten a few times in all
+_FILES, _SMALL_BYTES = 32, (2**18, 2**23)
+_CLEAN_EVERY, _VACUUM_EVERY = 64, 2048
+# at a poll every 30 seconds two hours: time enough to record which version a run has read. Each commit lists the whole log
+_VERSIONS = 256
+# on an object store entries of the log stay a day whatever their number: a machine that slept in mid-commit must find them there
+_LOG_HOURS = 24
+# files that were merged away stay a day for those who are still reading them
+_VACUUM_DAYS = 1.0
+_LONGEST_DAYS = 36_500
+
+
+def tend(store: "Store", table: Table, delta: "DeltaTable", parts: list[Partition], memory: "dict[Partition, Standing]") -> None:
+    """What an append does now and then for those after it; the batch is stored already, so nothing here fails it."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    version = delta.version()
+    try:
+        if store.is_local and version % CHECKPOINT_EVERY == 0:
+            to_disk((Path(store.root) / table.name / "_delta_log").glob(f"{version:020d}.checkpoint*"))
+        for part in parts:
+            _merge_small(store, table, delta, part, memory.get(part))
+        if version % _VACUUM_EVERY == 0:
+            vacuum(store, _VACUUM_DAYS, tables=[table.name])
+        elif version % _CLEAN_EVERY == 0:
+            _shorten_log(store, table.name, delta)
+    except CommitFailedError:
+        pass  # another writer is at it; the next append looks again
+    except (DeltaError, OSError, StoreError) as error:
+        _log.warning("%s: maintenance is put off: %s", table.name, str(error).splitlines()[0])
+
+
+def compact(store: "Store") -> int:
+    """Rewrite each partition that is in more than one file into one, sorted by event and time; returns how many partitions.
+
+    By event first: one event, or a price before each kick-off, then reads a few row groups of a file instead of all. Appends
+    lose nothing by it: which files can hold a batch's keys is told by their times, and those of a compacted file end before
+    the files of the present begin.
+    """
+    from deltalake import WriterProperties, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    done = 0
+    for table in TABLES.values():
+        delta = store._open(table.name)
+        for part in _in_many_files(table, delta) if delta else []:
+            for _ in range(5):  # collectors may be at work in this partition
+                delta = store._open(table.name)
+                assert delta is not None  # noqa: S101  # it was there above
+                scope = scope_of(table, [part])
+                rows = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
+                try:
+                    write_deltalake(
+                        delta,
+                        _ordered(rows),
+                        mode="overwrite",
+                        predicate=scope.sql,
+                        writer_properties=WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD"),
+                        commit_properties=named(delta, [part]),
+                        post_commithook_properties=keep_log(),
+                    )
+                except CommitFailedError:
+                    continue
+                if store.is_local:
+                    sync(Path(store.root) / table.name, delta.version())
+                done += 1
+                break
+    return done
+
+
+def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None = None) -> int:
+    """Remove files that no version younger than this and no pinned one needs, and the log entries of such versions.
+
+    A batch that another process is writing at this moment is safe as long as the retention is longer than writing takes.
+
+    Returns
+    -------
+    int
+        How many data files were removed.
+    """
+    if not 0 <= retention_days <= _LONGEST_DAYS:
+        raise ParameterError(f"retention_days is {retention_days}; it takes a number of days from 0 to {_LONGEST_DAYS}.")
+    removed = 0
+    for name in tables or list(TABLES):
+        delta = store._open(name)
+        if delta is None:
+            continue
+        keep = [version for version in pinned(store, name) if version <= delta.version() and _opens(store, name, version)]
+        removed += len(
+            delta.vacuum(
+                retention_hours=round(retention_days * 24),
+                dry_run=False,
+                full=True,
+                enforce_retention_duration=False,
+                keep_versions=keep or None,
+                post_commithook_properties=keep_log(),
+            )
+        )
+        _shorten_log(store, name, delta)
+    return removed
+
+
+def pinned(store: "Store", name: str) -> list[int]:
+    """Versions of a table that recorded runs have read."""
+    found = set()
+    if (Path(store.root) / "runs").exists() or not store.is_local:
+        for text in store.read("runs", columns=["store_version"])["store_version"].unique():
+            parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+            if parts.get(name, "").isdigit():
+                found.add(int(parts[name]))
+    return sorted(found)
+
+
+def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partition, standing: "Standing | None") -> None:
+    log = delta.get_add_actions(flatten=True)
+    if log.num_rows < _FILES:
+        return
+    files = pa.table(log).select(["path", "size_bytes", *(f"partition.{name}" for name in table.partition)])
+    for name, value in zip(table.partition, part, strict=True):
+        files = files.filter(pc.equal(files[f"partition.{name}"], value))
+    sizes, (small, medium) = files["size_bytes"].to_numpy(), _SMALL_BYTES
+    few = next((mask for mask in (sizes < small, (sizes >= small) & (sizes < medium)) if mask.sum() >= _FILES), None)
+    if few is None:
+        return
+    files = files.filter(pa.array(few)).to_pylist()
+    where = scope_of(table, [part]).files
+    in_step = standing is not None and standing.files == frozenset(delta.file_uris(file_pruning_predicate=where))
+    schema = pa.schema([one for one in pa.schema(delta.schema().to_arrow()) if one.name not in table.partition])
+    # several at once, where each is a request
+    with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
+        rows = pa.concat_tables(pool.map(lambda one: read_file(delta, unquote(one["path"]), schema), files))
+    for name, value in zip(table.partition, part, strict=True):
+        rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
+    # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there twice
+    properties = named(delta, [part])
+    commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=keep_log())
+    if store.is_local:
+        sync(Path(store.root) / table.name, delta.version(), data=False)
+    if standing is not None and in_step:
+        # the same rows in other files: what is remembered of them stays true
+        standing.files = frozenset(delta.file_uris(file_pruning_predicate=where))
+
+
+def _ordered(rows: pa.Table) -> pa.Table:
+    order = [(name, "ascending") for name in ("event_id", "observed_at", "at") if name in rows.column_names]
+    return rows.sort_by(order) if order else rows
+
+
+def _in_many_files(table: Table, delta: "DeltaTable") -> list[Partition]:
+    files = pa.table(delta.get_add_actions(flatten=True))
+    if not table.partition:
+        return [()] if files.num_rows > 1 else []
+    names = [f"partition.{name}" for name in table.partition]
+    counted = files.group_by(names).aggregate([("path", "count")])
+    return [tuple(row[name] for name in names) for row in counted.to_pylist() if row["path_count"] > 1]
+
+
+def _opens(store: "Store", name: str, version: int) -> bool:
+    try:
+        return store._open(name, version=version) is not None
+    except StoreError:
+        return False
+
+
+def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
+    """Drop entries that neither one of the newest versions nor a pinned one is built from.
+
+    A version is built from the last checkpoint at or before it and the entries since.
+    """
+    delta.create_checkpoint()
+    if store.is_local:
+        log = Path(store.root) / name / "_delta_log"
+        # on disk before the entries go that it takes the place of
+        to_disk([*log.glob(f"{delta.version():020d}.checkpoint*"), log / "_last_checkpoint", log])
+    system = file_system(delta)
+    entries: dict[int, list[pafs.FileInfo]] = {}
+    for info in system.get_file_info(pafs.FileSelector("_delta_log")):
+        number = info.base_name.split(".", 1)[0]
+        if number.isdigit():
+            entries.setdefault(int(number), []).append(info)
+    checkpoints = sorted(version for version, infos in entries.items() if any(".checkpoint" in info.base_name for info in infos))
+
+    def base(version: int) -> int:
+        return max((one for one in checkpoints if one <= version), default=0)
+
+    newest = max(entries)
+    needed = set(range(base(newest - _VERSIONS), newest + 1))
+    for version in pinned(store, name):
+        needed.update(range(base(version), version + 1))
+    young = datetime.now(UTC) - timedelta(hours=0 if store.is_local else _LOG_HOURS)
+    old = [info for version in entries.keys() - needed for info in entries[version] if info.mtime is None or info.mtime <= young]
+    with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
+        list(pool.map(partial(_drop, system), sorted(info.path for info in old)))
+
+
+def _drop(system: pafs.FileSystem, path: str) -> None:
+    with suppress(FileNotFoundError):  # another process does the same
+        system.delete_file(path)

@@ -1,0 +1,216 @@
+"""Look for damage that a crash, a full disk or a stray hand left in a store, and mend what can be mended.
+
+`check` only looks. `repair` says what was lost: a row that is gone from the disk cannot be brought back, only collected again.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from overround.errors import StoreError
+from overround.schema import TABLES, Table
+from overround.store.commits import codes, dataset, keep_log, named, partitions, scope_of
+from overround.store.data_files import file_system
+from overround.store.fsync import sync, to_disk
+from overround.store.object_store import reason, short
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from overround.store.store import Store
+
+HALF_WRITTEN, UNREADABLE, MISSING, DAMAGED, TWICE, ORPHAN = (
+    "half-written last log entry", "log cannot be read", "missing file", "damaged file", "rows stored twice", "orphan file",
+)  # fmt: skip
+_COLUMNS = ("table", "what", "where", "mend")
+# operations that always add or remove a file; others, such as a vacuum, may have nothing but their name in the log
+_WITH_FILES = ("WRITE", "OPTIMIZE", "MERGE", "DELETE", "UPDATE")
+
+
+def check(store: "Store") -> pd.DataFrame:
+    """Findings about every table of a store, one a row.
+
+    On an object store an entry of the log is there whole or not at all, so none is half-written; files are held against the log by
+    their size alone, as reading them would cost more than it finds; and orphans are not looked for: `vacuum` takes them.
+
+    Returns
+    -------
+    DataFrame
+        table, what, where, mend. An orphan file is no damage: a batch that was never acknowledged, or a version whose log is gone.
+    """
+    findings = []
+    for table in TABLES.values():
+        folder = Path(store.root) / table.name
+        if store.is_local and not (folder / "_delta_log").is_dir():
+            continue
+        torn = half_written(folder) if store.is_local else None
+        if torn is not None:
+            findings.append((table.name, HALF_WRITTEN, str(torn), "repair removes it: its batch was never acknowledged"))
+        try:
+            delta = store._open(table.name, version=int(torn.stem) - 1 if torn is not None else None)
+        except StoreError as error:
+            if error.__context__ and reason(error.__context__):
+                raise  # out of reach, which is no damage
+            findings.append((table.name, UNREADABLE, str(folder / "_delta_log"), f"restore the folder from a backup: {error}"))
+            continue
+        if delta is None:
+            continue
+        bad = _bad_files(folder, delta) if store.is_local else _bad_objects(store, delta)
+        findings += [
+            (table.name, what, str(path), f"repair drops it from the log: {rows:,} rows are lost unless the file comes back")
+            for path, (what, rows) in bad.items()
+        ]
+        if table.key and not bad:
+            findings += [
+                (table.name, TWICE, "/".join(part) or str(folder), f"repair keeps the last of each: {count:,} rows go")
+                for part, count in _repeats(table, delta).items()
+            ]
+        orphans = _orphans(folder, delta) if store.is_local else []
+        findings += [(table.name, ORPHAN, str(path), "vacuum removes it when it is old enough") for path in orphans]
+    return pd.DataFrame(findings, columns=list(_COLUMNS))
+
+
+def repair(store: "Store") -> list[str]:
+    """Mend what `check` finds, except orphans, which are vacuum's, and logs that cannot be read.
+
+    Returns
+    -------
+    list of str
+        A sentence for each thing done; empty where nothing was wrong.
+    """
+    from deltalake.exceptions import DeltaError
+
+    done = []
+    for name in check(store).query("what != @ORPHAN")["table"].unique():
+        table, folder = TABLES[name], Path(store.root) / name
+        store._opened.pop(name, None)
+        while store.is_local and (torn := half_written(folder)) is not None:
+            torn.unlink()
+            to_disk([torn.parent])
+            done.append(f"{name}: the half-written last log entry {torn.name} is removed; its batch was never acknowledged.")
+        try:
+            delta = store._open(name)
+        except StoreError as error:
+            done.append(f"{name}: NOT MENDED, its log cannot be read: {error}")
+            continue
+        if delta is None:
+            continue
+        if bad := _bad_files(folder, delta) if store.is_local else _bad_objects(store, delta):
+            system = pafs.LocalFileSystem() if store.is_local else file_system(delta)
+            for path, (what, _) in bad.items():
+                if what == DAMAGED:
+                    system.move(str(path), f"{path}.damaged")
+            try:
+                delta.repair(post_commithook_properties=keep_log())
+            except DeltaError as error:  # a log that names files by absolute addresses is none that was written here
+                done.append(f"{name}: NOT MENDED, its log names files that no table of ours does ({str(error).splitlines()[0]}).")
+                continue
+            if store.is_local:
+                sync(folder, delta.version())
+            lost = sum(rows for _, rows in bad.values())
+            done.append(f"{name}: {lost:,} ROWS ARE LOST with {len(bad)} missing or damaged files; collect them again.")
+        for part, count in _repeats(table, delta).items() if table.key else ():
+            _keep_last(table, delta, part)
+            if store.is_local:
+                sync(folder, delta.version())
+            done.append(f"{name}: {count:,} rows that were stored twice are removed from {'/'.join(part) or name}.")
+    return done
+
+
+def half_written(folder: Path) -> Path | None:
+    """The newest entry of a table's log if it does not hold a whole commit, else None."""
+    entries = sorted(path for path in (folder / "_delta_log").glob("*.json") if path.stem.isdigit())
+    if not entries or int(entries[-1].stem) == 0:
+        return None
+    try:
+        # as bytes: text would also be cut at the line ends of other scripts, which a name may hold
+        actions = [json.loads(line) for line in entries[-1].read_bytes().splitlines()]
+    except ValueError:
+        return entries[-1]
+    operation = next((action["commitInfo"].get("operation", "") for action in actions if "commitInfo" in action), "")
+    hollow = operation in _WITH_FILES and not any(kind in action for action in actions for kind in ("add", "remove"))
+    return entries[-1] if not actions or hollow else None
+
+
+def _bad_files(folder: Path, delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
+    """Files of the newest version that are not there, or not whole, with the rows that the log says are in them."""
+    bad = {}
+    for action in pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"]).to_pylist():
+        path = folder / action["path"]
+        if not path.exists():
+            path = folder / unquote(action["path"])
+        # a log may have been written by someone else: what it names elsewhere is not ours to move
+        if not path.exists() or not path.resolve().is_relative_to(folder.resolve()):
+            bad[path] = (MISSING, action["num_records"] or 0)
+            continue
+        try:
+            whole = path.stat().st_size == action["size_bytes"] and pq.read_metadata(path).num_rows == action["num_records"]
+        except (OSError, pa.ArrowException):
+            whole = False
+        if not whole:
+            bad[path] = (DAMAGED, action["num_records"] or 0)
+    return bad
+
+
+def _bad_objects(store: "Store", delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
+    """Like `_bad_files` for an object store, by what it lists; paths are relative to the table."""
+    try:
+        found = file_system(delta).get_file_info(pafs.FileSelector("", recursive=True))
+    except OSError as error:
+        raise StoreError(f"store {store.root}: its files cannot be listed ({short(error)}).") from None
+    sizes, bad = {info.path: info.size for info in found}, {}
+    for action in pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"]).to_pylist():
+        path = unquote(action["path"])
+        if sizes.get(path) != action["size_bytes"]:
+            bad[Path(path)] = (DAMAGED if path in sizes else MISSING, action["num_records"] or 0)
+    return bad
+
+
+def _repeats(table: Table, delta: "DeltaTable") -> dict[tuple[str, ...], int]:
+    """Rows too many, by partition; a key of one column is held against the whole table and said of no partition."""
+    columns = list(dict.fromkeys((*table.key, *table.partition)))
+    rows = dataset(table, delta).to_table(columns=columns)
+    again = pd.Series(codes(rows.select(list(table.key)))).duplicated(keep="last").to_numpy()
+    twice = rows.filter(pa.array(again))
+    if not twice.num_rows:
+        return {}
+    if len(table.key) == 1:
+        return {(): twice.num_rows}
+    frame = twice.select(list(table.partition)).to_pandas()
+    return {part: int(frame.eq(list(part)).all(axis=1).sum()) for part in partitions(table, twice)}
+
+
+def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None:
+    from deltalake import write_deltalake
+
+    scope = scope_of(table, [part]) if part else None
+    rows = dataset(table, delta, scope.files if scope else None, everything=True).to_table(filter=scope.rows if scope else None)
+    again = pd.Series(codes(rows.select(list(table.key)))).duplicated(keep="last").to_numpy()
+    write_deltalake(
+        delta,
+        rows.filter(pa.array(np.logical_not(again))),
+        mode="overwrite",
+        predicate=scope.sql if scope else None,
+        commit_properties=named(delta, [part] if part else partitions(table, rows)),
+        post_commithook_properties=keep_log(),
+    )
+
+
+def _orphans(folder: Path, delta: "DeltaTable") -> list[Path]:
+    """Data files that no entry of the log names."""
+    named_in_log = {Path(file) for file in delta.file_uris()}
+    for entry in (folder / "_delta_log").glob("*.json"):
+        for line in entry.read_bytes().splitlines():
+            try:
+                action = json.loads(line)
+            except ValueError:  # the half-written one
+                continue
+            named_in_log |= {folder / unquote(action[kind]["path"]) for kind in ("add", "remove") if kind in action}
+    return sorted(path for path in folder.rglob("*.parquet") if path not in named_in_log and "_delta_log" not in path.parts)

@@ -1,0 +1,11 @@
+from .engine import Sweep as Sweep
+from .engine import sweep as sweep
+from .selection import stability as stability
+from .selection import sweep_verdict as sweep_verdict
+from .selection import top_variants as top_variants
+from .selection import walk_forward_choice as walk_forward_choice
+from .space import space_of as space_of
+from .space import variants as variants
+from .summary import influence as influence
+from .summary import picked_variants as picked_variants
+from .summary import search_tests as search_tests

@@ -1,0 +1,268 @@
+"""All bets that any variant of a sweep could take, as arrays made once; and the figures of a block of variants, from these arrays alone."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from overround._typing import Floats, Whole
+from overround.betting.accounts import account_terms
+from overround.betting.book import NO_LIMITS, make_book, placement_order, shared_markets
+from overround.betting.settlement import is_lay
+from overround.betting.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
+from overround.evaluation.luck import can_be_drawn, drawn_categories, how_ended
+from overround.grouping import SELECTION, group_codes
+from overround.schema import COMMISSION, NOT_AN_ACCOUNT
+from overround.sweeps.space import SETS, rule_of
+from overround.times import DAY_US, Times, microseconds
+
+# rules that size a bet without a look at the others: once for all variants
+_ALONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)
+_SIZED_FROM = ("side", "price", "fee", "probability", "edge", "edge_se")
+# sizes of so many rules are kept: a grid of stakings repeats them, a sample never does
+_REMEMBERED = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Bets:
+    """Candidates in the order of their placement; arrays are over them where not said otherwise."""
+
+    signals: pd.DataFrame
+    limited: tuple[str, ...]
+    values: Floats  # (limits, n)
+    names: tuple[tuple[str, ...], ...]  # of bookmakers, leagues, seasons
+    codes: Whole  # (3, n)
+    first: bool
+    selection: Whole
+    by_choice: Whole
+    placed: Times
+    settled: Times
+    settles: Whole
+    price: Floats
+    void: NDArray[np.bool_]
+    ended: Floats
+    gain: Floats
+    exposure: Floats
+    clv: Floats
+    days: Times  # (days,)
+    day: Whole
+    draws: tuple  # of `sweep_kernels.judged`
+    shared: bool  # whether several bets may meet on one market of an exchange, which nets them
+
+    @cached_property
+    def sized_from(self) -> pd.DataFrame:
+        """What a rule of `_ALONE` reads, without the notes that pandas would copy with every column."""
+        mine = self.signals[[name for name in _SIZED_FROM if name in self.signals]]
+        mine.attrs = {}
+        return mine
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all that the figures depend on."""
+        found = hashlib.blake2b(digest_size=16)
+        for name in (
+            "values",
+            "codes",
+            "selection",
+            "by_choice",
+            "placed",
+            "settled",
+            "price",
+            "void",
+            "ended",
+            "gain",
+            "clv",
+            "day",
+            "days",
+        ):
+            found.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for part in self.draws:
+            found.update(np.ascontiguousarray(part).tobytes())
+        edge_se = self.signals["edge_se"] if "edge_se" in self.signals else pd.Series(dtype=float)
+        for column in (self.signals["probability"], edge_se):
+            found.update(column.to_numpy(float).tobytes())
+        found.update(repr((self.limited, self.names, self.first, self.shared)).encode())
+        return found.hexdigest()
+
+
+def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first: bool) -> Bets:
+    """Arrays of a ledger of candidates.
+
+    Parameters
+    ----------
+    ledger : DataFrame
+        What `backtest` returned for all of them, whatever their stakes.
+    limited : sequence of str
+        Columns that variants set limits to.
+    days : ndarray
+        Match days of all candidates there are, in order.
+    first : bool
+        Whether a variant takes of each selection the first candidate within its limits, at the best price; otherwise all.
+    """
+    order = placement_order(ledger)
+    ledger = (ledger if order is None else ledger.take(order)).reset_index(drop=True)
+    price, lay = ledger["price"].to_numpy(float), is_lay(ledger["side"])
+    fee = account_terms(ledger["bookmaker"], price, 1.0, None, dict(COMMISSION)).fee
+    ended = how_ended(ledger, lay)
+    codes, names = zip(*(_coded(ledger[column]) for column in ("bookmaker", *SETS[1:])), strict=True)
+    placed, settled = microseconds(ledger["placed_at"]), microseconds(ledger["settled_at"])
+    selection, by_choice = np.arange(len(ledger)), np.arange(len(ledger))
+    if first:
+        selection, _ = group_codes(ledger, SELECTION)
+        # at one time the price that pays most; of equal ones the bookmaker whose name comes first
+        by_choice = np.lexsort((codes[0], (price - 1) * (fee - 1), placed, selection))
+    return Bets(
+        signals=ledger.assign(fee=fee) if fee.any() else ledger, limited=tuple(limited), names=names, codes=np.stack(codes),
+        values=np.stack([ledger[name].to_numpy(float) for name in limited]) if limited else np.empty((0, len(ledger))),
+        first=first, selection=selection, by_choice=by_choice, placed=placed, settled=settled,
+        settles=np.argsort(settled, kind="stable"), price=price, void=np.isnan(ended), ended=ended, gain=_gain(ended, lay, price, fee),
+        exposure=np.where(lay, price - 1, 1.0), clv=ledger["clv"].to_numpy(float), days=days,
+        day=np.searchsorted(days, match_days(ledger)), draws=_draws(ledger, ended, lay, fee),
+        shared=shared_markets(ledger, fee) is not None,
+    )  # fmt: skip
+
+
+def match_days(ledger: pd.DataFrame) -> Times:
+    """The match day of each bet, as `resampling.day` has it, in microseconds."""
+    starts = microseconds(ledger["starts_at"])
+    return starts - starts % DAY_US
+
+
+def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDArray]:
+    """Figures of some variants.
+
+    Returns
+    -------
+    dict
+        figures, shape (variants, figures) in the order of `sweep_kernels.FIGURES`; profit and staked by match day, shape (variants,
+        days), in half the digits.
+    """
+    from overround.sweeps.kernels import FIGURES
+
+    n = len(variants)
+    answer = {"figures": np.empty((n, len(FIGURES)))}
+    answer |= {name: np.zeros((n, len(bets.days)), np.float32) for name in ("profit", "staked")}
+    place, sized = np.empty(len(bets.price), np.int64), dict[str, tuple[Floats, Floats]]()
+    chosen_as, at, times = None, np.empty(0, np.int64), ()
+    for row, variant in enumerate(variants.to_dict("records")):
+        limits = _limits(bets, variant)
+        if limits != chosen_as:  # the next variant often differs in its staking only
+            at, chosen_as = _chosen(bets, limits), limits
+            times = _in_time(bets, at, place)
+        rule = rule_of(variant, bankroll)
+        if repr(rule) not in sized and _sized_alone(rule):
+            if len(sized) == _REMEMBERED:
+                sized.clear()
+            sized[repr(rule)] = rule.sizes(bets.sized_from)
+        played = _played(bets, at, times, rule, sized.get(repr(rule)), bankroll)
+        _judge(bets, at, place, *played, bankroll, answer["profit"][row], answer["staked"][row], answer["figures"][row])
+    return answer
+
+
+def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy: str) -> pd.DataFrame:
+    """The whole ledger of one variant, as `backtest` makes it."""
+    at, rule = _chosen(bets, _limits(bets, variant)), rule_of(variant, bankroll)
+    sizes = rule.sizes(bets.signals) if _sized_alone(rule) else None
+    times = _in_time(bets, at, np.empty(len(bets.price), np.int64))
+    order, stake, profit, after = _played(bets, at, times, rule, sizes, bankroll)
+    ledger = bets.signals.take(at).assign(stake=stake, profit=profit, bankroll=after, strategy=strategy)
+    ledger = ledger.take(order).drop(columns="fee", errors="ignore").reset_index(drop=True)
+    ledger.attrs.update(bankroll=float(bankroll), unsettled=0)
+    return ledger
+
+
+Limits = tuple[tuple[float, ...], tuple[float, ...], tuple[tuple[str, ...] | None, ...]]
+
+
+def _limits(bets: Bets, variant: Mapping[str, Any]) -> Limits:
+    low = tuple(float(variant.get(f"min_{name}", -np.inf)) for name in bets.limited)
+    high = tuple(float(variant.get(f"max_{name}", np.inf)) for name in bets.limited)
+    sets = [variant[name] for name in SETS]
+    if bets.first and sets[0] is None:
+        # as in `value_signals`: what sums up the market is an account only where it is named
+        sets[0] = tuple(name for name in bets.names[0] if name not in NOT_AN_ACCOUNT)
+    return low, high, tuple(sets)
+
+
+def _chosen(bets: Bets, limits: Limits) -> Whole:
+    from overround.sweeps.kernels import chosen
+
+    low, high, sets = limits
+    allowed = np.zeros((len(SETS), max(map(len, bets.names), default=0)), bool)
+    for row, (names, wanted) in enumerate(zip(bets.names, sets, strict=True)):
+        allowed[row, : len(names)] = True if wanted is None else np.isin(names, wanted)
+    return chosen(bets.by_choice, bets.selection, bets.values, np.array(low, float), np.array(high, float), bets.codes, allowed)
+
+
+def _sized_alone(rule: Staking) -> bool:
+    return type(rule) in _ALONE or (type(rule) is DrawdownControl and _sized_alone(rule.rule))
+
+
+def _in_time(bets: Bets, at: Whole, place: Whole) -> tuple:
+    """What is the same for all stakes on these bets: their order in time, exposures and gains; fills `place`."""
+    from overround.sweeps.kernels import book_of
+
+    return book_of(at, place, bets.placed, bets.settled, bets.settles, bets.exposure, bets.gain)
+
+
+def _played(
+    bets: Bets, at: Whole, times: tuple, rule: Staking, sizes: tuple[Floats, Floats] | None, bankroll: float
+) -> tuple[Whole, Floats, Floats, Floats]:
+    """Order of settlement, stakes, profits and bankrolls: what `backtest` makes of these bets."""
+    from overround.betting.kernels import run_book
+
+    floor, money = float(getattr(rule, "floor", 0.0)), np.array([bankroll])
+    if not bets.shared:
+        amount, share = rule.sizes(bets.signals.take(at)) if sizes is None else (part[at] for part in sizes)
+        *moments, exposure, gain = times
+        terms = np.zeros(len(at), np.int64), exposure, np.empty(0)
+        stake, _, profit, after, _, _ = run_book(
+            (*moments, np.empty(0, np.int64)), terms, NO_LIMITS, (amount, share, floor, False), gain, money
+        )
+        return moments[3], stake, profit, after
+    book, _ = make_book(bets.signals.take(at), bets.price[at], bets.placed[at], bets.settled[at], stake=rule, bankroll=bankroll,
+                        commission=COMMISSION, accounts=None, execution=None, accepted=None)  # fmt: skip
+    stake, _, profit, after, _, _ = run_book(book.order, book.terms, book.limits, book.stakes, book.gain(bets.ended[at])[0], book.money)
+    return book.settles, stake, profit, after
+
+
+def _judge(
+    bets: Bets, at: Whole, place: Whole, order: Whole, stake: Floats, profit: Floats, after: Floats, bankroll: float,
+    earned: NDArray[np.float32], turned: NDArray[np.float32], out: Floats,
+) -> None:  # fmt: skip
+    from overround.sweeps.kernels import judged
+
+    facts = bets.settled, bets.price, bets.void, bets.clv, bets.day
+    judged(at, place, order, stake, profit, after, bankroll, *facts, earned, turned, bets.draws, out)
+
+
+def _coded(column: pd.Series) -> tuple[Whole, tuple[str, ...]]:
+    codes, found = pd.factorize(column.astype("str"))
+    names = np.asarray(found, dtype=object)
+    order = np.argsort(names)
+    return np.argsort(order)[codes].astype(np.int64), tuple(names[order].tolist())
+
+
+def _gain(ended: Floats, lay: NDArray[np.bool_], price: Floats, fee: Floats) -> Floats:
+    from overround.betting.kernels import payoffs
+
+    return payoffs(ended, lay, price, fee, np.zeros(len(price)))[0]
+
+
+def _draws(ledger: pd.DataFrame, ended: Floats, lay: NDArray[np.bool_], fee: Floats) -> tuple:
+    """What decides each bet in the histories of `luck_test`; lines push as often as among all candidates."""
+    from overround.sweeps.kernels import unit_moments
+
+    known = can_be_drawn(ledger)
+    (draw, n), chances, categories = drawn_categories(ledger, ended)
+    gains = [_gain(category, lay, ledger["price"].to_numpy(float), fee) for category in categories]
+    parts = chances[0], chances[0] + chances[1], *gains
+    with_others = np.bincount(draw[known], minlength=n)[draw] > 1
+    kind = np.where(known, np.where(with_others, 2, 1), 0).astype(np.int8)
+    together = np.flatnonzero(kind == 2)
+    return kind, together[np.argsort(draw[together], kind="stable")], draw, *parts, unit_moments(*parts)
