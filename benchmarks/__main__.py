@@ -1,16 +1,36 @@
 """`python -m benchmarks [NAME ...] [SIZE]`: odds, signals, collect, backtest, models, meter, by default all.
 
-Only by name: iterations, pipeline, scale, search, slider, soak, sweep, truths, week; and the parts of collect, store and fetch.
+Only by name: iterations, pipeline, scale, search, slider, soak, sweep, truths, week; and the parts of
+collect, store and fetch.
 """
 
 import sys
 from importlib import import_module
 
 # what a collector does is measured in two modules: appending and fetching
-ALL = {"odds": ["odds"], "signals": ["signals"], "collect": ["store", "fetch"], "backtest": ["backtest"], "models": ["models"],
-       "meter": ["meter"]}  # fmt: skip
+ALL = {
+    "odds": ["odds"],
+    "signals": ["signals"],
+    "collect": ["store", "fetch"],
+    "backtest": ["backtest"],
+    "models": ["models"],
+    "meter": ["meter"],
+}
 BY_NAME = {
-    name: [name] for name in ("store", "fetch", "iterations", "pipeline", "scale", "search", "slider", "soak", "sweep", "truths", "week")
+    name: [name]
+    for name in (
+        "store",
+        "fetch",
+        "iterations",
+        "pipeline",
+        "scale",
+        "search",
+        "slider",
+        "soak",
+        "sweep",
+        "truths",
+        "week",
+    )
 }
 
 # a number is a size, which each benchmark reads for itself

@@ -1,8 +1,8 @@
 """The whole backtest (settlement, order of time, tied-up money, full ledger) against peers and a bare compiled loop.
 
-Peers do less: none of them knows open bets, voids or commission in one engine (vectorbt and backtesting.py see a bet as a share bought at 1
-and sold at its price or at nothing). Each is raced at the sizes that it can bear. The last tables race the kernel alone, and
-the luck test's histories.
+Peers do less: none of them knows open bets, voids or commission in one engine (vectorbt and backtesting.py
+see a bet as a share bought at 1 and sold at its price or at nothing). Each is raced at the sizes that it can
+bear. The last tables race the kernel alone, and the luck test's histories.
 """
 
 import ctypes
@@ -28,9 +28,20 @@ from overround.times import microseconds
 
 SIZES = (10_000, 100_000, 1_000_000)
 # largest book of each peer: beyond, a round takes minutes
-BEARS = {"penaltyblog": 10_000, "backtestbuddy": 100_000, "backtesting.py": 100_000, "sports-betting": 1_000_000, "vectorbt": 1_000_000}
-MODULES = {"penaltyblog": "penaltyblog", "backtestbuddy": "backtestbuddy", "backtesting.py": "backtesting", "sports-betting": "sportsbet",
-           "vectorbt": "vectorbt"}  # fmt: skip
+BEARS = {
+    "penaltyblog": 10_000,
+    "backtestbuddy": 100_000,
+    "backtesting.py": 100_000,
+    "sports-betting": 1_000_000,
+    "vectorbt": 1_000_000,
+}
+MODULES = {
+    "penaltyblog": "penaltyblog",
+    "backtestbuddy": "backtestbuddy",
+    "backtesting.py": "backtesting",
+    "sports-betting": "sportsbet",
+    "vectorbt": "vectorbt",
+}
 FRACTION, CAP = 0.25, 0.05
 Work = Callable[[], object]
 # staking rules that are raced, each from a bankroll that lasts
@@ -61,7 +72,9 @@ def main() -> None:
         for name, rule, bankroll in RULES:
             contenders: dict[str, Work] = {
                 "overround": partial(backtest, signals, results, stake=rule, bankroll=bankroll),
-                "overround, accounts and limits": partial(backtest, signals, results, stake=rule, bankroll=bankroll, **limits()),
+                "overround, accounts and limits": partial(
+                    backtest, signals, results, stake=rule, bankroll=bankroll, **limits()
+                ),
                 "bare loop": partial(bare_loop, price, won, share),
             }
             for peer, most in BEARS.items():
@@ -83,15 +96,25 @@ def in_kept_memory(vectorbt: bool) -> None:
     signals, results = book(SIZES[-1])
     won = results["home_score"].to_numpy() > 0
     for name, rule, bankroll in RULES:
-        contenders: dict[str, Work] = {"overround": partial(backtest, signals, results, stake=rule, bankroll=bankroll)}
+        contenders: dict[str, Work] = {
+            "overround": partial(backtest, signals, results, stake=rule, bankroll=bankroll)
+        }
         if vectorbt:
             contenders |= peer_work("vectorbt", signals, won, name == "Kelly", bankroll)
-        race(f"backtest of {SIZES[-1]:,} bets, {name}, in memory that the process keeps", contenders, rounds=9, before=7)
+        race(
+            f"backtest of {SIZES[-1]:,} bets, {name}, in memory that the process keeps",
+            contenders,
+            rounds=9,
+            before=7,
+        )
 
 
 def limits() -> dict:
     """An account with a largest stake, rounding and commission, and a bookmaker that refuses one bet in a hundred."""
-    return {"accounts": [Account("b", max_stake=1e5, stake_step=0.01, commission=0.02)], "execution": Execution(refusal=0.01)}
+    return {
+        "accounts": [Account("b", max_stake=1e5, stake_step=0.01, commission=0.02)],
+        "execution": Execution(refusal=0.01),
+    }
 
 
 def kernel_alone() -> None:
@@ -102,11 +125,22 @@ def kernel_alone() -> None:
         signals, results = book(n)
         won = results["home_score"].to_numpy() > 0
         price = signals["price"].to_numpy()
-        placed, settled = microseconds(signals["placed_at"]), microseconds(signals["starts_at"]) + 7_200_000_000
+        placed, settled = (
+            microseconds(signals["placed_at"]),
+            microseconds(signals["starts_at"]) + 7_200_000_000,
+        )
         work: dict[str, Work] = {"bare loop": partial(bare_loop, price, won, np.full(n, 0.001))}
         for name, how in (("kernel", {"accounts": None, "execution": None}), ("kernel, limits", limits())):
             made, _ = make_book(
-                signals, price, placed, settled, stake=Kelly(FRACTION, CAP), bankroll=1e6, commission={}, accepted=None, **how
+                signals,
+                price,
+                placed,
+                settled,
+                stake=Kelly(FRACTION, CAP),
+                bankroll=1e6,
+                commission={},
+                accepted=None,
+                **how,
             )
             gain, _ = made.gain(np.where(won, 1.0, -1.0))
             work[name] = partial(run_book, made.order, made.terms, made.limits, made.stakes, gain, made.money)
@@ -117,7 +151,9 @@ def kernel_alone() -> None:
 def histories() -> None:
     """Time the luck test with stakes sized again: ten thousand seasons of 10 k bets."""
     signals, results = book(10_000)
-    closing = signals[["event_id", "market", "line", "outcome", "bookmaker"]].assign(closing_price=signals["price"])
+    closing = signals[["event_id", "market", "line", "outcome", "bookmaker"]].assign(
+        closing_price=signals["price"]
+    )
     closing["closing_fair"] = 1 / signals["price"]
     rule = Kelly(FRACTION, CAP)
     ledger = backtest(signals, results, stake=rule, closing=closing)
@@ -126,19 +162,28 @@ def histories() -> None:
         began = time.perf_counter()
         luck_test(ledger, stake=rule, simulations=10_000)
         seconds.append(time.perf_counter() - began)
-    print(f"\nluck test, 10,000 histories of 10,000 bets, Kelly sized again: {statistics.median(seconds[1:]):.2f} s wall "
-          f"({min(seconds[1:]):.2f} to {max(seconds[1:]):.2f})")  # fmt: skip
+    print(
+        f"\nluck test, 10,000 histories of 10,000 bets, Kelly sized again: {statistics.median(seconds[1:]):.2f} s wall "
+        f"({min(seconds[1:]):.2f} to {max(seconds[1:]):.2f})"
+    )
     print(f"load of the machine: {Path('/proc/loadavg').read_text().split()[0]}")
 
 
-def peer_work(peer: str, signals: pd.DataFrame, won: np.ndarray, kelly: bool, bankroll: float) -> dict[str, Work]:
+def peer_work(
+    peer: str, signals: pd.DataFrame, won: np.ndarray, kelly: bool, bankroll: float
+) -> dict[str, Work]:
     """A peer's work on the same bets, where it can size them so."""
     price, p = signals["price"].to_numpy(), signals["probability"].to_numpy()
     share = np.clip(FRACTION * (p * price - 1) / (price - 1), 0, CAP)
     if peer == "sports-betting" and kelly:
         return {}
-    makers = {"penaltyblog": _penaltyblog, "backtestbuddy": _backtestbuddy, "backtesting.py": _backtesting, "vectorbt": _vectorbt,
-              "sports-betting": _sports_betting}  # fmt: skip
+    makers = {
+        "penaltyblog": _penaltyblog,
+        "backtestbuddy": _backtestbuddy,
+        "backtesting.py": _backtesting,
+        "vectorbt": _vectorbt,
+        "sports-betting": _sports_betting,
+    }
     return {peer: makers[peer](price, p, won, share if kelly else None, bankroll)}
 
 
@@ -146,10 +191,19 @@ def _days(n: int) -> pd.DatetimeIndex:
     return pd.Timestamp("2000-01-01") + pd.to_timedelta(np.arange(n) // 20, unit="h")
 
 
-def _penaltyblog(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float) -> Work:
+def _penaltyblog(
+    price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float
+) -> Work:
     module = import_module("penaltyblog.backtest")
     import_module("tqdm").tqdm.monitor_interval = 0
-    frame = pd.DataFrame({"date": _days(len(price)), "odds": price, "share": 0.0 if share is None else share, "won": won.astype(int)})
+    frame = pd.DataFrame(
+        {
+            "date": _days(len(price)),
+            "odds": price,
+            "share": 0.0 if share is None else share,
+            "won": won.astype(int),
+        }
+    )
 
     def logic(context) -> None:  # type: ignore[no-untyped-def]
         row = context.fixture
@@ -164,13 +218,34 @@ def _penaltyblog(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.nd
     return work
 
 
-def _backtestbuddy(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float) -> Work:
-    engine, strategies = import_module("backtestbuddy.backtest.sport_backtest"), import_module("backtestbuddy.strategies.sport_strategies")
-    frame = pd.DataFrame({"date": _days(len(price)), "a": price, "b": 1.01, "p": p, "q": 1 - p, "outcome": 1 - won.astype(int), "pick": 0})
-    rule = strategies.FixedStake(amount=1) if share is None else strategies.KellyCriterion(downscaling=FRACTION, max_bet=CAP)
+def _backtestbuddy(
+    price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float
+) -> Work:
+    engine, strategies = (
+        import_module("backtestbuddy.backtest.sport_backtest"),
+        import_module("backtestbuddy.strategies.sport_strategies"),
+    )
+    frame = pd.DataFrame(
+        {
+            "date": _days(len(price)),
+            "a": price,
+            "b": 1.01,
+            "p": p,
+            "q": 1 - p,
+            "outcome": 1 - won.astype(int),
+            "pick": 0,
+        }
+    )
+    rule = (
+        strategies.FixedStake(amount=1)
+        if share is None
+        else strategies.KellyCriterion(downscaling=FRACTION, max_bet=CAP)
+    )
 
     def work() -> object:
-        test = engine.PredictionBacktest(frame, ["a", "b"], "outcome", "date", "pick", bankroll, rule, ["p", "q"])
+        test = engine.PredictionBacktest(
+            frame, ["a", "b"], "outcome", "date", "pick", bankroll, rule, ["p", "q"]
+        )
         test.run()
         return test.get_detailed_results()
 
@@ -183,11 +258,14 @@ def _bars(price: np.ndarray, won: np.ndarray) -> np.ndarray:
     return close
 
 
-def _backtesting(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float) -> Work:
+def _backtesting(
+    price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float
+) -> Work:
     module = import_module("backtesting")
     close = _bars(price, won)
     bars = pd.DataFrame(
-        dict.fromkeys(("Open", "High", "Low", "Close"), close), index=pd.date_range("1700-01-01", periods=len(close), freq="h")
+        dict.fromkeys(("Open", "High", "Low", "Close"), close),
+        index=pd.date_range("1700-01-01", periods=len(close), freq="h"),
     )
 
     class Bets(module.Strategy):  # type: ignore[name-defined]
@@ -209,7 +287,9 @@ def _backtesting(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.nd
     return work
 
 
-def _vectorbt(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float) -> Work:
+def _vectorbt(
+    price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float
+) -> Work:
     module = import_module("vectorbt")
     close, size = _bars(price, won), np.full(2 * len(price), -np.inf)
     size[::2] = 1.0
@@ -218,12 +298,16 @@ def _vectorbt(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarr
 
     def work() -> object:
         kind = {} if share is None else {"size_type": "percent"}
-        return module.Portfolio.from_orders(close, size=size, price=close, direction="longonly", init_cash=bankroll, **kind).value()
+        return module.Portfolio.from_orders(
+            close, size=size, price=close, direction="longonly", init_cash=bankroll, **kind
+        ).value()
 
     return work
 
 
-def _sports_betting(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float) -> Work:
+def _sports_betting(
+    price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np.ndarray | None, bankroll: float
+) -> Work:
     evaluation = import_module("sportsbet.evaluation")
     selection = import_module("sklearn.model_selection")
     days = pd.DatetimeIndex(_days(len(price)), name="date", tz="UTC")
@@ -241,7 +325,9 @@ def _sports_betting(price: np.ndarray, p: np.ndarray, won: np.ndarray, share: np
 
     # it tests on later parts only: two of them, and all but a hundredth of the bets
     folds = selection.TimeSeriesSplit(n_splits=2, test_size=int(0.495 * len(price)))
-    return partial(evaluation.backtest, Known(init_cash=bankroll, stake=1.0), known, ended, odds, cv=folds, n_jobs=1)
+    return partial(
+        evaluation.backtest, Known(init_cash=bankroll, stake=1.0), known, ended, odds, cv=folds, n_jobs=1
+    )
 
 
 def book(n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -252,11 +338,32 @@ def book(n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     start = start.astype("datetime64[us, UTC]")
     event = np.array([f"{i:016x}" for i in range(n)])
     same = {"competition": "L1", "season": "x"}
-    signals = pd.DataFrame({
-        "event_id": event, "market": "h2h", "line": np.nan, "outcome": "home", "side": "back", "bookmaker": "b", "price": 1.01 / p,
-        "probability": p, "edge": 0.01, "placed_at": start - pd.Timedelta(hours=2), "strategy": "s", "starts_at": start, **same,
-    })  # fmt: skip
+    signals = pd.DataFrame(
+        {
+            "event_id": event,
+            "market": "h2h",
+            "line": np.nan,
+            "outcome": "home",
+            "side": "back",
+            "bookmaker": "b",
+            "price": 1.01 / p,
+            "probability": p,
+            "edge": 0.01,
+            "placed_at": start - pd.Timedelta(hours=2),
+            "strategy": "s",
+            "starts_at": start,
+            **same,
+        }
+    )
     home = (rng.random(n) < p).astype(float)
-    results = pd.DataFrame({"event_id": event, "home_score": home, "away_score": 0.0, "status": "final",
-                            "settled_at": pd.Series(pd.NaT, range(n), "datetime64[us, UTC]"), **same})  # fmt: skip
+    results = pd.DataFrame(
+        {
+            "event_id": event,
+            "home_score": home,
+            "away_score": 0.0,
+            "status": "final",
+            "settled_at": pd.Series(pd.NaT, range(n), "datetime64[us, UTC]"),
+            **same,
+        }
+    )
     return signals, results

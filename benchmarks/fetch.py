@@ -24,7 +24,10 @@ KB = 1024
 def main() -> None:
     """Race hits of 1 KB, 200 KB and 2 MB, then 200 URLs of 50 ms."""
     logging.getLogger("overround").setLevel(logging.ERROR)
-    with TemporaryDirectory() as folder, loopback.started("benchmarks.fetch", ["serve"], "the answers") as url:
+    with (
+        TemporaryDirectory() as folder,
+        loopback.started("benchmarks.fetch", ["serve"], "the answers") as url,
+    ):
         for size, repeats in ((KB, 200), (200 * KB, 20), (2000 * KB, 3)):
             hits(url, Path(folder), size, repeats)
         many(url, Path(folder))
@@ -32,7 +35,10 @@ def main() -> None:
 
 def hits(url: str, folder: Path, size: int, repeats: int) -> None:
     """Race one answer of so many bytes, parsed: from a bare table, from the cache, from the network."""
-    with Fetcher("bench", url, folder, workers=WORKERS) as fetcher, closing(sqlite3.connect(folder / f"bare-{size}.sqlite")) as bare:
+    with (
+        Fetcher("bench", url, folder, workers=WORKERS) as fetcher,
+        closing(sqlite3.connect(folder / f"bare-{size}.sqlite")) as bare,
+    ):
         path = f"{size}/0"
         content = fetcher.get(path).content
         bare.execute("CREATE TABLE bare (key TEXT PRIMARY KEY, value BLOB)")
@@ -91,14 +97,20 @@ class _Handler(loopback.Handler):
         kind = self.path.split("/")[1]
         if kind == "slow":
             time.sleep(LATENCY_S)
-        body = self.bodies.get(kind) or self.bodies.setdefault(kind, odds(2 * KB if kind == "slow" else int(kind)))
+        body = self.bodies.get(kind) or self.bodies.setdefault(
+            kind, odds(2 * KB if kind == "slow" else int(kind))
+        )
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.wfile.write(head.encode() + body)
 
 
 def odds(size: int) -> bytes:
     """Return about so many bytes of JSON that look like an answer with odds."""
-    price = {"key": "somebook", "last_update": "2024-08-17T12:00:00Z", "outcomes": [{"name": "Some Team", "price": 2.35}] * 3}
+    price = {
+        "key": "somebook",
+        "last_update": "2024-08-17T12:00:00Z",
+        "outcomes": [{"name": "Some Team", "price": 2.35}] * 3,
+    }
     return json.dumps([price] * max(1, size // len(json.dumps(price)))).encode()
 
 

@@ -1,7 +1,7 @@
 """Iterations in a row from an empty store, and as many on the filled one: do they say the same, double nothing, and cost no more.
 
-`overround run iterations` shows it as a page; `python -m benchmarks.iterations [N]` prints it, with exit status 1 where something is
-wrong. Collected are generated files of six seasons, served on loopback.
+`overround run iterations` shows it as a page; `python -m benchmarks.iterations [N]` prints it, with exit
+status 1 where something is wrong. Collected are generated files of six seasons, served on loopback.
 """
 
 import sys
@@ -46,10 +46,12 @@ def iterations(folder: Path, number: int = 3) -> tuple[pd.DataFrame, pd.DataFram
     Returns
     -------
     facts : DataFrame
-        One row an iteration: store ("empty", where the first of them began, or "filled"), found (a hash of all numbers found), version
-        of what is collected, new, bets, rows and kilobytes of each table, memory_mb.
+        One row an iteration: store ("empty", where the first of them began, or "filled"), found (a hash of
+        all numbers found), version of what is collected, new, bets, rows and kilobytes of each table,
+        memory_mb.
     samples : DataFrame
-        What each stage took, as `overround.perf.in_turns` gives it: side A from the empty store, B on the filled one.
+        What each stage took, as `overround.perf.in_turns` gives it: side A from the empty store, B on the
+        filled one.
     """
     import overround as ov
     from overround.settings import Settings
@@ -61,16 +63,25 @@ def iterations(folder: Path, number: int = 3) -> tuple[pd.DataFrame, pd.DataFram
         settings = Settings(store=str(folder / "store"), cache=folder / "cache", football_data_url=url)
         for i in range(2 * number):
             side, pair = divmod(i, number)
-            fact, stages = _iteration(ov.Store(settings.store_root), settings, f"2026010{side + 1}-{pair:06}-abc")
+            fact, stages = _iteration(
+                ov.Store(settings.store_root), settings, f"2026010{side + 1}-{pair:06}-abc"
+            )
             facts.append({"store": (START, FILLED)[side], **fact, **_sizes(folder / "store")})
-            samples += [{"workload": stage, "pair": pair, "side": "AB"[side], **taken} for stage, taken in stages.items()]
+            samples += [
+                {"workload": stage, "pair": pair, "side": "AB"[side], **taken}
+                for stage, taken in stages.items()
+            ]
     return pd.DataFrame(facts), pd.DataFrame(samples)
 
 
 def faults(facts: pd.DataFrame) -> list[str]:
     """Sentences on what is not as it should be: results that differ, rows that were doubled, growth that no data explain."""
-    wrong = [f"{what} differs between iterations" for what in ("found", "version", "bets") if _varies(facts[what])]
-    wrong += [f"{int(new)} rows were new in iteration {at + 1}" for at, new in facts["new"].items() if at and new]
+    wrong = [
+        f"{what} differs between iterations" for what in ("found", "version", "bets") if _varies(facts[what])
+    ]
+    wrong += [
+        f"{int(new)} rows were new in iteration {at + 1}" for at, new in facts["new"].items() if at and new
+    ]
     for name in COLLECTED:
         if _varies(facts[f"{name}_rows"]) or _varies(facts[f"{name}_kb"]):
             wrong.append(f"table {name} grew, though nothing new was collected")
@@ -86,19 +97,32 @@ def faults(facts: pd.DataFrame) -> list[str]:
         wrong.append("logs grow by more than an entry a commit")
     memory = facts.groupby("store")["memory_mb"].last()
     if memory[FILLED] > memory[START] + MEMORY_MB:
-        wrong.append(f"memory grew from {memory[START]:.0f} to {memory[FILLED]:.0f} MB in the iterations on the filled store")
+        wrong.append(
+            f"memory grew from {memory[START]:.0f} to {memory[FILLED]:.0f} MB in the iterations on the filled store"
+        )
     return wrong
 
 
 def growth(facts: pd.DataFrame) -> pd.DataFrame:
     """One row a table, and one of all logs: rows and kilobytes after the first iteration and at the end, bytes a row, and why it grew."""
-    why = dict.fromkeys(COLLECTED, "collected once") | dict.fromkeys(KEPT, "each iteration adds its own") | {"logs": "an entry a commit"}
-    found = pd.DataFrame({
-        f"{what}, {when}": [facts[f"{name}_{unit}"].iloc[at] if f"{name}_{unit}" in facts else np.nan for name in why]
-        for what, unit in (("rows", "rows"), ("kB", "kb"))
-        for when, at in (("first", 0), ("last", -1))
-    }, index=pd.Index(why, name="table"))  # fmt: skip
-    return found.assign(**{"bytes a row": 1000 * found["kB, last"] / found["rows, last"]}, because=why.values())
+    why = (
+        dict.fromkeys(COLLECTED, "collected once")
+        | dict.fromkeys(KEPT, "each iteration adds its own")
+        | {"logs": "an entry a commit"}
+    )
+    found = pd.DataFrame(
+        {
+            f"{what}, {when}": [
+                facts[f"{name}_{unit}"].iloc[at] if f"{name}_{unit}" in facts else np.nan for name in why
+            ]
+            for what, unit in (("rows", "rows"), ("kB", "kb"))
+            for when, at in (("first", 0), ("last", -1))
+        },
+        index=pd.Index(why, name="table"),
+    )
+    return found.assign(
+        **{"bytes a row": 1000 * found["kB, last"] / found["rows, last"]}, because=why.values()
+    )
 
 
 def _varies(values: pd.Series) -> bool:
@@ -121,15 +145,26 @@ def _iteration(store: Any, settings: Any, pipeline: str) -> tuple[dict, dict[str
             stages[stage] = take(lambda: got.append(work()))
         return got[0]
 
-    collected = done("collect", lambda: collect("football-data", leagues=["E0"], seasons=SEASONS, settings=settings, store=store))
+    collected = done(
+        "collect",
+        lambda: collect("football-data", leagues=["E0"], seasons=SEASONS, settings=settings, store=store),
+    )
     version = store.version()
     quotes, results = done("read", lambda: [store.read(name, version=version) for name in COLLECTED[1:]])
     signals = done("signals", lambda: [ov.value_signals(quotes, one, min_edge=0.01) for one in REFERENCES])
-    ledgers = done("backtest", lambda: [ov.backtest(one, results, stake=ov.Kelly(fraction=0.25, cap=0.05)) for one in signals])
+    ledgers = done(
+        "backtest",
+        lambda: [ov.backtest(one, results, stake=ov.Kelly(fraction=0.25, cap=0.05)) for one in signals],
+    )
     found = done("evaluate", lambda: [ov.evaluate(one, simulations=500, seed=7) for one in ledgers])
     named = dict(zip(REFERENCES, ledgers, strict=True))
     found.append(done("compare", lambda: ov.compare_ledgers(named, simulations=500, seed=7)))
-    done("keep", lambda: [store.append("ledgers", one.assign(run_id=f"{pipeline}.{name}")) for name, one in named.items()])
+    done(
+        "keep",
+        lambda: [
+            store.append("ledgers", one.assign(run_id=f"{pipeline}.{name}")) for name, one in named.items()
+        ],
+    )
     store.append("measurements", meter.frame())
 
     def performance() -> int:
@@ -142,9 +177,13 @@ def _iteration(store: Any, settings: Any, pipeline: str) -> tuple[dict, dict[str
     assert seen == len(stages) - 1, f"performance sees {seen} of {len(stages) - 1} stages"
     memory_mb = psutil.Process().memory_info().rss / 1e6
     facts = {
-        "found": _hash(found), "version": version, "new": int(collected.rows["inserted"].sum()), "bets": sum(map(len, ledgers)),
-        **{f"{name}_rows": len(store.read(name)) for name in (*COLLECTED, *KEPT)}, "memory_mb": memory_mb,
-    }  # fmt: skip
+        "found": _hash(found),
+        "version": version,
+        "new": int(collected.rows["inserted"].sum()),
+        "bets": sum(map(len, ledgers)),
+        **{f"{name}_rows": len(store.read(name)) for name in (*COLLECTED, *KEPT)},
+        "memory_mb": memory_mb,
+    }
     return facts, stages
 
 
@@ -162,18 +201,39 @@ def write_files(site: Path) -> None:
     random = np.random.default_rng(3)
     for season in SEASONS:
         pairs = [(home, away) for home in range(20) for away in range(20) if home != away]
-        days = pd.Timestamp(2000 + int(season[:2]), 8, 10) + pd.to_timedelta(np.arange(380) // 10 * 7, unit="D")
+        days = pd.Timestamp(2000 + int(season[:2]), 8, 10) + pd.to_timedelta(
+            np.arange(380) // 10 * 7, unit="D"
+        )
         order, strength = random.permutation(380), random.normal(0, 0.4, 20)
-        lines = ["Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A,PSH,PSD,PSA,PSCH,PSCD,PSCA,AvgH,AvgD,AvgA"]
+        lines = [
+            "Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A,PSH,PSD,PSA,PSCH,PSCD,PSCA,AvgH,AvgD,AvgA"
+        ]
         for day, at in zip(days, order, strict=True):
             home, away = pairs[at]
-            goals = [int(random.poisson(np.exp(0.3 + sign * (strength[home] - strength[away]) + 0.15 * (sign > 0)))) for sign in (1, -1)]
+            goals = [
+                int(
+                    random.poisson(np.exp(0.3 + sign * (strength[home] - strength[away]) + 0.15 * (sign > 0)))
+                )
+                for sign in (1, -1)
+            ]
             edge = strength[home] - strength[away]
             chance = np.array([np.exp(0.4 + 1.6 * edge), 0.9, np.exp(-1.6 * edge)])
             chance /= chance.sum()
-            prices = [np.maximum(1.01, noise / chance / 1.03).round(2) for noise in np.exp(random.normal(0, 0.03, (4, 3)))]
+            prices = [
+                np.maximum(1.01, noise / chance / 1.03).round(2)
+                for noise in np.exp(random.normal(0, 0.03, (4, 3)))
+            ]
             won = "H" if goals[0] > goals[1] else "A" if goals[0] < goals[1] else "D"
-            cells = ["E0", f"{day:%d/%m/%Y}", "15:00", f"Team {home}", f"Team {away}", *goals, won, *np.concatenate(prices)]
+            cells = [
+                "E0",
+                f"{day:%d/%m/%Y}",
+                "15:00",
+                f"Team {home}",
+                f"Team {away}",
+                *goals,
+                won,
+                *np.concatenate(prices),
+            ]
             lines.append(",".join(map(str, cells)))
         (site / "mmz4281" / season).mkdir(parents=True, exist_ok=True)
         (site / "mmz4281" / season / "E0.csv").write_text("\n".join(lines) + "\n")
@@ -181,7 +241,9 @@ def write_files(site: Path) -> None:
 
 def _hash(frames: list[pd.DataFrame]) -> int:
     """Equal only where all values are, to the last bit; the same in every process, so that two pages can be held side by side."""
-    text = "\n".join(frame.to_json(orient="split", double_precision=15, default_handler=str) for frame in frames)
+    text = "\n".join(
+        frame.to_json(orient="split", double_precision=15, default_handler=str) for frame in frames
+    )
     bits = [frame.select_dtypes("number").to_numpy(dtype=float).tobytes() for frame in frames]
     return crc32(b"\n".join([text.encode(), *bits]))
 

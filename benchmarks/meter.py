@@ -43,7 +43,9 @@ def main() -> None:
     del large
     worst = max(alone, in_large)
     share = worst / 1e6 / STAGE_S
-    print(f"  {share:.2%} of a stage of 10 ms; {'within' if worst <= LIMIT_US and share <= LIMIT_SHARE else 'OVER'} the limits")
+    print(
+        f"  {share:.2%} of a stage of 10 ms; {'within' if worst <= LIMIT_US and share <= LIMIT_SHARE else 'OVER'} the limits"
+    )
     _of_an_append()
 
 

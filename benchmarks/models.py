@@ -24,12 +24,17 @@ def main() -> None:
         began, began_cpu = time.perf_counter(), time.process_time()
         fits = walk_forward(model, events, results)["fitted_at"].nunique()
         spent, spent_cpu = time.perf_counter() - began, time.process_time() - began_cpu
-        print(f"walk-forward of {len(events):,} matches, {fits} fits, {name:<12} {spent:6.2f} s wall {spent_cpu:6.2f} s CPU")
+        print(
+            f"walk-forward of {len(events):,} matches, {fits} fits, {name:<12} {spent:6.2f} s wall {spent_cpu:6.2f} s CPU"
+        )
     if find_spec("penaltyblog"):
         matches = events.merge(results[["event_id", "home_score", "away_score"]], on="event_id")
         for seasons in (2, SEASONS):
             mine = matches.tail(seasons * TEAMS * (TEAMS - 1))
-            contenders = {"penaltyblog": lambda mine=mine: peer(mine), "overround": lambda mine=mine: ours(mine)}
+            contenders = {
+                "penaltyblog": lambda mine=mine: peer(mine),
+                "overround": lambda mine=mine: ours(mine),
+            }
             race(f"one Dixon-Coles fit of {len(mine):,} matches, half-life a year", contenders, rounds=5)
 
 
@@ -43,7 +48,9 @@ def peer(matches: pd.DataFrame) -> object:
     age_days = (matches["starts_at"].max() - matches["starts_at"]) / pd.Timedelta(days=1)
     goals = (matches[column].to_numpy() for column in ("home_score", "away_score"))
     teams = (matches[column].to_numpy(object) for column in ("home", "away"))
-    model = import_module("penaltyblog").models.DixonColesGoalModel(*goals, *teams, np.exp2(-age_days.to_numpy() / 365))
+    model = import_module("penaltyblog").models.DixonColesGoalModel(
+        *goals, *teams, np.exp2(-age_days.to_numpy() / 365)
+    )
     model.fit()
     return model
 
@@ -58,11 +65,21 @@ def league() -> tuple[pd.DataFrame, pd.DataFrame]:
             ring = np.r_[0, 1 + (np.arange(TEAMS - 1) + week) % (TEAMS - 1)]
             pairs = np.c_[ring[: TEAMS // 2], ring[: TEAMS // 2 - 1 : -1]]
             for home, away in pairs if week < TEAMS - 1 else pairs[:, ::-1]:
-                score = rng.poisson([np.exp(0.25 + attack[home] + defence[away]), np.exp(attack[away] + defence[home])])
+                score = rng.poisson(
+                    [np.exp(0.25 + attack[home] + defence[away]), np.exp(attack[away] + defence[home])]
+                )
                 rows.append((season, week, f"team {home:02d}", f"team {away:02d}", *score))
     frame = pd.DataFrame(rows, columns=["season", "week", "home", "away", "home_score", "away_score"])
-    start = pd.Timestamp("2014-08-09 14:00", tz="UTC") + pd.to_timedelta(364 * frame["season"] + 7 * frame["week"], unit="D")
-    frame = frame.assign(event_id=[f"m{number:05d}" for number in range(len(frame))], competition="L1", season=frame["season"].astype(str))
+    start = pd.Timestamp("2014-08-09 14:00", tz="UTC") + pd.to_timedelta(
+        364 * frame["season"] + 7 * frame["week"], unit="D"
+    )
+    frame = frame.assign(
+        event_id=[f"m{number:05d}" for number in range(len(frame))],
+        competition="L1",
+        season=frame["season"].astype(str),
+    )
     frame = frame.assign(starts_at=start.astype("datetime64[us, UTC]"))
-    results = frame[["event_id", "home_score", "away_score"]].assign(settled_at=pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]"))
+    results = frame[["event_id", "home_score", "away_score"]].assign(
+        settled_at=pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
+    )
     return frame.drop(columns=["home_score", "away_score", "week"]), results

@@ -1,6 +1,7 @@
 """How one would write it first: row by row, one by one, in loops. Baselines of the performance report, and oracles of the tests.
 
-Each gives the same as the library's function of its name, for the plain case that it knows. Needs only what the library needs.
+Each gives the same as the library's function of its name, for the plain case that it knows. Needs only what
+the library needs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,12 +36,16 @@ def collect(fetcher: Fetcher, calls: Iterable[tuple[str, Mapping[str, Any]]], st
     return stored
 
 
-def value_signals(quotes: pd.DataFrame, reference: str, min_edge: float = 0.02) -> list[tuple[str, str, str, str, float, pd.Timestamp]]:
+def value_signals(
+    quotes: pd.DataFrame, reference: str, min_edge: float = 0.02
+) -> list[tuple[str, str, str, str, float, pd.Timestamp]]:
     """Bets better than a reference's price without its margin (multiplicative): event, market, outcome, bookmaker, price, time.
 
     For prices with clock times and markets that are shown whole; see `overround.value_signals` for the rules.
     """
-    rows = quotes[(quotes["collected_at"] < quotes["starts_at"]) & (quotes["observed_at"] < quotes["starts_at"])]
+    rows = quotes[
+        (quotes["collected_at"] < quotes["starts_at"]) & (quotes["observed_at"] < quotes["starts_at"])
+    ]
     ticks: dict[tuple, list[dict]] = {}
     for row in rows.to_dict("records"):
         line = None if pd.isna(row["line"]) else row["line"]
@@ -59,7 +64,12 @@ def value_signals(quotes: pd.DataFrame, reference: str, min_edge: float = 0.02) 
             good = []
             for name in sorted(books):
                 price = books[name].get(outcome, (0.0, time))[0]
-                if name != reference and outcome in _now(books[name], time) and price <= 15 and min_edge <= chance * price - 1 <= 0.25:
+                if (
+                    name != reference
+                    and outcome in _now(books[name], time)
+                    and price <= 15
+                    and min_edge <= chance * price - 1 <= 0.25
+                ):
                     good.append((price, name))
             if good:
                 price, name = max(good, key=lambda one: one[0])
@@ -67,7 +77,9 @@ def value_signals(quotes: pd.DataFrame, reference: str, min_edge: float = 0.02) 
     return sorted(bets.values(), key=lambda bet: (bet[5], bet[0], bet[1], bet[2]))
 
 
-def backtest(signals: pd.DataFrame, results: pd.DataFrame, share: float = 0.01, bankroll: float = 1_000.0) -> float:
+def backtest(
+    signals: pd.DataFrame, results: pd.DataFrame, share: float = 0.01, bankroll: float = 1_000.0
+) -> float:
     """Bankroll after back bets on h2h, each a share of what is free when it is placed; settled two hours after kick-off."""
     scores = {row["event_id"]: row for row in results.to_dict("records")}
     happenings = []
@@ -93,7 +105,9 @@ def backtest(signals: pd.DataFrame, results: pd.DataFrame, share: float = 0.01, 
     return free
 
 
-def _now(prices: Mapping[str, tuple[float, pd.Timestamp]], time: pd.Timestamp) -> Mapping[str, tuple[float, pd.Timestamp]]:
+def _now(
+    prices: Mapping[str, tuple[float, pd.Timestamp]], time: pd.Timestamp
+) -> Mapping[str, tuple[float, pd.Timestamp]]:
     """Prices that still stand: not older than a day."""
     return {outcome: one for outcome, one in prices.items() if time - one[1] <= pd.Timedelta(hours=24)}
 

@@ -1,7 +1,7 @@
 """Margin removal: every method against plain NumPy's multiplicative and a copy of the prices, and against the peers that have it.
 
-Peers that work market by market get 2,000 markets, as many as we get in the same race; the last table gives everyone's rate at the size
-that suits it, ours a million.
+Peers that work market by market get 2,000 markets, as many as we get in the same race; the last table gives
+everyone's rate at the size that suits it, ours a million.
 """
 
 import statistics
@@ -36,12 +36,22 @@ def main() -> None:
     for n in SIZES:
         prices = markets(n)
         contenders: dict[str, Work] = {"plain NumPy": partial(plain, prices), "copy": prices.copy}
-        race(f"margin removal, {n:,} three-way markets", contenders | {m: partial(remove_margin, prices, m) for m in METHODS}, rounds=5)
+        race(
+            f"margin removal, {n:,} three-way markets",
+            contenders | {m: partial(remove_margin, prices, m) for m in METHODS},
+            rounds=5,
+        )
     few, many = markets(FEW), markets(SIZES[-1])
     by_method = peers(few)
     for method, theirs in by_method.items():
-        race(f"{method}, {FEW:,} three-way markets", {"overround": partial(remove_margin, few, method)} | theirs, rounds=2)
-    print(f"\nthousand markets a second of CPU: overround at {SIZES[-1]:,}, peers at {FEW:,}, and how many times as many")
+        race(
+            f"{method}, {FEW:,} three-way markets",
+            {"overround": partial(remove_margin, few, method)} | theirs,
+            rounds=2,
+        )
+    print(
+        f"\nthousand markets a second of CPU: overround at {SIZES[-1]:,}, peers at {FEW:,}, and how many times as many"
+    )
     for method in METHODS:
         ours = rate(partial(remove_margin, many, method), len(many))
         print(f"  {method:<52} {ours:10,.0f}")
@@ -76,9 +86,13 @@ def peers(prices: np.ndarray) -> dict[str, dict[str, Work]]:
         for method in ("multiplicative", "additive", "power", "shin"):
             found[method]["backtestbuddy"] = partial(remove, prices, method)
     if find_spec("shin"):
-        found["shin"]["shin"] = partial(one_by_one, import_module("shin").calculate_implied_probabilities, rows)
+        found["shin"]["shin"] = partial(
+            one_by_one, import_module("shin").calculate_implied_probabilities, rows
+        )
     if find_spec("goto_conversion"):
-        convert = partial(import_module("goto_conversion").goto_conversion, multiplicativeIfImprudentOdds=True)
+        convert = partial(
+            import_module("goto_conversion").goto_conversion, multiplicativeIfImprudentOdds=True
+        )
         found["goto_conversion"]["goto-conversion"] = partial(one_by_one, convert, list(prices))
     return {method: theirs for method, theirs in found.items() if theirs}
 

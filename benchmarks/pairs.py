@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def race(title: str, contenders: Mapping[str, Callable[[], object]], *, rounds: int = 7, before: int = 1) -> None:
+def race(
+    title: str, contenders: Mapping[str, Callable[[], object]], *, rounds: int = 7, before: int = 1
+) -> None:
     """Print CPU seconds and the ratio of each contender to the first: median over rounds, smallest and largest in brackets.
 
     Parameters
@@ -32,5 +34,11 @@ def race(title: str, contenders: Mapping[str, Callable[[], object]], *, rounds: 
     print(f"\n{title} ({rounds} rounds in turns; ratio of wall time to {first})")
     for name in contenders:
         ratios = sorted(mine / floor for mine, floor in zip(wall[name], wall[first], strict=True))
-        spread = "" if name == first else f"   {statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(f"  {name:<34} {statistics.median(cpu[name]):9.4f} s CPU {statistics.median(wall[name]):9.4f} s wall{spread}")
+        spread = (
+            ""
+            if name == first
+            else f"   {statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+        print(
+            f"  {name:<34} {statistics.median(cpu[name]):9.4f} s CPU {statistics.median(wall[name]):9.4f} s wall{spread}"
+        )

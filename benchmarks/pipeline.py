@@ -1,9 +1,10 @@
 """What running notebooks costs beyond their work: the line against the same calls as one script, in turns; and a run with nothing changed.
 
-`python -m benchmarks.pipeline [ROUNDS] [performance]` (3 rounds by default, some minutes) on the simulated market, all steps but the last,
-or all. Both ways find store, HTTP cache and compiled functions warm. The script runs the code of the same notebooks with the same
-parameters in one process, one after the other, and draws every figure and table that they show; what it does not do is start kernels,
-speak to them, and write pages.
+`python -m benchmarks.pipeline [ROUNDS] [performance]` (3 rounds by default, some minutes) on the simulated
+market, all steps but the last, or all. Both ways find store, HTTP cache and compiled functions warm. The
+script runs the code of the same notebooks with the same parameters in one process, one after the other, and
+draws every figure and table that they show; what it does not do is start kernels, speak to them, and write
+pages.
 """
 
 import ast
@@ -27,13 +28,18 @@ def main() -> None:
     rounds = next((int(word) for word in sys.argv[1:] if word.isdecimal()), 3)
     last = "performance" if "performance" in sys.argv else "compare"
     with tempfile.TemporaryDirectory() as folder:
-        places = {f"OVERROUND_{name.upper()}": str(Path(folder) / name) for name in ("store", "cache", "reports")}
+        places = {
+            f"OVERROUND_{name.upper()}": str(Path(folder) / name) for name in ("store", "cache", "reports")
+        }
         env = {**os.environ, **places, "MPLBACKEND": "agg"}
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "lib"), str(ROOT), env.get("PYTHONPATH", "")])
         first = _seconds(["overround.cli.main", "run"], env)
         print(f"\nthe line on an empty store: {first[0]:.1f} s wall, {first[1]:.1f} s CPU", flush=True)
         again = [_seconds(["overround.cli.main", "run"], env) for _ in range(rounds)]
-        print(f"with nothing changed:       {_median(again, 0):.2f} s wall, {_median(again, 1):.2f} s CPU; bar {BARS[1]} s", flush=True)
+        print(
+            f"with nothing changed:       {_median(again, 0):.2f} s wall, {_median(again, 1):.2f} s CPU; bar {BARS[1]} s",
+            flush=True,
+        )
         found: dict[str, list[tuple[float, float]]] = {"script": [], "line": []}
         for _ in range(rounds):
             for way in found:
@@ -42,7 +48,9 @@ def main() -> None:
     for way in found:
         print(f"  {way:<8}{_median(found[way], 0):8.2f} s wall {_median(found[way], 1):8.2f} s CPU")
     ratios = [mine[0] / floor[0] for mine, floor in zip(found["line"], found["script"], strict=True)]
-    print(f"  ratio of wall time {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); bar {BARS[0]}")
+    print(
+        f"  ratio of wall time {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); bar {BARS[0]}"
+    )
 
 
 def steps_to(last: str) -> list:
@@ -73,7 +81,11 @@ def script(last: str) -> None:
     for step in steps_to(last):
         notebook = json.loads(notebook_path(step.notebook, home).read_text(encoding="utf-8"))
         runs = [f"{pipeline}.{label}" for label in step.after]
-        given = {**step.parameters, **(step.from_runs(runs) if step.from_runs else {}), "run_id": f"{pipeline}.{step.label}"}
+        given = {
+            **step.parameters,
+            **(step.from_runs(runs) if step.from_runs else {}),
+            "run_id": f"{pipeline}.{step.label}",
+        }
         values: dict[str, Any] = {}
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
@@ -95,7 +107,9 @@ def _run(source: str, values: dict[str, Any]) -> None:
 def _seconds(words: list[str], env: dict[str, str]) -> tuple[float, float]:
     """Wall and CPU time of a process and its children."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-m", *words], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", *words], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)

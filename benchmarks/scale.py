@@ -1,7 +1,8 @@
 """Data larger than memory: quotes written and backtested partition by partition, at two sizes, for growth.
 
-`python -m benchmarks.scale [QUOTES]` asks the questions of QUOTES quotes (10 M by default) and of a tenth of them. A match has 20
-quotes: three bookmakers' 1X2 twice, the day before and just before kick-off, and a total. pinnacle knows the true probabilities.
+`python -m benchmarks.scale [QUOTES]` asks the questions of QUOTES quotes (10 M by default) and of a tenth of
+them. A match has 20 quotes: three bookmakers' 1X2 twice, the day before and just before kick-off, and a
+total. pinnacle knows the true probabilities.
 """
 
 import resource
@@ -41,7 +42,14 @@ def main() -> None:
     table.index = [f"{n / 1e6:,.3g} M quotes" for n in figures]
     print(table.round(1).to_string())
     small, large = figures.values()
-    for name in ("write_s", "write_cpu_s", "backtest_s", "backtest_cpu_s", "write_peak_mb", "backtest_peak_mb"):
+    for name in (
+        "write_s",
+        "write_cpu_s",
+        "backtest_s",
+        "backtest_cpu_s",
+        "write_peak_mb",
+        "backtest_peak_mb",
+    ):
         print(f"{name}: 10 times the quotes cost {large[name] / small[name]:.2f} times as much")
 
 
@@ -50,9 +58,18 @@ def measured(quotes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         found: dict[str, float] = {}
         for name in ("write", "backtest"):
-            seconds, cpu, peak = watched([sys.executable, "-m", "benchmarks.scale", "step", name, folder, str(quotes)])
-            found |= {f"{name}_s": seconds, f"{name}_cpu_s": cpu, f"{name}_k_rows_s": quotes / seconds / 1e3, f"{name}_peak_mb": peak}
-        files = [path.stat().st_size for path in Path(folder).rglob("*.parquet") if "_delta_log" not in path.parts]
+            seconds, cpu, peak = watched(
+                [sys.executable, "-m", "benchmarks.scale", "step", name, folder, str(quotes)]
+            )
+            found |= {
+                f"{name}_s": seconds,
+                f"{name}_cpu_s": cpu,
+                f"{name}_k_rows_s": quotes / seconds / 1e3,
+                f"{name}_peak_mb": peak,
+            }
+        files = [
+            path.stat().st_size for path in Path(folder).rglob("*.parquet") if "_delta_log" not in path.parts
+        ]
         return {**found, "bytes_a_quote": sum(files) / quotes, "files": len(files)}
 
 
@@ -65,7 +82,10 @@ def step(name: str, folder: Path, quotes: int) -> None:
         return
     found = map_partitions(store, edge, scheduler="", memory_mb=MEMORY_MB)
     assert partition_sizes(store, ["quotes"])["rows"].sum() == quotes
-    print(f"{found['bets'].sum():,.0f} bets, yield {100 * found['profit'].sum() / found['staked'].sum():.2f} %", flush=True)
+    print(
+        f"{found['bets'].sum():,.0f} bets, yield {100 * found['profit'].sum() / found['staked'].sum():.2f} %",
+        flush=True,
+    )
 
 
 def watched(command: list[str]) -> tuple[float, float, float]:
@@ -86,7 +106,11 @@ def watched(command: list[str]) -> tuple[float, float, float]:
     thread.join()
     assert code == 0, command
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.perf_counter() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak
+    return (
+        time.perf_counter() - began,
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        peak,
+    )
 
 
 def held(pid: int) -> float:
@@ -106,7 +130,9 @@ def held(pid: int) -> float:
 def edge(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One season of one league: its bets at prices better than pinnacle thinks fair, and what came of them."""
     quotes = frames["quotes"]
-    ledger = backtest(value_signals(quotes), frames["results"], stake=Flat(10), closing=closing_lines(quotes, "pinnacle"))
+    ledger = backtest(
+        value_signals(quotes), frames["results"], stake=Flat(10), closing=closing_lines(quotes, "pinnacle")
+    )
     figures = evaluate(ledger, simulations=200)["value"]
     where = quotes[["competition", "season"]].iloc[:1].reset_index(drop=True)
     return where.assign(**figures[["bets", "staked", "profit", "yield", "clv", "luck_p"]].to_dict())
@@ -117,24 +143,71 @@ def generate(store: Store, number: int, matches: int = MATCHES) -> None:
     rng = np.random.default_rng([7, number])
     league, season = f"L{number:03d}", SEASONS[number % len(SEASONS)]
     fair = rng.dirichlet([5, 3, 4], matches)
-    start = _START + (np.arange(matches) // 40 + 1) * 86_400 * _US + rng.integers(14, 21, matches) * 3600 * _US
+    start = (
+        _START + (np.arange(matches) // 40 + 1) * 86_400 * _US + rng.integers(14, 21, matches) * 3600 * _US
+    )
     ids = pa.array([f"{number:04x}{i:012x}" for i in range(matches)])
     home, away = scores(rng, fair)
-    append(store, "events", matches, event_id=ids, sport="soccer", competition=league, season=season, starts_at=start, time_known=True,
-           home="A", away="B", source="generated")  # fmt: skip
-    append(store, "results", matches, event_id=ids, home_score=home.astype(float), away_score=away.astype(float), status="final",
-           settled_at=start + 7_200 * _US, competition=league, season=season)  # fmt: skip
+    append(
+        store,
+        "events",
+        matches,
+        event_id=ids,
+        sport="soccer",
+        competition=league,
+        season=season,
+        starts_at=start,
+        time_known=True,
+        home="A",
+        away="B",
+        source="generated",
+    )
+    append(
+        store,
+        "results",
+        matches,
+        event_id=ids,
+        home_score=home.astype(float),
+        away_score=away.astype(float),
+        status="final",
+        settled_at=start + 7_200 * _US,
+        competition=league,
+        season=season,
+    )
     match, outcome = np.repeat(np.arange(matches), 3), np.tile(np.arange(3), matches)
     for book, margin, noise in (("pinnacle", 1.025, 0.0), ("acme", 1.05, 0.04), ("bwin", 1.06, 0.05)):
         for before in (24 * 3600, 600):
-            price = np.clip(1 / (fair.ravel() * margin) * (1 + noise * rng.standard_normal(3 * matches)), 1.01, 500).round(3)
-            prices(store, ids.take(pa.array(match)), book, "h2h", np.nan, pa.array(["home", "draw", "away"]).take(pa.array(outcome)),
-                   start[match] - before * _US, price, league, season)  # fmt: skip
+            price = np.clip(
+                1 / (fair.ravel() * margin) * (1 + noise * rng.standard_normal(3 * matches)), 1.01, 500
+            ).round(3)
+            prices(
+                store,
+                ids.take(pa.array(match)),
+                book,
+                "h2h",
+                np.nan,
+                pa.array(["home", "draw", "away"]).take(pa.array(outcome)),
+                start[match] - before * _US,
+                price,
+                league,
+                season,
+            )
     over = rng.uniform(0.4, 0.6, matches)
     both = np.column_stack([1 / (over * 1.025), 1 / ((1 - over) * 1.025)]).ravel().round(3)
     match = np.repeat(np.arange(matches), 2)
     outcomes = pa.array(["over", "under"]).take(pa.array(np.tile([0, 1], matches)))
-    prices(store, ids.take(pa.array(match)), "pinnacle", "totals", 2.5, outcomes, start[match] - 600 * _US, both, league, season)
+    prices(
+        store,
+        ids.take(pa.array(match)),
+        "pinnacle",
+        "totals",
+        2.5,
+        outcomes,
+        start[match] - 600 * _US,
+        both,
+        league,
+        season,
+    )
 
 
 def scores(rng: np.random.Generator, fair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -144,11 +217,36 @@ def scores(rng: np.random.Generator, fair: np.ndarray) -> tuple[np.ndarray, np.n
     return goals + (ended == 0), goals + (ended == 2)
 
 
-def prices(store: Store, event_id: pa.Array, book: str, market: str, line: float, outcome: pa.Array, at: np.ndarray, price: np.ndarray,
-           league: str, season: str) -> None:  # fmt: skip
+def prices(
+    store: Store,
+    event_id: pa.Array,
+    book: str,
+    market: str,
+    line: float,
+    outcome: pa.Array,
+    at: np.ndarray,
+    price: np.ndarray,
+    league: str,
+    season: str,
+) -> None:
     """One look at one bookmaker's prices of a whole season."""
-    append(store, "quotes", len(price), event_id=event_id, bookmaker=book, market=market, line=line, outcome=outcome, phase="snapshot",
-           observed_at=at, price=price, collected_at=at, source="generated", competition=league, season=season)  # fmt: skip
+    append(
+        store,
+        "quotes",
+        len(price),
+        event_id=event_id,
+        bookmaker=book,
+        market=market,
+        line=line,
+        outcome=outcome,
+        phase="snapshot",
+        observed_at=at,
+        price=price,
+        collected_at=at,
+        source="generated",
+        competition=league,
+        season=season,
+    )
 
 
 def append(store: Store, table: str, n: int, **columns: object) -> None:

@@ -26,7 +26,9 @@ def main() -> None:
 
     ours()
     ratios = []
-    print(f"\n{STRATEGIES:,} strategies, {DAYS:,} days, {RESAMPLES:,} resamples of blocks of {BLOCK} days: wall (CPU) s")
+    print(
+        f"\n{STRATEGIES:,} strategies, {DAYS:,} days, {RESAMPLES:,} resamples of blocks of {BLOCK} days: wall (CPU) s"
+    )
     for _ in range(3):
         seconds = []
         for work in (peer, ours):
@@ -35,10 +37,18 @@ def main() -> None:
             seconds += [time.perf_counter() - began, time.process_time() - began_cpu]
         ratios.append(seconds[0] / seconds[2])
         pairs = (("arch SPA", *seconds[:2]), ("overround, SPA and step-down", *seconds[2:]))
-        print("  " + "   ".join(f"{name} {wall:.2f} ({cpu:.2f})" for name, wall, cpu in pairs) + f"   {ratios[-1]:.0f} x")
+        print(
+            "  "
+            + "   ".join(f"{name} {wall:.2f} ({cpu:.2f})" for name, wall, cpu in pairs)
+            + f"   {ratios[-1]:.0f} x"
+        )
     print(f"  median ratio {np.median(ratios):.0f} x, smallest {min(ratios):.0f} x")
-    race("parts", {
-        "SPA and step-down, blocks of days": ours,
-        "SPA and step-down, single days": lambda: correct_for_search(profits, simulations=RESAMPLES),
-        "probability of overfitting, 16 blocks": lambda: backtest_overfitting(profits),
-    }, rounds=3)  # fmt: skip
+    race(
+        "parts",
+        {
+            "SPA and step-down, blocks of days": ours,
+            "SPA and step-down, single days": lambda: correct_for_search(profits, simulations=RESAMPLES),
+            "probability of overfitting, 16 blocks": lambda: backtest_overfitting(profits),
+        },
+        rounds=3,
+    )

@@ -13,7 +13,8 @@ from overround.signals import seed_signals
 
 MATCHES = 50_000
 BOOKMAKERS = ("pinnacle", "bet365", "betfair_exchange", "williamhill")
-# who shows prices at which poll: 4 + 3 of three outcomes; the last away price of one bookmaker is as it was, which makes 20
+# who shows prices at which poll: 4 + 3 of three outcomes; the last away price of one bookmaker is as it was,
+# which makes 20
 POLLS = ((0, 1, 2, 3), (0, 1, 2))
 
 
@@ -56,10 +57,24 @@ def market(matches: int) -> pd.DataFrame:
             for slot, outcome in enumerate(("home", "draw", "away")):
                 if (poll, book, slot) == (1, 2, 2):
                     continue
-                parts.append(pd.DataFrame({
-                    "event_id": event, "bookmaker": BOOKMAKERS[book], "market": "h2h", "line": np.nan, "outcome": outcome,
-                    "phase": "snapshot", "observed_at": seen - pd.Timedelta(seconds=5), "price": np.maximum(price[:, slot], 1.01),
-                    "collected_at": seen, "source": "benchmark", "competition": "L1", "season": "x", "starts_at": start,
-                }))  # fmt: skip
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "event_id": event,
+                            "bookmaker": BOOKMAKERS[book],
+                            "market": "h2h",
+                            "line": np.nan,
+                            "outcome": outcome,
+                            "phase": "snapshot",
+                            "observed_at": seen - pd.Timedelta(seconds=5),
+                            "price": np.maximum(price[:, slot], 1.01),
+                            "collected_at": seen,
+                            "source": "benchmark",
+                            "competition": "L1",
+                            "season": "x",
+                            "starts_at": start,
+                        }
+                    )
+                )
     rows = pd.concat(parts, ignore_index=True)
     return rows.sort_values("collected_at", kind="stable", ignore_index=True)

@@ -10,9 +10,11 @@ import overround as ov
 
 SEASONS, MATCHES, BOOKS = 10, 380, 8
 SPACE = {
-    "reference": "sharp", "staking": "percentage", "min_edge": [round(0.005 * step, 3) for step in range(17)],
+    "reference": "sharp",
+    "staking": "percentage",
+    "min_edge": [round(0.005 * step, 3) for step in range(17)],
     "stake": [0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05],
-}  # fmt: skip
+}
 MOST_MS = 100
 
 
@@ -23,10 +25,14 @@ def main() -> None:
     began = time.perf_counter()
     sweep = ov.sweep(quotes, SPACE, results)
     made = time.perf_counter() - began
-    print(f"\nslider, {SEASONS} seasons of {MATCHES} matches, {BOOKS} bookmakers, {len(quotes):,} prices, {sweep.tried} variants")
+    print(
+        f"\nslider, {SEASONS} seasons of {MATCHES} matches, {BOOKS} bookmakers, {len(quotes):,} prices, {sweep.tried} variants"
+    )
     print(f"  the sweep, once                    {made:8.2f} s wall")
     moves = moved(ov.sliders(sweep))
-    print(f"  a moved slider until its figure    {statistics.median(moves):8.2f} ms wall, median of {len(moves)}; slowest {max(moves):.2f}")
+    print(
+        f"  a moved slider until its figure    {statistics.median(moves):8.2f} ms wall, median of {len(moves)}; slowest {max(moves):.2f}"
+    )
     assert statistics.median(moves) < MOST_MS, f"a slider takes more than {MOST_MS} ms"
 
 

@@ -1,8 +1,9 @@
 """The simulated week with faults at random, three readers, a backtest and a sweep beside it: nothing may be lost, memory stays flat.
 
-`python -m benchmarks.soak [POLLS]` plays POLLS polls (a week, 20,160, by default) of `benchmarks.week`. One call in twenty fails: a reset
-connection, an answer that breaks off, half a JSON document, 429, 500, silence. Afterwards the store is held against a naive reading of the
-answers that were delivered whole. Exit status 1 where a row is lost, doubled or wrong, a reader saw less than before, or memory grew.
+`python -m benchmarks.soak [POLLS]` plays POLLS polls (a week, 20,160, by default) of `benchmarks.week`. One
+call in twenty fails: a reset connection, an answer that breaks off, half a JSON document, 429, 500, silence.
+Afterwards the store is held against a naive reading of the answers that were delivered whole. Exit status 1
+where a row is lost, doubled or wrong, a reader saw less than before, or memory grew.
 """
 
 import json
@@ -58,7 +59,9 @@ class Soaked:
     backtests: int
     sweeps: int
     swept_bets: int  # of the last sweep
-    unlike: int  # sweeps that found other numbers of the same version, or of the matches that were over before
+    unlike: (
+        int  # sweeps that found other numbers of the same version, or of the matches that were over before
+    )
     damage: list[str]
 
     @property
@@ -67,7 +70,15 @@ class Soaked:
         before, after = self.memory_mb
         # in the first hundreds of polls libraries are still being loaded and heaps filled for the first time
         flat = self.polls < LEAST_POLLS or after <= max(before * MEMORY_RATIO, before + MEMORY_MB)
-        return flat and not (self.lost or self.extra or self.doubled or self.went_back or self.torn or self.unlike or self.damage)
+        return flat and not (
+            self.lost
+            or self.extra
+            or self.doubled
+            or self.went_back
+            or self.torn
+            or self.unlike
+            or self.damage
+        )
 
 
 def main() -> None:
@@ -76,7 +87,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         found = soak(polls, Path(folder), silence=SILENCE)
-    print(f"{found}\n{time.perf_counter() - began:.0f} s; {'nothing is wrong' if found.ok else 'SOMETHING IS WRONG'}", flush=True)
+    print(
+        f"{found}\n{time.perf_counter() - began:.0f} s; {'nothing is wrong' if found.ok else 'SOMETHING IS WRONG'}",
+        flush=True,
+    )
     sys.exit(not found.ok)
 
 
@@ -92,21 +106,41 @@ def soak(polls: int, folder: Path, *, readers: int = 3, silence: float = 0.0, se
             ended.touch()
         said = [json.loads(other.communicate(timeout=300)[0].splitlines()[-1]) for other in others]
     lines = [line.split(" ", 1) for line in delivered.read_text().splitlines()]
-    faults = {kind: sum(1 for word, what in lines if word == "fault" and what == kind) for kind in (*FAULTS, "silence")}
+    faults = {
+        kind: sum(1 for word, what in lines if word == "fault" and what == kind)
+        for kind in (*FAULTS, "silence")
+    }
     expected = changes([int(what) for word, what in lines if word == "whole"])
     live = store.read("quotes").query("source != @PAST")
-    times = live["observed_at"].dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[s]").astype("int64")
-    stored: list[Row] = list(zip(live["event_id"], live["bookmaker"], live["outcome"], times, live["price"], strict=True))
+    times = (
+        live["observed_at"].dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[s]").astype("int64")
+    )
+    stored: list[Row] = list(
+        zip(live["event_id"], live["bookmaker"], live["outcome"], times, live["price"], strict=True)
+    )
     tenth = max(1, len(seen.memory_mb) // 10)
-    memory = [float(np.median(part)) for part in (seen.memory_mb[tenth : 2 * tenth] or seen.memory_mb, seen.memory_mb[-tenth:])]
+    memory = [
+        float(np.median(part))
+        for part in (seen.memory_mb[tenth : 2 * tenth] or seen.memory_mb, seen.memory_mb[-tenth:])
+    ]
     return Soaked(
-        polls=done.polls, faults=faults, errors=done.errors, rows=len(stored), lost=len(expected - set(stored)),
-        extra=len(set(stored) - expected), doubled=len(stored) - len(set(stored)), memory_mb=(memory[0], memory[1]),
-        reads=[one["reads"] for one in said[:readers]], went_back=sum(one["went_back"] for one in said[:readers]),
-        torn=sum(one["torn"] for one in said[:readers]), backtests=said[readers]["reads"],
-        sweeps=said[-1]["reads"], swept_bets=said[-1]["bets"], unlike=said[-1]["unlike"],
+        polls=done.polls,
+        faults=faults,
+        errors=done.errors,
+        rows=len(stored),
+        lost=len(expected - set(stored)),
+        extra=len(set(stored) - expected),
+        doubled=len(stored) - len(set(stored)),
+        memory_mb=(memory[0], memory[1]),
+        reads=[one["reads"] for one in said[:readers]],
+        went_back=sum(one["went_back"] for one in said[:readers]),
+        torn=sum(one["torn"] for one in said[:readers]),
+        backtests=said[readers]["reads"],
+        sweeps=said[-1]["reads"],
+        swept_bets=said[-1]["bets"],
+        unlike=said[-1]["unlike"],
         damage=store.check().query("what != 'orphan file'")["what"].tolist(),
-    )  # fmt: skip
+    )
 
 
 def changes(answers: list[int]) -> set[Row]:
@@ -130,10 +164,20 @@ def history(store: Store) -> None:
     """Store matches that are over, so that there is something to bet on from the first poll on."""
     prices = quotes(40, books=6, times=4).assign(source=PAST)
     matches = prices.drop_duplicates("event_id")[["event_id", "competition", "season", "starts_at"]]
-    store.append("events", matches.assign(sport="soccer", time_known=True, home="Home " + matches["event_id"], away="Away", source=PAST))
+    store.append(
+        "events",
+        matches.assign(
+            sport="soccer", time_known=True, home="Home " + matches["event_id"], away="Away", source=PAST
+        ),
+    )
     store.append("quotes", prices.drop(columns="starts_at"))
     goals = np.random.default_rng(5).poisson(1.4, (len(matches), 2)).astype(float)
-    over = {"home_score": goals[:, 0], "away_score": goals[:, 1], "status": "final", "settled_at": matches["starts_at"]}
+    over = {
+        "home_score": goals[:, 0],
+        "away_score": goals[:, 1],
+        "status": "final",
+        "settled_at": matches["starts_at"],
+    }
     store.append("results", matches.assign(**over))
 
 
@@ -157,7 +201,9 @@ def backtest_until(root: str, ended: Path) -> None:
     store, reads = Store(root), 0
     while not ended.exists():
         prices, results = store.read("quotes"), store.read("results")
-        signals = pd.concat([ov.value_signals(prices, reference=one, max_edge=10.0) for one in ("book0", "book00")])
+        signals = pd.concat(
+            [ov.value_signals(prices, reference=one, max_edge=10.0) for one in ("book0", "book00")]
+        )
         ov.backtest(signals[signals["event_id"].isin(results["event_id"])], results)
         reads += 1
         time.sleep(0.5)
@@ -169,7 +215,12 @@ def sweep_until(root: str, ended: Path) -> None:
     import overround as ov
 
     store, reads, unlike, bets, past = Store(root), 0, 0, 0, None
-    space = {"reference": ["book0", "book00"], "min_edge": [0.0, 0.02], "max_edge": 10.0, "staking": ["flat", "percentage", "kelly"]}
+    space = {
+        "reference": ["book0", "book00"],
+        "min_edge": [0.0, 0.02],
+        "max_edge": 10.0,
+        "staking": ["flat", "percentage", "kelly"],
+    }
     while not reads or not ended.exists():  # once at least, however slow the machine
         version = store.version()
         first, again = (ov.sweep(store, space, version=version, simulations=100).table for _ in range(2))
@@ -185,7 +236,10 @@ def sweep_until(root: str, ended: Path) -> None:
 def _others(readers: int, root: str, ended: Path) -> Iterator[list[subprocess.Popen]]:
     words = ["--read"] * readers + ["--backtest", "--sweep"]
     command = [sys.executable, "-m", "benchmarks.soak"]
-    others = [subprocess.Popen([*command, word, root, str(ended)], stdout=subprocess.PIPE, text=True) for word in words]
+    others = [
+        subprocess.Popen([*command, word, root, str(ended)], stdout=subprocess.PIPE, text=True)
+        for word in words
+    ]
     try:
         yield others
     finally:
@@ -195,7 +249,9 @@ def _others(readers: int, root: str, ended: Path) -> Iterator[list[subprocess.Po
 
 
 def _provider(delivered: Path, seed: int, silence: float) -> AbstractContextManager[str]:
-    return loopback.started("benchmarks.soak", ["--serve", str(delivered), str(seed), str(silence)], "the week with faults")
+    return loopback.started(
+        "benchmarks.soak", ["--serve", str(delivered), str(seed), str(silence)], "the week with faults"
+    )
 
 
 def serve(delivered: Path, seed: int, silence: float) -> None:

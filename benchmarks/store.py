@@ -1,8 +1,8 @@
 """The store beside what people use instead: appending quotes, and the last price before each kick-off.
 
-The store alone of these forces a batch to the disk before it answers and also refuses repetitions; SQLite refuses them by its key,
-DuckDB by an anti-join. Rows are made before the clock starts. `python -m benchmarks.store 10_000_000` asks the question of the
-full size, without the number of a tenth of it.
+The store alone of these forces a batch to the disk before it answers and also refuses repetitions; SQLite
+refuses them by its key, DuckDB by an anti-join. Rows are made before the clock starts. `python -m
+benchmarks.store 10_000_000` asks the question of the full size, without the number of a tenth of it.
 """
 
 import sqlite3
@@ -42,7 +42,9 @@ def append(rows: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         batches = [batch(number, rows) for number in range(rounds + 1)]
-        keyed, by_row, plain = (sqlite3.connect(root / f"{name}.sqlite") for name in ("keyed", "by_row", "pandas"))
+        keyed, by_row, plain = (
+            sqlite3.connect(root / f"{name}.sqlite") for name in ("keyed", "by_row", "pandas")
+        )
         for database in (keyed, by_row):
             database.execute(f"CREATE TABLE quotes ({', '.join(COLUMNS)}, UNIQUE ({', '.join(KEY)}))")
         duck = duckdb.connect(root / "quotes.duckdb")
@@ -53,12 +55,16 @@ def append(rows: int, rounds: int) -> None:
         contenders: dict[str, Callable[[], object]] = {
             "bare Parquet file": each(batches, partial(parquet, root)),
             "store.append": each(batches, partial(store.append, "quotes")),
-            "store.append, changes only": each(batches, partial(Store(root / "changes").append, "quotes", changes_only=True)),
+            "store.append, changes only": each(
+                batches, partial(Store(root / "changes").append, "quotes", changes_only=True)
+            ),
             "SQLite executemany, with a key": each(batches, partial(sqlite, keyed)),
             "DuckDB anti-join, no key": each(batches, partial(anti_join, duck)),
         }
         if rows <= 20_000:
-            contenders["pandas.to_sql, no key"] = each(batches, lambda b: b.to_sql("quotes", plain, if_exists="append", index=False))
+            contenders["pandas.to_sql, no key"] = each(
+                batches, lambda b: b.to_sql("quotes", plain, if_exists="append", index=False)
+            )
             contenders["store.append, known rows"] = each(batches, partial(store.append, "quotes"))
         if rows <= 1_000:
             contenders["SQLite, a commit a row"] = each(batches, partial(sqlite_by_row, by_row))
@@ -85,7 +91,11 @@ def last_price(n: int) -> None:
             "DuckDB over bare Parquet": lambda: bare.sql(LAST_PRICE).to_arrow_table().to_pandas(),
             "Store.sql": lambda: store.sql(LAST_PRICE),
         }
-        race(f"last price before kick-off of {n // QUOTES_AN_EVENT:,} events out of {n:,} quotes", contenders, rounds=3)
+        race(
+            f"last price before kick-off of {n // QUOTES_AN_EVENT:,} events out of {n:,} quotes",
+            contenders,
+            rounds=3,
+        )
         bare.close()
 
 
@@ -126,28 +136,55 @@ def anti_join(duck: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> None:
     """Insert the rows whose key is not there."""
     duck.register("batch", to_arrow("quotes", rows))
     same = " AND ".join(f"q.{name} IS NOT DISTINCT FROM batch.{name}" for name in KEY)
-    duck.execute(f"INSERT INTO quotes SELECT * FROM batch WHERE NOT EXISTS (SELECT 1 FROM quotes q WHERE {same})")  # noqa: S608
+    duck.execute(
+        f"INSERT INTO quotes SELECT * FROM batch WHERE NOT EXISTS (SELECT 1 FROM quotes q WHERE {same})"  # noqa: S608
+    )
 
 
 def batch(number: int, rows: int) -> pd.DataFrame:
     """Quotes of one poll at its own time, as a collector would append them."""
     at = pd.Timestamp("2025-01-01", tz="UTC") + pd.Timedelta(minutes=number + 1)
     i = np.arange(rows)
-    return pd.DataFrame({
-        "event_id": [f"{n:016x}" for n in i // 60], "bookmaker": [f"book{n}" for n in i % 20], "market": "h2h", "line": np.nan,
-        "outcome": np.array(["home", "draw", "away"])[i // 20 % 3], "phase": "snapshot", "observed_at": at,
-        "price": 1.5 + (i + number) % 97 / 10, "collected_at": at, "source": "benchmark", "competition": "L1", "season": "2025",
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "event_id": [f"{n:016x}" for n in i // 60],
+            "bookmaker": [f"book{n}" for n in i % 20],
+            "market": "h2h",
+            "line": np.nan,
+            "outcome": np.array(["home", "draw", "away"])[i // 20 % 3],
+            "phase": "snapshot",
+            "observed_at": at,
+            "price": 1.5 + (i + number) % 97 / 10,
+            "collected_at": at,
+            "source": "benchmark",
+            "competition": "L1",
+            "season": "2025",
+        }
+    )
 
 
 def matches(n: int) -> pa.Table:
     """Ten seasons of matches, ten minutes apart."""
     i = np.arange(n)
-    start = pd.Series(pd.Timestamp("2015-08-01", tz="UTC") + pd.to_timedelta(i * 10, unit="min")).astype("datetime64[us, UTC]")
-    return to_arrow("events", pd.DataFrame({
-        "event_id": [f"{k:016x}" for k in i], "sport": "soccer", "competition": "L1", "season": season(i, n), "starts_at": start,
-        "time_known": True, "home": "A", "away": "B", "source": "benchmark",
-    }))  # fmt: skip
+    start = pd.Series(pd.Timestamp("2015-08-01", tz="UTC") + pd.to_timedelta(i * 10, unit="min")).astype(
+        "datetime64[us, UTC]"
+    )
+    return to_arrow(
+        "events",
+        pd.DataFrame(
+            {
+                "event_id": [f"{k:016x}" for k in i],
+                "sport": "soccer",
+                "competition": "L1",
+                "season": season(i, n),
+                "starts_at": start,
+                "time_known": True,
+                "home": "A",
+                "away": "B",
+                "source": "benchmark",
+            }
+        ),
+    )
 
 
 def history(n: int) -> pa.Table:
@@ -160,14 +197,23 @@ def history(n: int) -> pa.Table:
         return pa.array(words).take(pa.array(which))
 
     same = np.zeros(n, int)
-    return pa.table({
-        "event_id": word([f"{k:016x}" for k in range(n // QUOTES_AN_EVENT)], of),
-        "bookmaker": word([f"book{k}" for k in range(5)], rng.integers(0, 5, n)), "market": word(["h2h"], same),
-        "line": pa.nulls(n, pa.float64()), "outcome": word(["home", "draw", "away"], rng.integers(0, 3, n)),
-        "phase": word(["snapshot"], same), "observed_at": at, "price": 1.01 + rng.integers(0, 500, n) / 100, "collected_at": at,
-        "source": word(["benchmark"], same), "competition": word(["L1"], same),
-        "season": pa.array(season(of, n // QUOTES_AN_EVENT).tolist()),
-    }, schema=TABLES["quotes"].schema)  # fmt: skip
+    return pa.table(
+        {
+            "event_id": word([f"{k:016x}" for k in range(n // QUOTES_AN_EVENT)], of),
+            "bookmaker": word([f"book{k}" for k in range(5)], rng.integers(0, 5, n)),
+            "market": word(["h2h"], same),
+            "line": pa.nulls(n, pa.float64()),
+            "outcome": word(["home", "draw", "away"], rng.integers(0, 3, n)),
+            "phase": word(["snapshot"], same),
+            "observed_at": at,
+            "price": 1.01 + rng.integers(0, 500, n) / 100,
+            "collected_at": at,
+            "source": word(["benchmark"], same),
+            "competition": word(["L1"], same),
+            "season": pa.array(season(of, n // QUOTES_AN_EVENT).tolist()),
+        },
+        schema=TABLES["quotes"].schema,
+    )
 
 
 def season(event: np.ndarray, events: int) -> np.ndarray:

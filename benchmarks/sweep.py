@@ -1,7 +1,8 @@
 """What a sweep costs: 1,000 variants of 100 k bets each, with all their figures and the correction for all, beside peers that do less.
 
-Peers play their bets (vectorbt also knows return and drawdown): no closing line, luck or correction. None takes a second variant along but
-vectorbt, as columns. Each is timed at a size that it can bear; what all variants would take it is that in proportion, not measured.
+Peers play their bets (vectorbt also knows return and drawdown): no closing line, luck or correction. None
+takes a second variant along but vectorbt, as columns. Each is timed at a size that it can bear; what all
+variants would take it is that in proportion, not measured.
 """
 
 import logging
@@ -38,12 +39,18 @@ def main() -> None:
     logging.disable()
     os.environ["TQDM_DISABLE"] = "1"  # peers show their progress
     ledger, signals, won = book(BETS)
-    print(f"\nsweep of {VARIANTS:,} variants over {BETS:,} bets on {BETS // A_DAY:,} days, all figures, corrected; {os.cpu_count()} cores")
+    print(
+        f"\nsweep of {VARIANTS:,} variants over {BETS:,} bets on {BETS // A_DAY:,} days, all figures, corrected; {os.cpu_count()} cores"
+    )
     sweep(ledger, {"min_edge": [0.0, 0.01]})  # compiles
-    took = {name: [timed(name, ledger, space) for _ in range(ROUNDS)] for name, space in spaces(VARIANTS).items()}
+    took = {
+        name: [timed(name, ledger, space) for _ in range(ROUNDS)] for name, space in spaces(VARIANTS).items()
+    }
     wall, cpu = (statistics.median(column) for column in zip(*took[ALL], strict=True))
     many = timed(f"{ALL}, 10 x the variants", ledger, stakes(10 * VARIANTS))
-    print(f"  10 x the variants cost {many[0] / wall:.1f} x the wall time and {many[1] / cpu:.1f} x the CPU seconds")
+    print(
+        f"  10 x the variants cost {many[0] / wall:.1f} x the wall time and {many[1] / cpu:.1f} x the CPU seconds"
+    )
     print(f"  load of the machine, of this and of others: {Path('/proc/loadavg').read_text().split()[0]}")
     peers(signals, won, wall)
 
@@ -56,7 +63,11 @@ def stakes(n: int) -> dict[str, Any]:
 def spaces(n: int) -> dict[str, dict[str, Any]]:
     """Each of `n` variants: those that bet all, and those that choose their bets."""
     edges, prices, rules = n // 40, 10, ["flat:1", "kelly:0.005", "kelly:0.01", "percentage:0.001"]
-    grid = {"min_edge": list(np.linspace(0, 0.06, edges)), "max_price": list(np.linspace(2.5, 5, prices)), "staking": rules}
+    grid = {
+        "min_edge": list(np.linspace(0, 0.06, edges)),
+        "max_price": list(np.linspace(2.5, 5, prices)),
+        "staking": rules,
+    }
     return {ALL: stakes(n), "grid of thresholds and stakings": grid}
 
 
@@ -66,8 +77,10 @@ def timed(name: str, ledger: pd.DataFrame, space: Mapping[str, Any]) -> tuple[fl
     began, began_cpu, before = time.perf_counter(), time.process_time(), peak_mb()
     done: Sweep = sweep(ledger, space)
     wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
-    print(f"  {name:<38} {wall:6.2f} s wall {cpu:6.2f} s CPU   {done.table['bets'].sum() / 1e6:6.1f} M bets   "
-          f"{peak_mb():5.0f} MB at most, {before:.0f} before")  # fmt: skip
+    print(
+        f"  {name:<38} {wall:6.2f} s wall {cpu:6.2f} s CPU   {done.table['bets'].sum() / 1e6:6.1f} M bets   "
+        f"{peak_mb():5.0f} MB at most, {before:.0f} before"
+    )
     return wall, cpu
 
 
@@ -81,7 +94,13 @@ def peers(signals: pd.DataFrame, won: np.ndarray, ours: float) -> None:
         work = peer_work(peer, signals.iloc[:bears], won[:bears], False, 1e9)[peer]
         extrapolated(peer, f"1 x {bears:,}", work, VARIANTS * BETS / bears, ours)
     if find_spec("vectorbt"):
-        extrapolated("vectorbt", f"{COLUMNS} x {BETS:,}", partial(columns, signals["price"].to_numpy(), won), VARIANTS / COLUMNS, ours)
+        extrapolated(
+            "vectorbt",
+            f"{COLUMNS} x {BETS:,}",
+            partial(columns, signals["price"].to_numpy(), won),
+            VARIANTS / COLUMNS,
+            ours,
+        )
 
 
 def extrapolated(peer: str, size: str, work: Any, times: float, ours: float) -> None:
@@ -91,7 +110,9 @@ def extrapolated(peer: str, size: str, work: Any, times: float, ours: float) -> 
     began = time.perf_counter()
     work()
     wall = time.perf_counter() - began
-    print(f"  {peer:<16} {size:<14} {wall:7.2f} s {peak_mb():6.0f} MB   all: {wall * times:8,.0f} s, {wall * times / ours:7,.0f} x ours")
+    print(
+        f"  {peer:<16} {size:<14} {wall:7.2f} s {peak_mb():6.0f} MB   all: {wall * times:8,.0f} s, {wall * times / ours:7,.0f} x ours"
+    )
 
 
 def columns(price: np.ndarray, won: np.ndarray) -> object:
@@ -110,14 +131,39 @@ def book(n: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     p, edge = rng.uniform(0.2, 0.7, n), rng.uniform(0, 0.1, n)
     start = pd.Timestamp("1990-01-01 15:00", tz="UTC") + pd.to_timedelta(np.arange(n) // A_DAY, unit="D")
     event = np.array([f"{i:016x}" for i in range(n)])
-    same = {"competition": "L1", "season": "x", "market": "h2h", "line": np.nan, "outcome": "home", "bookmaker": "b"}
-    signals = pd.DataFrame({
-        "event_id": event, **same, "side": "back", "price": np.round(1 / p, 2), "probability": (1 + edge) * p, "edge": edge,
-        "placed_at": start - pd.Timedelta(hours=2), "strategy": "s", "starts_at": start,
-    }).astype(dict.fromkeys(("placed_at", "starts_at"), "datetime64[us, UTC]"))  # fmt: skip
+    same = {
+        "competition": "L1",
+        "season": "x",
+        "market": "h2h",
+        "line": np.nan,
+        "outcome": "home",
+        "bookmaker": "b",
+    }
+    signals = pd.DataFrame(
+        {
+            "event_id": event,
+            **same,
+            "side": "back",
+            "price": np.round(1 / p, 2),
+            "probability": (1 + edge) * p,
+            "edge": edge,
+            "placed_at": start - pd.Timedelta(hours=2),
+            "strategy": "s",
+            "starts_at": start,
+        }
+    ).astype(dict.fromkeys(("placed_at", "starts_at"), "datetime64[us, UTC]"))
     won = rng.random(n) < p
-    results = pd.DataFrame({"event_id": event, "competition": "L1", "season": "x", "home_score": won.astype(float), "away_score": 0.0,
-                            "status": "final", "settled_at": pd.Series(pd.NaT, range(n), "datetime64[us, UTC]")})  # fmt: skip
+    results = pd.DataFrame(
+        {
+            "event_id": event,
+            "competition": "L1",
+            "season": "x",
+            "home_score": won.astype(float),
+            "away_score": 0.0,
+            "status": "final",
+            "settled_at": pd.Series(pd.NaT, range(n), "datetime64[us, UTC]"),
+        }
+    )
     closing = pd.DataFrame({"event_id": event, **same, "closing_price": 0.99 / p, "closing_fair": p}).drop(
         columns=["competition", "season"]
     )

@@ -1,7 +1,7 @@
 """Whether what the meter and the comparison say is true: planted costs read back, and comparisons whose answer is known.
 
-`python -m benchmarks.truths [COMPARISONS]`: so many (100 by default) comparisons of a loop of 100 ms on this machine with itself, and with
-one of a tenth more steps, each sample in a fresh process, the three in turns.
+`python -m benchmarks.truths [COMPARISONS]`: so many (100 by default) comparisons of a loop of 100 ms on this
+machine with itself, and with one of a tenth more steps, each sample in a fresh process, the three in turns.
 """
 
 import os
@@ -45,7 +45,10 @@ def planted() -> None:
 
     with meter.stage("sleep"):
         slept = _seconds(lambda: time.sleep(0.2))
-    rows += [("sleeps 0.2 s: wall", slept, said("sleep", "wall_s"), "s"), ("sleeps 0.2 s: waited", slept, said("sleep", "io_wait_s"), "s")]
+    rows += [
+        ("sleeps 0.2 s: wall", slept, said("sleep", "wall_s"), "s"),
+        ("sleeps 0.2 s: waited", slept, said("sleep", "io_wait_s"), "s"),
+    ]
     spent: list[float] = []
     with meter.stage("burn"):
         threads = [threading.Thread(target=lambda: spent.append(_burn(0.2))) for _ in range(THREADS)]
@@ -59,15 +62,36 @@ def planted() -> None:
     with meter.stage("large"):
         block = np.ones(LARGE)
         del block
-    rows.append(("takes 200 MB and frees them", LARGE * 8 / MB, said("large", "peak_mb") - said("nothing", "peak_mb"), "MB"))
-    with tempfile.TemporaryDirectory() as folder, meter.stage("write"), (Path(folder) / "f").open("wb", buffering=0) as file:
+    rows.append(
+        (
+            "takes 200 MB and frees them",
+            LARGE * 8 / MB,
+            said("large", "peak_mb") - said("nothing", "peak_mb"),
+            "MB",
+        )
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        meter.stage("write"),
+        (Path(folder) / "f").open("wb", buffering=0) as file,
+    ):
         file.write(b"x" * WRITTEN)
         with timed("store_fsync_s"):
             forced = _seconds(lambda: os.fsync(file.fileno()))
-    rows += [("writes 8 MB and forces them: bytes", WRITTEN / MB, said("write", "written_bytes") / MB, "MB"),
-             ("writes 8 MB and forces them: forcing", forced, said("write", "store_fsync_s"), "s")]  # fmt: skip
+    rows += [
+        ("writes 8 MB and forces them: bytes", WRITTEN / MB, said("write", "written_bytes") / MB, "MB"),
+        ("writes 8 MB and forces them: forcing", forced, said("write", "store_fsync_s"), "s"),
+    ]
     slept_ms, figures = _served()
-    rows += [(f"server's waits, quantile {q}", float(np.percentile(slept_ms, q)), figures[f"latency_p{q}_ms"], "ms") for q in (50, 95, 99)]
+    rows += [
+        (
+            f"server's waits, quantile {q}",
+            float(np.percentile(slept_ms, q)),
+            figures[f"latency_p{q}_ms"],
+            "ms",
+        )
+        for q in (50, 95, 99)
+    ]
     print("\nWhat was planted, and what the meter says")
     for name, truth, told, unit in rows:
         print(f"  {name:<48} {truth:10.3f} {told:10.3f} {unit:<3} {100 * (told / truth - 1):+6.2f} %")
@@ -79,19 +103,27 @@ def comparisons(number: int) -> None:
     slower: dict[str, Counter] = {metric: Counter() for metric in METRICS}
     began = time.monotonic()
     with ExitStack() as stack:
-        tried = perf.measure({"A": stack.enter_context(perf.resolved(f"steps={TRIED}"))[0]}, ["spin"], pairs=9, repeats=1)
+        tried = perf.measure(
+            {"A": stack.enter_context(perf.resolved(f"steps={TRIED}"))[0]}, ["spin"], pairs=9, repeats=1
+        )
         steps = round(TRIED * STAGE_S / tried["own_s"].median())
         # told apart by their options, else they are the same
-        a, again, tenth = stack.enter_context(perf.resolved(f"steps={steps}", f"steps={steps + 1}", f"steps={11 * steps // 10}"))
+        a, again, tenth = stack.enter_context(
+            perf.resolved(f"steps={steps}", f"steps={steps + 1}", f"steps={11 * steps // 10}")
+        )
         print(f"\nA stage of {1000 * STAGE_S:.0f} ms is {steps:,} steps here")
         for done in range(1, number + 1):
-            samples = perf.measure({"A": a, "again": again, "tenth": tenth}, ["spin"], pairs=PAIRS, repeats=REPEATS)
+            samples = perf.measure(
+                {"A": a, "again": again, "tenth": tenth}, ["spin"], pairs=PAIRS, repeats=REPEATS
+            )
             for tally, other in ((same, "again"), (slower, "tenth")):
                 pair = samples[samples["side"].isin(["A", other])].replace({"side": {other: "B"}})
                 for metric in METRICS:
                     tally[metric][compare(pair, metric, seed=done).verdict] += 1
             if done % 10 == 0 or done == number:
-                print(f"\n{done} comparisons of {PAIRS} pairs, {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}")
+                print(
+                    f"\n{done} comparisons of {PAIRS} pairs, {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}"
+                )
                 for metric in METRICS:
                     print(
                         f"  {metric:<8} the same: within noise {same[metric][NOISE]} of {done} (goal 95 %); "
@@ -126,7 +158,11 @@ def _served() -> tuple[list[float], dict[str, float]]:
             self.end_headers()
             self.wfile.write(b"[]")
 
-    with tempfile.TemporaryDirectory() as folder, answering(Waiting) as url, Fetcher("p", url, Path(folder)) as fetcher:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        answering(Waiting) as url,
+        Fetcher("p", url, Path(folder)) as fetcher,
+    ):
         for number in range(CALLS):
             fetcher.get(f"a/{number}")
         figures = request_figures(fetcher.requests)

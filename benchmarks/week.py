@@ -1,7 +1,8 @@
 """A week of polling in simulated time, through the real store and a provider on loopback; and a recorded tournament.
 
-`python -m benchmarks.week [POLLS]` plays POLLS polls at 30 s of simulated time (20,160 are a week; 2,016, a tenth, by default) of
-40 events at 11 bookmakers. `python -m benchmarks.week --recorded FOLDER` plays the recorded answers of a folder with an index.csv.
+`python -m benchmarks.week [POLLS]` plays POLLS polls at 30 s of simulated time (20,160 are a week; 2,016, a
+tenth, by default) of 40 events at 11 bookmakers. `python -m benchmarks.week --recorded FOLDER` plays the
+recorded answers of a folder with an index.csv.
 """
 
 import json
@@ -16,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import unquote
 
 from overround.collection.memory import lean
@@ -37,7 +39,8 @@ EVERY_S, WEEK = 30, 20_160
 EVENTS, BOOKS = 40, 11
 SPORT = "soccer_simulated"
 START = datetime(2030, 3, 4, tzinfo=UTC)
-# share of bookmakers' markets that have another price than 30 s ago; the recorded World Cup has 36 changed prices in 10 minutes
+# share of bookmakers' markets that have another price than 30 s ago; the recorded World Cup has 36 changed
+# prices in 10 minutes
 MOVES = 0.003
 _MATCH = timedelta(hours=2)
 
@@ -69,7 +72,9 @@ class Week:
             self._next += 1
         for one in self._events:
             moved = np.flatnonzero(self._random.random(BOOKS) < MOVES)
-            one[2][moved] = np.maximum(1.05, one[2][moved] + self._random.choice([-0.05, 0, 0.05], (len(moved), 3))).round(2)
+            one[2][moved] = np.maximum(
+                1.05, one[2][moved] + self._random.choice([-0.05, 0, 0.05], (len(moved), 3))
+            ).round(2)
             # bookmakers confirm their prices all the time
             one[3][:] = now.timestamp() - 5
 
@@ -77,24 +82,46 @@ class Week:
         number, kick_off, prices, updated = event
         teams = (f"Home {number}", "Draw", f"Away {number}")
         return {
-            "id": f"event{number}", "sport_key": SPORT, "sport_title": "Simulated", "commence_time": _iso(kick_off),
-            "home_team": teams[0], "away_team": teams[2],
+            "id": f"event{number}",
+            "sport_key": SPORT,
+            "sport_title": "Simulated",
+            "commence_time": _iso(kick_off),
+            "home_team": teams[0],
+            "away_team": teams[2],
             "bookmakers": [
-                {"key": f"book{b}", "title": f"Book {b}", "markets": [{"key": "h2h", "last_update": int(updated[b]), "outcomes": [
-                    {"name": team, "price": float(price)} for team, price in zip(teams, prices[b], strict=True)]}]}
+                {
+                    "key": f"book{b}",
+                    "title": f"Book {b}",
+                    "markets": [
+                        {
+                            "key": "h2h",
+                            "last_update": int(updated[b]),
+                            "outcomes": [
+                                {"name": team, "price": float(price)}
+                                for team, price in zip(teams, prices[b], strict=True)
+                            ],
+                        }
+                    ],
+                }
                 for b in range(BOOKS)
             ],
-        }  # fmt: skip
+        }
 
     def scores(self, n: int) -> bytes:
         """Every event that is over, with a score."""
         now = START + timedelta(seconds=EVERY_S * n)
         over = [one for one in self._events if one[1] + timedelta(minutes=105) <= now]
-        return json.dumps([
-            {**{name: value for name, value in self._shown(one).items() if name != "bookmakers"}, "completed": True,
-             "last_update": _iso(now), "scores": [{"name": f"{side} {one[0]}", "score": "1"} for side in ("Home", "Away")]}
-            for one in over
-        ]).encode()  # fmt: skip
+        return json.dumps(
+            [
+                {
+                    **{name: value for name, value in self._shown(one).items() if name != "bookmakers"},
+                    "completed": True,
+                    "last_update": _iso(now),
+                    "scores": [{"name": f"{side} {one[0]}", "score": "1"} for side in ("Home", "Away")],
+                }
+                for one in over
+            ]
+        ).encode()
 
 
 @dataclass
@@ -128,17 +155,26 @@ def week(polls: int, folder: Path) -> None:
         f"{polls:,} polls of {EVENTS} events at {BOOKS} bookmakers in {took:.0f} s, median {1000 * np.median(seen.seconds):.0f} ms a poll"
     )
     part = "day" if polls >= WEEK else "tenth"
-    print(f"memory, median: second {part} {a:.1f} MB, last {part} {b:.1f} MB, ratio {b / a:.3f} (goal: at most 1.05)")
+    print(
+        f"memory, median: second {part} {a:.1f} MB, last {part} {b:.1f} MB, ratio {b / a:.3f} (goal: at most 1.05)"
+    )
     tail = max(1, len(seen.appends) // 100)
     for name, value in (("mean", np.mean), ("median", np.median)):
         first, end = (1000 * value(some) for some in (seen.appends[:tail], seen.appends[-tail:]))
-        print(f"append of quotes, {name}: first 1 % {first:.1f} ms, last 1 % {end:.1f} ms, ratio {end / first:.2f} (goal: at most 1.5)")
+        print(
+            f"append of quotes, {name}: first 1 % {first:.1f} ms, last 1 % {end:.1f} ms, ratio {end / first:.2f} (goal: at most 1.5)"
+        )
     print(f"{changes:,} price changes of {done.unchanged + changes:,} prices seen")
     for name in ("quotes", "standing", "events", "results", "requests", "measurements"):
         whole, live = _size(folder / "store" / name), _live(folder / "store" / name)
-        print(f"disk, {name}: {whole / 1e6:.2f} MB, {whole / changes:.1f} bytes a change; {live / changes:.1f} in the newest version")
+        print(
+            f"disk, {name}: {whole / 1e6:.2f} MB, {whole / changes:.1f} bytes a change; {live / changes:.1f} in the newest version"
+        )
     kept = store.read("quotes")
-    assert len(kept) == changes and not kept.duplicated(["event_id", "bookmaker", "market", "outcome", "observed_at"]).any()
+    assert (
+        len(kept) == changes
+        and not kept.duplicated(["event_id", "bookmaker", "market", "outcome", "observed_at"]).any()
+    )
     print(f"errors {done.errors}, parts set aside {done.set_aside}", flush=True)
     aged(store, Store(str(folder / "young")))
 
@@ -150,15 +186,34 @@ def aged(old: Store, young: Store) -> None:
     def change(store: Store) -> None:
         at = datetime(2031, 1, 1, tzinfo=UTC) + timedelta(minutes=minute[0])
         minute[0] += 1
-        store.append("quotes", pd.DataFrame({
-            "event_id": "event1", "bookmaker": "book1", "market": "h2h", "line": np.nan, "outcome": ["home", "draw", "away"],
-            "phase": "snapshot", "observed_at": at, "price": [1.5 + minute[0] % 7, 3.4, 4.0], "collected_at": at, "source": "benchmark",
-            "competition": SPORT, "season": str(START.year),
-        }), changes_only=True)  # fmt: skip
+        store.append(
+            "quotes",
+            pd.DataFrame(
+                {
+                    "event_id": "event1",
+                    "bookmaker": "book1",
+                    "market": "h2h",
+                    "line": np.nan,
+                    "outcome": ["home", "draw", "away"],
+                    "phase": "snapshot",
+                    "observed_at": at,
+                    "price": [1.5 + minute[0] % 7, 3.4, 4.0],
+                    "collected_at": at,
+                    "source": "benchmark",
+                    "competition": SPORT,
+                    "season": str(START.year),
+                }
+            ),
+            changes_only=True,
+        )
 
     for _ in range(120):
         change(young)
-    race("append of a change", {"store of an hour": lambda: change(young), "store of the week": lambda: change(old)}, rounds=200)
+    race(
+        "append of a change",
+        {"store of an hour": lambda: change(young), "store of the week": lambda: change(old)},
+        rounds=200,
+    )
 
 
 def _parts(values: array, number: int) -> tuple[array, array]:
@@ -170,17 +225,31 @@ def _parts(values: array, number: int) -> tuple[array, array]:
 def _live(folder: Path) -> int:
     from deltalake import DeltaTable
 
-    return sum(Path(unquote(uri.removeprefix("file://"))).stat().st_size for uri in DeltaTable(str(folder)).file_uris())
+    return sum(
+        Path(unquote(uri.removeprefix("file://"))).stat().st_size
+        for uri in DeltaTable(str(folder)).file_uris()
+    )
 
 
 def shared(folder: Path) -> None:
     """Calls that reach the provider when two users of one cache poll in turn."""
     every_s, polls, made = 0.4, 20, []
     with provider() as url:
-        settings = Settings(store=str(folder / "store"), cache=folder / "cache", odds_api_url=url, odds_api_key=SecretStr("k"))
+        settings = Settings(
+            store=str(folder / "store"), cache=folder / "cache", odds_api_url=url, odds_api_key=SecretStr("k")
+        )
 
         def user(name: str) -> None:
-            made.append(poll([SPORT], every_s=every_s, polls=polls, ttl=every_s * 0.9, settings=settings, store=Store(str(folder / name))))
+            made.append(
+                poll(
+                    [SPORT],
+                    every_s=every_s,
+                    polls=polls,
+                    ttl=every_s * 0.9,
+                    settings=settings,
+                    store=Store(str(folder / name)),
+                )
+            )
 
         users = [Thread(target=user, args=(name,)) for name in ("one", "two")]
         for one in users:
@@ -190,7 +259,9 @@ def shared(folder: Path) -> None:
             one.join()
     requests = sum(one.requests for one in made)
     calls = requests - sum(one.cache_hits for one in made)
-    print(f"two users of a cache: {requests} polls, {calls} calls to the provider, {100 * calls / requests:.0f} % (goal: at most 50 %)")
+    print(
+        f"two users of a cache: {requests} polls, {calls} calls to the provider, {100 * calls / requests:.0f} % (goal: at most 50 %)"
+    )
 
 
 def recorded(folder: Path) -> None:
@@ -200,14 +271,23 @@ def recorded(folder: Path) -> None:
     answers = recorded_answers(folder)
     with tempfile.TemporaryDirectory() as home, replayed(answers) as server:
         started = answers[0].at.timestamp()
-        seen, done, _ = watched(len(answers), Path(home), server.url, clock=lambda n: started + EVERY_S * n,
-                                sport=folder.parent.name, markets="h2h,totals", odds_format="american")  # fmt: skip
+        seen, done, _ = watched(
+            len(answers),
+            Path(home),
+            server.url,
+            clock=lambda n: started + EVERY_S * n,
+            sport=folder.parent.name,
+            markets="h2h,totals",
+            odds_format="american",
+        )
         size = _size(Path(home) / "store" / "quotes")
     print(f"{len(answers):,} answers in {sum(seen.seconds):.0f} s: {done}")
     print(f"{size / done.inserted['quotes']:.1f} bytes on disk a price change")
 
 
-def watched(polls: int, folder: Path, url: str, clock: Callable[[int], float], sport: str = SPORT, **more) -> tuple[Seen, Polled, Store]:  # type: ignore[no-untyped-def]
+def watched(
+    polls: int, folder: Path, url: str, clock: Callable[[int], float], sport: str = SPORT, **more: Any
+) -> tuple[Seen, Polled, Store]:
     """Poll in simulated time, with a watch on each poll and append."""
     seen, process, turn, began = Seen(), psutil.Process(), [0], [time.perf_counter()]
 
@@ -229,9 +309,21 @@ def watched(polls: int, folder: Path, url: str, clock: Callable[[int], float], s
         turn[0] += 1
 
     store = Watched(str(folder / "store"))
-    settings = Settings(store=store.root, cache=folder / "cache", odds_api_url=url, odds_api_key=SecretStr("k"))
-    done = poll([sport], every_s=EVERY_S, polls=polls, ttl=0, settings=settings, store=store, clock=lambda: clock(turn[0]), sleep=sleep,
-                progress=progress, **more)  # fmt: skip
+    settings = Settings(
+        store=store.root, cache=folder / "cache", odds_api_url=url, odds_api_key=SecretStr("k")
+    )
+    done = poll(
+        [sport],
+        every_s=EVERY_S,
+        polls=polls,
+        ttl=0,
+        settings=settings,
+        store=store,
+        clock=lambda: clock(turn[0]),
+        sleep=sleep,
+        progress=progress,
+        **more,
+    )
     return seen, done, store
 
 
@@ -254,8 +346,11 @@ def serve() -> None:
             else:
                 body = simulated.scores(n)
             self.send_response_only(200)
-            for name, value in (("Date", format_datetime(now, usegmt=True)), ("Content-Type", "application/json"),
-                                ("Content-Length", str(len(body)))):  # fmt: skip
+            for name, value in (
+                ("Date", format_datetime(now, usegmt=True)),
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(body))),
+            ):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

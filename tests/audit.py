@@ -1,7 +1,9 @@
-"""Whether a pinned version has a known hole, or was taken back by its makers: `make audit`, that is `python -m tests.audit`.
+"""Whether a pinned version has a known hole, or was taken back by its makers: `make audit`, that is `python
+-m tests.audit`.
 
-Asks the package index and the OSV database through `uv audit`, for every platform and every version of Python that the lock is for.
-Exit status 1 where something was found, 2 where no advisories could be had: then nothing is known, and that is what it says.
+Asks the package index and the OSV database through `uv audit`, for every platform and every version of Python
+that the lock is for. Exit status 1 where something was found, 2 where no advisories could be had: then
+nothing is known, and that is what it says.
 """
 
 import json
@@ -38,9 +40,13 @@ def main() -> None:
     for one in (*found.yanked, *found.holes):
         print(one)
     if found.unknown:
-        print(f"NOT AUDITED: of the {found.pins} pins of {LOCK.name} {found.unknown} Whether they have known holes is not known.")
+        print(
+            f"NOT AUDITED: of the {found.pins} pins of {LOCK.name} {found.unknown} Whether they have known holes is not known."
+        )
     else:
-        print(f"{found.pins} pins of {LOCK.name}: {len(found.holes)} known holes, {len(found.yanked)} taken back by their makers")
+        print(
+            f"{found.pins} pins of {LOCK.name}: {len(found.holes)} known holes, {len(found.yanked)} taken back by their makers"
+        )
     sys.exit(found.status)
 
 
@@ -63,15 +69,31 @@ def audit(lines: list[str], *, service: str = "") -> Audit:
         project = f'[project]\nname = "pins"\nversion = "0"\nrequires-python = ">=3.11"\ndependencies = [\n{dependencies}]\n'
         (Path(folder) / "pyproject.toml").write_text(project)
         done = subprocess.run(
-            [*command, *(["--service-url", service] if service else [])], cwd=folder, capture_output=True, text=True, timeout=900,
+            [*command, *(["--service-url", service] if service else [])],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=900,
             env={**os.environ, "UV_PYTHON": sys.executable, "NO_COLOR": "1"},
-        )  # fmt: skip
+        )
         resolved = (Path(folder) / "uv.lock").exists()
     yanked = tuple(re.findall(r"warning: (`[^`]+` is yanked.*)", done.stderr))
     if done.returncode not in (0, 1):
-        asked = f"the index has taken back {len(yanked) or 'none'}, but the advisory database" if resolved else "the package index"
-        why = [line.split(":", 1)[1].strip() for line in done.stderr.splitlines() if re.match(r"\s*(cause|error|×|╰─▶).*:", line)]
-        return Audit(len(lines), yanked, unknown=f"{asked} could not be asked ({why[-1] if why else done.stderr.strip()[-200:]}).")
+        asked = (
+            f"the index has taken back {len(yanked) or 'none'}, but the advisory database"
+            if resolved
+            else "the package index"
+        )
+        why = [
+            line.split(":", 1)[1].strip()
+            for line in done.stderr.splitlines()
+            if re.match(r"\s*(cause|error|×|╰─▶).*:", line)
+        ]
+        return Audit(
+            len(lines),
+            yanked,
+            unknown=f"{asked} could not be asked ({why[-1] if why else done.stderr.strip()[-200:]}).",
+        )
     holes = [
         f"{one['dependency']['name']} {one['dependency']['version']}: {one['id']} {one['summary'] or ''}".rstrip()
         + f"; mended in {', '.join(one['fix_versions']) or 'no version yet'}"

@@ -7,48 +7,100 @@ KICK_OFF = pd.Timestamp("2025-03-01 15:00", tz="UTC")
 
 
 def quote(
-    event="m1", bookmaker="acme", outcome="home", price=2.0, *, market="h2h", line=None, phase="early", at=None, start=KICK_OFF
+    event="m1",
+    bookmaker="acme",
+    outcome="home",
+    price=2.0,
+    *,
+    market="h2h",
+    line=None,
+    phase="early",
+    at=None,
+    start=KICK_OFF,
 ) -> dict:
     return {
-        "event_id": event, "bookmaker": bookmaker, "market": market, "line": line, "outcome": outcome, "phase": phase,
-        "observed_at": pd.Timestamp(at, tz="UTC") if at else pd.NaT, "price": price,
-        "collected_at": pd.Timestamp(at or "2025-03-02", tz="UTC"), "source": "test", "competition": "L1", "season": "2425",
+        "event_id": event,
+        "bookmaker": bookmaker,
+        "market": market,
+        "line": line,
+        "outcome": outcome,
+        "phase": phase,
+        "observed_at": pd.Timestamp(at, tz="UTC") if at else pd.NaT,
+        "price": price,
+        "collected_at": pd.Timestamp(at or "2025-03-02", tz="UTC"),
+        "source": "test",
+        "competition": "L1",
+        "season": "2425",
         "starts_at": start,
-    }  # fmt: skip
+    }
 
 
 def three_way(event="m1", bookmaker="acme", prices=(2.0, 3.5, 4.0), **more) -> list[dict]:
-    return [quote(event, bookmaker, outcome, price, **more) for outcome, price in zip(("home", "draw", "away"), prices, strict=True)]
+    return [
+        quote(event, bookmaker, outcome, price, **more)
+        for outcome, price in zip(("home", "draw", "away"), prices, strict=True)
+    ]
 
 
 def quotes(*groups: list[dict] | dict) -> pd.DataFrame:
     rows = [row for group in groups for row in (group if isinstance(group, list) else [group])]
     frame = pd.DataFrame(rows).astype({"line": float})
     return frame.assign(
-        **{name: pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]") for name in ("observed_at", "starts_at")}
+        **{
+            name: pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
+            for name in ("observed_at", "starts_at")
+        }
     )
 
 
 def result(event="m1", home=1, away=0, *, status="final", settled_at=None) -> dict:
     return {
-        "event_id": event, "home_score": float("nan" if home is None else home), "away_score": float("nan" if away is None else away),
-        "status": status, "settled_at": pd.Timestamp(settled_at, tz="UTC") if settled_at else pd.NaT, "competition": "L1", "season": "2425",
-    }  # fmt: skip
+        "event_id": event,
+        "home_score": float("nan" if home is None else home),
+        "away_score": float("nan" if away is None else away),
+        "status": status,
+        "settled_at": pd.Timestamp(settled_at, tz="UTC") if settled_at else pd.NaT,
+        "competition": "L1",
+        "season": "2425",
+    }
 
 
 def results(*rows: dict) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows))
-    return frame.assign(settled_at=pd.to_datetime(frame["settled_at"], utc=True).astype("datetime64[us, UTC]"))
+    return frame.assign(
+        settled_at=pd.to_datetime(frame["settled_at"], utc=True).astype("datetime64[us, UTC]")
+    )
 
 
-def bet(event="m1", outcome="home", price=2.0, *, placed="2025-03-01 12:00", start=KICK_OFF, probability=0.55, market="h2h", line=None,
-        bookmaker="acme", side="back") -> dict:  # fmt: skip
+def bet(
+    event="m1",
+    outcome="home",
+    price=2.0,
+    *,
+    placed="2025-03-01 12:00",
+    start=KICK_OFF,
+    probability=0.55,
+    market="h2h",
+    line=None,
+    bookmaker="acme",
+    side="back",
+) -> dict:
     return {
-        "event_id": event, "market": market, "line": float("nan") if line is None else line, "outcome": outcome, "side": side,
-        "bookmaker": bookmaker, "price": price, "probability": probability, "edge": probability * price - 1,
-        "placed_at": pd.Timestamp(placed, tz="UTC"), "strategy": "test", "starts_at": pd.Timestamp(start),
-        "competition": "L1", "season": "2425",
-    }  # fmt: skip
+        "event_id": event,
+        "market": market,
+        "line": float("nan") if line is None else line,
+        "outcome": outcome,
+        "side": side,
+        "bookmaker": bookmaker,
+        "price": price,
+        "probability": probability,
+        "edge": probability * price - 1,
+        "placed_at": pd.Timestamp(placed, tz="UTC"),
+        "strategy": "test",
+        "starts_at": pd.Timestamp(start),
+        "competition": "L1",
+        "season": "2425",
+    }
 
 
 def bets(*rows: dict) -> pd.DataFrame:
@@ -56,8 +108,12 @@ def bets(*rows: dict) -> pd.DataFrame:
     return frame.astype({"placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"})
 
 
-def season(n: int, *, seed: int, edge: float = 0.0, per_day: int = 5) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Bets, results and closing lines of n matches: true probabilities known, prices `edge` better than fair."""
+def season(
+    n: int, *, seed: int, edge: float = 0.0, per_day: int = 5
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Bets, results and closing lines of n matches: true probabilities known, prices `edge` better than
+    fair.
+    """
     rng = np.random.default_rng(seed)
     p = rng.dirichlet([6, 3.5, 4], n)
     outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
@@ -66,18 +122,27 @@ def season(n: int, *, seed: int, edge: float = 0.0, per_day: int = 5) -> tuple[p
     wanted = bets(
         *(
             bet(
-                e, "home", (1 + edge) / q[0], placed=str(s - pd.Timedelta(hours=3))[:19], start=s, probability=min((1 + edge) * q[0], 0.999)
+                e,
+                "home",
+                (1 + edge) / q[0],
+                placed=str(s - pd.Timedelta(hours=3))[:19],
+                start=s,
+                probability=min((1 + edge) * q[0], 0.999),
             )
             for e, q, s in zip(events, p, start, strict=True)
         )
     )
     ended = results(*(result(e, int(o == 0), int(o == 2)) for e, o in zip(events, outcome, strict=True)))
-    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(closing_price=wanted["price"], closing_fair=p[:, 0])
+    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(
+        closing_price=wanted["price"], closing_fair=p[:, 0]
+    )
     return wanted, ended, closing
 
 
 def efficient_market(n: int, *, seed: int, per_day: int = 5, margin: float = 0.0) -> pd.DataFrame:
-    """Ledger of a unit on every outcome of n matches whose closing prices are right: fair but for the margin, so no bet has an edge."""
+    """Ledger of a unit on every outcome of n matches whose closing prices are right: fair but for the margin,
+    so no bet has an edge.
+    """
     from overround import Flat, backtest
 
     rng = np.random.default_rng(seed)
@@ -85,12 +150,22 @@ def efficient_market(n: int, *, seed: int, per_day: int = 5, margin: float = 0.0
     outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
     start = KICK_OFF + pd.to_timedelta(np.arange(n) // per_day, unit="D")
     one = bets(bet(placed="2025-03-01 12:00"))
-    wanted = one.loc[np.zeros(3 * n, int)].reset_index(drop=True).assign(
-        event_id=np.repeat([f"m{i:05d}" for i in range(n)], 3), outcome=np.tile(["home", "draw", "away"], n),
-        price=1 / (p.ravel() * (1 + margin)), probability=p.ravel(), edge=1 / (1 + margin) - 1,
-        starts_at=np.repeat(start, 3), placed_at=np.repeat(start - pd.Timedelta(hours=3), 3),
-    )  # fmt: skip
-    wanted = wanted[wanted["price"] > 1].astype({"placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"})
+    wanted = (
+        one.loc[np.zeros(3 * n, int)]
+        .reset_index(drop=True)
+        .assign(
+            event_id=np.repeat([f"m{i:05d}" for i in range(n)], 3),
+            outcome=np.tile(["home", "draw", "away"], n),
+            price=1 / (p.ravel() * (1 + margin)),
+            probability=p.ravel(),
+            edge=1 / (1 + margin) - 1,
+            starts_at=np.repeat(start, 3),
+            placed_at=np.repeat(start - pd.Timedelta(hours=3), 3),
+        )
+    )
+    wanted = wanted[wanted["price"] > 1].astype(
+        {"placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"}
+    )
     ended = results(*(result(f"m{i:05d}", int(o == 0), int(o == 2)) for i, o in enumerate(outcome)))
     closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(
         closing_price=wanted["price"], closing_fair=wanted["probability"]
@@ -101,9 +176,11 @@ def efficient_market(n: int, *, seed: int, per_day: int = 5, margin: float = 0.0
 def noisy_quotes(
     n: int, books: int, *, seed: int, margin: float = 0.05, noise: float = 0.04, per_day: int = 5
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Early and closing three-way quotes of n matches and their results: each bookmaker adds its margin to the truth and errs on its own.
+    """Early and closing three-way quotes of n matches and their results: each bookmaker adds its margin to
+    the truth and errs on its own.
 
-    With `market_average` and `market_maximum`, as football-data.co.uk has them; the first bookmaker does not err.
+    With `market_average` and `market_maximum`, as football-data.co.uk has them; the first bookmaker does not
+    err.
     """
     rng = np.random.default_rng(seed)
     p = rng.dirichlet([6, 3.5, 4], n)
@@ -115,10 +192,17 @@ def noisy_quotes(
     start = KICK_OFF + pd.to_timedelta(np.arange(n) // per_day, unit="D")
     shape = price.shape
     one = quotes(quote())
-    frame = one.loc[np.zeros(price.size, int)].reset_index(drop=True).assign(
-        event_id=np.tile(np.repeat([f"m{i:05d}" for i in range(n)], 3), shape[0]), bookmaker=np.repeat(names, 3 * n),
-        outcome=np.tile(["home", "draw", "away"], n * shape[0]), price=price.ravel(), starts_at=np.tile(np.repeat(start, 3), shape[0]),
-    )  # fmt: skip
+    frame = (
+        one.loc[np.zeros(price.size, int)]
+        .reset_index(drop=True)
+        .assign(
+            event_id=np.tile(np.repeat([f"m{i:05d}" for i in range(n)], 3), shape[0]),
+            bookmaker=np.repeat(names, 3 * n),
+            outcome=np.tile(["home", "draw", "away"], n * shape[0]),
+            price=price.ravel(),
+            starts_at=np.tile(np.repeat(start, 3), shape[0]),
+        )
+    )
     frame = pd.concat([frame, frame.assign(phase="close")], ignore_index=True)
     outcome = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
     ended = results(*(result(f"m{i:05d}", int(o == 0), int(o == 2)) for i, o in enumerate(outcome)))

@@ -23,7 +23,8 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def require(what: Path | bool, reason: str, *, of_machine: bool = False) -> None:
-    """Skip where something a user may not have is missing; where OVERROUND_REQUIRE_DATA=1 (CI) that is a failure.
+    """Skip where something a user may not have is missing; where OVERROUND_REQUIRE_DATA=1 (CI) that is a
+    failure.
 
     Not `of_machine`, of what nobody can install: a right to mount disks, the history of a checkout.
     """

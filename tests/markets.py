@@ -15,18 +15,27 @@ BOOKS = ("pinnacle", "alpha", "beta", "gamma", "delta", "betfair_exchange")
 
 
 @lru_cache(maxsize=32)
-def random_market(seed: int, *, events: int = 4, polls: int = 8, noise: float = 0.05, books: tuple[str, ...] = BOOKS) -> pd.DataFrame:
-    """Changes only, as a poller stores them: 1X2 (with an exchange's lay prices), totals and handicaps on two lines, gaps.
+def random_market(
+    seed: int, *, events: int = 4, polls: int = 8, noise: float = 0.05, books: tuple[str, ...] = BOOKS
+) -> pd.DataFrame:
+    """Changes only, as a poller stores them: 1X2 (with an exchange's lay prices), totals and handicaps on two
+    lines, gaps.
 
-    The times of the polls are whole minutes before kick-off, the same for all; bookmakers' own clocks are up to two hours earlier. In
-    the first match a draw is unlikely, and nobody shows a price of it until seven hours before kick-off.
+    The times of the polls are whole minutes before kick-off, the same for all; bookmakers' own clocks are up
+    to two hours earlier. In the first match a draw is unlikely, and nobody shows a price of it until seven
+    hours before kick-off.
     """
     rng = np.random.default_rng(seed)
     minutes = np.sort(rng.choice(np.arange(5, 60 * 30, 5), polls, replace=False))[::-1]
     rows = []
     for event in range(events):
-        chances = {("h2h", None): rng.dirichlet([5, 3, 4]), ("totals", 2.5): rng.dirichlet([6, 6]), ("totals", 3.5): rng.dirichlet([6, 6]),
-                   ("spreads", -1.5): rng.dirichlet([6, 6]), ("spreads", -0.5): rng.dirichlet([6, 6])}  # fmt: skip
+        chances = {
+            ("h2h", None): rng.dirichlet([5, 3, 4]),
+            ("totals", 2.5): rng.dirichlet([6, 6]),
+            ("totals", 3.5): rng.dirichlet([6, 6]),
+            ("spreads", -1.5): rng.dirichlet([6, 6]),
+            ("spreads", -0.5): rng.dirichlet([6, 6]),
+        }
         if event == 0:
             chances["h2h", None] = np.array([0.55, 0.03, 0.42])
         shown: dict[tuple, float] = {}
@@ -38,7 +47,11 @@ def random_market(seed: int, *, events: int = 4, polls: int = 8, noise: float = 
                 for book in books:
                     if rng.random() < 0.4:
                         continue
-                    outcomes = {"h2h": ("home", "draw", "away"), "totals": ("over", "under"), "spreads": ("home", "away")}[market]
+                    outcomes = {
+                        "h2h": ("home", "draw", "away"),
+                        "totals": ("over", "under"),
+                        "spreads": ("home", "away"),
+                    }[market]
                     q = p * np.exp(rng.normal(0, noise / 2, len(p)))
                     price = np.round(1 / (q / q.sum() * rng.uniform(0.99, 1.06)), 2)
                     sides = [(market, price)]
@@ -54,7 +67,14 @@ def random_market(seed: int, *, events: int = 4, polls: int = 8, noise: float = 
                             if value > 1 and shown.get(key) != value and rng.random() > 0.03:
                                 shown[key] = float(value)
                                 one = quote(
-                                    f"m{event}", book, outcome, float(value), market=kind, line=line, phase="snapshot", at=str(own)[:19]
+                                    f"m{event}",
+                                    book,
+                                    outcome,
+                                    float(value),
+                                    market=kind,
+                                    line=line,
+                                    phase="snapshot",
+                                    at=str(own)[:19],
                                 )
                                 rows.append({**one, "collected_at": seen})
     frame = quotes(rows)
@@ -62,26 +82,38 @@ def random_market(seed: int, *, events: int = 4, polls: int = 8, noise: float = 
     return frame.sample(frac=1, random_state=seed).reset_index(drop=True)
 
 
-def slow_states(rows: pd.DataFrame, max_age_h: float = 24.0) -> Iterator[tuple[tuple, pd.Timestamp, dict, dict, bool]]:
-    """For each market and time: standing prices {bookmaker: {outcome: price}}, lay prices alike, and whether a draw has been shown."""
+def slow_states(
+    rows: pd.DataFrame, max_age_h: float = 24.0
+) -> Iterator[tuple[tuple, pd.Timestamp, dict, dict, bool]]:
+    """For each market and time: standing prices {bookmaker: {outcome: price}}, lay prices alike, and whether
+    a draw has been shown.
+    """
     groups: dict[tuple, list] = {}
     for row in rows.itertuples(index=False):
         if row.observed_at < row.starts_at and row.collected_at < row.starts_at and row.phase == "snapshot":
             market = "h2h" if row.market == "h2h_lay" else row.market
-            groups.setdefault((row.event_id, market, None if math.isnan(row.line) else row.line), []).append(row)
+            groups.setdefault((row.event_id, market, None if math.isnan(row.line) else row.line), []).append(
+                row
+            )
     for market, found in groups.items():
         back: dict[str, dict] = {}
         lay: dict[str, dict] = {}
         changed: dict[tuple, pd.Timestamp] = {}
         draw = False
         for at in sorted({row.collected_at for row in found}):
-            for row in sorted((row for row in found if row.collected_at == at), key=lambda row: row.observed_at):
+            for row in sorted(
+                (row for row in found if row.collected_at == at), key=lambda row: row.observed_at
+            ):
                 side = lay if row.market == "h2h_lay" else back
                 side.setdefault(row.bookmaker, {})[row.outcome] = row.price
                 changed[side is lay, row.bookmaker] = at
                 draw |= row.outcome == "draw" and side is back
             fresh = [
-                {b: dict(p) for b, p in sorted(side.items()) if at - changed[which, b] <= pd.Timedelta(hours=max_age_h)}
+                {
+                    b: dict(p)
+                    for b, p in sorted(side.items())
+                    if at - changed[which, b] <= pd.Timedelta(hours=max_age_h)
+                }
                 for which, side in ((False, back), (True, lay))
             ]
             yield market, at, fresh[0], fresh[1], draw
@@ -89,7 +121,9 @@ def slow_states(rows: pd.DataFrame, max_age_h: float = 24.0) -> Iterator[tuple[t
 
 def slow_fair(prices: dict[str, float], market: str, draw: bool, method: str = "power") -> dict[str, float]:
     """Margin-free probabilities of one bookmaker's market; none where it is not whole or no market."""
-    outcomes = ("over", "under") if market == "totals" else ("home", "draw", "away") if draw else ("home", "away")
+    outcomes = (
+        ("over", "under") if market == "totals" else ("home", "draw", "away") if draw else ("home", "away")
+    )
     if any(outcome not in prices for outcome in outcomes):
         return {}
     inverse = sum(1 / prices[outcome] for outcome in outcomes)
@@ -104,8 +138,12 @@ def pays(book: str, price: float) -> float:
     return 1 + (price - 1) * 0.95 if book == "betfair_exchange" else price
 
 
-def slow_value(rows: pd.DataFrame, reference: str, min_edge: float, max_price: float = 15.0, max_edge: float = 0.25) -> list[tuple]:
-    """Bets (event, market, line, outcome, bookmaker, price, probability, time) as `value_signals` says them."""
+def slow_value(
+    rows: pd.DataFrame, reference: str, min_edge: float, max_price: float = 15.0, max_edge: float = 0.25
+) -> list[tuple]:
+    """Bets (event, market, line, outcome, bookmaker, price, probability, time) as `value_signals` says
+    them.
+    """
     bets: dict[tuple, tuple] = {}
     for (event, market, line), at, back, _, draw in slow_states(rows):
         fair = {book: slow_fair(prices, market, draw) for book, prices in back.items()}
@@ -115,7 +153,11 @@ def slow_value(rows: pd.DataFrame, reference: str, min_edge: float, max_price: f
                 continue
             for outcome, price in prices.items():
                 if reference == "consensus":
-                    said = [fair[other][outcome] for other in fair if other not in (book, *NOT_ACCOUNTS) and outcome in fair[other]]
+                    said = [
+                        fair[other][outcome]
+                        for other in fair
+                        if other not in (book, *NOT_ACCOUNTS) and outcome in fair[other]
+                    ]
                     p = sum(said) / len(said) if len(said) >= 3 else math.nan
                 else:
                     p = fair.get(reference, {}).get(outcome, math.nan)
@@ -133,21 +175,41 @@ def slow_seed(rows: pd.DataFrame, min_mean: float = 2.0, max_spread: float = 0.2
     bets: dict[tuple, tuple] = {}
     for (event, market, line), at, back, _, _ in slow_states(rows):
         for outcome in ("home", "draw", "away", "over", "under"):
-            prices = {book: shown[outcome] for book, shown in back.items() if outcome in shown and book not in NOT_ACCOUNTS}
-            if len(prices) >= 2 and np.mean(list(prices.values())) > min_mean and np.std(list(prices.values()), ddof=1) < max_spread:
+            prices = {
+                book: shown[outcome]
+                for book, shown in back.items()
+                if outcome in shown and book not in NOT_ACCOUNTS
+            }
+            if (
+                len(prices) >= 2
+                and np.mean(list(prices.values())) > min_mean
+                and np.std(list(prices.values()), ddof=1) < max_spread
+            ):
                 book = max(prices, key=lambda name: pays(name, prices[name]))
                 bets.setdefault((event, market, line, outcome), (book, prices[book], at))
     return sorted((*key, *bet) for key, bet in bets.items())
 
 
 def slow_covers(rows: pd.DataFrame, commission: dict[str, float]) -> list[tuple]:
-    """Arbitrages over all outcomes: (event, market, line, time, guaranteed return), the first of each market."""
+    """Arbitrages over all outcomes: (event, market, line, time, guaranteed return), the first of each
+    market.
+    """
     found: dict[tuple, tuple] = {}
     for (event, market, line), at, back, _, draw in slow_states(rows):
-        outcomes = ("over", "under") if market == "totals" else ("home", "draw", "away") if draw else ("home", "away")
+        outcomes = (
+            ("over", "under")
+            if market == "totals"
+            else ("home", "draw", "away")
+            if draw
+            else ("home", "away")
+        )
         best = []
         for outcome in outcomes:
-            net = [1 + (p[outcome] - 1) * (1 - commission.get(b, 0)) for b, p in back.items() if outcome in p and b not in NOT_ACCOUNTS]
+            net = [
+                1 + (p[outcome] - 1) * (1 - commission.get(b, 0))
+                for b, p in back.items()
+                if outcome in p and b not in NOT_ACCOUNTS
+            ]
             best.append(max(net, default=0))
         if all(best):
             gain = 1 / sum(1 / price for price in best) - 1
@@ -160,7 +222,9 @@ def slow_steam(rows: pd.DataFrame, window_min: float, least_books: int, least_mo
     """Steam (event, market, line, outcome, time, direction, books)."""
     found, history = [], {}
     for key, at, back, _, draw in slow_states(rows):
-        fair = {book: slow_fair(prices, key[1], draw) for book, prices in back.items() if book not in NOT_ACCOUNTS}
+        fair = {
+            book: slow_fair(prices, key[1], draw) for book, prices in back.items() if book not in NOT_ACCOUNTS
+        }
         past = history.setdefault(key, [])
         past.append((at, fair, {}))
         then = [one for one in past if one[0] <= at - pd.Timedelta(minutes=window_min)]

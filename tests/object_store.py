@@ -1,7 +1,7 @@
 """A real S3 server in a process of its own, and a way to it that breaks when told to.
 
-moto looks whether an object is there and puts it in two steps, between which another of its threads may put one: S3 does both in one.
-So requests are answered one at a time here; each is received whole before its turn.
+moto looks whether an object is there and puts it in two steps, between which another of its threads may put
+one: S3 does both in one. So requests are answered one at a time here; each is received whole before its turn.
 """
 
 import io
@@ -55,7 +55,9 @@ def served() -> Iterator[int]:
     """A server on a free port."""
     port = free_port()
     command = [sys.executable, "-m", "tests.object_store", str(port)]
-    server = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -79,9 +81,13 @@ def free_port() -> int:
 def environment(port: int) -> dict[str, str]:
     """What a user sets to reach it."""
     return {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true", "OVERROUND_STORE_TIMEOUT": os.environ.get("OVERROUND_STORE_TIMEOUT", "20"),
-    }  # fmt: skip
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+        "OVERROUND_STORE_TIMEOUT": os.environ.get("OVERROUND_STORE_TIMEOUT", "20"),
+    }
 
 
 class Way:
@@ -92,7 +98,9 @@ class Way:
 
     def __init__(self, to: int):
         command = [sys.executable, "-m", "tests.object_store", "way", str(to)]
-        self._proxy = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._proxy = subprocess.Popen(
+            command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.port = int(self._ask("port"))
 
     def trouble(self, what: str, seed: int = 3) -> None:
@@ -153,7 +161,8 @@ class _Proxy:
                     found = _REQUEST.findall(data)
                     self.counts.update(kind.decode() for kind, _ in found)
                     state["deaf"] |= self.trouble == "lose the answer to a commit" and any(
-                        kind == b"PUT" and b"/_delta_log/0" in path and path.endswith(b".json") for kind, path in found
+                        kind == b"PUT" and b"/_delta_log/0" in path and path.endswith(b".json")
+                        for kind, path in found
                     )
                 while self.trouble == "hold still":
                     self.counts["hold still"] += 1

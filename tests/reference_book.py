@@ -23,7 +23,9 @@ class Rules:
 
 @dataclass
 class Case:
-    """A random book: bets, accounts by bookmaker (None: one bankroll, no limits), and what else the engine is told."""
+    """A random book: bets, accounts by bookmaker (None: one bankroll, no limits), and what else the engine is
+    told.
+    """
 
     bets: list[dict]
     accounts: dict[str, Rules] | None
@@ -40,7 +42,11 @@ def ended(bet: dict) -> float | None:
         return None
     difference, total = bet["home"] - bet["away"], bet["home"] + bet["away"]
     if bet["market"].startswith("h2h"):
-        return 1.0 if bet["outcome"] == ("draw" if difference == 0 else "home" if difference > 0 else "away") else -1.0
+        return (
+            1.0
+            if bet["outcome"] == ("draw" if difference == 0 else "home" if difference > 0 else "away")
+            else -1.0
+        )
     line = bet["line"]
     lines = [line] if (line * 2).is_integer() else [line - 0.25, line + 0.25]
     first = []
@@ -54,8 +60,8 @@ def ended(bet: dict) -> float | None:
 def play(case: Case) -> tuple[dict[int, dict], list[tuple[float, float, float, float]]]:
     """Play the book.
 
-    Returns what became of each bet (stake, profit, asked, taken), and after each moment: its time, all money realised, free money and
-    money on open bets.
+    Returns what became of each bet (stake, profit, asked, taken), and after each moment: its time, all money
+    realised, free money and money on open bets.
     """
     rules = (
         case.accounts
@@ -67,11 +73,15 @@ def play(case: Case) -> tuple[dict[int, dict], list[tuple[float, float, float, f
     if "common" in purse_of.values():
         at_start["common"] = case.bankroll
     free, total, peak = dict(at_start), dict(at_start), dict(at_start)
-    done: dict[int, dict] = {i: {"stake": 0.0, "profit": 0.0, "asked": None, "taken": "no account"} for i in range(len(case.bets))}
+    done: dict[int, dict] = {
+        i: {"stake": 0.0, "profit": 0.0, "asked": None, "taken": "no account"} for i in range(len(case.bets))
+    }
     tied = dict.fromkeys(done, 0.0)
     trail = []
     for moment in sorted({bet[when] for bet in case.bets for when in ("placed", "settled")}):
-        ending = [i for i, bet in enumerate(case.bets) if bet["settled"] == moment and bet["bookmaker"] in rules]
+        ending = [
+            i for i, bet in enumerate(case.bets) if bet["settled"] == moment and bet["bookmaker"] in rules
+        ]
         for i, profit in profits(case.bets, ending, done, rules).items():
             purse = purse_of[case.bets[i]["bookmaker"]]
             done[i]["profit"] = profit
@@ -79,9 +89,13 @@ def play(case: Case) -> tuple[dict[int, dict], list[tuple[float, float, float, f
             free[purse] += tied[i] + profit
             tied[i] = 0.0
         peak = {name: max(peak[name], total[name]) for name in peak}
-        coming = [i for i, bet in enumerate(case.bets) if bet["placed"] == moment and bet["bookmaker"] in rules]
-        for purse, group in groupby(sorted(coming, key=lambda i: purse_of[case.bets[i]["bookmaker"]]),
-                                    key=lambda i: purse_of[case.bets[i]["bookmaker"]]):  # fmt: skip
+        coming = [
+            i for i, bet in enumerate(case.bets) if bet["placed"] == moment and bet["bookmaker"] in rules
+        ]
+        for purse, group in groupby(
+            sorted(coming, key=lambda i: purse_of[case.bets[i]["bookmaker"]]),
+            key=lambda i: purse_of[case.bets[i]["bookmaker"]],
+        ):
             each = list(group)
             base = free[purse] - case.floor * peak[purse]
             base = base if base > 1e-9 * at_start[purse] else 0.0
@@ -89,7 +103,10 @@ def play(case: Case) -> tuple[dict[int, dict], list[tuple[float, float, float, f
             for i in each:
                 wanted[i] = accept(case, rules[case.bets[i]["bookmaker"]], case.bets[i], base, done[i])
                 if base == 0 and case.bets[i].get("accepted", 1.0) > 0:
-                    wanted[i], done[i]["taken"] = 0.0, "bankrupt" if total[purse] <= 1e-9 * at_start[purse] else "no money"
+                    wanted[i], done[i]["taken"] = (
+                        0.0,
+                        "bankrupt" if total[purse] <= 1e-9 * at_start[purse] else "no money",
+                    )
             need = sum(stake * risk(case.bets[i], rules) for i, stake in wanted.items())
             for i, stake in wanted.items():
                 if need > base and stake > 0:
@@ -138,8 +155,12 @@ def risk(bet: dict, rules: dict[str, Rules]) -> float:
     return (bet["price"] - 1 if bet["side"] == "lay" else 1.0) + rules[bet["bookmaker"]].tax
 
 
-def profits(bets: list[dict], ending: list[int], done: dict[int, dict], rules: dict[str, Rules]) -> dict[int, float]:
-    """Profit of the bets that end together; an account's commission is on what its bets on one market win together."""
+def profits(
+    bets: list[dict], ending: list[int], done: dict[int, dict], rules: dict[str, Rules]
+) -> dict[int, float]:
+    """Profit of the bets that end together; an account's commission is on what its bets on one market win
+    together.
+    """
     markets: dict[tuple, dict[int, float]] = {}
     for i in ending:
         bet, how = bets[i], ended(bets[i])
@@ -165,22 +186,52 @@ def random_case(seed: int) -> Case:
     rng = random.Random(seed)  # noqa: S311 - no secret
     books = ["a", "b", "x"][: rng.randint(1, 3)]
     limited = rng.random() < 0.6
-    accounts = {name: random_rules(rng) for name in books if rng.random() < 0.9 or name == "a"} if limited else None
-    case = Case([], accounts, float(rng.choice([50, 100, 1000])), floor=rng.choice([0.0, 0.0, 0.5, 0.8]),
-                fees={"x": 0.05} if not limited else {})  # fmt: skip
+    accounts = (
+        {name: random_rules(rng) for name in books if rng.random() < 0.9 or name == "a"} if limited else None
+    )
+    case = Case(
+        [],
+        accounts,
+        float(rng.choice([50, 100, 1000])),
+        floor=rng.choice([0.0, 0.0, 0.5, 0.8]),
+        fees={"x": 0.05} if not limited else {},
+    )
     if limited and rng.random() < 0.3:
         case.size, case.cut_to_size = rng.uniform(5, 60), rng.random() < 0.5
-    matches = [(f"m{i}", rng.randint(2, HOURS), rng.choice([None, 0, 0, 1, 1, 2, 3]), rng.randint(0, 3)) for i in range(rng.randint(1, 5))]
+    matches = [
+        (f"m{i}", rng.randint(2, HOURS), rng.choice([None, 0, 0, 1, 1, 2, 3]), rng.randint(0, 3))
+        for i in range(rng.randint(1, 5))
+    ]
     seen = set()
     for _ in range(rng.randint(1, 12)):
         event, start, home, away = rng.choice(matches)
         market = rng.choice(["h2h", "h2h", "totals", "spreads"])
-        outcome = rng.choice({"h2h": ["home", "draw", "away"], "totals": ["over", "under"], "spreads": ["home", "away"]}[market])
-        line = {"h2h": None, "totals": rng.choice([2.0, 2.25, 2.5, 2.75]), "spreads": rng.choice([-0.75, -0.5, -0.25, 0.0, 0.25])}[market]
-        bet = {"event": event, "market": market, "line": line, "outcome": outcome, "bookmaker": rng.choice(books),
-               "price": rng.randint(102, 600) / 100, "side": "lay" if rng.random() < 0.25 else "back", "placed": rng.randint(0, start),
-               "settled": start + 2, "start": start, "home": home, "away": away, "amount": rng.choice([0.0, 0.0, 10.0, 33.33]),
-               "share": rng.choice([0.0, 0.05, 0.3, 1.0])}  # fmt: skip
+        outcome = rng.choice(
+            {"h2h": ["home", "draw", "away"], "totals": ["over", "under"], "spreads": ["home", "away"]}[
+                market
+            ]
+        )
+        line = {
+            "h2h": None,
+            "totals": rng.choice([2.0, 2.25, 2.5, 2.75]),
+            "spreads": rng.choice([-0.75, -0.5, -0.25, 0.0, 0.25]),
+        }[market]
+        bet = {
+            "event": event,
+            "market": market,
+            "line": line,
+            "outcome": outcome,
+            "bookmaker": rng.choice(books),
+            "price": rng.randint(102, 600) / 100,
+            "side": "lay" if rng.random() < 0.25 else "back",
+            "placed": rng.randint(0, start),
+            "settled": start + 2,
+            "start": start,
+            "home": home,
+            "away": away,
+            "amount": rng.choice([0.0, 0.0, 10.0, 33.33]),
+            "share": rng.choice([0.0, 0.05, 0.3, 1.0]),
+        }
         if limited and rng.random() < 0.2:
             bet["accepted"] = rng.choice([0.0, 0.5])
         key = (event, market, line, outcome, bet["bookmaker"], bet["side"])
@@ -194,6 +245,11 @@ def random_rules(rng: random.Random) -> Rules:
     """An account with some limits."""
     fee = rng.choice([0.0, 0.0, 0.05])
     return Rules(
-        bankroll=rng.choice([None, 20.0, 200.0]), most=rng.choice([math.inf, 25.0]), payout=rng.choice([math.inf, 80.0]),
-        minimum=rng.choice([0.0, 2.0]), step=rng.choice([0.0, 0.01, 1.0]), fee=fee, tax=0.0 if fee else rng.choice([0.0, 0.02]),
-    )  # fmt: skip
+        bankroll=rng.choice([None, 20.0, 200.0]),
+        most=rng.choice([math.inf, 25.0]),
+        payout=rng.choice([math.inf, 80.0]),
+        minimum=rng.choice([0.0, 2.0]),
+        step=rng.choice([0.0, 0.01, 1.0]),
+        fee=fee,
+        tax=0.0 if fee else rng.choice([0.0, 0.02]),
+    )

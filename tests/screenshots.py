@@ -1,7 +1,8 @@
-"""Pictures of the main reports for the README: `make screenshots`, or `python -m tests.screenshots [REPORTS]`.
+"""Pictures of the main reports for the README: `make screenshots`, or `python -m tests.screenshots
+[REPORTS]`.
 
-Without a folder of reports the whole line is run first on the simulated market, in a temporary home. The pages have few colours and
-so have the pictures: one is some tens of kilobytes.
+Without a folder of reports the whole line is run first on the simulated market, in a temporary home. The
+pages have few colours and so have the pictures: one is some tens of kilobytes.
 """
 
 import os
@@ -15,9 +16,12 @@ from typing import Any
 DOCS = Path(__file__).parents[1] / "docs"
 # report of the line -> picture of it: the first is shown large, the others in a row
 PICTURES = {
-    "backtest-sharp": "report.png", "signals": "report-signals.png", "bookmakers": "report-bookmakers.png",
-    "compare": "report-compare.png", "performance": "report-performance.png",
-}  # fmt: skip
+    "backtest-sharp": "report.png",
+    "signals": "report-signals.png",
+    "bookmakers": "report-bookmakers.png",
+    "compare": "report-compare.png",
+    "performance": "report-performance.png",
+}
 WIDTH, HEIGHT = 1024, 1500
 _COLOURS = 64
 
@@ -44,7 +48,9 @@ def _small(png: bytes) -> bytes:
     from PIL import Image
 
     small = BytesIO()
-    Image.open(BytesIO(png)).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    Image.open(BytesIO(png)).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(
+        small, "PNG", optimize=True
+    )
     return small.getvalue()
 
 

@@ -1,4 +1,6 @@
-"""A Dask scheduler and workers in processes of their own, that a test kills; and the sweep that is to survive it."""
+"""A Dask scheduler and workers in processes of their own, that a test kills; and the sweep that is to survive
+it.
+"""
 
 import os
 import signal
@@ -40,11 +42,30 @@ class Cluster:
         self.start_scheduler()
 
     def start_scheduler(self) -> None:
-        self.scheduler = _start("scheduler", "--host", "127.0.0.1", "--port", str(self._port), "--dashboard-address", "127.0.0.1:0")
+        self.scheduler = _start(
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self._port),
+            "--dashboard-address",
+            "127.0.0.1:0",
+        )
 
     def start_workers(self, count: int) -> None:
         for _ in range(count):
-            self.workers.append(_start("worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "120"))
+            self.workers.append(
+                _start(
+                    "worker",
+                    self.address,
+                    "--nthreads",
+                    "1",
+                    "--no-nanny",
+                    "--no-dashboard",
+                    "--death-timeout",
+                    "120",
+                )
+            )
 
     def close(self) -> None:
         for process in (*self.workers, self.scheduler):
@@ -65,6 +86,15 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def _start(kind: str, *words: str) -> subprocess.Popen:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), str(ROOT)]), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "60s"}
-    return subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_" + kind, *words], env=env, cwd=ROOT,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), str(ROOT)]),
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "60s",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_" + kind, *words],
+        env=env,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

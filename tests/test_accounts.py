@@ -10,18 +10,29 @@ from overround.errors import ParameterError
 from overround.schema import LEDGER_COLUMNS
 from tests.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
+RULE = Flat(100)
 
-def one(price=2.0, *, score=(1, 0), rule=Flat(100), bookmaker="acme", bankroll=1_000, commission=None, **more):  # noqa: B008 - frozen
+
+def one(price=2.0, *, score=(1, 0), rule=RULE, bookmaker="acme", bankroll=1_000, commission=None, **more):
     """The ledger row of a single bet."""
     wanted = bets(bet(price=price, bookmaker=bookmaker))
-    return backtest(wanted, results(result("m1", *score)), stake=rule, bankroll=bankroll, commission=commission or {}, **more).iloc[0]
+    return backtest(
+        wanted,
+        results(result("m1", *score)),
+        stake=rule,
+        bankroll=bankroll,
+        commission=commission or {},
+        **more,
+    ).iloc[0]
 
 
 def test_each_account_has_its_own_money():
     wanted = bets(bet("m1", bookmaker="rich"), bet("m2", bookmaker="poor"))
     accounts = [Account("rich", 1_000), Account("poor", 100)]
 
-    ledger = backtest(wanted, results(result("m1"), result("m2", 0, 1)), stake=Percentage(0.5), accounts=accounts).set_index("bookmaker")
+    ledger = backtest(
+        wanted, results(result("m1"), result("m2", 0, 1)), stake=Percentage(0.5), accounts=accounts
+    ).set_index("bookmaker")
 
     assert ledger["stake"].to_dict() == {"rich": 500.0, "poor": 50.0}
     assert ledger["account_bankroll"].to_dict() == {"rich": 1500.0, "poor": 50.0}
@@ -32,16 +43,25 @@ def test_each_account_has_its_own_money():
 def test_accounts_without_their_own_money_share_the_bankroll():
     wanted = bets(bet("m1", bookmaker="a"), bet("m2", bookmaker="b"))
 
-    ledger = backtest(wanted, results(result("m1"), result("m2")), stake=Flat(800), accounts=[Account("a"), Account("b")])
+    ledger = backtest(
+        wanted, results(result("m1"), result("m2")), stake=Flat(800), accounts=[Account("a"), Account("b")]
+    )
 
     assert ledger["stake"].tolist() == pytest.approx([500.0, 500.0])
-    assert ledger.attrs == {"bankroll": 1000.0, "unsettled": 0, "refused": {}, "reduced": {"short of money": 2}}
+    assert ledger.attrs == {
+        "bankroll": 1000.0,
+        "unsettled": 0,
+        "refused": {},
+        "reduced": {"short of money": 2},
+    }
 
 
 def test_a_bet_without_an_account_is_in_the_ledger_with_no_stake():
     wanted = bets(bet("m1", bookmaker="acme"), bet("m2", bookmaker="elsewhere"))
 
-    ledger = backtest(wanted, results(result("m1"), result("m2")), accounts=[Account("acme")]).set_index("event_id")
+    ledger = backtest(wanted, results(result("m1"), result("m2")), accounts=[Account("acme")]).set_index(
+        "event_id"
+    )
 
     assert ledger["taken"].to_dict() == {"m1": "full", "m2": "no account"}
     assert ledger.loc["m2", ["stake", "profit"]].tolist() == [0, 0]
@@ -67,10 +87,14 @@ def test_an_account_limits_its_stakes(account, price, stake, taken):
 
 
 def test_commission_on_an_exchange_is_on_the_net_of_a_market_only():
-    # back 100 at 3.0 and lay 60 at 2.5 on the same outcome, won: 200 - 90 = 110 net, of which 5 % is 5.5; on a market that lost: none;
-    # and what another market lost does not count
-    wanted = bets(bet("m1", price=3.0, bookmaker="x"), bet("m1", price=2.5, side="lay", bookmaker="x"),
-                  bet("m1", "over", price=2.0, market="totals", line=2.5, bookmaker="x"), bet("m2", price=2.0, bookmaker="x"))  # fmt: skip
+    # back 100 at 3.0 and lay 60 at 2.5 on the same outcome, won: 200 - 90 = 110 net, of which 5 % is 5.5; on
+    # a market that lost: none; and what another market lost does not count
+    wanted = bets(
+        bet("m1", price=3.0, bookmaker="x"),
+        bet("m1", price=2.5, side="lay", bookmaker="x"),
+        bet("m1", "over", price=2.0, market="totals", line=2.5, bookmaker="x"),
+        bet("m2", price=2.0, bookmaker="x"),
+    )
     wanted["amount"] = [100.0, 60.0, 10.0, 10.0]
 
     class Given:
@@ -85,7 +109,10 @@ def test_commission_on_an_exchange_is_on_the_net_of_a_market_only():
 
 
 def test_prices_to_back_and_to_lay_are_of_one_market():
-    wanted = bets(bet("m1", price=3.0, bookmaker="x"), bet("m1", "away", price=3.0, market="h2h_lay", side="lay", bookmaker="x"))
+    wanted = bets(
+        bet("m1", price=3.0, bookmaker="x"),
+        bet("m1", "away", price=3.0, market="h2h_lay", side="lay", bookmaker="x"),
+    )
 
     ledger = backtest(wanted, results(result("m1", 0, 1)), stake=Flat(100), commission={"x": 0.05})
 
@@ -102,7 +129,9 @@ def test_commission_on_turnover_is_on_every_stake_that_is_not_void(score, profit
 
 
 def test_commission_on_turnover_is_money_that_must_be_there():
-    row = one(rule=Flat(1_000), score=(0, 1), accounts=[Account("acme", commission=0.25, commission_on="turnover")])
+    row = one(
+        rule=Flat(1_000), score=(0, 1), accounts=[Account("acme", commission=0.25, commission_on="turnover")]
+    )
 
     assert (row["stake"], row["bankroll"]) == (800.0, 0.0)  # 800 + 200
 
@@ -110,11 +139,15 @@ def test_commission_on_turnover_is_money_that_must_be_there():
 def test_a_bankrupt_account_takes_no_more_bets_and_the_others_go_on():
     at = [str(KICK_OFF + pd.Timedelta(days=day))[:19] for day in range(3)]
     rows = [
-        bet(f"{name}{day}", bookmaker=name, placed=at[day], start=KICK_OFF + pd.Timedelta(days=day)) for day in range(3) for name in "ab"
+        bet(f"{name}{day}", bookmaker=name, placed=at[day], start=KICK_OFF + pd.Timedelta(days=day))
+        for day in range(3)
+        for name in "ab"
     ]
     ended = results(*(result(f"a{day}", 0, 1) for day in range(3)), *(result(f"b{day}") for day in range(3)))
 
-    ledger = backtest(bets(*rows), ended, stake=Flat(100), accounts=[Account("a", 100), Account("b", 100)]).set_index("event_id")
+    ledger = backtest(
+        bets(*rows), ended, stake=Flat(100), accounts=[Account("a", 100), Account("b", 100)]
+    ).set_index("event_id")
 
     assert ledger.loc[["a0", "a1", "a2"], "taken"].tolist() == ["full", "bankrupt", "bankrupt"]
     assert ledger.loc[["b0", "b1", "b2"], "stake"].tolist() == [100.0] * 3
@@ -132,10 +165,17 @@ def test_slippage_takes_a_share_of_the_profit_part():
 @pytest.mark.parametrize(
     ("price", "ticks", "back", "lay"),
     [  # Betfair's ladder: 0.01 to 2, 0.02 to 3, 0.05 to 4, 0.1 to 6, 0.2 to 10, 0.5 to 20, 1 to 30, 2 to 50, 5 to 100, 10 to 1000
-        (2.0, 1, 1.99, 2.02), (2.02, 1, 2.0, 2.04), (3.0, 2, 2.96, 3.1), (4.1, 2, 3.95, 4.3), (10.0, 1, 9.8, 10.5), (100.0, 1, 95.0, 110.0),
-        (1.01, 3, 1.01, 1.04), (1000.0, 1, 990.0, 1000.0), (2.01, 1, 2.0, 2.02),
+        (2.0, 1, 1.99, 2.02),
+        (2.02, 1, 2.0, 2.04),
+        (3.0, 2, 2.96, 3.1),
+        (4.1, 2, 3.95, 4.3),
+        (10.0, 1, 9.8, 10.5),
+        (100.0, 1, 95.0, 110.0),
+        (1.01, 3, 1.01, 1.04),
+        (1000.0, 1, 990.0, 1000.0),
+        (2.01, 1, 2.0, 2.02),
     ],
-)  # fmt: skip
+)
 def test_ticks_go_down_the_ladder_to_back_and_up_to_lay(price, ticks, back, lay):
     got = worse_prices(np.array([price, price]), np.array([False, True]), Execution(ticks=ticks))
 
@@ -152,7 +192,9 @@ def test_refusals_are_as_frequent_as_asked_and_the_same_for_a_seed():
     wanted, ended, _ = season(2_000, seed=1)
 
     ledger = backtest(wanted, ended, stake=Flat(1), execution=Execution(refusal=0.3, seed=5))
-    again = backtest(wanted.sample(frac=1, random_state=1), ended, stake=Flat(1), execution=Execution(refusal=0.3, seed=5))
+    again = backtest(
+        wanted.sample(frac=1, random_state=1), ended, stake=Flat(1), execution=Execution(refusal=0.3, seed=5)
+    )
     other = backtest(wanted, ended, stake=Flat(1), execution=Execution(refusal=0.3, seed=6))
 
     assert ledger.attrs["refused"]["refused"] == (ledger["stake"] == 0).sum() == pytest.approx(600, abs=80)
@@ -188,13 +230,18 @@ def test_a_stake_above_the_size_is_cut_or_refused(cut, stake, taken):
     ],
 )
 def test_a_price_is_there_for_a_given_time_only(columns, execution, taken):
-    times = {name: pd.Series([pd.Timestamp(at, tz="UTC")], dtype="datetime64[us, UTC]") for name, at in columns.items()}
+    times = {
+        name: pd.Series([pd.Timestamp(at, tz="UTC")], dtype="datetime64[us, UTC]")
+        for name, at in columns.items()
+    }
 
     row = backtest(bets(bet()).assign(**times), results(result()), execution=Execution(**execution)).iloc[0]
 
     assert row["taken"] == taken
     assert (row["stake"] > 0) == (taken == "full")
-    assert row["placed_at"] == pd.Timestamp("2025-03-01 12:00", tz="UTC") + pd.Timedelta(seconds=execution.get("delay_s", 0))
+    assert row["placed_at"] == pd.Timestamp("2025-03-01 12:00", tz="UTC") + pd.Timedelta(
+        seconds=execution.get("delay_s", 0)
+    )
 
 
 def test_nothing_asked_gives_the_same_ledger_and_no_new_column():
@@ -216,7 +263,10 @@ def test_nothing_asked_gives_the_same_ledger_and_no_new_column():
         (lambda: Account("a", stake_step=-0.01), "stake_step is -0.01"),
         (lambda: Account("a", commission=1.0), "commission at 'a' is 1.0"),
         (lambda: one(commission={"acme": 5}), "commission at 'acme' is 5; it is a share, from 0 to below 1"),
-        (lambda: arbitrage_signals(quotes(three_way()), commission={"acme": -0.05}), "commission at 'acme' is -0.05"),
+        (
+            lambda: arbitrage_signals(quotes(three_way()), commission={"acme": -0.05}),
+            "commission at 'acme' is -0.05",
+        ),
         (lambda: Account("a", commission_on="profit"), "allowed: winnings, turnover"),
         (lambda: Execution(refusal=1.5), "refusal is 1.5.*at most 1"),
         (lambda: Execution(ticks=-1), "ticks is -1"),

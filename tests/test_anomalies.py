@@ -42,7 +42,10 @@ def test_of_a_thousand_quiet_histories_of_100_runs_at_most_one_in_a_hundred_is_f
 def test_a_quarter_slower_is_found_within_five_runs_in_nine_of_ten_histories():
     rng = np.random.default_rng(12)
 
-    in_time = [any(one.kind == SLOWER and 60 <= one.noticed < 65 for one in changes(stepped(rng, after=5))) for _ in range(60)]
+    in_time = [
+        any(one.kind == SLOWER and 60 <= one.noticed < 65 for one in changes(stepped(rng, after=5)))
+        for _ in range(60)
+    ]
 
     assert np.mean(in_time) >= 0.9
 
@@ -95,26 +98,46 @@ def history_store(tmp_path, values: np.ndarray) -> Store:
     rows = [
         {"run_id": run_id, "stage": stage, "metric": metric, "value": scale * value, "unit": "s", "at": time}
         for run_id, time, value in zip(ids, at, values, strict=True)
-        for stage, metric, scale in (("evaluate", "cpu_s", 1), ("evaluate", "wall_s", 2), ("tiny", "cpu_s", 1e-4))
+        for stage, metric, scale in (
+            ("evaluate", "cpu_s", 1),
+            ("evaluate", "wall_s", 2),
+            ("tiny", "cpu_s", 1e-4),
+        )
     ]
     store.append("measurements", rows)
-    store.append("runs", [
-        {"run_id": run_id, "notebook": "backtest", "parameters": json.dumps({"league": "a", "run_id": run_id}), "git_revision": "g",
-         "versions": "{}", "store_version": "", "status": "ok", "started_at": time, "ended_at": time}
-        for run_id, time in zip(ids, at, strict=True)
-    ])  # fmt: skip
+    store.append(
+        "runs",
+        [
+            {
+                "run_id": run_id,
+                "notebook": "backtest",
+                "parameters": json.dumps({"league": "a", "run_id": run_id}),
+                "git_revision": "g",
+                "versions": "{}",
+                "store_version": "",
+                "status": "ok",
+                "started_at": time,
+                "ended_at": time,
+            }
+            for run_id, time in zip(ids, at, strict=True)
+        ],
+    )
     return store
 
 
 @pytest.mark.slow
-def test_the_stages_of_the_store_are_watched_and_the_command_fails_while_one_is_slower(tmp_path, monkeypatch: pytest.MonkeyPatch):
+def test_the_stages_of_the_store_are_watched_and_the_command_fails_while_one_is_slower(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+):
     store = history_store(tmp_path, stepped(np.random.default_rng(9), before=40, after=8, factor=1.6))
     monkeypatch.setenv("OVERROUND_STORE", store.root)
 
     found = watch(histories(store.read("measurements"), store.read("runs")))
     said = CliRunner().invoke(app, ["perf", "watch", "--figure", str(tmp_path / "f.svg")])
 
-    assert found[["stage", "kind", "open"]].to_dict("records") == [{"stage": "backtest: evaluate", "kind": SLOWER, "open": True}]
+    assert found[["stage", "kind", "open"]].to_dict("records") == [
+        {"stage": "backtest: evaluate", "kind": SLOWER, "open": True}
+    ]
     assert found["ratio"].item() == pytest.approx(1.6, rel=0.1)
     assert said.exit_code == 1
     assert "backtest: evaluate" in said.output
@@ -132,7 +155,9 @@ def test_the_command_says_that_all_is_as_usual(tmp_path, monkeypatch: pytest.Mon
     assert "1 stage" in said.output
 
 
-def test_a_metric_that_is_none_is_said_and_does_not_pass_as_all_well(tmp_path, monkeypatch: pytest.MonkeyPatch):
+def test_a_metric_that_is_none_is_said_and_does_not_pass_as_all_well(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("OVERROUND_STORE", str(tmp_path / "store"))
 
     said = CliRunner().invoke(app, ["perf", "watch", "--metric", "cpu"])

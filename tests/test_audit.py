@@ -1,4 +1,6 @@
-"""The lock pins everything, and its audit says what is known, or that nothing is; a real index and advisory service on loopback."""
+"""The lock pins everything, and its audit says what is known, or that nothing is; a real index and advisory
+service on loopback.
+"""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +13,16 @@ from tests.audit import LOCK, audit, pins
 
 # as the OSV database answers, https://google.github.io/osv.dev/post-v1-querybatch/ and /get-v1-vulns/
 HOLE = {
-    "id": "PYSEC-0000-1", "modified": "2026-01-01T00:00:00Z", "summary": "reads files that are not its own",
-    "affected": [{"package": {"name": "leaky", "ecosystem": "PyPI"},
-                  "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1"}]}]}],
-}  # fmt: skip
+    "id": "PYSEC-0000-1",
+    "modified": "2026-01-01T00:00:00Z",
+    "summary": "reads files that are not its own",
+    "affected": [
+        {
+            "package": {"name": "leaky", "ecosystem": "PyPI"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1"}]}],
+        }
+    ],
+}
 
 
 class Index(BaseHTTPRequestHandler):
@@ -27,7 +35,10 @@ class Index(BaseHTTPRequestHandler):
         if self.path.startswith("/v1/vulns/"):
             self.answer(json.dumps(HOLE).encode(), "application/json")
         elif self.path.endswith(".metadata"):
-            self.answer(f"Metadata-Version: 2.1\nName: {self.path.split('/')[-1].split('-')[0]}\nVersion: 1.0\n".encode(), "text/plain")
+            self.answer(
+                f"Metadata-Version: 2.1\nName: {self.path.split('/')[-1].split('-')[0]}\nVersion: 1.0\n".encode(),
+                "text/plain",
+            )
         else:
             name = self.path.strip("/").split("/")[-1]
             file = {
@@ -67,7 +78,13 @@ def test_every_line_of_the_lock_pins_one_exact_version():
 
     assert len(lines) > 150
     assert len(lines) == len(set(lines))
-    for loose in ("pandas>=3.0", "pandas==3.*", "pandas", "pandas @ https://example.org/pandas.whl", "pandas==3.0,<4"):
+    for loose in (
+        "pandas>=3.0",
+        "pandas==3.*",
+        "pandas",
+        "pandas @ https://example.org/pandas.whl",
+        "pandas==3.0,<4",
+    ):
         with pytest.raises(SystemExit, match="no exact version"):
             pins(f"numpy==2.4.6\n{loose}\n")
 

@@ -16,27 +16,44 @@ from tests.books import KICK_OFF, bet, bets, result, results, season
 @pytest.mark.parametrize(
     ("market", "line", "outcome", "score", "ended"),
     [
-        ("h2h", None, "home", (2, 1), 1), ("h2h", None, "home", (1, 1), -1), ("h2h", None, "draw", (1, 1), 1),
+        ("h2h", None, "home", (2, 1), 1),
+        ("h2h", None, "home", (1, 1), -1),
+        ("h2h", None, "draw", (1, 1), 1),
         ("h2h", None, "draw", (2, 1), -1),
-        ("h2h", None, "away", (0, 1), 1), ("h2h", None, "away", (1, 1), -1),
-        ("totals", 2.5, "over", (2, 1), 1), ("totals", 2.5, "under", (2, 1), -1), ("totals", 3.0, "over", (2, 1), 0),
+        ("h2h", None, "away", (0, 1), 1),
+        ("h2h", None, "away", (1, 1), -1),
+        ("totals", 2.5, "over", (2, 1), 1),
+        ("totals", 2.5, "under", (2, 1), -1),
+        ("totals", 3.0, "over", (2, 1), 0),
         ("totals", 3.0, "under", (2, 1), 0),
-        ("totals", 2.75, "over", (2, 1), 0.5), ("totals", 2.75, "under", (2, 1), -0.5), ("totals", 2.25, "over", (1, 1), -0.5),
+        ("totals", 2.75, "over", (2, 1), 0.5),
+        ("totals", 2.75, "under", (2, 1), -0.5),
+        ("totals", 2.25, "over", (1, 1), -0.5),
         ("totals", 2.25, "under", (1, 1), 0.5),
-        ("spreads", -0.25, "home", (1, 1), -0.5), ("spreads", -0.25, "away", (1, 1), 0.5), ("spreads", 0.25, "home", (1, 1), 0.5),
-        ("spreads", -1.0, "home", (2, 1), 0), ("spreads", -1.5, "home", (2, 1), -1), ("spreads", -1.5, "away", (2, 1), 1),
-        ("spreads", -0.75, "home", (2, 1), 0.5), ("spreads", 0.0, "away", (0, 0), 0), ("spreads", 1.25, "home", (0, 1), 0.5),
+        ("spreads", -0.25, "home", (1, 1), -0.5),
+        ("spreads", -0.25, "away", (1, 1), 0.5),
+        ("spreads", 0.25, "home", (1, 1), 0.5),
+        ("spreads", -1.0, "home", (2, 1), 0),
+        ("spreads", -1.5, "home", (2, 1), -1),
+        ("spreads", -1.5, "away", (2, 1), 1),
+        ("spreads", -0.75, "home", (2, 1), 0.5),
+        ("spreads", 0.0, "away", (0, 0), 0),
+        ("spreads", 1.25, "home", (0, 1), 0.5),
     ],
-)  # fmt: skip
+)
 def test_selections_end_as_bookmakers_settle_them(market, line, outcome, score, ended):
-    got = settle(*(pd.Series([value]) for value in (market, np.nan if line is None else line, outcome, *score)))
+    got = settle(
+        *(pd.Series([value]) for value in (market, np.nan if line is None else line, outcome, *score))
+    )
 
     assert got.tolist() == [ended]
 
 
 @given(line=st.integers(-12, 12).map(lambda q: q / 4), home=st.integers(0, 6), away=st.integers(0, 6))
 def test_the_two_sides_of_a_handicap_always_cancel(line, home, away):
-    ends = [settle(*(pd.Series([v]) for v in ("spreads", line, side, home, away)))[0] for side in ("home", "away")]
+    ends = [
+        settle(*(pd.Series([v]) for v in ("spreads", line, side, home, away)))[0] for side in ("home", "away")
+    ]
 
     assert sum(ends) == 0
 
@@ -44,12 +61,20 @@ def test_the_two_sides_of_a_handicap_always_cancel(line, home, away):
 @pytest.mark.parametrize(
     ("market", "line", "outcome", "score", "profit"),
     [  # 100 at 1.95, the published examples of Asian handicap settlement
-        ("spreads", -0.25, "home", (1, 1), -50.0), ("spreads", 0.25, "home", (0, 0), 47.5), ("totals", 2.75, "over", (2, 1), 47.5),
-        ("totals", 3.0, "over", (2, 1), 0.0), ("h2h", None, "home", (1, 0), 95.0), ("h2h", None, "home", (0, 0), -100.0),
+        ("spreads", -0.25, "home", (1, 1), -50.0),
+        ("spreads", 0.25, "home", (0, 0), 47.5),
+        ("totals", 2.75, "over", (2, 1), 47.5),
+        ("totals", 3.0, "over", (2, 1), 0.0),
+        ("h2h", None, "home", (1, 0), 95.0),
+        ("h2h", None, "home", (0, 0), -100.0),
     ],
-)  # fmt: skip
+)
 def test_a_hundred_at_1_95(market, line, outcome, score, profit):
-    ledger = backtest(bets(bet("m1", outcome, 1.95, market=market, line=line)), results(result("m1", *score)), stake=Flat(100))
+    ledger = backtest(
+        bets(bet("m1", outcome, 1.95, market=market, line=line)),
+        results(result("m1", *score)),
+        stake=Flat(100),
+    )
 
     assert ledger["profit"].tolist() == pytest.approx([profit])
     assert ledger["bankroll"].tolist() == pytest.approx([1000 + profit])
@@ -70,12 +95,21 @@ def test_a_match_without_a_result_is_left_out_and_counted():
 
 def test_winnings_are_not_there_before_they_are_settled():
     # m1 wins 1000 at 17:00; m2 is placed at 16:00 and sees what m1 has tied up, m3 at 17:00 sees the winnings
-    wanted = bets(bet("m1", placed="2025-03-01 12:00"), bet("m2", placed="2025-03-01 16:00", start=KICK_OFF + pd.Timedelta(hours=2)),
-                  bet("m3", placed="2025-03-01 17:00", start=KICK_OFF + pd.Timedelta(hours=3)))  # fmt: skip
+    wanted = bets(
+        bet("m1", placed="2025-03-01 12:00"),
+        bet("m2", placed="2025-03-01 16:00", start=KICK_OFF + pd.Timedelta(hours=2)),
+        bet("m3", placed="2025-03-01 17:00", start=KICK_OFF + pd.Timedelta(hours=3)),
+    )
 
-    ledger = backtest(wanted, results(result("m1"), result("m2"), result("m3")), stake=Percentage(0.5)).set_index("event_id")
+    ledger = backtest(
+        wanted, results(result("m1"), result("m2"), result("m3")), stake=Percentage(0.5)
+    ).set_index("event_id")
 
-    assert ledger["stake"].to_dict() == {"m1": 500.0, "m2": 250.0, "m3": 625.0}  # 500 + 250 + (250 + 1000) / 2
+    assert ledger["stake"].to_dict() == {
+        "m1": 500.0,
+        "m2": 250.0,
+        "m3": 625.0,
+    }  # 500 + 250 + (250 + 1000) / 2
 
 
 def test_a_provider_that_tells_when_a_match_was_settled_is_believed():
@@ -97,7 +131,9 @@ def test_a_match_without_a_time_pays_out_at_the_end_of_its_day():
 def test_bets_of_the_same_moment_share_what_is_free():
     wanted = bets(bet("m1"), bet("m2"), bet("m3"))
 
-    ledger = backtest(wanted, results(*(result(e) for e in ("m1", "m2", "m3"))), stake=Flat(500), bankroll=900)
+    ledger = backtest(
+        wanted, results(*(result(e) for e in ("m1", "m2", "m3"))), stake=Flat(500), bankroll=900
+    )
 
     assert ledger["stake"].tolist() == pytest.approx([300.0] * 3)
 
@@ -106,7 +142,10 @@ def test_bets_of_the_same_moment_share_what_is_free():
 @given(order=st.permutations(range(6)))
 @settings(max_examples=25, deadline=None)
 def test_the_order_of_bets_placed_together_changes_nothing(order):
-    rows = [bet(f"m{i}", outcome, 1.5 + i / 3, probability=0.8) for i, outcome in enumerate(["home", "draw", "away"] * 2)]
+    rows = [
+        bet(f"m{i}", outcome, 1.5 + i / 3, probability=0.8)
+        for i, outcome in enumerate(["home", "draw", "away"] * 2)
+    ]
     ended = results(*(result(f"m{i}", i % 3, 1) for i in range(6)))
 
     straight = backtest(bets(*rows), ended, stake=Kelly(1.0, 0.4))
@@ -141,7 +180,9 @@ def test_an_exchange_keeps_its_commission_of_what_is_won():
 def test_a_lay_bet_ties_up_its_liability_and_wins_the_stake():
     wanted = bets(bet("m1", price=4.0, side="lay"), bet("m2", price=4.0, side="lay"))
 
-    ledger = backtest(wanted, results(result("m1", 0, 1), result("m2", 1, 0)), stake=Flat(100)).set_index("event_id")
+    ledger = backtest(wanted, results(result("m1", 0, 1), result("m2", 1, 0)), stake=Flat(100)).set_index(
+        "event_id"
+    )
 
     assert ledger["profit"].to_dict() == {"m1": 100.0, "m2": -300.0}
     alone = backtest(wanted.head(1), results(result("m1", 1, 0)), stake=Flat(500), bankroll=900)
@@ -149,10 +190,21 @@ def test_a_lay_bet_ties_up_its_liability_and_wins_the_stake():
 
 
 def test_closing_line_value_is_the_price_against_the_margin_free_close():
-    closing = pd.DataFrame({"event_id": ["m1"], "market": ["h2h"], "line": [np.nan], "outcome": ["home"], "bookmaker": ["acme"],
-                            "closing_price": [1.9], "closing_fair": [0.51]})  # fmt: skip
+    closing = pd.DataFrame(
+        {
+            "event_id": ["m1"],
+            "market": ["h2h"],
+            "line": [np.nan],
+            "outcome": ["home"],
+            "bookmaker": ["acme"],
+            "closing_price": [1.9],
+            "closing_fair": [0.51],
+        }
+    )
 
-    ledger = backtest(bets(bet(), bet("m2")), results(result(), result("m2")), closing=closing).set_index("event_id")
+    ledger = backtest(bets(bet(), bet("m2")), results(result(), result("m2")), closing=closing).set_index(
+        "event_id"
+    )
 
     assert ledger.loc["m1", ["closing_price", "clv"]].tolist() == pytest.approx([1.9, 0.02])  # 2.0 x 0.51 - 1
     assert ledger.loc["m2", ["closing_price", "clv"]].isna().all()
@@ -173,7 +225,13 @@ def test_impossible_bets_are_refused(change, what):
 
 
 @pytest.mark.parametrize(
-    ("table", "column"), [("signals", "probability"), ("signals", "season"), ("results", "settled_at"), ("closing lines", "closing_fair")]
+    ("table", "column"),
+    [
+        ("signals", "probability"),
+        ("signals", "season"),
+        ("results", "settled_at"),
+        ("closing lines", "closing_fair"),
+    ],
 )
 def test_a_column_that_is_missing_is_named_with_its_table(table, column):
     wanted, ended, closing = season(3, seed=1)
@@ -194,7 +252,9 @@ def test_an_empty_or_negative_bankroll_is_refused():
         backtest(bets(bet()), results(result()), bankroll=0)
 
 
-@pytest.mark.parametrize("rule", [lambda: Flat(0), lambda: Kelly(1.5), lambda: Kelly(0.5, 0), lambda: Percentage(2)])
+@pytest.mark.parametrize(
+    "rule", [lambda: Flat(0), lambda: Kelly(1.5), lambda: Kelly(0.5, 0), lambda: Percentage(2)]
+)
 def test_impossible_stakes_are_refused(rule):
     with pytest.raises(ParameterError, match="must be above 0"):
         rule()

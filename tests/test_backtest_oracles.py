@@ -17,16 +17,30 @@ def matches() -> pd.DataFrame:
     """One match a day: price, what we think of it, and whether it won."""
     rng = np.random.default_rng(12)
     p = rng.uniform(0.25, 0.7, N)
-    return pd.DataFrame({
-        "date": KICK_OFF.normalize().tz_localize(None) + pd.to_timedelta(np.arange(N), unit="D"),
-        "odds": np.round(1.02 / p, 2), "other": 1.01, "prob": p, "rest": 1 - p, "won": (rng.random(N) < p).astype(int),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "date": KICK_OFF.normalize().tz_localize(None) + pd.to_timedelta(np.arange(N), unit="D"),
+            "odds": np.round(1.02 / p, 2),
+            "other": 1.01,
+            "prob": p,
+            "rest": 1 - p,
+            "won": (rng.random(N) < p).astype(int),
+        }
+    )
 
 
 def ours(matches: pd.DataFrame, rule) -> pd.DataFrame:
     start = [day.tz_localize("UTC") + pd.Timedelta(hours=15) for day in matches["date"]]
-    rows = [bet(f"m{i:03d}", price=row.odds, probability=row.prob, start=start[i], placed=str(start[i] - pd.Timedelta(hours=3))[:19])
-            for i, row in enumerate(matches.itertuples())]  # fmt: skip
+    rows = [
+        bet(
+            f"m{i:03d}",
+            price=row.odds,
+            probability=row.prob,
+            start=start[i],
+            placed=str(start[i] - pd.Timedelta(hours=3))[:19],
+        )
+        for i, row in enumerate(matches.itertuples())
+    ]
     ended = [result(f"m{i:03d}", row.won, 0) for i, row in enumerate(matches.itertuples())]
     return backtest(bets(*rows), results(*ended), stake=rule)
 
@@ -66,10 +80,16 @@ def test_backtestbuddy_has_the_same_ledger(matches, rule):
         from backtestbuddy.backtest.sport_backtest import PredictionBacktest
         from backtestbuddy.strategies.sport_strategies import FixedStake, KellyCriterion
 
-    strategy = FixedStake(amount=10) if isinstance(rule, Flat) else KellyCriterion(downscaling=rule.fraction, max_bet=rule.cap)
+    strategy = (
+        FixedStake(amount=10)
+        if isinstance(rule, Flat)
+        else KellyCriterion(downscaling=rule.fraction, max_bet=rule.cap)
+    )
     data = matches.assign(outcome=1 - matches["won"], pick=0)
     probabilities = ["prob", "rest"] if isinstance(rule, Kelly) else None
-    peer = PredictionBacktest(data, ["odds", "other"], "outcome", "date", "pick", 1_000, strategy, probabilities)
+    peer = PredictionBacktest(
+        data, ["odds", "other"], "outcome", "date", "pick", 1_000, strategy, probabilities
+    )
     peer.run()
     theirs = peer.get_detailed_results()
 

@@ -1,4 +1,6 @@
-"""Blind backing of every outcome at every bookmaker of nine leagues and thirteen seasons, against plain pandas on the files."""
+"""Blind backing of every outcome at every bookmaker of nine leagues and thirteen seasons, against plain
+pandas on the files.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +19,15 @@ pytestmark = pytest.mark.slow
 LEAGUES = ("E0", "E1", "E2", "E3", "D1", "SP1", "I1", "F1", "N1")
 SEASONS = [f"{year % 100:02d}{(year + 1) % 100:02d}" for year in range(2012, 2025)]
 # columns of the years before and after those of the eleven seasons of test_football_line
-MORE = {"BS": "bluesquare", "GB": "gamebookers", "SB": "sportingbet", "BFD": "betfred", "BMGM": "betmgm", "BV": "betvictor", "CL": "coral"}
+MORE = {
+    "BS": "bluesquare",
+    "GB": "gamebookers",
+    "SB": "sportingbet",
+    "BFD": "betfred",
+    "BMGM": "betmgm",
+    "BV": "betvictor",
+    "CL": "coral",
+}
 PREFIXES = {**BOOKS, "P": "pinnacle", **MORE}
 LETTERS = {"home": "H", "draw": "D", "away": "A"}
 
@@ -36,10 +46,20 @@ def plain_bets(file: pd.DataFrame) -> pd.DataFrame:
             # any number up to 1 but 0 says that the row's cells have slipped
             slipped = ((held <= 1) & (held != 0)).any(axis=1)
             for outcome, column in zip(LETTERS, columns, strict=True):
-                usable = (held[column] > 1) & (held[column] <= 1001) & ~slipped & file["FTR"].isin(["H", "D", "A"])
+                usable = (
+                    (held[column] > 1) & (held[column] <= 1001) & ~slipped & file["FTR"].isin(["H", "D", "A"])
+                )
                 won = file["FTR"] == LETTERS[outcome]
                 parts.append(
-                    pd.DataFrame({"bookmaker": name, "phase": phase, "outcome": outcome, "price": held[column], "won": won})[usable]
+                    pd.DataFrame(
+                        {
+                            "bookmaker": name,
+                            "phase": phase,
+                            "outcome": outcome,
+                            "price": held[column],
+                            "won": won,
+                        }
+                    )[usable]
                 )
     return pd.concat(parts)
 
@@ -56,12 +76,24 @@ def test_blind_backing_yields_what_plain_pandas_says(league, recorded):
     for season in SEASONS:
         path = folder / season / f"{league}.csv"
         plain.append(plain_bets(plain_file(path)))
-        batch = parse(path.read_bytes(), path.name, competition=league, season=season, collected_at=datetime(2026, 1, 1, tzinfo=UTC))
-        quotes.append(batch.quotes[batch.quotes["market"] == "h2h"].merge(batch.events[["event_id", "starts_at"]], on="event_id"))
+        batch = parse(
+            path.read_bytes(),
+            path.name,
+            competition=league,
+            season=season,
+            collected_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        quotes.append(
+            batch.quotes[batch.quotes["market"] == "h2h"].merge(
+                batch.events[["event_id", "starts_at"]], on="event_id"
+            )
+        )
         results.append(batch.results)
     bets, shown, ended = pd.concat(plain), pd.concat(quotes), pd.concat(results)
 
-    expected = bets.assign(profit=np.where(bets["won"], bets["price"] - 1, -1)).groupby(["bookmaker", "phase", "outcome"])["profit"]
+    expected = bets.assign(profit=np.where(bets["won"], bets["price"] - 1, -1)).groupby(
+        ["bookmaker", "phase", "outcome"]
+    )["profit"]
     assert len(expected) >= 60
     assert {"market_average", "market_maximum", "pinnacle", "bet365"} <= set(bets["bookmaker"])
     assert set(shown["bookmaker"]) == set(bets["bookmaker"])
@@ -72,21 +104,37 @@ def test_blind_backing_yields_what_plain_pandas_says(league, recorded):
         ledger = backtest(signals, ended, stake=Flat(1), bankroll=1e6, commission={})
 
         assert len(ledger) == profit.size, (bookmaker, phase, outcome)
-        assert ledger["profit"].sum() / ledger["stake"].sum() == pytest.approx(profit.mean(), abs=1e-9), (bookmaker, phase, outcome)
+        assert ledger["profit"].sum() / ledger["stake"].sum() == pytest.approx(profit.mean(), abs=1e-9), (
+            bookmaker,
+            phase,
+            outcome,
+        )
 
 
 def test_the_exchange_keeps_its_commission_of_what_a_bet_wins(recorded):
     path = recorded / "football-data" / "mmz4281" / "2425" / "E0.csv"
-    batch = parse(path.read_bytes(), path.name, competition="E0", season="2425", collected_at=datetime(2026, 1, 1, tzinfo=UTC))
+    batch = parse(
+        path.read_bytes(),
+        path.name,
+        competition="E0",
+        season="2425",
+        collected_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
     quotes = batch.quotes.merge(batch.events[["event_id", "starts_at"]], on="event_id")
     bets = plain_bets(plain_file(path))
 
-    ledger = backtest(blind_signals(quotes, "betfair_exchange", "away"), batch.results, stake=Flat(1), bankroll=1e6)
+    ledger = backtest(
+        blind_signals(quotes, "betfair_exchange", "away"), batch.results, stake=Flat(1), bankroll=1e6
+    )
 
-    mine = bets[(bets["bookmaker"] == "betfair_exchange") & (bets["phase"] == "early") & (bets["outcome"] == "away")]
+    mine = bets[
+        (bets["bookmaker"] == "betfair_exchange") & (bets["phase"] == "early") & (bets["outcome"] == "away")
+    ]
     assert len(mine) > 300
     kept = 1 - COMMISSION["betfair_exchange"]
-    assert ledger["profit"].sum() == pytest.approx(np.where(mine["won"], (mine["price"] - 1) * kept, -1).sum(), abs=1e-9)
+    assert ledger["profit"].sum() == pytest.approx(
+        np.where(mine["won"], (mine["price"] - 1) * kept, -1).sum(), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("mark", ["", "C"], ids=["early", "close"])
@@ -94,13 +142,22 @@ def test_the_consensus_strategy_at_the_maximum_makes_the_bets_of_the_authors_for
     played, bets, profit = 0, 0, 0.0
     for league, season in (("E0", "2425"), ("E3", "2324"), ("SP1", "2223"), ("N1", "1920")):
         path = recorded / "football-data" / "mmz4281" / season / f"{league}.csv"
-        batch = parse(path.read_bytes(), path.name, competition=league, season=season, collected_at=datetime(2026, 1, 1, tzinfo=UTC))
+        batch = parse(
+            path.read_bytes(),
+            path.name,
+            competition=league,
+            season=season,
+            collected_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
         quotes = batch.quotes.merge(batch.events[["event_id", "starts_at"]], on="event_id")
 
         setting = {"consensus": "market_average", "bookmakers": ["market_maximum"], "at_close": mark == "C"}
-        ledger = backtest(consensus_signals(quotes, 0.02, **setting), batch.results, stake=Flat(1), bankroll=1e6)
+        ledger = backtest(
+            consensus_signals(quotes, 0.02, **setting), batch.results, stake=Flat(1), bankroll=1e6
+        )
 
-        # beatTheBookie.m: earn_margin = (1 / average - margin) x maximum - 1, the greatest of three if above 0
+        # beatTheBookie.m: earn_margin = (1 / average - margin) x maximum - 1, the greatest of three if above
+        # 0
         file = plain_file(path)
         best = file[[f"Max{mark}{letter}" for letter in "HDA"]].to_numpy(float)
         promise = (1 / file[[f"Avg{mark}{letter}" for letter in "HDA"]].to_numpy(float) - 0.02) * best - 1
@@ -109,7 +166,9 @@ def test_the_consensus_strategy_at_the_maximum_makes_the_bets_of_the_authors_for
         row, chosen = row[promise[row, chosen] > 0], chosen[promise[row, chosen] > 0]
         won = file["FTR"].to_numpy(object)[row] == np.array(["H", "D", "A"])[chosen]
         assert len(ledger) == len(row)
-        assert ledger["profit"].sum() == pytest.approx(np.where(won, best[row, chosen] - 1, -1).sum(), abs=1e-9)
+        assert ledger["profit"].sum() == pytest.approx(
+            np.where(won, best[row, chosen] - 1, -1).sum(), abs=1e-9
+        )
         played, bets, profit = played + len(file), bets + len(row), profit + ledger["profit"].sum()
     assert played > 1400
     assert 30 < bets < played

@@ -13,20 +13,29 @@ from overround.betting.kernels import payoffs, run_book, settled_selections
 from tests.books import KICK_OFF, bet, bets, result, results
 from tests.reference_book import Case, Rules, play, random_case
 
-MARKETS, OUTCOMES = {"h2h": 0, "totals": 1, "spreads": 2}, {"home": 0, "over": 0, "draw": 1, "away": 2, "under": 2}
+MARKETS, OUTCOMES = (
+    {"h2h": 0, "totals": 1, "spreads": 2},
+    {"home": 0, "over": 0, "draw": 1, "away": 2, "under": 2},
+)
 
 
 def compiled(case: Case) -> tuple[list[int], tuple]:
     """The book by the kernels alone: the order of the bets in its arrays, and what `run_book` returned."""
     accounts = (
-        case.accounts if case.accounts is not None else {b["bookmaker"]: Rules(fee=case.fees.get(b["bookmaker"], 0.0)) for b in case.bets}
+        case.accounts
+        if case.accounts is not None
+        else {b["bookmaker"]: Rules(fee=case.fees.get(b["bookmaker"], 0.0)) for b in case.bets}
     )
     own = [name for name, rule in accounts.items() if rule.bankroll is not None]
     common = any(rule.bankroll is None for rule in accounts.values())
     money = [case.bankroll] * common + [accounts[name].bankroll for name in own]
-    purses = {name: 0 if rule.bankroll is None else own.index(name) + common for name, rule in accounts.items()}
-    placed = sorted((i for i in range(len(case.bets)) if case.bets[i]["bookmaker"] in accounts),
-                    key=lambda i: (case.bets[i]["placed"], purses[case.bets[i]["bookmaker"]]))  # fmt: skip
+    purses = {
+        name: 0 if rule.bankroll is None else own.index(name) + common for name, rule in accounts.items()
+    }
+    placed = sorted(
+        (i for i in range(len(case.bets)) if case.bets[i]["bookmaker"] in accounts),
+        key=lambda i: (case.bets[i]["placed"], purses[case.bets[i]["bookmaker"]]),
+    )
     chosen = [case.bets[i] for i in placed]
     rules = [accounts[b["bookmaker"]] for b in chosen]
 
@@ -35,24 +44,47 @@ def compiled(case: Case) -> tuple[list[int], tuple]:
 
     price, lay = column("price"), np.array([b["side"] == "lay" for b in chosen])
     keys = [(b["bookmaker"], b["event"], b["market"], b["line"]) for b in chosen]
-    market = np.array([list(dict.fromkeys(keys)).index(key) if keys.count(key) > 1 and rule.fee > 0 else -1
-                       for key, rule in zip(keys, rules, strict=True)])  # fmt: skip
+    market = np.array(
+        [
+            list(dict.fromkeys(keys)).index(key) if keys.count(key) > 1 and rule.fee > 0 else -1
+            for key, rule in zip(keys, rules, strict=True)
+        ]
+    )
     shared = (market >= 0).any()
     fee, tax = np.array([rule.fee for rule in rules]), np.array([rule.tax for rule in rules])
     purse = np.array([purses[b["bookmaker"]] for b in chosen], np.int64)
-    order = event_order(column("placed", np.int64), purse, column("settled", np.int64), market if shared else None)
+    order = event_order(
+        column("placed", np.int64), purse, column("settled", np.int64), market if shared else None
+    )
     none = np.empty(0)
-    limits = (none, none, none, none, math.inf, True) if case.accounts is None else (
-        np.minimum([rule.most for rule in rules], np.array([rule.payout for rule in rules]) / price),
-        np.array([rule.step for rule in rules]), np.array([rule.minimum for rule in rules]),
-        np.array([b.get("accepted", 1.0) for b in chosen]), float(case.size), case.cut_to_size,
-    )  # fmt: skip
-    kind, picked = (np.array([names[b[name]] for b in chosen], np.int8) for name, names in (("market", MARKETS), ("outcome", OUTCOMES)))
+    limits = (
+        (none, none, none, none, math.inf, True)
+        if case.accounts is None
+        else (
+            np.minimum([rule.most for rule in rules], np.array([rule.payout for rule in rules]) / price),
+            np.array([rule.step for rule in rules]),
+            np.array([rule.minimum for rule in rules]),
+            np.array([b.get("accepted", 1.0) for b in chosen]),
+            float(case.size),
+            case.cut_to_size,
+        )
+    )
+    kind, picked = (
+        np.array([names[b[name]] for b in chosen], np.int8)
+        for name, names in (("market", MARKETS), ("outcome", OUTCOMES))
+    )
     ended = settled_selections(kind, picked, column("line"), column("home"), column("away"))
     gain, _ = payoffs(ended, lay, price, np.where(market >= 0, 0.0, fee), tax)
     exposure = np.where(lay, price - 1, 1.0) + tax
     terms = (purse, exposure, fee if shared else none)
-    return placed, run_book(order, terms, limits, (column("amount"), column("share"), case.floor, False), gain, np.array(money, float))
+    return placed, run_book(
+        order,
+        terms,
+        limits,
+        (column("amount"), column("share"), case.floor, False),
+        gain,
+        np.array(money, float),
+    )
 
 
 def compare(first: int, last: int) -> set[str]:
@@ -104,8 +136,17 @@ def whole(case: Case, *, price_cut: float = 0.0) -> pd.DataFrame:
     rows, matches = [], {}
     for i, b in enumerate(case.bets):
         price = 1 + (b["price"] - 1) * (1 - price_cut)
-        row = bet(b["event"], b["outcome"], price, placed=str(hour(b["placed"]))[:19], start=hour(b["start"]), market=b["market"],
-                  line=b["line"], bookmaker=b["bookmaker"], side=b["side"])  # fmt: skip
+        row = bet(
+            b["event"],
+            b["outcome"],
+            price,
+            placed=str(hour(b["placed"]))[:19],
+            start=hour(b["start"]),
+            market=b["market"],
+            line=b["line"],
+            bookmaker=b["bookmaker"],
+            side=b["side"],
+        )
         rows.append({**row, "strategy": str(i), "amount": b["amount"], "share": b["share"]})
         away = None if b["home"] is None else b["away"]
         matches[b["event"]] = result(b["event"], b["home"], away, settled_at=str(hour(b["settled"]))[:19])
@@ -125,12 +166,21 @@ def whole(case: Case, *, price_cut: float = 0.0) -> pd.DataFrame:
             for name, rule in case.accounts.items()
         ]
     execution = Execution(size=case.size, cut_to_size=case.cut_to_size) if case.size < math.inf else None
-    return backtest(bets(*rows), results(*matches.values()), stake=Given(case.floor), bankroll=case.bankroll, accounts=accounts,
-                    execution=execution, commission=case.fees)  # fmt: skip
+    return backtest(
+        bets(*rows),
+        results(*matches.values()),
+        stake=Given(case.floor),
+        bankroll=case.bankroll,
+        accounts=accounts,
+        execution=execution,
+        commission=case.fees,
+    )
 
 
 def without_refusals(seed: int) -> Case:
-    """A random book of which nothing is refused by chance: what `backtest` draws by itself the reference cannot know."""
+    """A random book of which nothing is refused by chance: what `backtest` draws by itself the reference
+    cannot know.
+    """
     case = random_case(seed)
     for one in case.bets:
         one.pop("accepted", None)
@@ -159,7 +209,9 @@ def test_cash_and_open_stakes_and_profits_always_add_up(seed):
     ledger = whole(case)
     start = ledger.attrs["bankroll"]
     tax = {name: rule.tax for name, rule in (case.accounts or {}).items()}
-    tied = ledger["stake"] * (np.where(ledger["side"] == "lay", ledger["price"] - 1, 1.0) + ledger["bookmaker"].map(tax).fillna(0.0))
+    tied = ledger["stake"] * (
+        np.where(ledger["side"] == "lay", ledger["price"] - 1, 1.0) + ledger["bookmaker"].map(tax).fillna(0.0)
+    )
 
     for moment in sorted({*ledger["placed_at"], *ledger["settled_at"]}):
         settled = ledger["settled_at"] <= moment
@@ -173,11 +225,18 @@ def test_cash_and_open_stakes_and_profits_always_add_up(seed):
 def test_the_order_in_which_bets_are_given_changes_nothing(seed):
     case = without_refusals(seed)
     straight = whole(case)
-    mixed = whole(Case(case.bets[::-1], case.accounts, case.bankroll, case.floor, case.size, case.cut_to_size, case.fees))
+    mixed = whole(
+        Case(
+            case.bets[::-1], case.accounts, case.bankroll, case.floor, case.size, case.cut_to_size, case.fees
+        )
+    )
     names = {str(i): str(len(case.bets) - 1 - i) for i in range(len(case.bets))}
 
     keys = ["event_id", "market", "line", "outcome", "bookmaker", "side"]
-    both = [frame.sort_values(keys, ignore_index=True) for frame in (straight, mixed.assign(strategy=mixed["strategy"].map(names)))]
+    both = [
+        frame.sort_values(keys, ignore_index=True)
+        for frame in (straight, mixed.assign(strategy=mixed["strategy"].map(names)))
+    ]
     columns = [*keys, "strategy", "stake", "profit", "result"]
     pd.testing.assert_frame_equal(both[0][columns], both[1][columns], check_exact=True)
 

@@ -69,10 +69,13 @@ def test_shrinkage_is_that_of_dersimonian_and_laird_by_hand():
 
     shrunk, error = _shrunk(y, v, np.array([1.0, 1.0, 1.0]))
 
-    # weights 625, 312.5, 156.25: mean 68.75 / 1093.75 = 0.0628571, Q = 625 x 0.0571429^2 + 312.5 x 0.1028571^2 + 156.25 x 0.0228571^2
-    # = 5.428571, t2 = (Q - 2) / (1093.75 - 512695.3125 / 1093.75) = 3.428571 / 625
+    # weights 625, 312.5, 156.25: mean 68.75 / 1093.75 = 0.0628571, Q = 625 x 0.0571429^2 + 312.5 x
+    # 0.1028571^2 + 156.25 x 0.0228571^2 = 5.428571, t2 = (Q - 2) / (1093.75 - 512695.3125 / 1093.75) =
+    # 3.428571 / 625
     t2 = 0.005485714
-    assert shrunk.tolist() == pytest.approx([0.04 + t2 / (t2 + one) * (two - 0.04) for one, two in zip(v, y, strict=True)])
+    assert shrunk.tolist() == pytest.approx(
+        [0.04 + t2 / (t2 + one) * (two - 0.04) for one, two in zip(v, y, strict=True)]
+    )
     assert (error**2 < v + t2).all()
 
 
@@ -95,7 +98,9 @@ def test_a_breakdown_of_nothing_is_empty():
 
 
 def test_the_parts_of_a_breakdown_add_up():
-    ledger = efficient_market(100, seed=9).assign(bookmaker=lambda frame: np.where(np.arange(len(frame)) % 3 == 0, "a", "b"))
+    ledger = efficient_market(100, seed=9).assign(
+        bookmaker=lambda frame: np.where(np.arange(len(frame)) % 3 == 0, "a", "b")
+    )
 
     parts = breakdown(ledger, "bookmaker", simulations=200)
 

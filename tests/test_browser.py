@@ -1,4 +1,6 @@
-"""Pages of runs in a real browser: nothing is loaded, nothing runs, nothing overflows, at three widths, light and dark."""
+"""Pages of runs in a real browser: nothing is loaded, nothing runs, nothing overflows, at three widths, light
+and dark.
+"""
 
 import json
 import re
@@ -61,13 +63,17 @@ FAULTS = """() => {
 
 @cache
 def axe() -> str:
-    """The source of axe-core, which a page's policy lets nobody load: the browser is handed it from outside."""
+    """The source of axe-core, which a page's policy lets nobody load: the browser is handed it from
+    outside.
+    """
     return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
-# axe takes seconds for thousands of elements: of a table four rows stand for all; a drawing is one image, hidden code is not shown
+# axe takes seconds for thousands of elements: of a table four rows stand for all; a drawing is one image,
+# hidden code is not shown
 TRIM = """() => document.querySelectorAll("tbody tr:nth-child(n+5), .ov-figure > svg > *, .code *").forEach(e => e.remove())"""
-# what is wrong for who uses a screen reader, a keyboard or little contrast; only what axe calls serious or critical
+# what is wrong for who uses a screen reader, a keyboard or little contrast; only what axe calls serious or
+# critical
 AXE = """async (rules) => {
   const found = await axe.run(document, {resultTypes: ["violations"], preload: false, elementRef: false, iframes: false, rules});
   return found.violations.filter(one => ["serious", "critical"].includes(one.impact))
@@ -76,15 +82,31 @@ AXE = """async (rules) => {
 
 
 @contextmanager
-def opened(browser: Any, page_file: Path, faults: list[str], scheme: str = "light", width: int = 1024) -> Iterator[Any]:
-    """A page from disk; what the browser complains of, and what the page asks other hosts for, is added to the faults."""
+def opened(
+    browser: Any, page_file: Path, faults: list[str], scheme: str = "light", width: int = 1024
+) -> Iterator[Any]:
+    """A page from disk; what the browser complains of, and what the page asks other hosts for, is added to
+    the faults.
+    """
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
         page = context.new_page()
-        page.on("console", lambda message: faults.append(f"console: {message.text}") if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: (
+                faults.append(f"console: {message.text}") if message.type in ("error", "warning") else None
+            ),
+        )
         page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
         page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else faults.append(f"request: {request.url}"))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith(("file:", "data:"))
+                else faults.append(f"request: {request.url}")
+            ),
+        )
         page.goto(page_file.resolve().as_uri(), wait_until="load")
         yield page
     finally:
@@ -98,9 +120,13 @@ def faults_of_page(browser: Any, page_file: Path, scheme: str) -> list[str]:
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             faults += [f"at {width} px: {fault}" for fault in page.evaluate(FAULTS)]
-        faults += [f"a link to a missing file: {link}" for link in page.evaluate(
-            "() => [...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0]).filter(url => url.startsWith('file:'))"
-        ) if not _file_of(link).exists()]  # fmt: skip
+        faults += [
+            f"a link to a missing file: {link}"
+            for link in page.evaluate(
+                "() => [...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0]).filter(url => url.startsWith('file:'))"
+            )
+            if not _file_of(link).exists()
+        ]
         page.evaluate(axe())
         page.evaluate(TRIM)
         for width in WIDTHS:
@@ -112,11 +138,17 @@ def faults_of_page(browser: Any, page_file: Path, scheme: str) -> list[str]:
 
 
 def faults_of_reports(browser: Any, reports: Path) -> list[str]:
-    """What is wrong with any page of a reports folder, at every width and in both schemes; and with one that is too large to send."""
+    """What is wrong with any page of a reports folder, at every width and in both schemes; and with one that
+    is too large to send.
+    """
     pages = sorted(reports.rglob("*.html"))
     assert pages, f"no page under {reports}"
-    large = [f"{page.name} has {page.stat().st_size:,} bytes" for page in pages if page.stat().st_size > MOST_BYTES]
-    return large + [fault for page in pages for scheme in SCHEMES for fault in faults_of_page(browser, page, scheme)]
+    large = [
+        f"{page.name} has {page.stat().st_size:,} bytes" for page in pages if page.stat().st_size > MOST_BYTES
+    ]
+    return large + [
+        fault for page in pages for scheme in SCHEMES for fault in faults_of_page(browser, page, scheme)
+    ]
 
 
 # as a provider may write the names of teams and bookmakers
@@ -146,8 +178,20 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _pages_of_hostile_names(reports: Path) -> None:
-    """A run with bets whose teams and bookmakers have such names, one that compares it, and one that failed over them."""
-    from overround import backtest, breakdown, compare_ledgers, evaluate, fair_probabilities, figures, key_figures, stack, table
+    """A run with bets whose teams and bookmakers have such names, one that compares it, and one that failed
+    over them.
+    """
+    from overround import (
+        backtest,
+        breakdown,
+        compare_ledgers,
+        evaluate,
+        fair_probabilities,
+        figures,
+        key_figures,
+        stack,
+        table,
+    )
     from overround.display import comparison_table, download, evaluation_table
     from overround.evaluation import compare_parts, difference_curves
     from overround.forecasts import probability_scores
@@ -157,29 +201,67 @@ def _pages_of_hostile_names(reports: Path) -> None:
     names = list(NAMES.values())
     wanted, ended, closing = season(120, seed=1)
     bookmakers = [names[at % len(names)] for at in range(len(wanted))]
-    ledger = backtest(wanted.assign(bookmaker=bookmakers), ended, closing=closing.assign(bookmaker=bookmakers))
-    rows = quotes(*(three_way(f"m{i}", name, (2.0 + i / 9, 3.5, 4.0), phase="snapshot", at=str(KICK_OFF - pd.Timedelta(hours=hours))[:19])
-                    for i in range(4) for name in names for hours in (9, 3)))  # fmt: skip
-    scores = probability_scores(fair_probabilities(rows), results(*(result(f"m{i}") for i in range(4))), names[0])
+    ledger = backtest(
+        wanted.assign(bookmaker=bookmakers), ended, closing=closing.assign(bookmaker=bookmakers)
+    )
+    rows = quotes(
+        *(
+            three_way(
+                f"m{i}",
+                name,
+                (2.0 + i / 9, 3.5, 4.0),
+                phase="snapshot",
+                at=str(KICK_OFF - pd.Timedelta(hours=hours))[:19],
+            )
+            for i in range(4)
+            for name in names
+            for hours in (9, 3)
+        )
+    )
+    scores = probability_scores(
+        fair_probabilities(rows), results(*(result(f"m{i}") for i in range(4))), names[0]
+    )
     evaluation = evaluate(ledger, simulations=100)
     pair = {name: ledger.head(60 + 10 * at) for at, name in enumerate(names)}
     compared = compare_ledgers(pair, simulations=50)
     played = pd.DataFrame({"event_id": ["m1"], "away": names[4], "starts_at": KICK_OFF})
-    teams = pd.DataFrame({"match": [f"{home} – {away}" for home in names for away in names[:2]], "price": 2.5})
+    teams = pd.DataFrame(
+        {"match": [f"{home} – {away}" for home in names for away in names[:2]], "price": 2.5}
+    )
     teams.attrs["says"] = f"Flagged: {names[0]}"
     pictures = [
-        figures.yields(breakdown(ledger, "bookmaker", simulations=50), note=names[3]), figures.sharpness(scores, names[0], note=names[0]),
-        *(figures.match_lines(rows, ledger.assign(event_id="m1").head(2), played.assign(home=name), highlight=name) for name in names),
-        figures.price_heat_map(relative_prices(rows)), figures.difference_curves(difference_curves(pair), compared),
+        figures.yields(breakdown(ledger, "bookmaker", simulations=50), note=names[3]),
+        figures.sharpness(scores, names[0], note=names[0]),
+        *(
+            figures.match_lines(
+                rows, ledger.assign(event_id="m1").head(2), played.assign(home=name), highlight=name
+            )
+            for name in names
+        ),
+        figures.price_heat_map(relative_prices(rows)),
+        figures.difference_curves(difference_curves(pair), compared),
         figures.part_differences(compare_parts(ledger, "bookmaker", name=names[0], simulations=50), names[4]),
-        figures.coverage(rows), figures.compared_bankrolls(pair), figures.differences(compared),
+        figures.coverage(rows),
+        figures.compared_bankrolls(pair),
+        figures.differences(compared),
         figures.costs(pd.DataFrame({"wall_s": 1.0, "io_wait_s": 0.1}, index=pd.Index(names, name="stage"))),
-    ]  # fmt: skip
-    pieces = [key_figures(evaluation), stack(*pictures, comparison_table(compared)), table(teams),
-              table(breakdown(ledger, "bookmaker", simulations=50)),
-              evaluation_table(evaluation), *(download(teams, f"{name}.csv") for name in names)]  # fmt: skip
+    ]
+    pieces = [
+        key_figures(evaluation),
+        stack(*pictures, comparison_table(compared)),
+        table(teams),
+        table(breakdown(ledger, "bookmaker", simulations=50)),
+        evaluation_table(evaluation),
+        *(download(teams, f"{name}.csv") for name in names),
+    ]
     text = " and ".join(names)
-    found = {"verdict": text, "title": text, "changed": {"note": names}, "parameters": {"note": names, "seed": 7}, "source": text}
+    found = {
+        "verdict": text,
+        "title": text,
+        "changed": {"note": names},
+        "parameters": {"note": names, "seed": 7},
+        "source": text,
+    }
     _leave(reports, "names", pieces, **found, bankroll=bankroll_path(ledger), metrics={"yield": 0.01})
     wrong = {"cell": 2, "source": text, "name": "KeyError", "message": text, "traceback": text}
     _leave(reports, "wrong", pieces[:1], **found, status="failed", failure=wrong)
@@ -190,15 +272,23 @@ def _leave(reports: Path, label: str, pieces: list[Any], **run: Any) -> None:
 
     folder = reports / "runs" / "20260101-000000-abc"
     folder.mkdir(parents=True, exist_ok=True)
-    outputs = [v4.new_output("display_data", {"text/html": piece._repr_html_(), "text/plain": repr(piece)}) for piece in pieces]
-    cells = [v4.new_markdown_cell("# Names\n\nWhat may they be?\n\n## All of it"), v4.new_code_cell("show(names)", outputs=outputs)]
+    outputs = [
+        v4.new_output("display_data", {"text/html": piece._repr_html_(), "text/plain": repr(piece)})
+        for piece in pieces
+    ]
+    cells = [
+        v4.new_markdown_cell("# Names\n\nWhat may they be?\n\n## All of it"),
+        v4.new_code_cell("show(names)", outputs=outputs),
+    ]
     write(v4.new_notebook(cells=cells), folder / f"{label}.ipynb")
     record = a_run(run_id=f"20260101-000000-abc.{label}", label=label, notebook="backtest", **run)
     (folder / f"{label}.json").write_text(json.dumps(record), encoding="utf-8")
     render_run(folder / f"{label}.ipynb", folder / f"{label}.html", folder / f"{label}.json")
 
 
-def test_pages_load_nothing_and_overflow_nowhere_on_phone_and_desktop_light_and_dark(browser: Any, reports: Path) -> None:
+def test_pages_load_nothing_and_overflow_nowhere_on_phone_and_desktop_light_and_dark(
+    browser: Any, reports: Path
+) -> None:
     assert faults_of_reports(browser, reports) == []
 
 
@@ -211,8 +301,19 @@ def test_the_check_of_a_page_finds_what_it_is_there_to_find(browser: Any, tmp_pa
 
     found = " ".join(faults_of_page(browser, page, "light"))
 
-    for fault in ("request: http", "without alt", "px of content", "dialog: 1", "nowhere", "a script", "language", "missing file",
-                  "axe color-contrast", "axe label", "axe html-has-lang"):  # fmt: skip
+    for fault in (
+        "request: http",
+        "without alt",
+        "px of content",
+        "dialog: 1",
+        "nowhere",
+        "a script",
+        "language",
+        "missing file",
+        "axe color-contrast",
+        "axe label",
+        "axe html-has-lang",
+    ):
         assert fault in found
 
 
@@ -250,7 +351,10 @@ def test_a_page_opens_with_the_verdict_and_the_key_figures(browser: Any, reports
 
 def test_names_of_any_kind_are_text_everywhere(browser: Any, reports: Path) -> None:
     faults: list[str] = []
-    for file in (*(next(reports.glob(f"runs/*/{name}.html")) for name in ("names", "wrong")), reports / "index.html"):
+    for file in (
+        *(next(reports.glob(f"runs/*/{name}.html")) for name in ("names", "wrong")),
+        reports / "index.html",
+    ):
         with opened(browser, file, faults) as page:
             text = page.evaluate("document.body.textContent")
             for kind, name in NAMES.items():
@@ -260,7 +364,9 @@ def test_names_of_any_kind_are_text_everywhere(browser: Any, reports: Path) -> N
 
     with opened(browser, next(reports.glob("runs/*/names.html")), faults) as page:
         cells = page.locator("tbody :is(th, td)").all_text_contents()
-        labels = "".join(page.locator(".ov-figure text").all_text_contents()).replace("\N{NO-BREAK SPACE}", " ")
+        labels = "".join(page.locator(".ov-figure text").all_text_contents()).replace(
+            "\N{NO-BREAK SPACE}", " "
+        )
         saved = page.evaluate("[...document.querySelectorAll('a[download]')].map(a => a.download)")
         for kind, name in NAMES.items():
             assert f"{name} – {NAMES['markup']}" in cells, kind
@@ -273,8 +379,11 @@ def test_drawings_take_the_colours_of_the_page_and_can_be_read_in_both(browser: 
     for scheme in SCHEMES:
         with opened(browser, next(reports.glob("runs/*/names.html")), [], scheme) as page:
             # the browser's own arithmetic: a canvas turns any colour into red, green and blue
-            found = page.evaluate("""names => { const style = getComputedStyle(document.documentElement); return names.map(name =>
-                style.getPropertyValue(`--fig-${name}`).trim()) }""", sorted(set(look.NAMES.values())))  # fmt: skip
+            found = page.evaluate(
+                """names => { const style = getComputedStyle(document.documentElement); return names.map(name =>
+                style.getPropertyValue(`--fig-${name}`).trim()) }""",
+                sorted(set(look.NAMES.values())),
+            )
             colours = dict(zip(sorted(set(look.NAMES.values())), found, strict=True))
             papers[scheme] = colours["paper"]
             for name in set(colours) - {"paper", "grid", "light"}:
@@ -292,7 +401,9 @@ def test_a_page_prints_on_a4_without_its_controls(browser: Any, reports: Path) -
 
         assert printed.startswith(b"%PDF")
         assert 4 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 16
-        width, height = (float(x) for x in re.search(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", printed).groups())  # type: ignore[union-attr]
+        width, height = (
+            float(x) for x in re.search(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", printed).groups()
+        )  # type: ignore[union-attr]
         assert (round(width), round(height)) == (595, 842)
         for hidden in ("#show-code", ".masthead", ".code", ".contents"):
             assert not page.locator(hidden).first.is_visible(), hidden

@@ -7,7 +7,9 @@ from overround.errors import ParameterError, SourceError
 from overround.settings import Settings
 
 HEADER = "Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A\n"
-ROWS = "E0,16/08/2024,20:00,Ashby,Bexley,1,0,H,2.0,3.5,4.0\nE0,17/08/2024,15:00,Corby,Dover,2,2,D,1.5,4.2,7.0\n"
+ROWS = (
+    "E0,16/08/2024,20:00,Ashby,Bexley,1,0,H,2.0,3.5,4.0\nE0,17/08/2024,15:00,Corby,Dover,2,2,D,1.5,4.2,7.0\n"
+)
 
 
 @pytest.fixture
@@ -30,7 +32,9 @@ def test_matches_prices_and_results_arrive_in_the_store(site):
 
     assert done.rows["inserted"].to_dict() == {"events": 4, "quotes": 12, "results": 4}
     assert len(Store(settings.store_root).read("quotes", {"season": "2425"})) == 6
-    assert str(done).startswith("football-data: 4 new events, 12 new quotes, 4 new results; 2 requests, 0 of them answered by the cache")
+    assert str(done).startswith(
+        "football-data: 4 new events, 12 new quotes, 4 new results; 2 requests, 0 of them answered by the cache"
+    )
 
 
 def test_a_second_time_nothing_is_fetched_and_nothing_stored(site):
@@ -64,7 +68,11 @@ def test_when_every_job_fails_that_is_an_error(site):
 def test_what_is_asked_for_is_checked_before_anything_is_fetched(site):
     _, served, settings = site
 
-    wrong = ((["E0", "E9"], ["2425"], "football-data"), (["E0"], ["2425", "24"], "football-data"), ([], [], "nowhere"))
+    wrong = (
+        (["E0", "E9"], ["2425"], "football-data"),
+        (["E0"], ["2425", "24"], "football-data"),
+        ([], [], "nowhere"),
+    )
     for leagues, seasons, source in wrong:
         with pytest.raises(ParameterError):
             collect(source, leagues=leagues, seasons=seasons, settings=settings)
@@ -91,7 +99,9 @@ def test_every_call_and_its_cost_are_recorded(site):
     done = collect("football-data", leagues=["E0"], seasons=["2425"], settings=settings)
 
     requests = Store(settings.store_root).read("requests")
-    assert requests[["provider", "status", "from_cache"]].to_numpy().tolist() == [["football-data", 200, False]]
+    assert requests[["provider", "status", "from_cache"]].to_numpy().tolist() == [
+        ["football-data", 200, False]
+    ]
     measured = done.meter.frame().set_index(["stage", "metric"])["value"]
     assert measured["fetch and parse", "requests"] == 1
     assert measured["append", "rows"] == 10

@@ -1,4 +1,6 @@
-"""Runs, strategies, leagues and bookmakers against each other: paired by day, corrected for how many, and nothing said of too few."""
+"""Runs, strategies, leagues and bookmakers against each other: paired by day, corrected for how many, and
+nothing said of too few.
+"""
 
 import re
 
@@ -20,7 +22,9 @@ def ledger_of(n=400, *, seed, edge=0.0):
 
 def at_better_prices(ledger, by):
     """The same bets, which pay so much of the price more whenever they win."""
-    return ledger.assign(profit=ledger["profit"] + by * ledger["price"] * (ledger["result"] == "won"), clv=ledger["clv"] + by)
+    return ledger.assign(
+        profit=ledger["profit"] + by * ledger["price"] * (ledger["result"] == "won"), clv=ledger["clv"] + by
+    )
 
 
 def test_a_run_against_itself_differs_by_nothing_and_a_better_one_by_its_edge():
@@ -33,7 +37,10 @@ def test_a_run_against_itself_differs_by_nothing_and_a_better_one_by_its_edge():
     assert table.loc["same", ["difference", "low", "high"]].tolist() == [0, 0, 0]
     assert table.loc["better", "low"] > 0
     assert table.loc["better", "p"] < 0.01
-    assert re.search(r"differs from that of base: \+[\d.]+ \([\d.]+ to [\d.]+\) percentage points, p 0", comparison_verdict(table))
+    assert re.search(
+        r"differs from that of base: \+[\d.]+ \([\d.]+ to [\d.]+\) percentage points, p 0",
+        comparison_verdict(table),
+    )
 
 
 def test_different_strategies_without_an_edge_are_within_noise():
@@ -54,7 +61,10 @@ def test_comparing_many_runs_corrects_for_how_many_there_are():
     for seed in range(25):
         base = ledger_of(100, seed=seed)
         rng = np.random.default_rng(seed)
-        runs = {"base": base, **{f"r{i}": base.assign(profit=base["profit"] + rng.normal(0, 1, len(base))) for i in range(12)}}
+        runs = {
+            "base": base,
+            **{f"r{i}": base.assign(profit=base["profit"] + rng.normal(0, 1, len(base))) for i in range(12)},
+        }
         table = compare_ledgers(runs, simulations=300)
         naive += table["p"].min() <= 0.05
         found += table["p_adjusted"].min() <= 0.05
@@ -94,14 +104,19 @@ def test_a_side_that_lost_every_bet_of_a_few_is_not_certain_to_be_worse():
     ledger = ledger_of(400, seed=1)
     unlucky = ledger[ledger["result"] == "lost"].iloc[::8]
 
-    table = compare_ledgers({"all": ledger, "unlucky": unlucky, "better": at_better_prices(ledger, 0.05)}, simulations=300)
+    table = compare_ledgers(
+        {"all": ledger, "unlucky": unlucky, "better": at_better_prices(ledger, 0.05)}, simulations=300
+    )
 
     assert table.loc["unlucky", "difference"] == pytest.approx(-1 - table.loc["all", "yield"])
     assert table.loc["unlucky", ["low", "high", "p", "p_adjusted"]].isna().all()
     assert table["verdict"].tolist() == ["", "too few bets", "higher"]
     assert comparison_verdict(table).startswith("The yield of better differs from that of all: ")
     alone = comparison_verdict(table.loc[["all", "unlucky"]])
-    assert re.match(r"Too few bets to tell the yield of unlucky from that of all: −[\d.]+ percentage points, \d+ common match days", alone)
+    assert re.match(
+        r"Too few bets to tell the yield of unlucky from that of all: −[\d.]+ percentage points, \d+ common match days",
+        alone,
+    )
 
 
 def test_a_side_that_is_away_for_long_costs_the_others_none_of_their_days():
@@ -110,7 +125,10 @@ def test_a_side_that_is_away_for_long_costs_the_others_none_of_their_days():
     rare = ledger[ledger["starts_at"] < ledger["starts_at"].min() + pd.Timedelta(days=2)]
     pair = {"base": ledger, "better": at_better_prices(ledger, 0.05)}
 
-    with_it, without = compare_ledgers({**pair, "rare": rare}, simulations=500), compare_ledgers(pair, simulations=500)
+    with_it, without = (
+        compare_ledgers({**pair, "rare": rare}, simulations=500),
+        compare_ledgers(pair, simulations=500),
+    )
 
     assert with_it.loc["better"].tolist() == without.loc["better"].tolist()
     assert with_it.loc["rare", "verdict"] == "too few bets"
@@ -129,23 +147,31 @@ def test_the_surest_difference_stands_first_and_not_the_largest():
 
 def test_a_difference_in_one_league_alone_is_found_there_and_the_number_of_leagues_is_allowed_for():
     ledger = ledger_of(2_000, seed=3)
-    ledger["competition"] = np.where(np.arange(len(ledger)) % 4 == 0, "E0", np.where(np.arange(len(ledger)) % 4 == 1, "D1", "I1"))
+    ledger["competition"] = np.where(
+        np.arange(len(ledger)) % 4 == 0, "E0", np.where(np.arange(len(ledger)) % 4 == 1, "D1", "I1")
+    )
     here = ledger["competition"] == "E0"
     better = pd.concat([at_better_prices(ledger[here], 0.05), ledger[~here]])
 
-    table = compare_within({"base": ledger, "better": better}, "competition", simulations=500).set_index("competition")
+    table = compare_within({"base": ledger, "better": better}, "competition", simulations=500).set_index(
+        "competition"
+    )
 
     assert table["verdict"].to_dict() == {"D1": "within noise", "E0": "higher", "I1": "within noise"}
     assert table.loc["E0", "bets"] == here.sum()
     assert table.loc["E0", "p_adjusted"] >= table.loc["E0", "p"]
-    whole = compare_ledgers({"base": ledger[here], "better": better[better["competition"] == "E0"]}, simulations=500).loc["better"]
+    whole = compare_ledgers(
+        {"base": ledger[here], "better": better[better["competition"] == "E0"]}, simulations=500
+    ).loc["better"]
     assert table.loc["E0", "difference"] == pytest.approx(whole["difference"])
 
 
 def test_a_bookmaker_is_held_against_the_rest_of_the_bets():
     ledger = ledger_of(2_000, seed=4)
     generous = np.arange(len(ledger)) % 3 == 0
-    ledger = ledger.assign(profit=ledger["profit"] + 0.4 * generous, bookmaker=np.where(generous, "generous", "mean"))
+    ledger = ledger.assign(
+        profit=ledger["profit"] + 0.4 * generous, bookmaker=np.where(generous, "generous", "mean")
+    )
 
     table = compare_parts(ledger, "bookmaker", name="run", simulations=500).set_index("bookmaker")
 
@@ -161,7 +187,9 @@ def test_leagues_without_a_difference_are_told_apart_as_rarely_as_promised():
     rng, found = np.random.default_rng(1), 0
     for seed in range(120):
         market = efficient_market(120, seed=seed)
-        ledger = market[market["outcome"] == "home"].assign(competition=lambda bets: rng.integers(0, 5, len(bets)).astype(str))
+        ledger = market[market["outcome"] == "home"].assign(
+            competition=lambda bets: rng.integers(0, 5, len(bets)).astype(str)
+        )
         found += (compare_parts(ledger, "competition", simulations=300)["p_adjusted"] <= 0.05).any()
 
     assert found <= 12  # 5 % of 120 is 6, with a standard deviation of 2.4
@@ -207,7 +235,9 @@ def test_a_difference_that_comes_from_one_week_is_a_step():
 def test_equals_leave_the_band_of_noise_as_rarely_as_it_says():
     outside = 0
     for seed in range(200):
-        curve = difference_curves({"one": ledger_of(300, seed=seed), "two": ledger_of(300, seed=1_000 + seed)})
+        curve = difference_curves(
+            {"one": ledger_of(300, seed=seed), "two": ledger_of(300, seed=1_000 + seed)}
+        )
         outside += abs(curve["difference"].iloc[-1]) > curve["noise"].iloc[-1]
 
     assert 1 <= outside <= 19  # 5 % of 200 is 10, three standard deviations 9

@@ -24,23 +24,50 @@ def market(days: int = 9, *, seed: int = 3) -> dict[str, list[dict]]:
     for number in range(3 * days + 3):
         name = f"m{number:02d}"
         kick_off = UNTIL - days * DAY + number * 8 * HOUR + 2 * HOUR
-        rows["events"].append({
-            "event_id": name, "sport": "soccer", "competition": SPORT, "season": "2030", "starts_at": kick_off, "time_known": True,
-            "home": f"Home {number}", "away": AWKWARD if number % 5 == 0 else f"Away {number}", "source": "the-odds-api",
-        })  # fmt: skip
+        rows["events"].append(
+            {
+                "event_id": name,
+                "sport": "soccer",
+                "competition": SPORT,
+                "season": "2030",
+                "starts_at": kick_off,
+                "time_known": True,
+                "home": f"Home {number}",
+                "away": AWKWARD if number % 5 == 0 else f"Away {number}",
+                "source": "the-odds-api",
+            }
+        )
         for step in range(4):
             at = kick_off - (4 - step) * 6 * HOUR + HOUR
             for book in ("sharp", "soft", "slow"):
                 for outcome, fair in (("home", 2.1), ("draw", 3.4), ("away", 3.7)):
-                    rows["quotes"].append({
-                        "event_id": name, "bookmaker": book, "market": "h2h", "line": None, "outcome": outcome, "phase": "snapshot",
-                        "observed_at": at - pd.Timedelta(seconds=20), "price": round(fair * float(rng.uniform(0.93, 1.06)), 2),
-                        "collected_at": at, "source": "the-odds-api", "competition": SPORT, "season": "2030",
-                    })  # fmt: skip
-        rows["results"].append({
-            "event_id": name, "home_score": int(rng.integers(0, 3)), "away_score": int(rng.integers(0, 3)), "status": "final",
-            "settled_at": kick_off + 2 * HOUR, "competition": SPORT, "season": "2030",
-        })  # fmt: skip
+                    rows["quotes"].append(
+                        {
+                            "event_id": name,
+                            "bookmaker": book,
+                            "market": "h2h",
+                            "line": None,
+                            "outcome": outcome,
+                            "phase": "snapshot",
+                            "observed_at": at - pd.Timedelta(seconds=20),
+                            "price": round(fair * float(rng.uniform(0.93, 1.06)), 2),
+                            "collected_at": at,
+                            "source": "the-odds-api",
+                            "competition": SPORT,
+                            "season": "2030",
+                        }
+                    )
+        rows["results"].append(
+            {
+                "event_id": name,
+                "home_score": int(rng.integers(0, 3)),
+                "away_score": int(rng.integers(0, 3)),
+                "status": "final",
+                "settled_at": kick_off + 2 * HOUR,
+                "competition": SPORT,
+                "season": "2030",
+            }
+        )
     return rows
 
 
@@ -90,7 +117,9 @@ def test_a_days_figures_are_those_of_a_loop_over_its_rows(days, rows, number):
         before[key] = quote["price"]
     first = {}
     for quote in known:
-        first[quote["event_id"]] = min(quote["collected_at"], first.get(quote["event_id"], quote["collected_at"]))
+        first[quote["event_id"]] = min(
+            quote["collected_at"], first.get(quote["event_id"], quote["collected_at"])
+        )
     found = days[number]
 
     assert found["prices"] == len(mine)
@@ -118,8 +147,9 @@ def test_signals_and_settled_bets_are_counted_on_their_day_at_a_unit_each(days, 
     came = {"home": 1, "draw": 0, "away": -1}
     settled = [
         bet.price - 1 if np.sign(goals[bet.event_id]) == came[bet.outcome] else -1.0
-        for bet in bets.itertuples() if UNTIL - DAY < bet.starts_at + 2 * HOUR <= UNTIL
-    ]  # fmt: skip
+        for bet in bets.itertuples()
+        if UNTIL - DAY < bet.starts_at + 2 * HOUR <= UNTIL
+    ]
 
     assert len(settled) > 2
     assert days.loc["bets settled", 0] == len(settled)
@@ -158,7 +188,12 @@ def test_what_is_unusual_is_far_from_the_week_and_from_the_same_day_a_week_befor
     assert not digest.against(weekly).loc["prices", "unusual"]
     assert not digest.against(rare).loc["prices", "unusual"]
     assert "unusually low" in digest.digest_table(digest.against(few), ["prices"]).html
-    assert digest.against(few).loc["prices", ["now", "day_before", "week_before", "usual"]].tolist() == [20, 101, 101, 100]
+    assert digest.against(few).loc["prices", ["now", "day_before", "week_before", "usual"]].tolist() == [
+        20,
+        101,
+        101,
+        100,
+    ]
 
 
 def test_the_largest_move_is_from_the_price_that_stood_to_the_last_before_kick_off(tmp_path):
@@ -166,7 +201,11 @@ def test_the_largest_move_is_from_the_price_that_stood_to_the_last_before_kick_o
     name = next(event["event_id"] for event in rows["events"] if event["starts_at"] > UNTIL)
     for quote in rows["quotes"]:
         quote["price"] = {"home": 2.0, "draw": 3.5, "away": 4.0}[quote["outcome"]]
-        if quote["event_id"] == name and quote["outcome"] == "away" and quote["collected_at"] > UNTIL - 12 * HOUR:
+        if (
+            quote["event_id"] == name
+            and quote["outcome"] == "away"
+            and quote["collected_at"] > UNTIL - 12 * HOUR
+        ):
             quote["price"] = 3.2
     read = digest.recent(stored(tmp_path, rows), "the-odds-api", until=UNTIL.isoformat(), hours=12)
 
@@ -186,7 +225,9 @@ def test_a_collection_that_stopped_has_an_open_gap_and_the_sentence_says_since_w
 
     last = max(quote["collected_at"] for quote in market(3)["quotes"])
     assert missed.loc[0, ["competition", "begin", "end"]].tolist() == [SPORT, last, UNTIL + 3 * DAY]
-    assert digest.digest_verdict(stopped, compared, missed).startswith("Nothing came in during the 24 hours to 2030-05-23 12:00 UTC")
+    assert digest.digest_verdict(stopped, compared, missed).startswith(
+        "Nothing came in during the 24 hours to 2030-05-23 12:00 UTC"
+    )
 
 
 @pytest.mark.slow
@@ -195,7 +236,9 @@ def test_an_empty_store_says_so_and_every_figure_is_still_drawn(tmp_path):
     bets = digest.value_bets(nothing)
     days = digest.days(nothing, bets)
 
-    assert "has no price of this source" in digest.digest_verdict(nothing, digest.against(days), digest.open_gaps(nothing))
+    assert "has no price of this source" in digest.digest_verdict(
+        nothing, digest.against(days), digest.open_gaps(nothing)
+    )
     assert days.isna().all(axis=None)
     draw(nothing, days, bets)
 
@@ -212,17 +255,26 @@ def draw(recent: digest.Recent, days: pd.DataFrame, bets: pd.DataFrame) -> str:
     compared, missed = digest.against(days), digest.open_gaps(recent)
     counts = recent.quotes.groupby(recent.quotes["collected_at"].dt.floor("D")).size()
     pieces = [
-        digest.digest_headline(compared, missed), digest.digest_table(compared), digest.signal_table(recent, bets),
-        ov.figures.day_counts(days, recent.until), ov.figures.movers(digest.moves(recent)), ov.figures.coverage_calendar(counts),
+        digest.digest_headline(compared, missed),
+        digest.digest_table(compared),
+        digest.signal_table(recent, bets),
+        ov.figures.day_counts(days, recent.until),
+        ov.figures.movers(digest.moves(recent)),
+        ov.figures.coverage_calendar(counts),
         ov.figures.price_distribution(recent.today["price"], recent.quotes["price"]),
-    ]  # fmt: skip
+    ]
     return ov.stack(*pieces).html
 
 
 def test_a_pollers_store_is_a_digest_of_its_own_clock(play, tmp_path):  # noqa: F811
     polled(play([priced(0, 2.0), priced(1, 2.0), priced(2, 2.1), priced(3, 2.2)]), tmp_path)
 
-    read = digest.recent(ov.Store(tmp_path / "store"), "the-odds-api", until=(START + timedelta(minutes=5)).isoformat(), hours=1)
+    read = digest.recent(
+        ov.Store(tmp_path / "store"),
+        "the-odds-api",
+        until=(START + timedelta(minutes=5)).isoformat(),
+        hours=1,
+    )
     found = digest.days(read, digest.value_bets(read))[0]
 
     assert found[["prices", "matches", "price changes", "new matches"]].tolist() == [5, 1, 2, 1]
@@ -230,13 +282,19 @@ def test_a_pollers_store_is_a_digest_of_its_own_clock(play, tmp_path):  # noqa: 
 
 
 def test_other_leagues_are_left_out(store):
-    assert digest.recent(store, "the-odds-api", until=UNTIL.isoformat(), leagues=["soccer'; DROP"]).quotes.empty
+    assert digest.recent(
+        store, "the-odds-api", until=UNTIL.isoformat(), leagues=["soccer'; DROP"]
+    ).quotes.empty
     assert len(digest.recent(store, "the-odds-api", until=UNTIL.isoformat(), leagues=[SPORT]).quotes)
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
-    [({"until": "yesterday noon"}, "until is 'yesterday noon'"), ({"hours": 25}, "hours is 25"), ({"hours": 0}, "hours is 0")],
+    [
+        ({"until": "yesterday noon"}, "until is 'yesterday noon'"),
+        ({"hours": 25}, "hours is 25"),
+        ({"hours": 0}, "hours is 0"),
+    ],
 )
 def test_a_wrong_time_is_a_sentence(store, given, sentence):
     with pytest.raises(ParameterError, match=sentence):
@@ -246,7 +304,15 @@ def test_a_wrong_time_is_a_sentence(store, given, sentence):
 @pytest.mark.slow
 def test_the_command_writes_a_digest_of_a_store_and_of_an_empty_one(store, tmp_path):
     env = home(tmp_path)
-    full = overround("run", "daily", "--source", "the-odds-api", "-p", "until=2030-05-20T12:00", env={**env, "OVERROUND_STORE": store.root})
+    full = overround(
+        "run",
+        "daily",
+        "--source",
+        "the-odds-api",
+        "-p",
+        "until=2030-05-20T12:00",
+        env={**env, "OVERROUND_STORE": store.root},
+    )
     empty = overround("run", "daily", "--source", "the-odds-api", env=env)
     wrong = overround("run", "dayly", env=env, code=2)
 

@@ -27,7 +27,11 @@ def name_of(requirement: str) -> str:
 def test_the_lock_pins_every_dependency_of_every_extra():
     pinned = {name_of(line) for line in (ROOT / "requirements.lock").read_text().splitlines()}
 
-    listed = {name_of(one) for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()) for one in group}
+    listed = {
+        name_of(one)
+        for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+        for one in group
+    }
     assert listed <= pinned
     assert all("==" in line for line in (ROOT / "requirements.lock").read_text().splitlines())
 
@@ -41,7 +45,12 @@ def test_conda_installs_this_package_from_its_own_list_under_the_lock():
 
 
 def test_what_the_users_fixed_is_installed():
-    everything = " ".join([*PROJECT["dependencies"], *(one for group in PROJECT["optional-dependencies"].values() for one in group)])
+    everything = " ".join(
+        [
+            *PROJECT["dependencies"],
+            *(one for group in PROJECT["optional-dependencies"].values() for one in group),
+        ]
+    )
 
     for name in ("jupyterlab", "papermill", "pandas", "requests-cache", "matplotlib", "nbval"):
         assert name in everything
@@ -63,8 +72,13 @@ def test_a_notebook_is_source_code(path):
     assert all(not cell.outputs and cell.execution_count is None for cell in code), "strip the outputs"
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
     assert len(code) <= 13
-    assert all(len(cell.source.splitlines()) <= (20 if "parameters" in cell.metadata.get("tags", []) else 12) for cell in code)
-    assert not any(word in cell.source for cell in code for word in ("sys.path", "%autoreload", "/home", "/root"))
+    assert all(
+        len(cell.source.splitlines()) <= (20 if "parameters" in cell.metadata.get("tags", []) else 12)
+        for cell in code
+    )
+    assert not any(
+        word in cell.source for cell in code for word in ("sys.path", "%autoreload", "/home", "/root")
+    )
     assert notebook.cells[0].source.startswith("# ")
     assert "run.finish(" in code[-1].source
 
@@ -93,8 +107,16 @@ def test_what_this_machine_lacks_is_asked_for_in_one_way_which_fails_in_ci():
 def test_the_page_of_the_architecture_names_every_module_and_none_that_is_not_there():
     page = (ROOT / "docs" / "architecture.md").read_text()
     library = ROOT / "lib" / "overround"
-    modules = {path.relative_to(library).with_suffix("").as_posix() for path in library.rglob("*.py") if path.stem != "__init__"}
-    named = {name for row in re.findall(r"^\|[^|]*\|([^|]*)\|", page, re.MULTILINE)[2:] for name in re.findall(r"`([^`]+)`", row)}
+    modules = {
+        path.relative_to(library).with_suffix("").as_posix()
+        for path in library.rglob("*.py")
+        if path.stem != "__init__"
+    }
+    named = {
+        name
+        for row in re.findall(r"^\|[^|]*\|([^|]*)\|", page, re.MULTILINE)[2:]
+        for name in re.findall(r"`([^`]+)`", row)
+    }
 
     assert {module for module in modules if not any(fnmatch(module, name) for name in named)} == set()
     assert {name for name in named if not any(fnmatch(module, name) for module in modules)} == set()
@@ -114,7 +136,12 @@ def test_make_finds_any_python_that_is_new_enough_and_no_shim_that_does_not_run(
         (tmp_path / tool).symlink_to(shutil.which(tool) or "")
 
     planned = subprocess.run(
-        ["make", "-nB", "report"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+        ["make", "-nB", "report"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
 
     assert f'"{only}" -m venv' in planned
@@ -124,7 +151,14 @@ def test_make_says_what_it_needs_where_there_is_no_python(tmp_path):
     for tool in ("sh", "make"):
         (tmp_path / tool).symlink_to(shutil.which(tool) or "")
 
-    refused = subprocess.run(["make", "-nB", "report"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        ["make", "-nB", "report"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert refused.returncode == 2
     assert "Overround needs Python 3.11 or newer" in refused.stderr

@@ -22,12 +22,16 @@ def ledger_of(n=400, *, seed, edge=0.0, rule=Flat(1)):  # noqa: B008 - frozen
 
 def test_yield_profit_and_hit_rate_are_what_a_calculator_says():
     wanted = bets(bet("m1", price=2.0), bet("m2", price=3.0), bet("m3", price=4.0))
-    ledger = backtest(wanted, results(result("m1", 1, 0), result("m2", 0, 1), result("m3", 0, 0)), stake=Flat(10))
+    ledger = backtest(
+        wanted, results(result("m1", 1, 0), result("m2", 0, 1), result("m3", 0, 0)), stake=Flat(10)
+    )
 
     value = evaluate(ledger, simulations=200)["value"]
 
     assert value[["bets", "staked", "profit", "final_bankroll"]].tolist() == pytest.approx([3, 30, -10, 990])
-    assert value[["yield", "roi", "hit_rate", "mean_price"]].tolist() == pytest.approx([-1 / 3, -0.01, 1 / 3, 3.0])
+    assert value[["yield", "roi", "hit_rate", "mean_price"]].tolist() == pytest.approx(
+        [-1 / 3, -0.01, 1 / 3, 3.0]
+    )
 
 
 def test_drawdown_is_measured_from_the_peak_and_the_start_counts():
@@ -71,7 +75,8 @@ def test_flipping_every_outcome_changes_the_answer():
 
 
 def test_two_bets_on_one_match_are_drawn_together():
-    # backing all three outcomes at fair prices with the same money back whatever happens: luck has nothing to decide
+    # backing all three outcomes at fair prices with the same money back whatever happens: luck has nothing to
+    # decide
     fair = {"home": 0.5, "draw": 0.3, "away": 0.2}
     for picked in (("home", "draw", "away"), ("draw", "away"), ("home", "away")):
         wanted = bets(*(bet(outcome=outcome, price=1 / fair[outcome]) for outcome in picked))
@@ -110,8 +115,13 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     ledger = ledger_of(seed=6)
 
-    pd.testing.assert_frame_equal(evaluate(ledger, simulations=500, seed=1), evaluate(ledger, simulations=500, seed=1), check_exact=True)
-    assert evaluate(ledger, simulations=500, seed=1).loc["yield", "low"] != evaluate(ledger, simulations=500, seed=2).loc["yield", "low"]
+    pd.testing.assert_frame_equal(
+        evaluate(ledger, simulations=500, seed=1), evaluate(ledger, simulations=500, seed=1), check_exact=True
+    )
+    assert (
+        evaluate(ledger, simulations=500, seed=1).loc["yield", "low"]
+        != evaluate(ledger, simulations=500, seed=2).loc["yield", "low"]
+    )
 
 
 def test_scores_of_a_hand_made_forecast():
@@ -129,17 +139,35 @@ def test_scores_of_a_hand_made_forecast():
     row = probability_scores(fair, results(result("m1", 1, 1)), "acme").loc["acme"]
 
     # Brier 0.25 + 0.49 + 0.04; log loss -ln 0.3; RPS (0.5^2 + (0.5 + 0.3 - 1)^2) / 2
-    assert row[["matches", "overround", "brier", "log_loss", "rps"]].tolist() == pytest.approx([1, 1.05, 0.78, -np.log(0.3), 0.145])
+    assert row[["matches", "overround", "brier", "log_loss", "rps"]].tolist() == pytest.approx(
+        [1, 1.05, 0.78, -np.log(0.3), 0.145]
+    )
 
 
 def test_bookmakers_are_compared_on_the_matches_that_both_quote():
-    # "easy" quotes only the foregone match, where it is worse than "sharp" although its own mean is the better one
+    # "easy" quotes only the foregone match, where it is worse than "sharp" although its own mean is the
+    # better one
     def book(event, name, p):
-        return {"event_id": event, "market": "h2h", "bookmaker": name, "outcome": ["home", "draw", "away"], "fair": p, "overround": 1.05}
+        return {
+            "event_id": event,
+            "market": "h2h",
+            "bookmaker": name,
+            "outcome": ["home", "draw", "away"],
+            "fair": p,
+            "overround": 1.05,
+        }
 
-    fair = pd.concat([pd.DataFrame(book(*one)) for one in (
-        ("m1", "sharp", [0.9, 0.06, 0.04]), ("m2", "sharp", [0.34, 0.33, 0.33]), ("m1", "easy", [0.85, 0.1, 0.05]),
-    )], ignore_index=True)  # fmt: skip
+    fair = pd.concat(
+        [
+            pd.DataFrame(book(*one))
+            for one in (
+                ("m1", "sharp", [0.9, 0.06, 0.04]),
+                ("m2", "sharp", [0.34, 0.33, 0.33]),
+                ("m1", "easy", [0.85, 0.1, 0.05]),
+            )
+        ],
+        ignore_index=True,
+    )
 
     scores = probability_scores(fair, results(result("m1", 1, 0), result("m2", 1, 0)), "sharp")
 
@@ -167,7 +195,9 @@ def test_without_closing_prices_the_verdict_does_not_claim_to_have_tested_luck()
     assert "luck untested" in verdict(evaluate(ledger, simulations=200), ledger)
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.0213, "2.1\u00a0%"), (-0.004, "−0.4\u00a0%"), (float("nan"), "–")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0213, "2.1\u00a0%"), (-0.004, "−0.4\u00a0%"), (float("nan"), "–")]
+)
 def test_percentages_are_written_the_same_everywhere(share, text):
     assert percent(share) == text
 
@@ -175,8 +205,14 @@ def test_percentages_are_written_the_same_everywhere(share, text):
 def path_ledger(profits, *, days=None, start=100.0, stake=10.0):
     """One bet a day with these profits, settled in the evening."""
     n = len(profits)
-    when = pd.date_range("2025-03-01 15:00", periods=n, freq="D", tz="UTC") if days is None else pd.DatetimeIndex(days)
-    wanted = bets(*(bet(f"m{i}", placed=str(t - pd.Timedelta(hours=3))[:19], start=t) for i, t in enumerate(when)))
+    when = (
+        pd.date_range("2025-03-01 15:00", periods=n, freq="D", tz="UTC")
+        if days is None
+        else pd.DatetimeIndex(days)
+    )
+    wanted = bets(
+        *(bet(f"m{i}", placed=str(t - pd.Timedelta(hours=3))[:19], start=t) for i, t in enumerate(when))
+    )
     ledger = backtest(wanted, results(*(result(f"m{i}") for i in range(n))), stake=Flat(1))
     ledger = ledger.assign(profit=profits, stake=stake, bankroll=start + np.cumsum(profits))
     ledger.attrs["bankroll"] = start
@@ -197,8 +233,12 @@ def test_the_length_of_a_drawdown_runs_from_its_peak_until_the_peak_is_regained(
 
 
 def test_a_drawdown_that_is_not_regained_lasts_to_the_end():
-    assert evaluate(path_ledger([-10.0, -10, 5]), simulations=200).loc["drawdown_days", "value"] == pytest.approx(2 + 5 / 24)
-    assert evaluate(path_ledger([5.0, 5, 5]), simulations=200).loc[["drawdown_days", "under_water"], "value"].tolist() == [0, 0]
+    assert evaluate(path_ledger([-10.0, -10, 5]), simulations=200).loc[
+        "drawdown_days", "value"
+    ] == pytest.approx(2 + 5 / 24)
+    assert evaluate(path_ledger([5.0, 5, 5]), simulations=200).loc[
+        ["drawdown_days", "under_water"], "value"
+    ].tolist() == [0, 0]
 
 
 def test_one_path_hides_ruin():
@@ -228,12 +268,15 @@ def test_ruin_agrees_with_the_reflection_principle():
 def test_where_stakes_follow_the_bankroll_days_compound():
     from overround.evaluation import resampled_drawdowns
 
-    # +25 % and -20 % in turn: every path of compounded returns depends only on how many of each were drawn, and none is below 0
+    # +25 % and -20 % in turn: every path of compounded returns depends only on how many of each were drawn,
+    # and none is below 0
     profits, bankroll = [], 100.0
     for i in range(40):
         profits.append(bankroll * (0.25 if i % 2 == 0 else -0.2))
         bankroll += profits[-1]
-    ledger = path_ledger(profits, stake=1.0).assign(stake=lambda frame: 100 + np.concatenate([[0], frame["profit"].cumsum()[:-1]]))
+    ledger = path_ledger(profits, stake=1.0).assign(
+        stake=lambda frame: 100 + np.concatenate([[0], frame["profit"].cumsum()[:-1]])
+    )
 
     falls, _ = resampled_drawdowns(ledger, simulations=500)
 
@@ -261,9 +304,14 @@ def test_no_interval_of_the_evaluation_is_moved_by_a_copy_of_every_bet():
     one, two = (evaluate(book, simulations=1_000) for book in (ledger, doubled))
 
     for metric in ("yield", "hit_rate", "mean_price", "clv", "beat_close"):
-        assert two.loc[metric, ["low", "high"]].tolist() == pytest.approx(one.loc[metric, ["low", "high"]].tolist()), metric
+        assert two.loc[metric, ["low", "high"]].tolist() == pytest.approx(
+            one.loc[metric, ["low", "high"]].tolist()
+        ), metric
     # dependence is seen: a copy of every bet asks for twice the bets
-    assert two.loc["bets_needed", "value"] == pytest.approx(2 * one.loc["bets_needed", "value"], abs=1) or one["value"]["yield"] <= 0
+    assert (
+        two.loc["bets_needed", "value"] == pytest.approx(2 * one.loc["bets_needed", "value"], abs=1)
+        or one["value"]["yield"] <= 0
+    )
 
 
 def test_the_number_tried_deflates_the_p_and_the_verdict_says_so():
@@ -271,7 +319,9 @@ def test_the_number_tried_deflates_the_p_and_the_verdict_says_so():
     ledger = backtest(wanted, ended, stake=Flat(1), closing=closing)
     alone, searched = (evaluate(ledger, tried=tried, simulations=500) for tried in (1, 2_000))
 
-    assert searched.loc["luck_p_corrected", "value"] == pytest.approx(1 - (1 - alone.loc["luck_p", "value"]) ** 2_000)
+    assert searched.loc["luck_p_corrected", "value"] == pytest.approx(
+        1 - (1 - alone.loc["luck_p", "value"]) ** 2_000
+    )
     assert verdict(searched, ledger).startswith("A profit that luck may explain.")
     assert "as the best of 2,000 strategies in up to" in verdict(searched, ledger)
     assert "strategies" not in verdict(alone, ledger)
@@ -313,14 +363,26 @@ def test_a_ledger_that_does_not_say_its_bankroll_has_no_drawdown_and_no_ruin():
 
     found = evaluate(lost, simulations=100)
 
-    needed = ["max_drawdown", "drawdown_days", "under_water", "drawdown_median", "drawdown_95", "ruin", "roi", "sharpe", "final_bankroll"]
+    needed = [
+        "max_drawdown",
+        "drawdown_days",
+        "under_water",
+        "drawdown_median",
+        "drawdown_95",
+        "ruin",
+        "roi",
+        "sharpe",
+        "final_bankroll",
+    ]
     assert found.loc[needed, "value"].isna().all()  # ruin, the days and the time under water were 0
     assert found.loc["profit", "value"] == -70
 
 
 def test_bets_without_a_stake_are_not_counted():
     ledger = ledger_of(seed=3)
-    refused = pd.concat([ledger, ledger.head(50).assign(stake=0.0, profit=0.0, price=90.0, clv=9.0)], ignore_index=True)
+    refused = pd.concat(
+        [ledger, ledger.head(50).assign(stake=0.0, profit=0.0, price=90.0, clv=9.0)], ignore_index=True
+    )
     refused.attrs.update(ledger.attrs)
 
     pd.testing.assert_frame_equal(evaluate(refused, simulations=200), evaluate(ledger, simulations=200))

@@ -1,4 +1,6 @@
-"""The invented league of `ov.example`: the same for everybody, and enough like a real one to try everything on."""
+"""The invented league of `ov.example`: the same for everybody, and enough like a real one to try everything
+on.
+"""
 
 import pandas as pd
 import pytest
@@ -21,7 +23,9 @@ def test_it_fits_the_store_and_comes_back_as_it_was(tmp_path):
     for name, table in league._asdict().items():
         assert store.append(name, table).inserted == len(table)
 
-    back = store.read("quotes").sort_values(["collected_at", "event_id", "bookmaker", "outcome"], ignore_index=True)
+    back = store.read("quotes").sort_values(
+        ["collected_at", "event_id", "bookmaker", "outcome"], ignore_index=True
+    )
     here = league.quotes.sort_values(["collected_at", "event_id", "bookmaker", "outcome"], ignore_index=True)
     pd.testing.assert_frame_equal(back[list(here)], here, check_dtype=False)
 
@@ -32,7 +36,12 @@ def test_the_sharp_bookmaker_knows_more_and_the_soft_ones_can_be_beaten():
 
     ledger = ov.backtest(signals, results, stake=ov.Flat(1), bankroll=10_000, closing=closing)
 
-    assert ov.forecasts.probability_scores(ov.fair_probabilities(ov.prices.closing_quotes(quotes)), results, "sharp").index[0] == "sharp"
+    assert (
+        ov.forecasts.probability_scores(
+            ov.fair_probabilities(ov.prices.closing_quotes(quotes)), results, "sharp"
+        ).index[0]
+        == "sharp"
+    )
     assert ledger["clv"].mean() > 0.01
     assert 300 < len(ledger) < 9_000
     assert events.groupby("season").size().tolist() == [380] * 7 + [340]
@@ -42,7 +51,9 @@ def test_nobody_plays_twice_at_a_time_or_against_himself():
     events = ov.example(380).events
 
     assert (events["home"] != events["away"]).all()
-    teams = pd.concat([events[["starts_at", side]].set_axis(["starts_at", "team"], axis=1) for side in ("home", "away")])
+    teams = pd.concat(
+        [events[["starts_at", side]].set_axis(["starts_at", "team"], axis=1) for side in ("home", "away")]
+    )
     assert not teams.duplicated().any()
 
 

@@ -17,7 +17,9 @@ class _Reader(doctest.OutputChecker):
     """Compares as a reader does, who sees no difference between spaces that may break and that may not."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
-        return super().check_output(*(text.replace("\N{NO-BREAK SPACE}", " ") for text in (want, got)), optionflags)
+        return super().check_output(
+            *(text.replace("\N{NO-BREAK SPACE}", " ") for text in (want, got)), optionflags
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,6 @@
-"""The naive ways give what the library gives, and the experiments that hold them against each other tell the truth of both."""
+"""The naive ways give what the library gives, and the experiments that hold them against each other tell the
+truth of both.
+"""
 
 import importlib
 from pathlib import Path
@@ -35,7 +37,9 @@ def test_a_backtest_in_a_loop_ends_with_the_library_s_bankroll():
 
     ledger = ov.backtest(wanted, results, stake=ov.Percentage(0.01), bankroll=1_000)
 
-    assert naive.backtest(wanted, results, 0.01, 1_000) == pytest.approx(1_000 + ledger["profit"].sum(), rel=1e-9)
+    assert naive.backtest(wanted, results, 0.01, 1_000) == pytest.approx(
+        1_000 + ledger["profit"].sum(), rel=1e-9
+    )
 
 
 def test_rows_stored_one_by_one_are_the_batch(tmp_path):
@@ -45,7 +49,10 @@ def test_rows_stored_one_by_one_are_the_batch(tmp_path):
     assert naive.append(one_by_one, rows) == len(rows) == batch.append("quotes", rows).inserted
 
     order = ["bookmaker", "outcome"]
-    first, second = (store.read("quotes").drop(columns="starts_at").sort_values(order, ignore_index=True) for store in (one_by_one, batch))
+    first, second = (
+        store.read("quotes").drop(columns="starts_at").sort_values(order, ignore_index=True)
+        for store in (one_by_one, batch)
+    )
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -59,12 +66,22 @@ def test_experiments_without_a_checkout_say_what_is_missing(tmp_path, monkeypatc
 @pytest.mark.parametrize(("workers", "said"), [((1.0, 6.0), ""), ((6.0, 6.0), "worse")])
 def test_a_pool_is_judged_by_its_throughput_and_not_by_how_long_each_of_its_calls_waits(workers, said):
     sides = [("A", workers[0], 1.0, 10.0), ("B", workers[1], 0.25, 20.0)]
-    samples = pd.DataFrame([
-        {"workload": "one by one / pooled fetches", "pair": pair, "side": side, "workers": many, "wall_s": wall * wobble,
-         "calls_per_s": 12 / (wall * wobble), "latency_ms": latency * wobble, "calibration_s": 0.01}
-        for pair, wobble in enumerate((0.99, 1.0, 1.0, 1.01, 1.02))
-        for side, many, wall, latency in sides
-    ])  # fmt: skip
+    samples = pd.DataFrame(
+        [
+            {
+                "workload": "one by one / pooled fetches",
+                "pair": pair,
+                "side": side,
+                "workers": many,
+                "wall_s": wall * wobble,
+                "calls_per_s": 12 / (wall * wobble),
+                "latency_ms": latency * wobble,
+                "calibration_s": 0.01,
+            }
+            for pair, wobble in enumerate((0.99, 1.0, 1.0, 1.01, 1.02))
+            for side, many, wall, latency in sides
+        ]
+    )
 
     rows = by_module(samples)["collector"].set_index("figure")
 
@@ -76,10 +93,20 @@ def test_a_pool_is_judged_by_its_throughput_and_not_by_how_long_each_of_its_call
 
 def test_before_and_after_are_of_the_pairs_by_which_the_change_is_judged():
     quiet, busy = [(0.01, wait, wait - 0.006) for wait in np.arange(7, 14) / 1000], [(0.02, 0.0, 0.09)] * 5
-    samples = pd.DataFrame([
-        {"workload": "cache off / on", "pair": pair, "side": side, "io_wait_s": wait, "wall_s": 0.1, "calibration_s": loop_s}
-        for pair, (loop_s, *waits) in enumerate(quiet + busy) for side, wait in zip("AB", waits, strict=True)
-    ])  # fmt: skip
+    samples = pd.DataFrame(
+        [
+            {
+                "workload": "cache off / on",
+                "pair": pair,
+                "side": side,
+                "io_wait_s": wait,
+                "wall_s": 0.1,
+                "calibration_s": loop_s,
+            }
+            for pair, (loop_s, *waits) in enumerate(quiet + busy)
+            for side, wait in zip("AB", waits, strict=True)
+        ]
+    )
 
     row = by_module(samples)["collector"].set_index("figure").loc["I/O wait, ms"]
 
@@ -109,7 +136,9 @@ def test_a_feed_that_is_none_is_said(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_slice_of_the_recorded_feed_is_collected_alike_in_both_ways_and_shows_what_each_way_costs(recorded: Path, tmp_path: Path):
+def test_a_slice_of_the_recorded_feed_is_collected_alike_in_both_ways_and_shows_what_each_way_costs(
+    recorded: Path, tmp_path: Path
+):
     feed = recorded / WORLD_CUP
     with experiments._recorded(feed, 24) as given, experiments._fetcher(given, tmp_path / "cache") as fetcher:
         whole, changes = Store(tmp_path / "whole"), Store(tmp_path / "changes")
@@ -118,7 +147,10 @@ def test_a_slice_of_the_recorded_feed_is_collected_alike_in_both_ways_and_shows_
         ways = experiments._computing(naive, given)
         bets = [sorted(bet[:5] for bet in ways["loop / vectorised signals"][0]())]
         frame = ways["loop / vectorised signals"][1]()
-        ends = [ways["loop / compiled backtest"][0](), 1_000 + ways["loop / compiled backtest"][1]()["profit"].sum()]
+        ends = [
+            ways["loop / compiled backtest"][0](),
+            1_000 + ways["loop / compiled backtest"][1]()["profit"].sum(),
+        ]
 
     # the whole, without what repeats the price before it, is what the library stores
     selection = ["event_id", "bookmaker", "market", "line", "outcome"]
@@ -127,9 +159,15 @@ def test_a_slice_of_the_recorded_feed_is_collected_alike_in_both_ways_and_shows_
     stored = changes.read("quotes")
     key = [*selection, "observed_at", "price"]
     expected = all_rows.loc[before != all_rows["price"], key].fillna({"line": -1})
-    assert set(stored[key].fillna({"line": -1}).itertuples(index=False, name=None)) == set(expected.itertuples(index=False, name=None))
+    assert set(stored[key].fillna({"line": -1}).itertuples(index=False, name=None)) == set(
+        expected.itertuples(index=False, name=None)
+    )
     assert len(all_rows) > len(stored) > 4_000
-    bets.append(sorted(frame[["event_id", "market", "outcome", "bookmaker", "price"]].itertuples(index=False, name=None)))
+    bets.append(
+        sorted(
+            frame[["event_id", "market", "outcome", "bookmaker", "price"]].itertuples(index=False, name=None)
+        )
+    )
     assert bets[0] == bets[1] != []
     assert ends[0] == pytest.approx(ends[1], rel=1e-9)
     assert ends[0] != 1_000
@@ -143,9 +181,15 @@ def test_the_report_s_tables_on_a_slice_of_the_recorded_feed_hold_every_module(r
 
     assert_calls_saved(samples)
     assert {name.partition(",")[0] for name in tables["overall"]["figure"]} == {
-        "runtime", "own time", "processor time", "memory", "median API latency", "I/O wait",
-        "thread efficiency", "API calls",
-    }  # fmt: skip
+        "runtime",
+        "own time",
+        "processor time",
+        "memory",
+        "median API latency",
+        "I/O wait",
+        "thread efficiency",
+        "API calls",
+    }
     assert list(tables) == ["collector", "signals", "backtest", "overall"]
     assert pd.concat(tables)["change"].str.contains(" to |clock").all()
 
@@ -159,7 +203,9 @@ def test_every_experiment_but_the_kernels_finds_the_library_s_way_better_and_cou
     assert set(samples["workload"]) == set(EXPERIMENTS) - {"cold / warm kernels"}
     assert set(tables) == {"collector", "signals", "backtest", "overall"}
     assert_calls_saved(samples)
-    work = pd.concat(tables).query("figure == 'processor time, ms' and experiment != 'one by one / pooled fetches'")
+    work = pd.concat(tables).query(
+        "figure == 'processor time, ms' and experiment != 'one by one / pooled fetches'"
+    )
     assert set(work["verdict"]) == {"better"}
     assert total(samples)["wall_s"].sum() == pytest.approx(samples["wall_s"].sum())
     saved = tables["overall"].set_index("figure").loc["API calls"]

@@ -1,4 +1,6 @@
-"""What can go wrong between a provider, the disk and us, over real sockets: a call ends in bounded time, and no answer is lost."""
+"""What can go wrong between a provider, the disk and us, over real sockets: a call ends in bounded time, and
+no answer is lost.
+"""
 
 import gzip
 import json
@@ -37,7 +39,9 @@ RESET = object()
 
 
 class Wire:
-    """A server that sends what a script says: bytes, pauses in seconds, and RESET; `paths` are those asked for."""
+    """A server that sends what a script says: bytes, pauses in seconds, and RESET; `paths` are those asked
+    for.
+    """
 
     def __init__(self, script):
         self._script, self.paths = script, []
@@ -79,7 +83,9 @@ class Wire:
 
 
 def head(length, *more, status="200 OK"):
-    return "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {length}", "Connection: close", *more, "", ""]).encode()
+    return "\r\n".join(
+        [f"HTTP/1.1 {status}", f"Content-Length: {length}", "Connection: close", *more, "", ""]
+    ).encode()
 
 
 OK = head(len(BODY)) + BODY
@@ -94,8 +100,12 @@ def wire():
     wires = []
 
     def start(*steps, then=None):
-        """The first calls get one step each (a list of steps for several), all later ones `then` or the last."""
-        script = [step if isinstance(step, list) else [step] for step in (*steps, *([] if then is None else [then]))]
+        """The first calls get one step each (a list of steps for several), all later ones `then` or the
+        last.
+        """
+        script = [
+            step if isinstance(step, list) else [step] for step in (*steps, *([] if then is None else [then]))
+        ]
         wires.append(Wire(lambda nth: script[min(nth, len(script)) - 1]))
         return wires[-1]
 
@@ -182,7 +192,10 @@ def test_a_call_to_this_machine_never_goes_through_a_proxy(wire, tmp_path, nobod
 
 
 def test_a_call_to_any_other_machine_goes_through_the_proxy(tmp_path, nobody_as_proxy):
-    with Fetcher("test", "http://odds.invalid", tmp_path, patience=QUICK) as fetcher, pytest.raises(FetchError, match="no answer"):
+    with (
+        Fetcher("test", "http://odds.invalid", tmp_path, patience=QUICK) as fetcher,
+        pytest.raises(FetchError, match="no answer"),
+    ):
         fetcher.get("odds")
     assert nobody_as_proxy  # asked, and hung up
 
@@ -190,11 +203,19 @@ def test_a_call_to_any_other_machine_goes_through_the_proxy(tmp_path, nobody_as_
 @pytest.mark.parametrize(
     ("url", "is_here"),
     [
-        ("http://127.0.0.1:80/a", True), ("http://127.8.9.10", True), ("http://[::1]:5/", True), ("http://LOCALHOST:5", True),
-        ("http://localhost./", True), ("https://api.localhost", True), ("http://localhost.example.com", False),
-        ("http://127.0.0.1.example.com", False), ("http://10.0.0.1", False), ("http://[2001:db8::1]", False), ("", False),
+        ("http://127.0.0.1:80/a", True),
+        ("http://127.8.9.10", True),
+        ("http://[::1]:5/", True),
+        ("http://LOCALHOST:5", True),
+        ("http://localhost./", True),
+        ("https://api.localhost", True),
+        ("http://localhost.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("http://10.0.0.1", False),
+        ("http://[2001:db8::1]", False),
+        ("", False),
     ],
-)  # fmt: skip
+)
 def test_which_addresses_are_this_machine(url, is_here):
     assert on_loopback(url) is is_here
 
@@ -203,7 +224,9 @@ def test_silence_ends_after_the_time_allowed(wire, tmp_path):
     server = wire([20])
 
     with (
-        Fetcher("test", server.url, tmp_path, patience=Patience(attempts=2, first_wait_s=0.01, read_s=0.2)) as fetcher,
+        Fetcher(
+            "test", server.url, tmp_path, patience=Patience(attempts=2, first_wait_s=0.01, read_s=0.2)
+        ) as fetcher,
         took_less_than(4),
         pytest.raises(FetchError, match="no answer from"),
     ):
@@ -218,7 +241,9 @@ def test_a_server_that_drips_is_left_after_the_time_allowed_for_the_whole(wire, 
     server = wire([begin, *[b"x", 0.05] * 1000])
 
     with (
-        Fetcher("test", server.url, tmp_path, patience=Patience(deadline_s=0.5, first_wait_s=0.01)) as fetcher,
+        Fetcher(
+            "test", server.url, tmp_path, patience=Patience(deadline_s=0.5, first_wait_s=0.01)
+        ) as fetcher,
         took_less_than(4),
         pytest.raises(FetchError, match=r"no answer from .* within 0"),
     ):
@@ -259,8 +284,14 @@ def test_an_answer_larger_than_any_that_was_meant_is_not_read_to_its_end(wire, t
 def test_a_busy_provider_is_given_the_time_that_it_asks_for(wire, tmp_path, asked, least_s):
     # the provider's clock is an hour ahead of ours: only the difference of its own two times counts
     theirs = datetime.now(UTC) + timedelta(hours=1)
-    words = [f"Retry-After: {format_datetime(theirs + timedelta(seconds=7), usegmt=True)}" if asked == "date" else f"Retry-After: {asked}"]
-    server = wire(status(429, f"Date: {format_datetime(theirs, usegmt=True)}", *(words if asked else [])), then=OK)
+    words = [
+        f"Retry-After: {format_datetime(theirs + timedelta(seconds=7), usegmt=True)}"
+        if asked == "date"
+        else f"Retry-After: {asked}"
+    ]
+    server = wire(
+        status(429, f"Date: {format_datetime(theirs, usegmt=True)}", *(words if asked else [])), then=OK
+    )
 
     with Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher:
         waits = waits_of(fetcher)
@@ -273,7 +304,9 @@ def test_a_busy_provider_is_given_the_time_that_it_asks_for(wire, tmp_path, aske
 def waits_of(fetcher):
     """Seconds that would have been waited between attempts."""
     waits = []
-    fetcher._session.get_adapter("http://")._sleep = fetcher._session.get_adapter("https://")._sleep = waits.append
+    fetcher._session.get_adapter("http://")._sleep = fetcher._session.get_adapter("https://")._sleep = (
+        waits.append
+    )
     return waits
 
 
@@ -284,7 +317,8 @@ def test_a_provider_that_asks_for_long_is_left_alone_for_so_long_and_nobody_wait
         with pytest.raises(FetchError, match="answered 429"):
             fetcher.get("odds")
         with pytest.raises(
-            FetchError, match=r"test failed 1 time in a row and is left alone for another (600|59\d) s, until .* was not asked"
+            FetchError,
+            match=r"test failed 1 time in a row and is left alone for another (600|59\d) s, until .* was not asked",
         ):
             fetcher.get("odds")
 
@@ -295,7 +329,10 @@ def test_a_provider_that_asks_for_long_is_left_alone_for_so_long_and_nobody_wait
 def test_a_provider_in_trouble_is_asked_again_and_then_believed(wire, tmp_path, code):
     server = wire(status(code))
 
-    with Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher, pytest.raises(FetchError, match=f"answered {code}: no") as error:
+    with (
+        Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher,
+        pytest.raises(FetchError, match=f"answered {code}: no") as error,
+    ):
         fetcher.get("odds")
 
     assert error.value.status == code
@@ -313,7 +350,13 @@ def test_a_page_instead_of_data_is_handed_on_as_it_is(wire, tmp_path):
 def test_waits_double_up_to_a_limit_and_no_two_pollers_come_back_together(wire, tmp_path):
     waits = []
     adapter = politeness.PoliteAdapter(
-        "", 0, {}, {}, Patience(attempts=7, first_wait_s=1, longest_wait_s=8), Circuit("test", 9, 9), sleep=waits.append
+        "",
+        0,
+        {},
+        {},
+        Patience(attempts=7, first_wait_s=1, longest_wait_s=8),
+        Circuit("test", 9, 9),
+        sleep=waits.append,
     )
 
     with closing(adapter), pytest.raises(requests.ConnectionError):
@@ -324,13 +367,33 @@ def test_waits_double_up_to_a_limit_and_no_two_pollers_come_back_together(wire, 
     assert len({wait % 1 for wait in waits}) == 6
 
 
-def test_a_certificate_is_checked_against_the_one_that_the_environment_names_and_never_tried_again(tmp_path, monkeypatch):
+def test_a_certificate_is_checked_against_the_one_that_the_environment_names_and_never_tried_again(
+    tmp_path, monkeypatch
+):
     require(bool(shutil.which("openssl")), "there is no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ],
+        check=True,
+        capture_output=True,
+    )
     served = Served(Page)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -380,7 +443,9 @@ def test_the_circuit_opens_after_failures_in_a_row_tries_once_later_and_closes()
         assert circuit.enter() is False
         circuit.failed()
 
-    with pytest.raises(ProviderResting, match="test failed 3 times in a row and is left alone for another 60 s, until"):
+    with pytest.raises(
+        ProviderResting, match="test failed 3 times in a row and is left alone for another 60 s, until"
+    ):
         circuit.enter()
     clock.now += 59
     with pytest.raises(ProviderResting, match="another 1 s"):
@@ -447,7 +512,9 @@ def test_refused_keys_do_not_open_the_circuit(wire, tmp_path):
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-def test_a_clock_that_is_set_back_or_forward_makes_no_answer_fresh_for_hours(wire, tmp_path, monkeypatch, hours):
+def test_a_clock_that_is_set_back_or_forward_makes_no_answer_fresh_for_hours(
+    wire, tmp_path, monkeypatch, hours
+):
     server = wire(OK)
 
     class Shifted(datetime):
@@ -484,7 +551,10 @@ def test_a_read_only_folder_means_no_cache_one_warning_and_every_answer(wire, tm
     folder.mkdir(0o500)
 
     # permissions do not bind root
-    with mounted(folder, "ro") if os.geteuid() == 0 else nullcontext(), Fetcher("test", server.url, folder) as fetcher:
+    with (
+        mounted(folder, "ro") if os.geteuid() == 0 else nullcontext(),
+        Fetcher("test", server.url, folder) as fetcher,
+    ):
         assert [fetcher.get("odds").content for _ in range(3)] == [BODY] * 3
 
     assert len(warnings(caplog)) == 1 and "cannot be used" in warnings(caplog)[0]
@@ -505,7 +575,13 @@ with Fetcher("test", url, folder) as fetcher:
 
 
 def full(url, folder, limit=0):
-    done = subprocess.run([sys.executable, "-c", FULL, url, folder, str(limit)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, url, folder, str(limit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return done.stdout.splitlines() or pytest.fail(done.stderr)
 
 
@@ -555,7 +631,8 @@ def test_a_broken_file_is_moved_aside_and_a_new_one_begun(wire, tmp_path, caplog
             fetcher.get("odds", {"n": n})
     content = file.read_bytes()
     file.write_bytes(
-        {"garbage": b"garbage" * 5000, "cut off": content[:5000], "overwritten inside": b""}[how] or content[:4096] + b"\x55" * len(content)
+        {"garbage": b"garbage" * 5000, "cut off": content[:5000], "overwritten inside": b""}[how]
+        or content[:4096] + b"\x55" * len(content)
     )
 
     with Fetcher("test", server.url, tmp_path) as fetcher:
@@ -584,7 +661,12 @@ def test_a_row_that_is_no_answer_is_replaced(wire, tmp_path):
     server = wire(OK)
     with Fetcher("test", server.url, tmp_path) as fetcher:
         fetcher.get("odds")
-        for garbage in (b"", b"\x80\x04\x95rubbish", b"{}\n", b'{"crc": 0, "status": 200, "reason": "", "at": 1e99, "headers": {}}\n'):
+        for garbage in (
+            b"",
+            b"\x80\x04\x95rubbish",
+            b"{}\n",
+            b'{"crc": 0, "status": 200, "reason": "", "at": 1e99, "headers": {}}\n',
+        ):
             with closing(sqlite3.connect(tmp_path / "http.sqlite")) as database:
                 database.execute("UPDATE answers SET value = ?", (garbage,))
                 database.commit()
@@ -605,14 +687,18 @@ time.sleep(60)
 
 @contextmanager
 def process(code, *arguments):
-    with subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    ) as running:
         try:
             yield running
         finally:
             running.kill()
 
 
-def test_a_cache_locked_by_another_process_holds_up_no_call_for_more_than_seconds(wire, tmp_path, caplog, monkeypatch):
+def test_a_cache_locked_by_another_process_holds_up_no_call_for_more_than_seconds(
+    wire, tmp_path, caplog, monkeypatch
+):
     monkeypatch.setattr("overround.http.cache.BUSY_S", 0.4)
     server = wire(OK)
     with Fetcher("test", server.url, tmp_path) as fetcher:
@@ -629,7 +715,9 @@ def test_a_cache_locked_by_another_process_holds_up_no_call_for_more_than_second
     assert len(warnings(caplog)) == 1 and "database is locked" in warnings(caplog)[0]
 
 
-def test_while_another_process_writes_kept_answers_are_read_and_new_ones_not_lost(wire, tmp_path, caplog, monkeypatch):
+def test_while_another_process_writes_kept_answers_are_read_and_new_ones_not_lost(
+    wire, tmp_path, caplog, monkeypatch
+):
     monkeypatch.setattr("overround.http.cache.BUSY_S", 0.4)
     server = wire(OK)
 
@@ -659,7 +747,10 @@ with Fetcher("test", sys.argv[1], sys.argv[2]) as fetcher:
 def asking(count, *arguments):
     """Processes that have opened the cache and ask at a word."""
     command = [sys.executable, "-c", ASK, *map(str, arguments)]
-    running = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
     try:
         for one in running:
             assert one.stdout.readline() == "ready\n"
@@ -725,7 +816,10 @@ def test_many_processes_that_begin_a_cache_together_all_get_their_answers(wire, 
     server = wire(OK)
     code = "import sys; from overround.http.client import Fetcher\nwith Fetcher('t', *sys.argv[1:]) as f: print(len(f.get('odds').content))"
 
-    running = [subprocess.Popen([sys.executable, "-c", code, server.url, tmp_path], stdout=-1, stderr=-1, text=True) for _ in range(4)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, server.url, tmp_path], stdout=-1, stderr=-1, text=True)
+        for _ in range(4)
+    ]
 
     assert [one.communicate(timeout=60) for one in running] == [(f"{len(BODY)}\n", "")] * 4
     assert len(server.paths) == 1

@@ -28,8 +28,9 @@ QUICK = Patience(attempts=3, first_wait_s=0.01, deadline_s=10)
 class _Provider(BaseHTTPRequestHandler):
     """Answers by path.
 
-    /ok, /busy (429, then 200), /broken (500 always), /denied (401 with the key in its words), /slow (0.3 s), /dated and /tagged
-    (304 where it is asked to confirm), /moved/... (to another path), /away/PORT (to another host), /unsure (as `server.status` says).
+    /ok, /busy (429, then 200), /broken (500 always), /denied (401 with the key in its words), /slow (0.3 s),
+    /dated and /tagged (304 where it is asked to confirm), /moved/... (to another path), /away/PORT (to
+    another host), /unsure (as `server.status` says).
     """
 
     protocol_version = "HTTP/1.1"
@@ -64,7 +65,11 @@ class _Provider(BaseHTTPRequestHandler):
             if self.headers["If-None-Match"] == '"one"':
                 status, body = 304, b""
         elif path == "/dated":
-            headers |= {"Last-Modified": "Sat, 17 Aug 2024 12:00:00 GMT", "Vary": "*", "Cache-Control": "no-store"}
+            headers |= {
+                "Last-Modified": "Sat, 17 Aug 2024 12:00:00 GMT",
+                "Vary": "*",
+                "Cache-Control": "no-store",
+            }
             if self.headers["If-Modified-Since"] == "Sat, 17 Aug 2024 12:00:00 GMT":
                 status, body = 304, b""
         elif path == "/moved":
@@ -96,7 +101,9 @@ def start():
 
 @pytest.fixture
 def fetcher(provider, tmp_path):
-    with Fetcher("test", provider.url, tmp_path / "cache", secrets={"apiKey": KEY}, patience=QUICK) as fetcher:
+    with Fetcher(
+        "test", provider.url, tmp_path / "cache", secrets={"apiKey": KEY}, patience=QUICK
+    ) as fetcher:
         yield fetcher
 
 
@@ -144,7 +151,9 @@ def test_a_busy_provider_is_asked_again(fetcher, provider):
 
 def test_an_error_says_provider_url_and_status_and_is_not_cached(fetcher, provider):
     for _ in range(2):
-        with pytest.raises(FetchError, match=r"test: http://127.0.0.1:\d+/denied answered 401: .*not valid") as error:
+        with pytest.raises(
+            FetchError, match=r"test: http://127.0.0.1:\d+/denied answered 401: .*not valid"
+        ) as error:
             fetcher.get("denied")
 
     assert error.value.status == 401
@@ -162,7 +171,9 @@ def test_no_answer_says_so(tmp_path):
         fetcher.get("ok")
 
     assert KEY not in str(error.value)
-    assert error.value.__cause__ is error.value.__context__ is None  # both would be kept by whoever keeps the error
+    assert (
+        error.value.__cause__ is error.value.__context__ is None
+    )  # both would be kept by whoever keeps the error
 
 
 def test_the_key_is_nowhere_on_disk_nor_in_logs_nor_in_what_is_kept(fetcher, provider, tmp_path, caplog):
@@ -183,15 +194,22 @@ def test_the_cache_is_readable_by_its_owner_only_and_holds_no_pickle(fetcher, tm
 
     file = tmp_path / "cache" / "http.sqlite"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert not any(b"\x80\x04\x95" in path.read_bytes() for path in file.parent.iterdir())  # how a pickle begins
+    assert not any(
+        b"\x80\x04\x95" in path.read_bytes() for path in file.parent.iterdir()
+    )  # how a pickle begins
 
 
 def test_every_call_is_observed(fetcher):
     fetcher.get("ok")
     fetcher.get("ok")
 
-    rows = [(row["status"], row["from_cache"], row["bytes"], row["quota_remaining"]) for row in fetcher.requests]
-    assert rows == [(200, False, 2, 321.0), (200, True, 2, None)]  # what was said of the quota earlier is no news
+    rows = [
+        (row["status"], row["from_cache"], row["bytes"], row["quota_remaining"]) for row in fetcher.requests
+    ]
+    assert rows == [
+        (200, False, 2, 321.0),
+        (200, True, 2, None),
+    ]  # what was said of the quota earlier is no news
     assert all(0 < row["latency_s"] < 5 for row in fetcher.requests)
 
 
@@ -213,7 +231,18 @@ def test_calls_that_reach_the_network_keep_their_distance_and_hits_do_not(provid
 
 @pytest.mark.parametrize(
     "name",
-    ["apiKey", "api_key", "API-KEY", "x-api-key", "X-RapidAPI-Key", "token", "access_token", "Authorization", "key", "X-Application"],
+    [
+        "apiKey",
+        "api_key",
+        "API-KEY",
+        "x-api-key",
+        "X-RapidAPI-Key",
+        "token",
+        "access_token",
+        "Authorization",
+        "key",
+        "X-Application",
+    ],
 )
 def test_the_names_under_which_providers_take_a_key_are_secret(name):
     assert is_secret(name)
@@ -235,7 +264,9 @@ def test_the_file_mode_does_not_depend_on_the_umask(provider, tmp_path):
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (tmp_path / "open").iterdir()} == {0}
 
 
-def test_what_is_kept_is_judged_by_how_old_it_may_be_now_not_by_what_was_said_when_it_was_kept(fetcher, provider):
+def test_what_is_kept_is_judged_by_how_old_it_may_be_now_not_by_what_was_said_when_it_was_kept(
+    fetcher, provider
+):
     fetcher.get("ok")
     time.sleep(0.1)
 
@@ -260,7 +291,9 @@ def test_a_stale_answer_is_confirmed_without_its_body_and_is_fresh_again(fetcher
     assert len(provider.hits) == 2
     assert (confirmed.content, confirmed.status, confirmed.from_cache) == (first.content, 200, True)
     assert again.from_cache
-    rows = [(row["status"], row["from_cache"], row["bytes"], row["quota_remaining"]) for row in fetcher.requests]
+    rows = [
+        (row["status"], row["from_cache"], row["bytes"], row["quota_remaining"]) for row in fetcher.requests
+    ]
     assert rows == [(200, False, 2, 321), (200, True, 0, 321), (200, True, 2, None)]
     if path == "tagged":  # a confirmed answer is what the provider says now
         assert (confirmed.fetched_at - first.fetched_at).total_seconds() == 1
@@ -268,7 +301,9 @@ def test_a_stale_answer_is_confirmed_without_its_body_and_is_fresh_again(fetcher
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_where_the_provider_fails_what_it_said_before_stands_in_and_says_that_it_is_stale(fetcher, provider, caplog, status):
+def test_where_the_provider_fails_what_it_said_before_stands_in_and_says_that_it_is_stale(
+    fetcher, provider, caplog, status
+):
     first = fetcher.get("unsure", ttl=0)
     provider.server.status = status
     stale = [fetcher.get("unsure", ttl=0) for _ in range(2)]
@@ -279,7 +314,11 @@ def test_where_the_provider_fails_what_it_said_before_stands_in_and_says_that_it
     assert stale[0].fetched_at == first.fetched_at and stale[0].content == first.content
     assert [row["status"] for row in fetcher.requests] == [200, status, status, 200]
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 1 and f"answered {status}" in warnings[0] and "stands in until it answers again" in warnings[0]
+    assert (
+        len(warnings) == 1
+        and f"answered {status}" in warnings[0]
+        and "stands in until it answers again" in warnings[0]
+    )
 
 
 def test_where_nobody_answers_what_was_said_before_stands_in_unless_it_is_not_wanted(provider, tmp_path):
@@ -332,7 +371,11 @@ def test_threads_that_fail_together_fail_with_the_same_words(fetcher, provider):
 
 
 def test_two_fetchers_of_one_process_that_miss_together_make_one_call(provider, tmp_path):
-    with Fetcher("test", provider.url, tmp_path) as one, Fetcher("test", provider.url, tmp_path) as other, ThreadPoolExecutor(2) as pool:
+    with (
+        Fetcher("test", provider.url, tmp_path) as one,
+        Fetcher("test", provider.url, tmp_path) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
         list(pool.map(lambda fetcher: fetcher.get("slow"), (one, other)))
 
     assert len(provider.hits) == 1
@@ -376,7 +419,9 @@ def test_a_redirect_is_followed_and_kept(fetcher, provider):
 
 def test_a_key_goes_to_its_provider_only(provider, tmp_path):
     other = start()
-    with Fetcher("test", provider.url, tmp_path, secrets={"apiKey": KEY}, secret_headers={"x-apisports-key": KEY}) as fetcher:
+    with Fetcher(
+        "test", provider.url, tmp_path, secrets={"apiKey": KEY}, secret_headers={"x-apisports-key": KEY}
+    ) as fetcher:
         fetcher.get(f"away/{other.url.rpartition(':')[2]}")
     other.close()
 
@@ -410,9 +455,12 @@ def test_a_key_of_any_kind_is_in_no_file_log_row_or_error(provider, tmp_path, ca
 @settings(max_examples=40, deadline=None)
 @given(
     path=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8),
-    params=st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=5),
-                           st.one_of(st.none(), st.integers(), st.text(st.characters(exclude_categories=("Cs",)), max_size=5)), max_size=3),
-)  # fmt: skip
+    params=st.dictionaries(
+        st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=5),
+        st.one_of(st.none(), st.integers(), st.text(st.characters(exclude_categories=("Cs",)), max_size=5)),
+        max_size=3,
+    ),
+)
 def test_an_answer_is_found_again_whatever_the_question(path, params):
     served = _odd()
 
@@ -491,7 +539,10 @@ def test_only_the_provider_named_is_answered_from_its_cache(provider, tmp_path):
 
 @pytest.mark.parametrize("url", ["http://", "http://[", "ftp//x"])
 def test_an_address_that_is_none_is_said(tmp_path, url):
-    with pytest.raises(FetchError, match=r"^test: ") as error, Fetcher("test", url, tmp_path, patience=QUICK) as fetcher:
+    with (
+        pytest.raises(FetchError, match=r"^test: ") as error,
+        Fetcher("test", url, tmp_path, patience=QUICK) as fetcher,
+    ):
         fetcher.get("ok", {"apiKey": KEY})
 
     assert KEY not in str(error.value)

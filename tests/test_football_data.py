@@ -1,4 +1,6 @@
-"""football-data.co.uk: every trap of its files, on invented matches; then the whole archive against an independent reading."""
+"""football-data.co.uk: every trap of its files, on invented matches; then the whole archive against an
+independent reading.
+"""
 
 import csv
 import re
@@ -25,7 +27,9 @@ NEW_HEADER = "Country,League,Season,Date,Time,Home,Away,HG,AG,Res,PSCH,PSCD,PSCA
 
 
 def read(*lines: str, competition: str = "E0", season: str | None = "2425") -> Batch:
-    return read_bytes("".join(f"{line}\r\n" for line in lines).encode(), competition=competition, season=season)
+    return read_bytes(
+        "".join(f"{line}\r\n" for line in lines).encode(), competition=competition, season=season
+    )
 
 
 def read_bytes(content: bytes, competition: str = "E0", season: str | None = "2425") -> Batch:
@@ -35,12 +39,17 @@ def read_bytes(content: bytes, competition: str = "E0", season: str | None = "24
 def with_odds(columns: str, *cells: str) -> Batch:
     """One match a row of cells, each against another guest."""
     head = "Div,Date,HomeTeam,AwayTeam"
-    return read(f"{head},{columns}", *(f"E0,16/08/2024,Ashford,Guest {n},{row}" for n, row in enumerate(cells)))
+    return read(
+        f"{head},{columns}", *(f"E0,16/08/2024,Ashford,Guest {n},{row}" for n, row in enumerate(cells))
+    )
 
 
 def facts(batch: Batch) -> set[tuple]:
     columns = ["bookmaker", "market", "line", "outcome", "phase", "price"]
-    return {tuple(None if pd.isna(value) else value for value in row) for row in batch.quotes[columns].itertuples(index=False)}
+    return {
+        tuple(None if pd.isna(value) else value for value in row)
+        for row in batch.quotes[columns].itertuples(index=False)
+    }
 
 
 def aside(batch: Batch) -> list[tuple]:
@@ -55,14 +64,21 @@ def test_a_file_becomes_tidy_tables():
 
     event = batch.events.iloc[0]
     assert event["event_id"] == event_id("football-data", "E0", "2024-08-16", "Ashford", "Brook")
-    assert (event["sport"], event["competition"], event["season"], event["source"]) == ("soccer", "E0", "2425", "football-data")
+    assert (event["sport"], event["competition"], event["season"], event["source"]) == (
+        "soccer",
+        "E0",
+        "2425",
+        "football-data",
+    )
     assert (event["home"], event["away"], event["time_known"]) == ("Ashford", "Brook", False)
     assert event["starts_at"] == pd.Timestamp("2024-08-16", tz="UTC")
     result = batch.results.iloc[0]
     assert (result["home_score"], result["away_score"], result["status"]) == (2, 1, "final")
     assert pd.isna(result["settled_at"])
-    assert facts(batch) == {("bet365", "h2h", None, outcome, "early", price) for outcome, price in
-                            (("home", 1.8), ("draw", 3.5), ("away", 4.5))}  # fmt: skip
+    assert facts(batch) == {
+        ("bet365", "h2h", None, outcome, "early", price)
+        for outcome, price in (("home", 1.8), ("draw", 3.5), ("away", 4.5))
+    }
     assert (batch.quotes["collected_at"] == pd.Timestamp(AT)).all()
     assert batch.quotes["observed_at"].isna().all()
     assert set(batch.quotes["event_id"]) == {event["event_id"]}
@@ -102,7 +118,9 @@ def test_the_identifier_has_the_date_as_the_file_writes_it_also_when_the_day_in_
 
 
 def test_an_unreadable_time_is_set_aside_and_the_match_kept_by_its_date():
-    batch = read("Div,Date,Time,HomeTeam,AwayTeam", "E0,16/08/2024,8pm,Ashford,Brook", "E0,17/08/2024,,Ashford,Crane")
+    batch = read(
+        "Div,Date,Time,HomeTeam,AwayTeam", "E0,16/08/2024,8pm,Ashford,Brook", "E0,17/08/2024,,Ashford,Crane"
+    )
 
     assert batch.events["time_known"].tolist() == [False, False]
     assert batch.events["starts_at"][0] == pd.Timestamp("2024-08-16", tz="UTC")
@@ -124,7 +142,8 @@ def test_a_match_without_a_score_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("score", "column", "text"), [("x,1,H", "FTHG", "x"), ("2,1.5,H", "FTAG", "1.5"), ("inf,1,H", "FTHG", "inf"), ("4,0,D", "FTR", "D")]
+    ("score", "column", "text"),
+    [("x,1,H", "FTHG", "x"), ("2,1.5,H", "FTAG", "1.5"), ("inf,1,H", "FTHG", "inf"), ("4,0,D", "FTR", "D")],
 )
 def test_a_score_that_cannot_be_or_contradicts_the_result_is_set_aside(score, column, text):
     batch = read("Div,Date,HomeTeam,AwayTeam,FTHG,FTAG,FTR", f"E0,16/08/2024,Ashford,Brook,{score}")
@@ -210,7 +229,11 @@ def test_byte_order_mark_windows_1252_and_line_ends_do_not_matter():
     plain = read(HEADER, MATCH.replace("Ashford", "Málaga"))
 
     text = f"{HEADER}\n{MATCH.replace('Ashford', 'Málaga')}\n"
-    for content in (b"\xef\xbb\xbf" + text.encode(), text.encode("cp1252"), text.replace("\n", "\r").encode()):
+    for content in (
+        b"\xef\xbb\xbf" + text.encode(),
+        text.encode("cp1252"),
+        text.replace("\n", "\r").encode(),
+    ):
         pd.testing.assert_frame_equal(read_bytes(content).events, plain.events)
 
 
@@ -236,7 +259,12 @@ def test_white_space_around_and_in_team_names_does_not_make_another_team():
 
 def test_a_team_spelled_two_ways_goes_by_its_most_frequent_spelling():
     row = "E0,{}/08/2024,{},1,1,D,,,"
-    batch = read(HEADER, row.format(16, "Santa FE,Brook"), row.format(17, "Santa Fe,Crane"), row.format(18, "Dell,Santa Fe"))
+    batch = read(
+        HEADER,
+        row.format(16, "Santa FE,Brook"),
+        row.format(17, "Santa Fe,Crane"),
+        row.format(18, "Dell,Santa Fe"),
+    )
 
     assert batch.events[["home", "away"]].to_numpy().ravel().tolist().count("Santa Fe") == 3
 
@@ -258,14 +286,26 @@ def test_price_columns_are_told_apart_by_book_market_and_phase():
 
     h2h, totals = ("h2h", None), ("totals", 2.5)
     expected = [
-        ("betfair_sportsbook", *h2h, "home", "early"), ("betfair_sportsbook", *h2h, "draw", "early"),
-        ("betfair_sportsbook", *h2h, "away", "early"), ("betfair_sportsbook", *h2h, "draw", "close"),
-        ("betfred", *h2h, "home", "early"), ("betfred", *h2h, "draw", "early"), ("betfred", *h2h, "away", "early"),
-        ("betfred", *h2h, "draw", "close"), ("betfair_exchange", *h2h, "home", "early"), ("betfair_exchange", *h2h, "draw", "early"),
-        ("betfair_exchange", *h2h, "away", "close"), ("pinnacle", *h2h, "home", "early"), ("pinnacle", *h2h, "home", "close"),
-        ("market_maximum", *h2h, "away", "close"), ("market_average", *h2h, "draw", "early"), ("pinnacle", *totals, "over", "early"),
-        ("pinnacle", *totals, "under", "close"), ("market_maximum", *totals, "over", "early"), ("bet365", *totals, "over", "close"),
-    ]  # fmt: skip
+        ("betfair_sportsbook", *h2h, "home", "early"),
+        ("betfair_sportsbook", *h2h, "draw", "early"),
+        ("betfair_sportsbook", *h2h, "away", "early"),
+        ("betfair_sportsbook", *h2h, "draw", "close"),
+        ("betfred", *h2h, "home", "early"),
+        ("betfred", *h2h, "draw", "early"),
+        ("betfred", *h2h, "away", "early"),
+        ("betfred", *h2h, "draw", "close"),
+        ("betfair_exchange", *h2h, "home", "early"),
+        ("betfair_exchange", *h2h, "draw", "early"),
+        ("betfair_exchange", *h2h, "away", "close"),
+        ("pinnacle", *h2h, "home", "early"),
+        ("pinnacle", *h2h, "home", "close"),
+        ("market_maximum", *h2h, "away", "close"),
+        ("market_average", *h2h, "draw", "early"),
+        ("pinnacle", *totals, "over", "early"),
+        ("pinnacle", *totals, "under", "close"),
+        ("market_maximum", *totals, "over", "early"),
+        ("bet365", *totals, "over", "close"),
+    ]
     assert facts(batch) == {(*key, round(2 + n / 100, 2)) for n, key in enumerate(expected)}
 
 
@@ -280,7 +320,10 @@ def test_no_column_name_has_two_readings():
 
 
 def test_statistics_and_counts_are_not_prices():
-    batch = with_odds("HC,AC,HHW,HBP,HO,HF,AH,Bb1X2,BbOU,BbAH,BbAHh,Attendance,B365H", "5,6,7,8,9,10,,30,20,10,-0.5,30000,1.8")
+    batch = with_odds(
+        "HC,AC,HHW,HBP,HO,HF,AH,Bb1X2,BbOU,BbAH,BbAHh,Attendance,B365H",
+        "5,6,7,8,9,10,,30,20,10,-0.5,30000,1.8",
+    )
 
     assert facts(batch) == {("bet365", "h2h", None, "home", "early", 1.8)}
     assert batch.set_aside.empty
@@ -290,16 +333,22 @@ def test_the_line_of_a_spread_is_the_home_teams_on_both_rows():
     batch = with_odds("AHh,PAHH,PAHA,AHCh,PCAHH,PCAHA,BbAHh,BbMxAHH", "-0.75,1.9,2.0,-1,1.95,1.97,+0.25,2.05")
 
     assert facts(batch) == {
-        ("pinnacle", "spreads", -0.75, "home", "early", 1.9), ("pinnacle", "spreads", -0.75, "away", "early", 2.0),
-        ("pinnacle", "spreads", -1.0, "home", "close", 1.95), ("pinnacle", "spreads", -1.0, "away", "close", 1.97),
+        ("pinnacle", "spreads", -0.75, "home", "early", 1.9),
+        ("pinnacle", "spreads", -0.75, "away", "early", 2.0),
+        ("pinnacle", "spreads", -1.0, "home", "close", 1.95),
+        ("pinnacle", "spreads", -1.0, "away", "close", 1.97),
         ("market_maximum", "spreads", 0.25, "home", "early", 2.05),
-    }  # fmt: skip
+    }
 
 
 def test_a_books_own_line_goes_before_the_shared_one():
     batch = with_odds("GBAHH,GBAH,LBAHA,LBAH,B365AHH,B365AHA,AHh", "1.9,0.5,1.8,0.25,2.0,1.85,0")
 
-    assert {(bookmaker, line) for bookmaker, _, line, *_ in facts(batch)} == {("gamebookers", 0.5), ("ladbrokes", 0.25), ("bet365", 0.0)}
+    assert {(bookmaker, line) for bookmaker, _, line, *_ in facts(batch)} == {
+        ("gamebookers", 0.5),
+        ("ladbrokes", 0.25),
+        ("bet365", 0.0),
+    }
 
 
 def test_a_level_handicap_has_one_spelling():
@@ -348,7 +397,10 @@ def test_prices_that_look_absurd_together_are_stored_as_the_file_has_them():
 def test_two_names_of_one_bookmaker_do_not_quote_a_price_twice():
     batch = with_odds("VCH,BVH,PSH,PH", "1.8,1.81,1.9,1.91")
 
-    assert facts(batch) == {("betvictor", "h2h", None, "home", "early", 1.8), ("pinnacle", "h2h", None, "home", "early", 1.9)}
+    assert facts(batch) == {
+        ("betvictor", "h2h", None, "home", "early", 1.8),
+        ("pinnacle", "h2h", None, "home", "early", 1.9),
+    }
     assert aside(batch) == [(1, "BVH", ""), (1, "PH", "")]
 
 
@@ -366,13 +418,17 @@ def test_whatever_prices_a_file_holds_are_the_prices_read(rows):
 
     assert batch.quotes["price"].tolist() == [price for row in rows for price in row if price is not None]
     guests = batch.events.set_index("event_id")["away"]
-    assert guests[batch.quotes["event_id"]].tolist() == [f"Guest {n}" for n, row in enumerate(rows) for price in row if price is not None]
+    assert guests[batch.quotes["event_id"]].tolist() == [
+        f"Guest {n}" for n, row in enumerate(rows) for price in row if price is not None
+    ]
 
 
 # --- new leagues
 
 
-def new_league(*lines: str, season: str | None = None, header: str = NEW_HEADER, competition: str = "BRA") -> Batch:
+def new_league(
+    *lines: str, season: str | None = None, header: str = NEW_HEADER, competition: str = "BRA"
+) -> Batch:
     return read(header, *lines, competition=competition, season=season)
 
 
@@ -387,7 +443,10 @@ def test_a_new_leagues_file_holds_many_seasons_and_closing_odds_only():
 
     assert batch.events["season"].tolist() == ["2023", "2024"]
     assert batch.quotes.groupby("season")["price"].sum().round(6).to_dict() == {"2023": 12.8, "2024": 8.8}
-    assert batch.events["starts_at"].tolist() == [pd.Timestamp("2023-07-29T00:00Z"), pd.Timestamp("2024-12-11T19:00Z")]
+    assert batch.events["starts_at"].tolist() == [
+        pd.Timestamp("2023-07-29T00:00Z"),
+        pd.Timestamp("2024-12-11T19:00Z"),
+    ]
     assert batch.results["status"].tolist() == ["final", "unknown"]
     assert set(batch.quotes["phase"]) == {"close"}
     assert batch.set_aside.empty
@@ -428,11 +487,17 @@ def test_a_row_of_another_country_or_without_a_season_is_set_aside():
         (b"\xef\xbb\xbf\r\n \r\n", "the answer is empty"),
         (b"<!DOCTYPE HTML>\n<html><body>Multiple Choices</body></html>\n", "the answer is a web page"),
         (b"\r\n <html><body>Sorry</body></html>", "the answer is a web page"),
-        (b"Div,Day,Host\nE0,16/08/2024,Ashford\n", "the first line is 'Div,Day,Host'; a file with Date, HomeTeam and AwayTeam is expected"),
+        (
+            b"Div,Day,Host\nE0,16/08/2024,Ashford\n",
+            "the first line is 'Div,Day,Host'; a file with Date, HomeTeam and AwayTeam is expected",
+        ),
         (b"Div,Date,HomeTeam,Away", "cut off before its first match is complete"),
         (f"{HEADER}\r\n{MATCH[:30]}".encode(), "cut off before its first match is complete"),
         (f"{HEADER}\r\n,,,,\r\n".encode(), "holds no match"),
-        (f"{HEADER}\n{MATCH.replace('E0', 'EC')}\n".encode(), "none of its 1 rows is a match of E0; line 2, Div 'EC'"),
+        (
+            f"{HEADER}\n{MATCH.replace('E0', 'EC')}\n".encode(),
+            "none of its 1 rows is a match of E0; line 2, Div 'EC'",
+        ),
         (b"a" * 200_000 + b"\nb\n", "not a CSV file"),
         (bytes(range(256)) * 4, "expected"),
     ],
@@ -459,7 +524,10 @@ def test_a_whole_last_line_without_a_line_end_is_kept():
     assert len(read_bytes(f"{HEADER}\n{MATCH}".encode()).quotes) == 3
 
 
-WHOLE = "".join(f"{line},\r\n" for line in (HEADER, MATCH, MATCH.replace("Brook", "Crane"), MATCH.replace("Brook", "Dell"))).encode()
+WHOLE = "".join(
+    f"{line},\r\n"
+    for line in (HEADER, MATCH, MATCH.replace("Brook", "Crane"), MATCH.replace("Brook", "Dell"))
+).encode()
 
 
 # a busy machine is no failure
@@ -484,7 +552,24 @@ def test_a_file_cut_off_anywhere_never_yields_a_fact_that_the_whole_file_lacks(l
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
-        st.sampled_from([*HEADER.split(","), "Country", "Season", "Time", "", "E0", "16/08/24", "a", "b", "1.5", "#", '"', "\n", "\r\n"])
+        st.sampled_from(
+            [
+                *HEADER.split(","),
+                "Country",
+                "Season",
+                "Time",
+                "",
+                "E0",
+                "16/08/24",
+                "a",
+                "b",
+                "1.5",
+                "#",
+                '"',
+                "\n",
+                "\r\n",
+            ]
+        )
     )
 )
 def test_any_jumble_of_cells_is_a_batch_or_a_source_error(cells):
@@ -513,7 +598,11 @@ def provider(serve, tmp_path):
 def test_leagues_and_seasons_come_one_batch_a_file_in_order(provider):
     served, fetcher = provider
 
-    division, *years = [*batches(fetcher, ["E0"], ["2425"]), *batches(fetcher, ["BRA"], ["2024", "2023"]), *batches(fetcher, ["BRA"])]
+    division, *years = [
+        *batches(fetcher, ["E0"], ["2425"]),
+        *batches(fetcher, ["BRA"], ["2024", "2023"]),
+        *batches(fetcher, ["BRA"]),
+    ]
 
     assert (division.events["competition"][0], division.events["season"][0]) == ("E0", "2425")
     assert [batch.events["season"].tolist() for batch in years] == [["2024"], ["2023"], ["2023", "2024"]]
@@ -564,12 +653,20 @@ def test_a_provider_that_is_down_is_not_a_missing_file(monkeypatch, fetcher, sta
         (["E0", "E9"], ["2425"], "league 'E9' is unknown; allowed: E0, E1, "),
         (["e0"], ["2425"], "'e0'"),
         (["E0"], [], "league E0 needs a season"),
-        (["E0"], ["2425", "2426"], "season '2426' cannot be used for league E0; give seasons as two consecutive years, such as '2425'"),
+        (
+            ["E0"],
+            ["2425", "2426"],
+            "season '2426' cannot be used for league E0; give seasons as two consecutive years, such as '2425'",
+        ),
         (["E0"], ["9293"], "from '9394' to '2526'"),
         (["E0"], ["2627"], "'2627'"),
         (["E0"], ["2024/2025"], "'2024/2025'"),
         (["E0", "BRA"], ["2425", "2012/13"], "season '2012/13' cannot be used for league E0"),
-        (["BRA"], ["2012", "12"], "season '12' cannot be used for league BRA; write it as its file does, such as '2012' or '2012/2013'"),
+        (
+            ["BRA"],
+            ["2012", "12"],
+            "season '12' cannot be used for league BRA; write it as its file does, such as '2012' or '2012/2013'",
+        ),
     ],
 )
 def test_a_wrong_league_or_season_is_said_before_anything_is_fetched(fetcher, leagues, seasons, said):
@@ -591,10 +688,14 @@ def test_a_wrong_league_or_season_is_said_before_anything_is_fetched(fetcher, le
         ("BRA", "2023", "2025-08-10", 1 / 24),
     ],
 )
-def test_a_season_that_is_over_stays_in_the_cache_for_a_month_and_others_for_an_hour(monkeypatch, fetcher, league, season, now, days):
+def test_a_season_that_is_over_stays_in_the_cache_for_a_month_and_others_for_an_hour(
+    monkeypatch, fetcher, league, season, now, days
+):
     asked = []
     content = "\n".join((NEW_HEADER, *BRAZIL) if league == "BRA" else (HEADER, MATCH)).encode()
-    monkeypatch.setattr(fetcher, "get", lambda path, ttl: asked.append(ttl) or Answer(path, 200, content, AT, False, {}))
+    monkeypatch.setattr(
+        fetcher, "get", lambda path, ttl: asked.append(ttl) or Answer(path, 200, content, AT, False, {})
+    )
 
     list(batches(fetcher, [league], [season], now=datetime.fromisoformat(now).replace(tzinfo=UTC)))
 
@@ -604,14 +705,37 @@ def test_a_season_that_is_over_stays_in_the_cache_for_a_month_and_others_for_an_
 # --- the archive, against a reading that shares nothing with the library
 
 BOOKS = {
-    "B365": "bet365", "BF": "betfair_sportsbook", "BFD": "betfred", "BFE": "betfair_exchange", "BS": "bluesquare", "BV": "betvictor",
-    "BW": "bwin", "GB": "gamebookers", "IW": "interwetten", "LB": "ladbrokes", "P": "pinnacle", "PP": "paddypower", "PS": "pinnacle",
-    "SB": "sportingbet", "SJ": "stanjames", "SKB": "skybet", "SO": "sportingodds", "SY": "stanleybet", "VC": "betvictor",
-    "WH": "williamhill", "1XB": "1xbet", "Max": "market_maximum", "Avg": "market_average", "BbMx": "market_maximum",
+    "B365": "bet365",
+    "BF": "betfair_sportsbook",
+    "BFD": "betfred",
+    "BFE": "betfair_exchange",
+    "BS": "bluesquare",
+    "BV": "betvictor",
+    "BW": "bwin",
+    "GB": "gamebookers",
+    "IW": "interwetten",
+    "LB": "ladbrokes",
+    "P": "pinnacle",
+    "PP": "paddypower",
+    "PS": "pinnacle",
+    "SB": "sportingbet",
+    "SJ": "stanjames",
+    "SKB": "skybet",
+    "SO": "sportingodds",
+    "SY": "stanleybet",
+    "VC": "betvictor",
+    "WH": "williamhill",
+    "1XB": "1xbet",
+    "Max": "market_maximum",
+    "Avg": "market_average",
+    "BbMx": "market_maximum",
     "BbAv": "market_average",
-}  # fmt: skip
-MARKETS = {"h2h": {"H": "home", "D": "draw", "A": "away"}, "totals": {">2.5": "over", "<2.5": "under"},
-           "spreads": {"AHH": "home", "AHA": "away"}}  # fmt: skip
+}
+MARKETS = {
+    "h2h": {"H": "home", "D": "draw", "A": "away"},
+    "totals": {">2.5": "over", "<2.5": "under"},
+    "spreads": {"AHH": "home", "AHA": "away"},
+}
 
 
 def archive_files(folder: Path) -> list[tuple[Path, str, str | None]]:
@@ -632,7 +756,9 @@ def archive_files(folder: Path) -> list[tuple[Path, str, str | None]]:
 
 
 def plainly(path: Path, league: str) -> tuple[int, dict]:
-    """Count the matches, and per bookmaker, market, outcome and phase the prices, their sum and the sum of their lines."""
+    """Count the matches, and per bookmaker, market, outcome and phase the prices, their sum and the sum of
+    their lines.
+    """
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
@@ -640,7 +766,10 @@ def plainly(path: Path, league: str) -> tuple[int, dict]:
         text = raw.decode("cp1252")
     matches = {}
     for row in csv.DictReader(text.splitlines()):
-        host, guest = (row.get(f"{side}Team") or row.get(side) or row.get(f"{side[0]}T") or "" for side in ("Home", "Away"))
+        host, guest = (
+            row.get(f"{side}Team") or row.get(side) or row.get(f"{side[0]}T") or ""
+            for side in ("Home", "Away")
+        )
         if row["Date"] and row.get("Div", league) == league:
             day, month, year = row["Date"].split("/")
             matches[day, month, year[-2:], host.strip().lower(), guest.strip().lower()] = row
@@ -649,11 +778,21 @@ def plainly(path: Path, league: str) -> tuple[int, dict]:
     for book, bookmaker in BOOKS.items():
         for letter in ("", "C"):
             for market, outcomes in MARKETS.items():
-                names = {outcome: f"{book}{letter}{suffix}" for suffix, outcome in outcomes.items() if f"{book}{letter}{suffix}" in columns}
+                names = {
+                    outcome: f"{book}{letter}{suffix}"
+                    for suffix, outcome in outcomes.items()
+                    if f"{book}{letter}{suffix}" in columns
+                }
                 if names:
                     own, shared = f"{book}AH", "BbAHh" if book[:2] == "Bb" else f"AH{letter}h"
-                    count_prices(matches.values(), names, market, own if own in columns else shared,
-                                 (bookmaker, "close" if letter or "Country" in columns else "early"), found)  # fmt: skip
+                    count_prices(
+                        matches.values(),
+                        names,
+                        market,
+                        own if own in columns else shared,
+                        (bookmaker, "close" if letter or "Country" in columns else "early"),
+                        found,
+                    )
     return len(matches), found
 
 
@@ -683,7 +822,9 @@ def test_every_file_of_the_archive_is_read_as_an_independent_reading_reads_it(re
     for path, league, season in archive_files(recorded / "football-data"):
         where = f"{path.parent.name}/{path.name} {league}"
         content = path.read_bytes()
-        if content.startswith(b"<") or (path.parent.parent.name == "daily-2627" and f"\n{league},".encode() not in content):
+        if content.startswith(b"<") or (
+            path.parent.parent.name == "daily-2627" and f"\n{league},".encode() not in content
+        ):
             # before the season begins: an HTML page, or the file of the division with the nearest name
             with pytest.raises(SourceError):
                 parse(content, where, competition=league, season=season, collected_at=AT)
@@ -694,12 +835,20 @@ def test_every_file_of_the_archive_is_read_as_an_independent_reading_reads_it(re
 
         expected_matches, expected = plainly(path, league)
         keys = ["bookmaker", "market", "outcome", "phase"]
-        sums = batch.quotes.fillna({"line": 0.0}).groupby(keys).agg(n=("price", "size"), price=("price", "sum"), line=("line", "sum"))
+        sums = (
+            batch.quotes.fillna({"line": 0.0})
+            .groupby(keys)
+            .agg(n=("price", "size"), price=("price", "sum"), line=("line", "sum"))
+        )
         assert len(batch.events) == len(batch.results) == expected_matches, where
         assert batch.events["event_id"].is_unique, where
         assert sums["n"].to_dict() == {key: n for key, (n, _, _) in expected.items()}, where
-        assert sums["price"].to_dict() == pytest.approx({key: price for key, (_, price, _) in expected.items()}), where
-        assert sums["line"].to_dict() == pytest.approx({key: line for key, (_, _, line) in expected.items()}), where
+        assert sums["price"].to_dict() == pytest.approx(
+            {key: price for key, (_, price, _) in expected.items()}
+        ), where
+        assert sums["line"].to_dict() == pytest.approx(
+            {key: line for key, (_, _, line) in expected.items()}
+        ), where
         # a remark on the header is a column that is not understood
         assert not (batch.set_aside["row"] == 1).any(), where
         files, matches, prices = files + 1, matches + len(batch.events), prices + len(batch.quotes)
@@ -720,7 +869,8 @@ def season_of(recorded):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("season", "champion", "points"), [("1516", "Leicester", 81), ("1718", "Man City", 100), ("2425", "Liverpool", 84)]
+    ("season", "champion", "points"),
+    [("1516", "Leicester", 81), ("1718", "Man City", 100), ("2425", "Liverpool", 84)],
 )
 def test_champions_have_the_points_that_history_gave_them(season_of, season, champion, points):
     batch = season_of(season)
@@ -745,12 +895,17 @@ def test_a_season_of_twenty_teams_has_380_matches(season_of, season):
 
 @pytest.fixture(scope="module")
 def overrounds(season_of):
-    """Sum of 1/price of every complete 1X2 market in the ten divisions of every third season, by bookmaker and phase."""
+    """Sum of 1/price of every complete 1X2 market in the ten divisions of every third season, by bookmaker
+    and phase.
+    """
     parts = []
     for season in ("0607", "0910", "1213", "1516", "1819", "2122", "2425"):
         for division in ("E0", "E1", "E2", "E3", "SC0", "D1", "I1", "SP1", "F1", "N1"):
             quotes = season_of(season, division).quotes
-            market = quotes[(quotes["market"] == "h2h") & quotes["bookmaker"].isin(["bet365", "pinnacle", "market_average"])]
+            market = quotes[
+                (quotes["market"] == "h2h")
+                & quotes["bookmaker"].isin(["bet365", "pinnacle", "market_average"])
+            ]
             parts.append(market.pivot_table("price", ["event_id", "bookmaker", "phase"], "outcome").dropna())
     return (1 / pd.concat(parts)).sum(axis=1)
 
@@ -758,7 +913,12 @@ def overrounds(season_of):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("bookmaker", "phase", "expected"),
-    [("bet365", "early", 1.07), ("pinnacle", "early", 1.03), ("pinnacle", "close", 1.03), ("market_average", "early", 1.065)],
+    [
+        ("bet365", "early", 1.07),
+        ("pinnacle", "early", 1.03),
+        ("pinnacle", "close", 1.03),
+        ("market_average", "early", 1.065),
+    ],
 )
 def test_mean_overrounds_are_those_of_the_trade(overrounds, bookmaker, phase, expected):
     books = overrounds.xs((bookmaker, phase), level=("bookmaker", "phase"))

@@ -1,4 +1,6 @@
-"""The main line on eleven recorded seasons of the Premier League, served over HTTP as football-data.co.uk does."""
+"""The main line on eleven recorded seasons of the Premier League, served over HTTP as football-data.co.uk
+does.
+"""
 
 import csv
 import re
@@ -25,7 +27,9 @@ SEASONS = [f"{year % 100:02d}{(year + 1) % 100:02d}" for year in range(2014, 202
 
 @pytest.fixture(scope="session")
 def provider(tmp_path_factory, recorded) -> Iterator[tuple[Served, Path]]:
-    """football-data.co.uk on loopback: the recorded seasons, and the divisions that only a mid-season copy has."""
+    """football-data.co.uk on loopback: the recorded seasons, and the divisions that only a mid-season copy
+    has.
+    """
     recorded = recorded / "football-data"
     site = tmp_path_factory.mktemp("provider")
     for file in (*recorded.glob("midseason/2425-20250225/*.csv"), *recorded.glob("mmz4281/*/*.csv")):
@@ -44,7 +48,9 @@ def football(provider, tmp_path_factory) -> dict[str, str]:
     """The environment of a finished run on eleven seasons of the Premier League."""
     env = home(tmp_path_factory.mktemp("football"), OVERROUND_FOOTBALL_DATA_URL=provider[0].url)
     seasons = [word for season in SEASONS for word in ("--season", season)]
-    overround("run", "--source", "football-data", "--league", "E0", *seasons, "-p", "simulations=2000", env=env)
+    overround(
+        "run", "--source", "football-data", "--league", "E0", *seasons, "-p", "simulations=2000", env=env
+    )
     return env
 
 
@@ -57,12 +63,25 @@ def plain_rows(site: Path, season: str, league: str = "E0") -> list[dict[str, st
     return [row for row in csv.DictReader(lines.splitlines()) if row.get("HomeTeam")]
 
 
-# columns of the eleven seasons as notes.txt of the provider lists them, written down anew here: prefix -> bookmaker
+# columns of the eleven seasons as notes.txt of the provider lists them, written down anew here: prefix ->
+# bookmaker
 BOOKS = {
-    "B365": "bet365", "BW": "bwin", "IW": "interwetten", "LB": "ladbrokes", "PS": "pinnacle", "WH": "williamhill", "SJ": "stanjames",
-    "VC": "betvictor", "BF": "betfair_sportsbook", "1XB": "1xbet", "BFE": "betfair_exchange", "Max": "market_maximum",
-    "Avg": "market_average", "BbMx": "market_maximum", "BbAv": "market_average",
-}  # fmt: skip
+    "B365": "bet365",
+    "BW": "bwin",
+    "IW": "interwetten",
+    "LB": "ladbrokes",
+    "PS": "pinnacle",
+    "WH": "williamhill",
+    "SJ": "stanjames",
+    "VC": "betvictor",
+    "BF": "betfair_sportsbook",
+    "1XB": "1xbet",
+    "BFE": "betfair_exchange",
+    "Max": "market_maximum",
+    "Avg": "market_average",
+    "BbMx": "market_maximum",
+    "BbAv": "market_average",
+}
 
 
 def plain_prices(rows: list[dict[str, str]]) -> Counter:
@@ -75,11 +94,17 @@ def plain_prices(rows: list[dict[str, str]]) -> Counter:
 
     for row in rows:
         for mark, phase in (("", "early"), ("C", "close")):
-            lined = any((row.get(column) or "").strip() for column in ({"": ("AHh", "BbAHh"), "C": ("AHCh",)}[mark]))
+            lined = any(
+                (row.get(column) or "").strip() for column in ({"": ("AHh", "BbAHh"), "C": ("AHCh",)}[mark])
+            )
             for prefix, name in {**BOOKS, "P": "pinnacle"}.items():
                 counted["h2h", name, phase] += sum(number(row, f"{prefix}{mark}{side}") > 1 for side in "HDA")
-                counted["totals", name, phase] += sum(number(row, f"{prefix}{mark}{side}2.5") > 1 for side in "<>")
-                counted["spreads", name, phase] += lined * sum(number(row, f"{prefix}{mark}AH{side}") > 1 for side in "HA")
+                counted["totals", name, phase] += sum(
+                    number(row, f"{prefix}{mark}{side}2.5") > 1 for side in "<>"
+                )
+                counted["spreads", name, phase] += lined * sum(
+                    number(row, f"{prefix}{mark}AH{side}") > 1 for side in "HA"
+                )
     return +counted
 
 
@@ -88,7 +113,12 @@ def test_exactly_the_matches_and_prices_of_the_files_are_stored(football, provid
 
     for season in SEASONS:
         rows = plain_rows(provider[1], season)
-        got = store.read("quotes", {"season": season}).groupby(["market", "bookmaker", "phase"]).size().to_dict()
+        got = (
+            store.read("quotes", {"season": season})
+            .groupby(["market", "bookmaker", "phase"])
+            .size()
+            .to_dict()
+        )
         assert len(store.read("events", {"season": season})) == len(rows) == 380
         assert got == dict(plain_prices(rows)), season
 
@@ -97,12 +127,18 @@ def test_the_champions_have_their_points(football):
     store = Store(football["OVERROUND_STORE"])
 
     def points(team: str, season: str) -> int:
-        games = store.read("results", {"season": season}).merge(store.read("events", {"season": season}), on="event_id")
+        games = store.read("results", {"season": season}).merge(
+            store.read("events", {"season": season}), on="event_id"
+        )
         home, away = games[games["home"] == team], games[games["away"] == team]
         ahead = pd.concat([home["home_score"] - home["away_score"], away["away_score"] - away["home_score"]])
         return int(3 * (ahead > 0).sum() + (ahead == 0).sum())
 
-    assert (points("Leicester", "1516"), points("Man City", "1718"), points("Liverpool", "2425")) == (81, 100, 84)
+    assert (points("Leicester", "1516"), points("Man City", "1718"), points("Liverpool", "2425")) == (
+        81,
+        100,
+        84,
+    )
 
 
 def test_a_second_collection_stores_nothing_and_asks_the_provider_nothing(football, provider):
@@ -112,7 +148,10 @@ def test_a_second_collection_stores_nothing_and_asks_the_provider_nothing(footba
     seasons = [word for season in SEASONS for word in ("--season", season)]
     done = overround("collect", "football-data", "--league", "E0", *seasons, env=football)
 
-    assert "0 new events, 0 new quotes, 0 new results; 11 requests, 11 of them answered by the cache" in done.stdout
+    assert (
+        "0 new events, 0 new quotes, 0 new results; 11 requests, 11 of them answered by the cache"
+        in done.stdout
+    )
     assert store.version() == version
     assert len(provider[0].hits) == asked
 
@@ -121,11 +160,20 @@ def test_a_second_collection_stores_nothing_and_asks_the_provider_nothing(footba
 def test_blind_backing_at_average_prices_yields_what_ten_lines_of_pandas_say(football, provider, outcome):
     store = Store(football["OVERROUND_STORE"])
 
-    ledger = backtest(blind_signals(store.read("quotes"), "market_average", outcome), store.read("results"), stake=Flat(1), bankroll=1e6)
+    ledger = backtest(
+        blind_signals(store.read("quotes"), "market_average", outcome),
+        store.read("results"),
+        stake=Flat(1),
+        bankroll=1e6,
+    )
 
-    files = [pd.read_csv(provider[1] / "mmz4281" / season / "E0.csv", encoding="latin-1") for season in SEASONS]
+    files = [
+        pd.read_csv(provider[1] / "mmz4281" / season / "E0.csv", encoding="latin-1") for season in SEASONS
+    ]
     letter = {"home": "H", "draw": "D", "away": "A"}[outcome]
-    prices = pd.concat([file["Avg" + letter] if "Avg" + letter in file else file["BbAv" + letter] for file in files])
+    prices = pd.concat(
+        [file["Avg" + letter] if "Avg" + letter in file else file["BbAv" + letter] for file in files]
+    )
     won = pd.concat([file["FTR"] for file in files]) == letter
     known = prices.notna()
     expected = np.where(won, prices - 1, -1)[known].sum() / known.sum()
@@ -160,7 +208,13 @@ def test_one_season_of_every_other_division_is_collected(football, provider):
 def test_the_quick_start_of_the_readme_does_what_it_says(football):
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
 
-    said = subprocess.run([sys.executable, "-c", code + "\nprint(len(ledger))"], env=football, capture_output=True, text=True, timeout=120)
+    said = subprocess.run(
+        [sys.executable, "-c", code + "\nprint(len(ledger))"],
+        env=football,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
     assert said.returncode == 0, said.stderr
     assert int(said.stdout) > 10

@@ -12,14 +12,46 @@ import overround.prices.formats
 from overround.errors import ParameterError
 from overround.prices.formats import FORMATS, convert_odds
 
-# the same price in every format; the rows for 5/2, 1/2 and 10/11 are as any bookmaker's table of odds has them
+# the same price in every format; the rows for 5/2, 1/2 and 10/11 are as any bookmaker's table of odds has
+# them
 SAME = [
-    {"decimal": 2.0, "american": 100, "fractional": "1/1", "hong_kong": 1.0, "indonesian": 1.0, "malay": 1.0, "probability": 0.5},
-    {"decimal": 3.5, "american": 250, "fractional": "5/2", "hong_kong": 2.5, "indonesian": 2.5, "malay": -0.4, "probability": 2 / 7},
-    {"decimal": 1.5, "american": -200, "fractional": "1/2", "hong_kong": 0.5, "indonesian": -2.0, "malay": 0.5, "probability": 2 / 3},
-    {"decimal": 21 / 11, "american": -110, "fractional": "10/11", "hong_kong": 10 / 11, "indonesian": -1.1, "malay": 10 / 11,
-     "probability": 11 / 21},
-]  # fmt: skip
+    {
+        "decimal": 2.0,
+        "american": 100,
+        "fractional": "1/1",
+        "hong_kong": 1.0,
+        "indonesian": 1.0,
+        "malay": 1.0,
+        "probability": 0.5,
+    },
+    {
+        "decimal": 3.5,
+        "american": 250,
+        "fractional": "5/2",
+        "hong_kong": 2.5,
+        "indonesian": 2.5,
+        "malay": -0.4,
+        "probability": 2 / 7,
+    },
+    {
+        "decimal": 1.5,
+        "american": -200,
+        "fractional": "1/2",
+        "hong_kong": 0.5,
+        "indonesian": -2.0,
+        "malay": 0.5,
+        "probability": 2 / 3,
+    },
+    {
+        "decimal": 21 / 11,
+        "american": -110,
+        "fractional": "10/11",
+        "hong_kong": 10 / 11,
+        "indonesian": -1.1,
+        "malay": 10 / 11,
+        "probability": 11 / 21,
+    },
+]
 prices = st.floats(1.001, 1000)
 
 
@@ -29,15 +61,28 @@ prices = st.floats(1.001, 1000)
 def test_every_format_becomes_every_other(price, source, target):
     found = convert_odds(price[source], source, target)
 
-    assert found == price[target] if target == "fractional" else found == pytest.approx(price[target], rel=1e-14)
+    assert (
+        found == price[target] if target == "fractional" else found == pytest.approx(price[target], rel=1e-14)
+    )
 
 
 @pytest.mark.parametrize("target", FORMATS)
 @pytest.mark.parametrize(
     ("value", "source"),
-    [(2.0, "decimal"), (100, "american"), (-100, "american"), ("1/1", "fractional"), ("evens", "fractional"), (1.0, "hong_kong"),
-     (1.0, "indonesian"), (-1.0, "indonesian"), (1.0, "malay"), (-1.0, "malay"), (0.5, "probability")],
-)  # fmt: skip
+    [
+        (2.0, "decimal"),
+        (100, "american"),
+        (-100, "american"),
+        ("1/1", "fractional"),
+        ("evens", "fractional"),
+        (1.0, "hong_kong"),
+        (1.0, "indonesian"),
+        (-1.0, "indonesian"),
+        (1.0, "malay"),
+        (-1.0, "malay"),
+        (0.5, "probability"),
+    ],
+)
 def test_evens_are_exact_in_every_format(value, source, target):
     # a number that is written in the format asked for stays as it is: -100 and 100 are both evens
     expected = value if source == target and not isinstance(value, str) else SAME[0][target]
@@ -46,14 +91,16 @@ def test_evens_are_exact_in_every_format(value, source, target):
 
 @given(price=prices, target=st.sampled_from(sorted(set(FORMATS) - {"fractional"})))
 def test_there_and_back_is_the_same_price(price, target):
-    assert convert_odds(convert_odds(price, "decimal", target), target, "decimal") == pytest.approx(price, rel=1e-9)
+    assert convert_odds(convert_odds(price, "decimal", target), target, "decimal") == pytest.approx(
+        price, rel=1e-9
+    )
 
 
 @given(cents=st.integers(101, 100_000))
 def test_a_decimal_price_of_two_digits_is_exact_as_a_fraction(cents):
-    assert convert_odds(convert_odds(cents / 100, "decimal", "fractional"), "fractional", "decimal") == pytest.approx(
-        cents / 100, rel=1e-15
-    )
+    assert convert_odds(
+        convert_odds(cents / 100, "decimal", "fractional"), "fractional", "decimal"
+    ) == pytest.approx(cents / 100, rel=1e-15)
 
 
 @given(over=st.integers(1, 1000), under=st.integers(1, 100))
@@ -81,13 +128,18 @@ def test_the_probability_is_the_inverse_price(price):
 
 @given(values=st.lists(prices, min_size=1, max_size=20), target=st.sampled_from(FORMATS))
 def test_an_array_is_converted_like_its_values(values, target):
-    assert convert_odds(values, "decimal", target).tolist() == [convert_odds(value, "decimal", target) for value in values]
+    assert convert_odds(values, "decimal", target).tolist() == [
+        convert_odds(value, "decimal", target) for value in values
+    ]
 
 
 def test_the_shape_stays_and_a_missing_price_stays_missing():
     table = pd.DataFrame({"home": [2.0, np.nan], "away": [1.5, 4.0]})
 
-    american, fractions = convert_odds(table, "decimal", "american"), convert_odds(table, "decimal", "fractional")
+    american, fractions = (
+        convert_odds(table, "decimal", "american"),
+        convert_odds(table, "decimal", "fractional"),
+    )
 
     assert american == pytest.approx(np.array([[100, -200], [np.nan, 300]]), nan_ok=True)
     assert fractions.tolist() == [["1/1", "1/2"], [None, "3/1"]]

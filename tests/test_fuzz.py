@@ -1,6 +1,8 @@
-"""Whatever is thrown at the parsers, notebook parameters, settings and the command line: our own error, in a sentence, or an answer.
+"""Whatever is thrown at the parsers, notebook parameters, settings and the command line: our own error, in a
+sentence, or an answer.
 
-The long form, a million answers a parser, is `python -m tests.fuzz` (`make nightly`). What it found is kept here, made small.
+The long form, a million answers a parser, is `python -m tests.fuzz` (`make nightly`). What it found is kept
+here, made small.
 """
 
 import copy
@@ -38,7 +40,15 @@ EVENT = {
     "completed": True,
     "scores": [{"name": "Ashford", "score": "1"}, {"name": "Brook", "score": "0"}],
     "bookmakers": [
-        {"key": "one", "markets": [{"key": "h2h", "outcomes": [{"name": "Ashford", "price": 1.8}, {"name": "Brook", "price": 2.2}]}]}
+        {
+            "key": "one",
+            "markets": [
+                {
+                    "key": "h2h",
+                    "outcomes": [{"name": "Ashford", "price": 1.8}, {"name": "Brook", "price": 2.2}],
+                }
+            ],
+        }
     ],
 }
 RUNNER = CliRunner()
@@ -84,12 +94,23 @@ def test_the_loop_sees_what_may_not_be():
 
 
 @pytest.mark.parametrize(
-    "time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1066-10-14T09:00:00Z", "2100-01-01T00:00:00Z", -1e9]
+    "time",
+    [
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "1066-10-14T09:00:00Z",
+        "2100-01-01T00:00:00Z",
+        -1e9,
+    ],
 )
 @pytest.mark.parametrize("parse", [parse_odds, parse_scores])
 def test_a_time_that_cannot_be_meant_is_set_aside(parse, time):
     """Found by the fuzzer: the year 0 in UTC was an OverflowError."""
-    batch = parse(json.dumps([{**EVENT, "commence_time": time}, {**EVENT, "id": "e2"}]).encode(), "the answer", fetched_at=AT)
+    batch = parse(
+        json.dumps([{**EVENT, "commence_time": time}, {**EVENT, "id": "e2"}]).encode(),
+        "the answer",
+        fetched_at=AT,
+    )
 
     assert batch.events["event_id"].tolist() == ["e2"]
     assert batch.set_aside["column"].tolist() == ["events[0].commence_time"]
@@ -122,7 +143,12 @@ VALUES = st.recursive(
     | st.datetimes()
     | st.decimals()
     | st.complex_numbers(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=3) | st.sets(st.integers()) | st.tuples(inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(), inner, max_size=3)
+        | st.sets(st.integers())
+        | st.tuples(inner)
+    ),
     max_leaves=8,
 )
 
@@ -202,7 +228,11 @@ def test_a_parameters_cell_that_cannot_be_read_is_named(tmp_path, source):
     broken["cells"][0]["source"] = source
     (tmp_path / "broken.ipynb").write_text(json.dumps(broken))
 
-    with pytest.raises(ParameterError, match="notebook 'broken' cannot be used") if "1e999 to" not in source else only_our_errors():
+    with (
+        pytest.raises(ParameterError, match="notebook 'broken' cannot be used")
+        if "1e999 to" not in source
+        else only_our_errors()
+    ):
         read_parameters(tmp_path / "broken.ipynb")
 
 
@@ -211,7 +241,9 @@ def test_a_mutated_notebook_is_read_or_refused(tmp_path):
     whole = json.dumps(NOTEBOOK).encode()
     for _ in range(300):
         path.write_bytes(
-            mutations.of_document(random, copy.deepcopy(NOTEBOOK)) if random.random() < 0.6 else mutations.of_bytes(random, whole)
+            mutations.of_document(random, copy.deepcopy(NOTEBOOK))
+            if random.random() < 0.6
+            else mutations.of_bytes(random, whole)
         )
         with only_our_errors():
             read_parameters(path)
@@ -232,7 +264,14 @@ def test_a_folder_in_place_of_a_notebook_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00", b"OVERROUND_LIVE_TTL=\xe9", b"=\n==\n'\"\n\x00\n", b"OVERROUND_LIVE_TTL='1\n", b"\x00" * 1000]
+    "content",
+    [
+        b"\xff\xfe\x00",
+        b"OVERROUND_LIVE_TTL=\xe9",
+        b"=\n==\n'\"\n\x00\n",
+        b"OVERROUND_LIVE_TTL='1\n",
+        b"\x00" * 1000,
+    ],
 )
 def test_a_settings_file_of_any_bytes_is_read_or_refused(monkeypatch, tmp_path, content):
     monkeypatch.chdir(tmp_path)
@@ -255,7 +294,10 @@ ENVIRONMENT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), m
 
 
 @settings(max_examples=100)
-@given(st.sampled_from(FIELDS), ENVIRONMENT | st.sampled_from([one for one in mutations.CELLS if "\x00" not in one]))
+@given(
+    st.sampled_from(FIELDS),
+    ENVIRONMENT | st.sampled_from([one for one in mutations.CELLS if "\x00" not in one]),
+)
 def test_any_value_of_a_setting_is_taken_or_refused_by_its_name(name, value):
     was = os.environ.get(f"OVERROUND_{name}")
     os.environ[f"OVERROUND_{name}"] = value
@@ -331,7 +373,8 @@ WORDS = st.sampled_from(
         "~",
     ]
 )
-# commands that end by themselves whatever follows; those that start kernels or go on for ever are given words that they refuse
+# commands that end by themselves whatever follows; those that start kernels or go on for ever are given words
+# that they refuse
 COMMANDS = st.sampled_from(
     [
         [],
@@ -388,7 +431,9 @@ def elsewhere(monkeypatch, tmp_path):
 
 def ends_in_a_sentence(arguments):
     result = RUNNER.invoke(app, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit), f"{arguments}: {result.exception!r}"
+    assert result.exception is None or isinstance(result.exception, SystemExit), (
+        f"{arguments}: {result.exception!r}"
+    )
     assert result.exit_code in (0, 1, 2), arguments
     return result
 
@@ -421,7 +466,9 @@ def test_what_cannot_be_is_said_in_one_line(elsewhere, arguments):
     assert ends_in_a_sentence(arguments.split()).exit_code == 2
 
 
-@pytest.mark.parametrize(("setting", "arguments"), [("REPORTS", "index"), ("STORE", "store check"), ("STORE", "collect sample")])
+@pytest.mark.parametrize(
+    ("setting", "arguments"), [("REPORTS", "index"), ("STORE", "store check"), ("STORE", "collect sample")]
+)
 def test_a_file_in_place_of_a_folder_is_said(elsewhere, monkeypatch, setting, arguments):
     (elsewhere / "file").write_text("not a folder")
     monkeypatch.setenv(f"OVERROUND_{setting}", str(elsewhere / "file"))
@@ -442,7 +489,9 @@ def test_a_store_of_no_known_kind_is_said(elsewhere, monkeypatch, root):
     assert "a folder, or a bucket" in result.output
 
 
-@pytest.mark.parametrize("text", ["9" * 400 + "d", "99999999999d", "1e9s", "٣s", "-1s", "nans", "0.0s", "1.5.5s", "1 s", ""])
+@pytest.mark.parametrize(
+    "text", ["9" * 400 + "d", "99999999999d", "1e9s", "٣s", "-1s", "nans", "0.0s", "1.5.5s", "1 s", ""]
+)
 def test_a_duration_that_cannot_be_is_refused(text):
     with pytest.raises(ParameterError):
         seconds(text)

@@ -1,4 +1,6 @@
-"""The strips with which reports open: each figure is the one of its table, with its uncertainty; four to six of them."""
+"""The strips with which reports open: each figure is the one of its table, with its uncertainty; four to six
+of them.
+"""
 
 import re
 from html import unescape
@@ -8,7 +10,14 @@ import pandas as pd
 import pytest
 
 from overround import compare_ledgers, evaluate, key_figures
-from overround.display import change_figures, comparison_figures, comparison_table, cost_figures, estimate, iteration_figures
+from overround.display import (
+    change_figures,
+    comparison_figures,
+    comparison_table,
+    cost_figures,
+    estimate,
+    iteration_figures,
+)
 from overround.measure.paired import Change, compare, compare_all
 from tests.test_comparison import at_better_prices, ledger_of
 
@@ -21,14 +30,22 @@ def figures(strip):
     return {name: (big, small) for name, big, small in texts}
 
 
-@pytest.mark.parametrize(("given", "written"), [
-    ((0.0213, -0.004, 0.046), ("+2.1 %", "−0.4 % to 4.6 %")), ((-0.01, -0.02, -0.001), ("−1.0 %", "−2.0 % to −0.1 %")),
-    ((0.01, np.nan, np.nan), ("+1.0 %", "no interval")), ((np.nan, np.nan, np.nan), ("–", "no interval")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ((0.0213, -0.004, 0.046), ("+2.1 %", "−0.4 % to 4.6 %")),
+        ((-0.01, -0.02, -0.001), ("−1.0 %", "−2.0 % to −0.1 %")),
+        ((0.01, np.nan, np.nan), ("+1.0 %", "no interval")),
+        ((np.nan, np.nan, np.nan), ("–", "no interval")),
+    ],
+)
 def test_an_estimate_is_written_with_its_interval(given, written):
     name, big, small = estimate("Yield", *given)
 
-    assert (name, big.replace("\N{NO-BREAK SPACE}", " "), small.replace("\N{NO-BREAK SPACE}", " ")) == ("Yield", *written)
+    assert (name, big.replace("\N{NO-BREAK SPACE}", " "), small.replace("\N{NO-BREAK SPACE}", " ")) == (
+        "Yield",
+        *written,
+    )
 
 
 def test_an_estimate_may_be_of_another_unit_and_without_a_sign():
@@ -44,9 +61,12 @@ def test_a_comparison_opens_with_its_surest_difference():
     found = figures(comparison_figures(table))
 
     assert found["Difference in yield, points"] == (
-        f"+{100 * row['difference']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}, better, the surest of 2",
-    )  # fmt: skip
-    assert found["Luck test"][0] == ("p < 0.001" if row["p_adjusted"] < 0.001 else f"p {row['p_adjusted']:.3f}")
+        f"+{100 * row['difference']:.1f}",
+        f"{100 * row['low']:.1f} to {100 * row['high']:.1f}, better, the surest of 2",
+    )
+    assert found["Luck test"][0] == (
+        "p < 0.001" if row["p_adjusted"] < 0.001 else f"p {row['p_adjusted']:.3f}"
+    )
     assert found["Difference in closing line, points"] == ("+5.0", "5.0 to 5.0")
     assert found["Common match days"] == ("600", "3,000 bets against 3,000")
     assert found["Beyond noise"] == ("1", "of 2 compared")
@@ -64,7 +84,11 @@ def test_a_comparison_with_a_run_without_bets_says_what_there_is():
 
 def test_a_table_of_differences_is_in_the_order_of_their_significance_and_marks_it_without_colour():
     base = ledger_of(3_000, seed=7)
-    sides = {"base": base, "wild": base.iloc[::30].assign(profit=lambda bets: bets["profit"] + 0.1), "worse": at_better_prices(base, -0.05)}
+    sides = {
+        "base": base,
+        "wild": base.iloc[::30].assign(profit=lambda bets: bets["profit"] + 0.1),
+        "worse": at_better_prices(base, -0.05),
+    }
 
     html = comparison_table(compare_ledgers(sides, simulations=500)).html
 
@@ -81,13 +105,24 @@ def test_a_table_of_differences_is_in_the_order_of_their_significance_and_marks_
 
 def samples(workload, factors, n=8):
     rng = np.random.default_rng(1)
-    rows = [{"workload": workload, "pair": pair, "side": side, "wall_s": factor * rng.uniform(0.99, 1.01), "calibration_s": 1.0}
-            for pair in range(n) for side, factor in zip("AB", factors, strict=True)]  # fmt: skip
+    rows = [
+        {
+            "workload": workload,
+            "pair": pair,
+            "side": side,
+            "wall_s": factor * rng.uniform(0.99, 1.01),
+            "calibration_s": 1.0,
+        }
+        for pair in range(n)
+        for side, factor in zip("AB", factors, strict=True)
+    ]
     return pd.DataFrame(rows)
 
 
 def test_the_cost_of_a_pipeline_opens_with_its_total_against_the_one_before():
-    costs = pd.DataFrame({"wall_s": [3.0, 1.5], "peak_mb": [100.0, 250.0]}, index=["collect: fetch", "backtest: luck"])
+    costs = pd.DataFrame(
+        {"wall_s": [3.0, 1.5], "peak_mb": [100.0, 250.0]}, index=["collect: fetch", "backtest: luck"]
+    )
     before = pd.DataFrame({"before": [4.0], "after": [3.0]})
     calls = pd.DataFrame({"from_cache": [True, True, True, False]})
     saved = compare(samples("all", (10.0, 1.0)))
@@ -98,7 +133,10 @@ def test_the_cost_of_a_pipeline_opens_with_its_total_against_the_one_before():
     assert found["Longest stage"] == ("3.0 s", "collect: fetch")
     assert found["Highest memory"] == ("250 MB", "backtest: luck")
     assert found["Library against naive"][0] == f"−{100 * (1 - saved.ratio):.1f} %"
-    assert found["Library against naive"][1] == f"−{100 * (1 - saved.low):.1f} % to −{100 * (1 - saved.high):.1f} %"
+    assert (
+        found["Library against naive"][1]
+        == f"−{100 * (1 - saved.low):.1f} % to −{100 * (1 - saved.high):.1f} %"
+    )
     assert found["From the cache"] == ("75 %", "of 4 calls")
     assert found["Slower than usual"] == ("1", "of 9 stages with enough runs to tell")
 
@@ -121,26 +159,53 @@ def test_a_backtest_opens_with_what_it_would_take_to_tell_its_yield_from_zero():
 
 
 def test_two_revisions_open_with_what_is_worse_and_with_all_together():
-    taken = pd.concat([samples("store", (1.0, 1.5)), samples("signals", (1.0, 0.5)), samples("fetch", (1.0, 1.0))], ignore_index=True)
+    taken = pd.concat(
+        [samples("store", (1.0, 1.5)), samples("signals", (1.0, 0.5)), samples("fetch", (1.0, 1.0))],
+        ignore_index=True,
+    )
     changes = compare_all(taken, ("wall_s",))
-    together = compare(taken.groupby(["pair", "side"], as_index=False).agg({"wall_s": "sum", "calibration_s": "median"}))
+    together = compare(
+        taken.groupby(["pair", "side"], as_index=False).agg({"wall_s": "sum", "calibration_s": "median"})
+    )
 
     found = figures(change_figures(changes, together))
 
     assert found["Workloads"] == ("3", "8 pairs or more, 0 set aside")
-    assert [found[name] for name in ("Worse", "Better", "Within noise")] == [("1", "store"), ("1", "signals"), ("1", "fetch")]
-    assert found["Largest change: signals"][0].startswith("−50.") or found["Largest change: signals"][0].startswith("−49.")
-    assert found["All together"][0] in ("+0.0 %", "−0.0 %", "+0.1 %", "−0.1 %", "+0.2 %", "−0.2 %", "+0.3 %", "−0.3 %")
+    assert [found[name] for name in ("Worse", "Better", "Within noise")] == [
+        ("1", "store"),
+        ("1", "signals"),
+        ("1", "fetch"),
+    ]
+    assert found["Largest change: signals"][0].startswith("−50.") or found["Largest change: signals"][
+        0
+    ].startswith("−49.")
+    assert found["All together"][0] in (
+        "+0.0 %",
+        "−0.0 %",
+        "+0.1 %",
+        "−0.1 %",
+        "+0.2 %",
+        "−0.2 %",
+        "+0.3 %",
+        "−0.3 %",
+    )
 
 
 def test_iterations_open_with_what_differed_was_doubled_or_became_slower():
-    facts = pd.DataFrame({
-        "store": ["empty", "empty", "filled", "filled"], "found": [1, 1, 1, 2], "bets": 10, "new": [30, 0, 4, 0],
-        "memory_mb": [300.0, 310, 312, 311],
-    })  # fmt: skip
+    facts = pd.DataFrame(
+        {
+            "store": ["empty", "empty", "filled", "filled"],
+            "found": [1, 1, 1, 2],
+            "bets": 10,
+            "new": [30, 0, 4, 0],
+            "memory_mb": [300.0, 310, 312, 311],
+        }
+    )
     growth = pd.DataFrame({"kB, first": [10.0, 5.0], "kB, last": [40.0, 5.0]})
     rows = [("keep", "worse", 1.5), ("read", "within noise", 1.0)]
-    changes = pd.DataFrame([{"workload": name, "verdict": verdict, "ratio": ratio} for name, verdict, ratio in rows])
+    changes = pd.DataFrame(
+        [{"workload": name, "verdict": verdict, "ratio": ratio} for name, verdict, ratio in rows]
+    )
     whole = Change("", "own_s", 1.0, 1.02, 1.02, 0.9, 1.1, "within noise", 5, 0)
 
     found = figures(iteration_figures(facts, growth, changes, whole))

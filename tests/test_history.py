@@ -24,11 +24,25 @@ def store(tmp_path):
                 {**same, "stage": "found", "metric": "bankroll", "value": 500.0},
             ],
         )
-        parameters = json.dumps({"source": "sample", "min_edge": wall / 100, "seed": 7, "run_id": "x", "reference": ""})
-        store.append("runs", [{
-            "run_id": same["run_id"], "notebook": "backtest", "parameters": parameters, "git_revision": "abc",
-            "versions": '{"pandas": "3"}', "store_version": "events=1", "status": "ok", "started_at": at, "ended_at": at,
-        }])  # fmt: skip
+        parameters = json.dumps(
+            {"source": "sample", "min_edge": wall / 100, "seed": 7, "run_id": "x", "reference": ""}
+        )
+        store.append(
+            "runs",
+            [
+                {
+                    "run_id": same["run_id"],
+                    "notebook": "backtest",
+                    "parameters": parameters,
+                    "git_revision": "abc",
+                    "versions": '{"pandas": "3"}',
+                    "store_version": "events=1",
+                    "status": "ok",
+                    "started_at": at,
+                    "ended_at": at,
+                }
+            ],
+        )
     return store
 
 
@@ -52,7 +66,9 @@ def test_costs_are_compared_stage_by_stage(store):
 
 def test_a_report_on_performance_is_no_part_of_the_pipeline_that_it_reports(store):
     measurements = store.read("measurements")
-    own = measurements.tail(1).assign(run_id="20260102-000000-bbb.performance", stage="experiments", metric="wall_s", value=9.0)
+    own = measurements.tail(1).assign(
+        run_id="20260102-000000-bbb.performance", stage="experiments", metric="wall_s", value=9.0
+    )
 
     costs = history.stage_costs(pd.concat([measurements, own]), "20260102-000000-bbb")
 

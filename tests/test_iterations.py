@@ -1,4 +1,6 @@
-"""Three iterations in a row, from an empty store and on the filled one; and runs made again from what they read."""
+"""Three iterations in a row, from an empty store and on the filled one; and runs made again from what they
+read.
+"""
 
 import json
 import os
@@ -37,38 +39,59 @@ def test_three_iterations_and_three_on_the_filled_store_say_the_same_and_nothing
     assert facts["ledgers_rows"].tolist() == [facts["bets"].iloc[0] * many for many in range(1, 7)]
     same = facts[["found", "version", "events_rows", "quotes_rows", "events_kb", "quotes_kb"]]
     assert (same == same.iloc[0]).all(axis=None)
-    assert len(samples) == 6 * len({"collect", "read", "signals", "backtest", "evaluate", "compare", "keep", "performance"})
-    assert set(growth(facts).query("`kB, first` != `kB, last`")["because"]) == {"each iteration adds its own", "an entry a commit"}
+    assert len(samples) == 6 * len(
+        {"collect", "read", "signals", "backtest", "evaluate", "compare", "keep", "performance"}
+    )
+    assert set(growth(facts).query("`kB, first` != `kB, last`")["because"]) == {
+        "each iteration adds its own",
+        "an entry a commit",
+    }
 
 
 FACTS = {
-    "store": ["empty"] * 2 + ["filled"] * 2, "found": 1, "version": "a", "bets": 10, "new": [30, 0, 0, 0],
-    "memory_mb": [300, 310, 312, 311], "logs_kb": [10, 12, 14, 16],
+    "store": ["empty"] * 2 + ["filled"] * 2,
+    "found": 1,
+    "version": "a",
+    "bets": 10,
+    "new": [30, 0, 0, 0],
+    "memory_mb": [300, 310, 312, 311],
+    "logs_kb": [10, 12, 14, 16],
     **{f"{name}_{unit}": 5 for name in ("events", "quotes", "results") for unit in ("rows", "kb")},
-    **{f"{name}_{unit}": [10, 20, 30, 40] for name in ("ledgers", "measurements", "requests") for unit in ("rows", "kb")},
-}  # fmt: skip
+    **{
+        f"{name}_{unit}": [10, 20, 30, 40]
+        for name in ("ledgers", "measurements", "requests")
+        for unit in ("rows", "kb")
+    },
+}
 
 
 @pytest.mark.parametrize(
     ("column", "values", "words"),
     [
-        ("found", [1, 1, 1, 2], "found differs"), ("version", ["a", "a", "b", "b"], "version differs"),
+        ("found", [1, 1, 1, 2], "found differs"),
+        ("version", ["a", "a", "b", "b"], "version differs"),
         ("new", [30, 0, 4, 0], "4 rows were new"),
-        ("quotes_rows", [5, 5, 5, 10], "quotes grew"), ("events_kb", [5, 6, 7, 8], "events grew"),
+        ("quotes_rows", [5, 5, 5, 10], "quotes grew"),
+        ("events_kb", [5, 6, 7, 8], "events grew"),
         ("ledgers_rows", [10, 20, 40, 80], "different numbers of rows to table ledgers"),
-        ("ledgers_kb", [10, 20, 40, 80], "ledgers takes more room a row"), ("logs_kb", [10, 12, 40, 90], "logs grow"),
+        ("ledgers_kb", [10, 20, 40, 80], "ledgers takes more room a row"),
+        ("logs_kb", [10, 12, 40, 90], "logs grow"),
         ("memory_mb", [300, 310, 330, 350], "memory grew from 310 to 350 MB"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_the_same_was_doubled_or_grew_is_said(column, values, words):
     assert faults(pd.DataFrame(FACTS)) == []
 
     assert any(words in one for one in faults(pd.DataFrame({**FACTS, column: values})))
 
 
-@pytest.mark.parametrize(("new", "said"), [([30, 0, 0, 0], "nothing doubled"), ([30, 0, 4, 0], "4 rows were new in iteration 3")])
+@pytest.mark.parametrize(
+    ("new", "said"), [([30, 0, 0, 0], "nothing doubled"), ([30, 0, 4, 0], "4 rows were new in iteration 3")]
+)
 def test_the_command_says_what_is_wrong_and_ends_with_status_one(monkeypatch, capsys, new, said):
-    monkeypatch.setattr(benchmark, "iterations", lambda folder, number: (pd.DataFrame({**FACTS, "new": new}), number))
+    monkeypatch.setattr(
+        benchmark, "iterations", lambda folder, number: (pd.DataFrame({**FACTS, "new": new}), number)
+    )
     monkeypatch.setattr(sys, "argv", ["iterations", "2"])
 
     with pytest.raises(SystemExit) as ended:
@@ -82,15 +105,24 @@ def test_the_command_says_what_is_wrong_and_ends_with_status_one(monkeypatch, ca
 def settings(tmp_path, serve):
     write_files(tmp_path / "site")
     return Settings(
-        home=HOME, store=str(tmp_path / "store"), cache=tmp_path / "cache", reports=tmp_path / "reports",
+        home=HOME,
+        store=str(tmp_path / "store"),
+        cache=tmp_path / "cache",
+        reports=tmp_path / "reports",
         football_data_url=serve(tmp_path / "site").url,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow
 def test_a_report_is_rebuilt_from_its_pinned_version_to_the_last_bit(tmp_path, settings):
     collect("football-data", leagues=["E0"], seasons=["1819", "1920"], settings=settings)
-    given = {"source": "football-data", "min_edge": 0.01, "simulations": 200, "staking": "flat", "stake": 10.0}
+    given = {
+        "source": "football-data",
+        "min_edge": 0.01,
+        "simulations": 200,
+        "staking": "flat",
+        "stake": 10.0,
+    }
     first = run_pipeline([Step("backtest", "backtest", given)], settings=settings)[0]
     assert first.ok, first.failure
     # later there is more data, which must not be seen, and another library, which must be said
@@ -107,9 +139,13 @@ def test_a_report_is_rebuilt_from_its_pinned_version_to_the_last_bit(tmp_path, s
     changed["metrics"]["yield"] = changed["metrics"].get("yield", 0.0) + 1e-15
     record.write_text(json.dumps(changed))
     said = subprocess.run(
-        [sys.executable, "-m", "overround.cli.main", "rebuild", first.run_id], cwd=HOME, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "overround.cli.main", "rebuild", first.run_id],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**os.environ, **{f"OVERROUND_{name}": str(place) for name, place in places.items()}},
-    )  # fmt: skip
+    )
 
     assert done.outcome.ok and done.metrics > 10
     assert done.differing == {}
@@ -117,7 +153,12 @@ def test_a_report_is_rebuilt_from_its_pinned_version_to_the_last_bit(tmp_path, s
     assert {"pandas", "numpy", "numba", "scipy", "pyarrow"} <= set(first.versions)
     assert [warning.split(" is ")[0] for warning in done.warnings] == ["pandas was 0.1 and", "numba"]
     assert f"overround rebuild {first.run_id}" in first.html.read_text()
-    assert said.returncode == 1 and "1 of" in said.stderr and "yield" in said.stderr and "pandas was 0.1" in said.stderr
+    assert (
+        said.returncode == 1
+        and "1 of" in said.stderr
+        and "yield" in said.stderr
+        and "pandas was 0.1" in said.stderr
+    )
 
 
 @pytest.mark.slow
@@ -127,7 +168,10 @@ def test_a_comparison_is_rebuilt_of_the_runs_that_it_compared_though_there_are_n
     bets = [Step("backtest", f"edge-{edge}", {**given, "min_edge": edge}) for edge in (0.01, 0.03)]
     compare = Step("compare", "compare", {"simulations": 200}, from_runs=lambda runs: {"runs": runs})
     *runs, first = run_pipeline([*bets, compare], settings=settings)
-    _, newest = run_pipeline([Step("backtest", "later", {**given, "min_edge": 0.05}), Step("compare", "newest", {})], settings=settings)
+    _, newest = run_pipeline(
+        [Step("backtest", "later", {**given, "min_edge": 0.05}), Step("compare", "newest", {})],
+        settings=settings,
+    )
 
     done = rebuild(first.run_id, settings=settings)
 
@@ -144,10 +188,14 @@ def test_a_comparison_is_rebuilt_of_the_runs_that_it_compared_though_there_are_n
 @pytest.mark.parametrize(
     ("notebook", "parameters", "can"),
     [
-        ("backtest", {"store_version": ""}, True), ("compare", {"runs": ["p1.a", "p1.b"]}, True), ("compare", {"runs": []}, False),
-        ("daily", {"store_version": ""}, False), ("collection", {"store_version": ""}, False), ("performance", {"pipeline": "p1"}, False),
+        ("backtest", {"store_version": ""}, True),
+        ("compare", {"runs": ["p1.a", "p1.b"]}, True),
+        ("compare", {"runs": []}, False),
+        ("daily", {"store_version": ""}, False),
+        ("collection", {"store_version": ""}, False),
+        ("performance", {"pipeline": "p1"}, False),
     ],
-)  # fmt: skip
+)
 def test_only_what_depends_on_nothing_of_the_moment_can_be_made_again(notebook, parameters, can):
     assert can_be_made_again(notebook, parameters) == can
 
@@ -172,7 +220,9 @@ def test_what_cannot_be_rebuilt_is_said(tmp_path):
     settings = Settings(home=HOME, store=str(tmp_path / "store"), reports=tmp_path / "reports")
     (tmp_path / "reports" / "runs" / "p1").mkdir(parents=True)
     (tmp_path / "reports" / "runs" / "p1" / "torn.json").write_text("{")
-    of_today = a_run(run_id="p1.today", notebook="daily", parameters={"store_version": ""}, store_version="events=1")
+    of_today = a_run(
+        run_id="p1.today", notebook="daily", parameters={"store_version": ""}, store_version="events=1"
+    )
     (tmp_path / "reports" / "runs" / "p1" / "today.json").write_text(json.dumps(of_today))
     (tmp_path / "secret.json").write_text("{}")
 

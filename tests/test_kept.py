@@ -1,4 +1,6 @@
-"""A step is kept where an earlier run has answered it, and run again as soon as anything that it depends on is another."""
+"""A step is kept where an earlier run has answered it, and run again as soon as anything that it depends on
+is another.
+"""
 
 import json
 import shutil
@@ -39,8 +41,22 @@ def filled(settings: Settings) -> None:
     store.append("quotes", many(2))
 
 
-def key(settings: Settings, asked: dict = ASKED, runs: tuple[str, ...] = (), *, show_code: bool = False, program: tuple = PROGRAM) -> str:
-    return kept.key_of(settings.home / "notebooks" / "trial.ipynb", asked, runs, settings, show_code=show_code, program=program)
+def key(
+    settings: Settings,
+    asked: dict = ASKED,
+    runs: tuple[str, ...] = (),
+    *,
+    show_code: bool = False,
+    program: tuple = PROGRAM,
+) -> str:
+    return kept.key_of(
+        settings.home / "notebooks" / "trial.ipynb",
+        asked,
+        runs,
+        settings,
+        show_code=show_code,
+        program=program,
+    )
 
 
 def leave(settings: Settings, name: str = "20260101-000000-abc", label: str = "first", **facts: Any) -> Path:
@@ -49,14 +65,18 @@ def leave(settings: Settings, name: str = "20260101-000000-abc", label: str = "f
     folder.mkdir(parents=True, exist_ok=True)
     at = datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).isoformat()
     record = a_run(
-        run_id=f"{name}.{label}", label=label, **{"started_at": at, "key": key(settings), "data": kept.data_of(settings), **facts}
+        run_id=f"{name}.{label}",
+        label=label,
+        **{"started_at": at, "key": key(settings), "data": kept.data_of(settings), **facts},
     )
     for suffix, text in ((".json", json.dumps(record)), (".ipynb", ""), (".html", "")):
         (folder / f"{label}{suffix}").write_text(text)
     return folder
 
 
-def found(settings: Settings, notebook: str = "trial", asked: dict = ASKED, runs: tuple[str, ...] = (), **more: Any) -> str | None:
+def found(
+    settings: Settings, notebook: str = "trial", asked: dict = ASKED, runs: tuple[str, ...] = (), **more: Any
+) -> str | None:
     record = kept.earlier(notebook, "first", key(settings, asked, runs, **more), asked, runs, settings)
     return None if record is None else record["run_id"]
 
@@ -92,7 +112,9 @@ CHANGES: dict[str, Callable[[Settings, Path], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_a_change_of_what_a_run_depends_on_is_seen(settings: Settings, change: Callable[[Settings, Path], Any]) -> None:
+def test_a_change_of_what_a_run_depends_on_is_seen(
+    settings: Settings, change: Callable[[Settings, Path], Any]
+) -> None:
     run = leave(settings)
     assert found(settings)
     change(settings, run)
@@ -152,7 +174,9 @@ COLLECTIONS = {
 
 
 @pytest.mark.parametrize(("asked", "days", "failed", "answer"), COLLECTIONS.values(), ids=COLLECTIONS.keys())
-def test_a_collection_is_kept_where_the_source_would_answer_the_same(asked: dict, days: int, failed: int, answer: bool) -> None:
+def test_a_collection_is_kept_where_the_source_would_answer_the_same(
+    asked: dict, days: int, failed: int, answer: bool
+) -> None:
     at = datetime(2026, 1, 15, tzinfo=UTC)
     run = {"started_at": at.isoformat(), "metrics": {"failed_jobs": failed}}
     assert kept.settled(asked, run, at + timedelta(days=days)) is answer
@@ -177,7 +201,9 @@ def test_a_file_of_the_library_that_is_edited_added_or_renamed_makes_another_lib
     assert len(set(digests)) == 4
 
 
-def test_another_version_of_a_package_makes_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_a_package_makes_other_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "thing-1.0.dist-info").mkdir()
     before = kept.packages()
@@ -189,10 +215,20 @@ def test_another_version_of_a_package_makes_other_packages(tmp_path: Path, monke
 def steps(settings: Settings, pipeline: str, **runs: str) -> None:
     """Note steps label=run id; a run of another pipeline is kept."""
     rows = [
-        {"label": label, "notebook": "backtest", "run_id": run_id, "status": "ok" if run_id.startswith(f"{pipeline}.") else "kept"}
+        {
+            "label": label,
+            "notebook": "backtest",
+            "run_id": run_id,
+            "status": "ok" if run_id.startswith(f"{pipeline}.") else "kept",
+        }
         for label, run_id in runs.items()
     ]
-    write_steps(settings.reports_folder, pipeline, datetime.strptime(pipeline[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC), rows)
+    write_steps(
+        settings.reports_folder,
+        pipeline,
+        datetime.strptime(pipeline[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC),
+        rows,
+    )
 
 
 P1, P2, P3, P4, P5 = (f"2026010{day}-000000-abc" for day in (1, 2, 3, 4, 5))
@@ -222,7 +258,11 @@ def test_a_pipeline_that_ran_nothing_protects_what_it_kept_and_can_itself_go(set
 def test_the_newest_page_stays_with_what_it_compares_though_it_only_compares(settings: Settings) -> None:
     for name in (P1, P2, P3):
         leave(settings, name)
-    compared = {"label": "compare", "notebook": "compare", "parameters": {"runs": [f"{P1}.first", f"{P3}.first"]}}
+    compared = {
+        "label": "compare",
+        "notebook": "compare",
+        "parameters": {"runs": [f"{P1}.first", f"{P3}.first"]},
+    }
     leave(settings, P4, **compared)
     assert candidates(settings.reports_folder, keep=1)["pipeline"].tolist() == [P2]
 
@@ -237,8 +277,13 @@ def test_what_is_younger_than_the_limit_stays(settings: Settings) -> None:
         leave(settings, name)
     at = datetime(2026, 1, 4, 12, tzinfo=UTC)
 
-    assert candidates(settings.reports_folder, older_than=timedelta(days=2), now=at)["pipeline"].tolist() == [P2, P1]
-    assert candidates(settings.reports_folder, older_than=timedelta(days=2), keep=3, now=at)["pipeline"].tolist() == [P1]
+    assert candidates(settings.reports_folder, older_than=timedelta(days=2), now=at)["pipeline"].tolist() == [
+        P2,
+        P1,
+    ]
+    assert candidates(settings.reports_folder, older_than=timedelta(days=2), keep=3, now=at)[
+        "pipeline"
+    ].tolist() == [P1]
     for limits, words in (({}, "say what stays"), ({"keep": 0}, "would remove everything")):
         with pytest.raises(ParameterError, match=words):
             candidates(settings.reports_folder, **limits)
@@ -264,26 +309,56 @@ def test_the_index_says_what_was_kept_and_when(settings: Settings) -> None:
 def test_a_failure_is_made_good_by_an_earlier_run_that_is_kept_later() -> None:
     good = a_run(run_id=f"{P1}.first", pipeline=P1, started_at="2026-01-01T00:00:00+00:00")
     bad = a_run(run_id=f"{P2}.first", pipeline=P2, started_at="2026-01-02T00:00:00+00:00", status="failed")
-    again = {"pipeline": P3, "started_at": "2026-01-03T00:00:00+00:00",
-             "steps": [{"label": "first", "notebook": "backtest", "run_id": f"{P1}.first", "status": "kept"}]}  # fmt: skip
+    again = {
+        "pipeline": P3,
+        "started_at": "2026-01-03T00:00:00+00:00",
+        "steps": [{"label": "first", "notebook": "backtest", "run_id": f"{P1}.first", "status": "kept"}],
+    }
 
     assert [run["run_id"] for run in overview([good, bad])["failures"]] == [f"{P2}.first"]
     assert overview([good, bad], "", [again])["failures"] == []
 
 
 def test_the_index_follows_the_order_of_the_newest_line_whatever_of_it_was_kept() -> None:
-    runs = [a_run(run_id=f"{P1}.{name}", label=name, notebook=name, pipeline=P1) for name in ("signals", "compare", "collect")]
-    runs.append(a_run(run_id=f"{P2}.compare", label="compare", notebook="compare", pipeline=P2, started_at="2026-01-02T00:00:00+00:00"))
-    line = {"pipeline": P2, "started_at": "2026-01-02T00:00:00+00:00",
-            "steps": [{"label": name, "notebook": name, "run_id": f"{P2 if name == 'compare' else P1}.{name}", "status": "kept"}
-                      for name in ("collect", "signals", "compare")]}  # fmt: skip
+    runs = [
+        a_run(run_id=f"{P1}.{name}", label=name, notebook=name, pipeline=P1)
+        for name in ("signals", "compare", "collect")
+    ]
+    runs.append(
+        a_run(
+            run_id=f"{P2}.compare",
+            label="compare",
+            notebook="compare",
+            pipeline=P2,
+            started_at="2026-01-02T00:00:00+00:00",
+        )
+    )
+    line = {
+        "pipeline": P2,
+        "started_at": "2026-01-02T00:00:00+00:00",
+        "steps": [
+            {
+                "label": name,
+                "notebook": name,
+                "run_id": f"{P2 if name == 'compare' else P1}.{name}",
+                "status": "kept",
+            }
+            for name in ("collect", "signals", "compare")
+        ],
+    }
 
-    assert [group["name"] for group in overview(runs, "", [line])["notebooks"]] == ["collect", "signals", "compare"]
+    assert [group["name"] for group in overview(runs, "", [line])["notebooks"]] == [
+        "collect",
+        "signals",
+        "compare",
+    ]
 
 
 def test_pages_of_a_pipeline_link_to_the_pages_of_runs_that_were_kept(settings: Settings) -> None:
     folder = leave(settings, P2)
     steps(settings, P2, first=f"{P2}.first", second=f"{P1}.second", third="")
     assert [(one["label"], one["href"]) for one in siblings(folder)] == [
-        ("first", "first.html"), ("second", f"../{P1}/second.html"), ("third", ""),
-    ]  # fmt: skip
+        ("first", "first.html"),
+        ("second", f"../{P1}/second.html"),
+        ("third", ""),
+    ]

@@ -32,17 +32,31 @@ DONE = """(cells) => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory) -> dict[str, str]:
-    """The environment of a home as `make lab` leaves it: a copy of the notebooks, and the simulated market in the store."""
+    """The environment of a home as `make lab` leaves it: a copy of the notebooks, and the simulated market in
+    the store.
+    """
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     own = {name: str(folder / name) for name in ("config", "data", "runtime")}
-    env = home(folder, OVERROUND_HOME=str(folder), JUPYTER_CONFIG_DIR=own["config"], JUPYTER_RUNTIME_DIR=own["runtime"])
+    env = home(
+        folder,
+        OVERROUND_HOME=str(folder),
+        JUPYTER_CONFIG_DIR=own["config"],
+        JUPYTER_RUNTIME_DIR=own["runtime"],
+    )
     env |= {
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "HOME": str(folder),
     }
-    subprocess.run([sys.executable, "-m", "overround.notebook.magics"], env=env, cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-m", "overround.notebook.magics"],
+        env=env,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     return env
 
 
@@ -53,10 +67,25 @@ def lab(opened) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = Path(opened["OVERROUND_HOME"])
-    recipe = re.search(r"^lab:.*\n(?:\t.*\n)*?\t\$\(BIN\)/jupyter (lab .*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    recipe = re.search(
+        r"^lab:.*\n(?:\t.*\n)*?\t\$\(BIN\)/jupyter (lab .*)", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
     assert recipe, "make lab starts no JupyterLab"
-    own = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}", "--ServerApp.port_retries=0"]
-    command = [sys.executable, "-m", "jupyter", *shlex.split(recipe[1]), *own, *(["--allow-root"] if os.geteuid() == 0 else [])]
+    own = [
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+        "--ServerApp.port_retries=0",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        *shlex.split(recipe[1]),
+        *own,
+        *(["--allow-root"] if os.geteuid() == 0 else []),
+    ]
     with (folder / "lab.log").open("w") as log:
         server = subprocess.Popen(command, env=opened, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -85,11 +114,22 @@ def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def run_in_lab(lab, browser) -> Iterator[tuple[Any, list[str]]]:
-    """The page in which JupyterLab has opened explore.ipynb and run all of its cells, and what it asked other hosts for."""
+    """The page in which JupyterLab has opened explore.ipynb and run all of its cells, and what it asked other
+    hosts for.
+    """
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page, outside = context.new_page(), []
-    page.on("request", lambda request: None if request.url.startswith((lab, "data:", "blob:")) else outside.append(request.url))
-    page.goto(f"{lab}/lab/tree/notebooks/explore.ipynb?token={TOKEN}", wait_until="domcontentloaded", timeout=_START_S * 1000)
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((lab, "data:", "blob:")) else outside.append(request.url)
+        ),
+    )
+    page.goto(
+        f"{lab}/lab/tree/notebooks/explore.ipynb?token={TOKEN}",
+        wait_until="domcontentloaded",
+        timeout=_START_S * 1000,
+    )
     page.wait_for_selector("#jp-main-statusbar", timeout=_START_S * 1000)
     page.wait_for_function(READY, arg=len(_code(ROOT / EXPLORE)), timeout=_START_S * 1000)
     page.click(".lm-MenuBar-itemLabel:text-is('Run')")
@@ -118,8 +158,11 @@ def test_a_slider_that_is_moved_in_the_browser_redraws_the_figure(run_in_lab):
 
     page.locator(".jp-OutputArea .noUi-handle").first.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(f"(before) => [...document.querySelectorAll('{SVG}')].pop()?.getAttribute('aria-label') !== before",
-                           arg=before, timeout=30_000)  # fmt: skip
+    page.wait_for_function(
+        f"(before) => [...document.querySelectorAll('{SVG}')].pop()?.getAttribute('aria-label') !== before",
+        arg=before,
+        timeout=30_000,
+    )
 
     assert "min edge 2.0" in before
     assert "min edge 3.0" in page.locator(SVG).last.get_attribute("aria-label")
@@ -131,7 +174,9 @@ def test_a_query_cell_shows_its_table_and_key_figures_stand_side_by_side(run_in_
     tops = page.evaluate(
         "() => [...document.querySelectorAll('.jp-OutputArea dl.ov-key > div')].map(e => Math.round(e.getBoundingClientRect().top))"
     )
-    tables = page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea table')].map(e => e.textContent)")
+    tables = page.evaluate(
+        "() => [...document.querySelectorAll('.jp-OutputArea table')].map(e => e.textContent)"
+    )
 
     assert len(tops) >= 4
     assert len(set(tops)) < len(tops)
@@ -145,7 +190,12 @@ def test_jupyter_execute_runs_the_start_page_and_running_it_again_shows_the_same
     done = subprocess.run(command, env=opened, cwd=folder, capture_output=True, text=True, timeout=_RUN_S)
 
     assert done.returncode == 0, done.stderr[-3000:]
-    found = [output.data for cell in _code(folder / "notebooks" / "executed.ipynb") for output in cell.outputs if "data" in output]
+    found = [
+        output.data
+        for cell in _code(folder / "notebooks" / "executed.ipynb")
+        for output in cell.outputs
+        if "data" in output
+    ]
     assert any("application/vnd.jupyter.widget-view+json" in data for data in found)
     assert any("application/vnd.overround.run+json" in data for data in found)
     assert _differences(folder / "notebooks" / "executed.ipynb", opened) == ""
@@ -157,9 +207,23 @@ def _differences(executed: Path, env: dict[str, str]) -> str:
     # the last cell records what the run took, which is another each time; what it found has been shown before
     notebook.cells[-1].metadata["tags"] = ["nbval-ignore-output"]
     nbformat.write(notebook, executed)
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg"), "-q",
-               "-p", "no:cacheprovider", "-p", "no:xdist", str(executed)]  # fmt: skip
-    done = subprocess.run(command, env=env, cwd=executed.parent, capture_output=True, text=True, timeout=_RUN_S)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-sanitize-with",
+        str(ROOT / "tests" / "nbval.cfg"),
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        str(executed),
+    ]
+    done = subprocess.run(
+        command, env=env, cwd=executed.parent, capture_output=True, text=True, timeout=_RUN_S
+    )
     return "" if done.returncode == 0 else done.stdout[-3000:]
 
 

@@ -1,4 +1,6 @@
-"""Compaction, vacuum, older and newer tables, damage and its repair: rows stay, pinned versions stay, losses are said aloud."""
+"""Compaction, vacuum, older and newer tables, damage and its repair: rows stay, pinned versions stay, losses
+are said aloud.
+"""
 
 import json
 from pathlib import Path
@@ -30,7 +32,15 @@ def store(tmp_path):
 
 def fill(store, polls, *, events=2):
     for i in range(polls):
-        store.append("quotes", many(events, phase="snapshot", at=f"2025-02-{1 + i // 20:02d} 10:{i % 20:02d}", prices=(2 + i / 10, 3, 4)))
+        store.append(
+            "quotes",
+            many(
+                events,
+                phase="snapshot",
+                at=f"2025-02-{1 + i // 20:02d} 10:{i % 20:02d}",
+                prices=(2 + i / 10, 3, 4),
+            ),
+        )
     return store
 
 
@@ -43,8 +53,17 @@ def sorted_rows(store, **more):
 
 
 def run_of(version):
-    return {"run_id": "r1", "notebook": "n", "parameters": "{}", "git_revision": "g", "versions": "v", "store_version": version,
-            "status": "ok", "started_at": pd.Timestamp("2025-03-01", tz="UTC"), "ended_at": pd.NaT}  # fmt: skip
+    return {
+        "run_id": "r1",
+        "notebook": "n",
+        "parameters": "{}",
+        "git_revision": "g",
+        "versions": "v",
+        "store_version": version,
+        "status": "ok",
+        "started_at": pd.Timestamp("2025-03-01", tz="UTC"),
+        "ended_at": pd.NaT,
+    }
 
 
 def test_compaction_makes_one_ordered_file_and_changes_no_row(store):
@@ -66,7 +85,9 @@ def test_a_compacted_table_is_read_with_conditions_and_takes_appends(store):
 
     assert known.unchanged == 6
     assert len(store.read("quotes", {"event_id": "m1", "competition": "L1", "outcome": ["home"]})) == 3
-    assert store.sql("SELECT count(*) AS n FROM quotes WHERE observed_at >= TIMESTAMP '2025-02-01 10:01'")["n"].tolist() == [12]
+    assert store.sql("SELECT count(*) AS n FROM quotes WHERE observed_at >= TIMESTAMP '2025-02-01 10:01'")[
+        "n"
+    ].tolist() == [12]
 
 
 @pytest.mark.slow
@@ -142,15 +163,24 @@ def test_the_log_stays_short_but_for_what_a_pinned_version_is_built_from(store, 
 def test_a_table_without_a_new_optional_column_reads_as_null_and_takes_it_on(store):
     old = pa.schema([one for one in QUOTES.schema if one.name != "line"])
     rows = to_arrow("quotes", quotes(quote(phase="snapshot", at="2025-02-01 10:00")))
-    write_deltalake(f"{store.root}/quotes", rows.select(old.names).cast(old), partition_by=list(QUOTES.partition))
+    write_deltalake(
+        f"{store.root}/quotes", rows.select(old.names).cast(old), partition_by=list(QUOTES.partition)
+    )
 
     assert store.read("quotes")["line"].isna().all()
     assert store.sql("SELECT line FROM quotes")["line"].isna().all()
     again = store.append("quotes", quotes(quote(phase="snapshot", at="2025-02-01 10:00")))
-    more = store.append("quotes", quotes(quote(market="totals", outcome="over", line=2.5, phase="snapshot", at="2025-02-01 10:00")))
+    more = store.append(
+        "quotes",
+        quotes(quote(market="totals", outcome="over", line=2.5, phase="snapshot", at="2025-02-01 10:00")),
+    )
 
     assert (again.unchanged, more.inserted) == (1, 1)
-    assert sorted(store.read("quotes")["line"].fillna(0)) == sorted(store.sql("SELECT line FROM quotes")["line"].fillna(0)) == [0, 2.5]
+    assert (
+        sorted(store.read("quotes")["line"].fillna(0))
+        == sorted(store.sql("SELECT line FROM quotes")["line"].fillna(0))
+        == [0, 2.5]
+    )
 
 
 def test_a_column_that_this_version_does_not_know_is_ignored_and_kept(store):
@@ -162,13 +192,21 @@ def test_a_column_that_this_version_does_not_know_is_ignored_and_kept(store):
     assert store.append("quotes", quotes(quote(price=2.5), quote("m3"))).updated == 1
     store.compact()
 
-    kept = DeltaTable(f"{store.root}/quotes").to_pyarrow_dataset().to_table().to_pandas().set_index("event_id")["stake_limit"]
+    kept = (
+        DeltaTable(f"{store.root}/quotes")
+        .to_pyarrow_dataset()
+        .to_table()
+        .to_pandas()
+        .set_index("event_id")["stake_limit"]
+    )
     assert kept.fillna(0).to_dict() == {"m1": 0.0, "m2": 60.0, "m3": 0.0}
     assert len(store.sql("SELECT * FROM quotes")) == 3
 
 
 def test_a_table_that_lacks_what_it_needs_is_not_appended_to(store):
-    write_deltalake(f"{store.root}/quotes", pa.table({"competition": ["L1"], "season": ["2425"], "event_id": ["m1"]}))
+    write_deltalake(
+        f"{store.root}/quotes", pa.table({"competition": ["L1"], "season": ["2425"], "event_id": ["m1"]})
+    )
 
     with pytest.raises(StoreError, match="has no column 'bookmaker'"):
         store.append("quotes", quotes(quote()))
@@ -186,7 +224,9 @@ def test_a_sound_store_has_no_findings(store):
 def test_a_name_with_a_line_end_of_another_script_is_no_damage(store, end):
     league = {"competition": f"E{end}0"}
     store.append("quotes", many(2).assign(**league))
-    store.append("quotes", many(2, prices=(2.5, 3, 4)).assign(**league))  # a correction: its files are named in the log
+    store.append(
+        "quotes", many(2, prices=(2.5, 3, 4)).assign(**league)
+    )  # a correction: its files are named in the log
 
     assert store.check().query("what != 'orphan file'").empty
     assert store.repair() == []
@@ -199,7 +239,9 @@ def test_a_half_written_last_log_entry_is_found_and_removed(store, keep):
     last = sorted(Path(store.root, "quotes", "_delta_log").glob("*.json"))[-1]
     text = last.read_text()
     lines = [line for line in text.splitlines() if "commitInfo" in line]
-    last.write_text(lines[0] + "\n" if keep == -1 else text[: int(keep * len(text)) if isinstance(keep, float) else keep])
+    last.write_text(
+        lines[0] + "\n" if keep == -1 else text[: int(keep * len(text)) if isinstance(keep, float) else keep]
+    )
 
     found = store.check()
     said = Store(store.root).repair()
@@ -208,13 +250,22 @@ def test_a_half_written_last_log_entry_is_found_and_removed(store, keep):
     assert found["where"].tolist()[0] == str(last)
     assert "never acknowledged" in said[0]
     assert len(store.read("quotes")) == 12
-    assert Store(store.root).append("quotes", many(2, phase="snapshot", at="2025-02-01 10:02", prices=(2.2, 3, 4))).inserted == 6
+    assert (
+        Store(store.root)
+        .append("quotes", many(2, phase="snapshot", at="2025-02-01 10:02", prices=(2.2, 3, 4)))
+        .inserted
+        == 6
+    )
     assert (store.check()["what"] == "orphan file").all()
 
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:-9]), lambda p: p.write_bytes(b"x" * p.stat().st_size)],
+    [
+        lambda p: p.unlink(),
+        lambda p: p.write_bytes(p.read_bytes()[:-9]),
+        lambda p: p.write_bytes(b"x" * p.stat().st_size),
+    ],
     ids=["gone", "cut", "overwritten"],
 )
 def test_a_missing_or_damaged_file_is_dropped_with_a_loud_sentence(store, damage):
@@ -237,7 +288,9 @@ def test_a_missing_or_damaged_file_is_dropped_with_a_loud_sentence(store, damage
 
 def test_rows_stored_twice_are_found_and_the_last_is_kept(store):
     fill(store, 2)
-    write_deltalake(f"{store.root}/quotes", to_arrow("quotes", store.read("quotes", {"event_id": "m1"})), mode="append")
+    write_deltalake(
+        f"{store.root}/quotes", to_arrow("quotes", store.read("quotes", {"event_id": "m1"})), mode="append"
+    )
 
     found = store.check()
     said = store.repair()
@@ -287,7 +340,11 @@ def test_the_command_line_says_it_in_a_sentence_and_by_its_exit_status(store, mo
 
     sound, compacted = say(app, ["store", "check"]), say(app, ["store", "compact", "--days", "0"])
     files(store)[0].unlink()
-    broken, mended, again = say(app, ["store", "check"]), say(app, ["store", "repair"]), say(app, ["store", "check"])
+    broken, mended, again = (
+        say(app, ["store", "check"]),
+        say(app, ["store", "repair"]),
+        say(app, ["store", "check"]),
+    )
 
     assert [one.exit_code for one in (sound, compacted, broken, mended, again)] == [0, 0, 1, 0, 0]
     assert "nothing is wrong" in sound.output

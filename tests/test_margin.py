@@ -75,7 +75,9 @@ def test_the_parameter_and_the_formula_give_the_prices_back(prices, method):
     assert again == pytest.approx(r, rel=1e-9)
     if method == "jensen_shannon":
         # scipy's distance loses digits where both coins are nearly the same
-        assert [jensenshannon([a, 1 - a], [b, 1 - b]) for a, b in zip(p, r, strict=True)] == pytest.approx([x] * n, rel=1e-5, abs=1e-7)
+        assert [jensenshannon([a, 1 - a], [b, 1 - b]) for a, b in zip(p, r, strict=True)] == pytest.approx(
+            [x] * n, rel=1e-5, abs=1e-7
+        )
 
 
 @patient
@@ -125,7 +127,9 @@ def test_a_margin_that_goes_to_nothing_changes_next_to_nothing(prices, exponent,
 def test_the_order_of_the_outcomes_does_not_matter(prices, method, seed):
     order = np.random.default_rng(seed).permutation(len(prices))
 
-    assert remove_margin(prices[order], method)[0] == pytest.approx(remove_margin(prices, method)[0][order], abs=1e-13, nan_ok=True)
+    assert remove_margin(prices[order], method)[0] == pytest.approx(
+        remove_margin(prices, method)[0][order], abs=1e-13, nan_ok=True
+    )
 
 
 @patient
@@ -133,7 +137,9 @@ def test_the_order_of_the_outcomes_does_not_matter(prices, method, seed):
 def test_multiplicative_does_not_see_a_factor_on_all_prices(prices, scale):
     assume((prices * scale > 1).all())
 
-    assert remove_margin(prices * scale, "multiplicative")[0] == pytest.approx(remove_margin(prices, "multiplicative")[0])
+    assert remove_margin(prices * scale, "multiplicative")[0] == pytest.approx(
+        remove_margin(prices, "multiplicative")[0]
+    )
 
 
 @patient
@@ -150,7 +156,9 @@ def test_a_market_has_the_same_result_in_every_batch(method, outcomes):
 
     together = remove_margin(prices, method)
 
-    assert np.array_equal(together, np.concatenate([remove_margin(row, method) for row in prices]), equal_nan=True)
+    assert np.array_equal(
+        together, np.concatenate([remove_margin(row, method) for row in prices]), equal_nan=True
+    )
     assert np.array_equal(together, remove_margin(np.asfortranarray(prices), method), equal_nan=True)
     assert np.isfinite(together).any()
 
@@ -171,7 +179,9 @@ def test_a_market_has_the_same_result_in_every_batch(method, outcomes):
     ],
 )
 def test_an_impossible_market_says_why_and_leaves_its_neighbours_alone(method, prices, status):
-    fair, parameter, found = remove_margin([prices, [2.0, 3.5, 4.0]], method, return_parameter=True, return_status=True)
+    fair, parameter, found = remove_margin(
+        [prices, [2.0, 3.5, 4.0]], method, return_parameter=True, return_status=True
+    )
 
     assert found.tolist() == [status, OK]
     assert found.dtype == np.int8
@@ -215,7 +225,8 @@ def test_the_race_that_breaks_additive_is_solved_by(method):
 
 
 def test_jensen_shannon_follows_a_long_shot_down_to_nearly_nothing():
-    # the book is as far from `fair` as a long shot of 0.01 can be from 1e-9: the distance is bent there, and Newton's steps leave (0, 1)
+    # the book is as far from `fair` as a long shot of 0.01 can be from 1e-9: the distance is bent there, and
+    # Newton's steps leave (0, 1)
     fair = np.array([0.6, 0.4 - 1e-9, 1e-9])
     distance = jensenshannon([1e-9, 1 - 1e-9], [0.01, 0.99])
 
@@ -223,7 +234,11 @@ def test_jensen_shannon_follows_a_long_shot_down_to_nearly_nothing():
         low, high = p, 1.0
         for _ in range(60):
             middle = (low + high) / 2
-            low, high = (middle, high) if jensenshannon([p, 1 - p], [middle, 1 - middle]) < distance else (low, middle)
+            low, high = (
+                (middle, high)
+                if jensenshannon([p, 1 - p], [middle, 1 - middle]) < distance
+                else (low, middle)
+            )
         return low
 
     prices = 1 / np.array([priced(p) for p in fair])
@@ -240,7 +255,9 @@ def test_a_place_market_sums_to_its_places(method):
 
     assert status[0] == OK
     assert fair.sum() == pytest.approx(2, abs=1e-12)
-    assert add_margin(fair, book([1.5, 1.9, 2.1, 2.6])[0] / 2 - 1, method, target=2)[0] == pytest.approx([1.5, 1.9, 2.1, 2.6])
+    assert add_margin(fair, book([1.5, 1.9, 2.1, 2.6])[0] / 2 - 1, method, target=2)[0] == pytest.approx(
+        [1.5, 1.9, 2.1, 2.6]
+    )
 
 
 def test_a_target_that_no_market_can_have_is_refused():
@@ -259,7 +276,9 @@ def test_an_alias_is_the_method_that_it_names(alias):
     prices = [2.6, 2.4, 4.3]
 
     assert np.array_equal(remove_margin(prices, alias), remove_margin(prices, ALIASES[alias]))
-    assert np.array_equal(add_margin([0.5, 0.3, 0.2], 0.05, alias), add_margin([0.5, 0.3, 0.2], 0.05, ALIASES[alias]))
+    assert np.array_equal(
+        add_margin([0.5, 0.3, 0.2], 0.05, alias), add_margin([0.5, 0.3, 0.2], 0.05, ALIASES[alias])
+    )
 
 
 def test_margin_weights_proportional_to_the_odds_are_additive():
@@ -267,7 +286,9 @@ def test_margin_weights_proportional_to_the_odds_are_additive():
     prices = np.array([1.595, 3.99, 6.76])
     margin = (1 / prices).sum() - 1
 
-    assert remove_margin(prices, "wpo")[0] == pytest.approx(1 / (3 * prices / (3 - margin * prices)), abs=1e-15)
+    assert remove_margin(prices, "wpo")[0] == pytest.approx(
+        1 / (3 * prices / (3 - margin * prices)), abs=1e-15
+    )
 
 
 def test_an_unknown_method_is_refused_with_the_list_and_one_with_two_meanings_with_both():
@@ -281,7 +302,10 @@ def test_an_unknown_method_is_refused_with_the_list_and_one_with_two_meanings_wi
 def test_markets_of_very_short_and_very_long_prices_are_solved_or_say_why():
     rng = np.random.default_rng(3)
     for outcomes in (2, 3, 10, 100):
-        for prices in (1 + 10 ** rng.uniform(-4, 4, (300, outcomes)), 1 + 10 ** rng.uniform(-8, -1, (300, outcomes))):
+        for prices in (
+            1 + 10 ** rng.uniform(-4, 4, (300, outcomes)),
+            1 + 10 ** rng.uniform(-8, -1, (300, outcomes)),
+        ):
             for method in ALL:
                 fair, status = remove_margin(prices, method, return_status=True)
 
@@ -293,7 +317,9 @@ def test_markets_of_very_short_and_very_long_prices_are_solved_or_say_why():
 
 
 def test_probabilities_that_do_not_sum_to_the_target_get_no_prices():
-    prices, status = add_margin([[0.5, 0.3, 0.2 + 1e-10], [0.5, 0.3, 0.3], [0.5, np.nan, 0.2]], 0.05, "shin", return_status=True)
+    prices, status = add_margin(
+        [[0.5, 0.3, 0.2 + 1e-10], [0.5, 0.3, 0.3], [0.5, np.nan, 0.2]], 0.05, "shin", return_status=True
+    )
 
     assert status.tolist() == [OK, OUTSIDE, MISSING]
     assert np.isnan(prices[1:]).all()
@@ -334,9 +360,8 @@ def test_a_margin_that_is_no_margin_is_refused():
 
 @pytest.mark.slow
 def test_nothing_is_compiled_before_a_margin_is_removed():
-    program = (
-        "import sys, overround, overround.prices.margin, overround.prices.fair, overround.prices.formats; assert 'numba' not in sys.modules"
-    )
+    modules = "overround, overround.prices.margin, overround.prices.fair, overround.prices.formats"
+    program = f"import sys, {modules}; assert 'numba' not in sys.modules"
 
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 

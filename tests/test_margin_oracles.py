@@ -61,7 +61,9 @@ def test_penaltyblog_agrees(penaltyblog, theirs, ours, outcomes):
     prices = markets(outcomes, 250)
 
     with np.errstate(all="ignore"):  # it looks for Shin's z between 0 and 100, past the pole at 1
-        expected = [penaltyblog.calculate_implied(row.tolist(), method=theirs).probabilities for row in prices]
+        expected = [
+            penaltyblog.calculate_implied(row.tolist(), method=theirs).probabilities for row in prices
+        ]
 
     assert remove_margin(prices, ours) == pytest.approx(np.array(expected), abs=1e-9)
 
@@ -71,16 +73,21 @@ def test_penaltyblog_agrees(penaltyblog, theirs, ours, outcomes):
 def test_backtestbuddy_agrees(backtestbuddy, method, outcomes):
     prices = markets(outcomes, 2_000)
 
-    assert remove_margin(prices, method) == pytest.approx(backtestbuddy.remove_margin(prices, method), abs=1e-9)
+    assert remove_margin(prices, method) == pytest.approx(
+        backtestbuddy.remove_margin(prices, method), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("outcomes", range(2, 11))
 def test_the_shin_package_agrees(outcomes):
     prices = markets(outcomes, 1_000)
 
-    # its fixed point comes slowly where the margin is small: its own 1,000 steps leave up to 4e-5 below a margin of 1 %
+    # its fixed point comes slowly where the margin is small: its own 1,000 steps leave up to 4e-5 below a
+    # margin of 1 %
     details = [
-        shin.calculate_implied_probabilities(row.tolist(), full_output=True, convergence_threshold=1e-16, max_iterations=20_000)
+        shin.calculate_implied_probabilities(
+            row.tolist(), full_output=True, convergence_threshold=1e-16, max_iterations=20_000
+        )
         for row in prices
     ]
 
@@ -117,7 +124,8 @@ def test_the_worked_example_of_the_shin_package():
 
 
 def test_jensen_shannon_agrees_with_two_root_searches_on_its_definition():
-    # as R's implied does it: for each distance the probability of each outcome, and outside it the distance that makes the sum 1
+    # as R's implied does it: for each distance the probability of each outcome, and outside it the distance
+    # that makes the sum 1
     def distance(p, r):
         coins = np.array([[p, 1 - p], [r, 1 - r]])
         return np.sqrt((coins * np.log(coins / coins.mean(axis=0))).sum() / 2)
@@ -128,7 +136,9 @@ def test_jensen_shannon_agrees_with_two_root_searches_on_its_definition():
     for prices in 0.97 * markets(3, 12):
         inverse = 1 / prices
         reach = min(distance(1e-12, r) for r in inverse)
-        d = optimize.brentq(lambda d, inverse=inverse: sum(at(d, r) for r in inverse) - 1, 1e-6, reach, xtol=1e-15, rtol=1e-14)
+        d = optimize.brentq(
+            lambda d, inverse=inverse: sum(at(d, r) for r in inverse) - 1, 1e-6, reach, xtol=1e-15, rtol=1e-14
+        )
 
         fair, parameter = remove_margin(prices, "jensen_shannon", return_parameter=True)
 
@@ -138,14 +148,30 @@ def test_jensen_shannon_agrees_with_two_root_searches_on_its_definition():
 
 def test_the_worked_example_of_penaltyblog():
     # docstring of penaltyblog 1.13.1, implied.calculate_implied, to its eight digits
-    assert remove_margin([2.7, 2.3, 4.4], "multiplicative")[0] == pytest.approx([0.35873804, 0.42112726, 0.2201347], abs=1e-8)
+    assert remove_margin([2.7, 2.3, 4.4], "multiplicative")[0] == pytest.approx(
+        [0.35873804, 0.42112726, 0.2201347], abs=1e-8
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ("basic", [[0.2331556, 0.2646631, 0.5021813], [0.3988848, 0.2641264, 0.3369888], [0.4586948, 0.2938514, 0.2474538]]),
-        ("wpo", [[0.2310332, 0.2632083, 0.5057585], [0.4004096, 0.2625166, 0.3370739], [0.4666506, 0.2913457, 0.2420036]]),
+        (
+            "basic",
+            [
+                [0.2331556, 0.2646631, 0.5021813],
+                [0.3988848, 0.2641264, 0.3369888],
+                [0.4586948, 0.2938514, 0.2474538],
+            ],
+        ),
+        (
+            "wpo",
+            [
+                [0.2310332, 0.2632083, 0.5057585],
+                [0.4004096, 0.2625166, 0.3370739],
+                [0.4666506, 0.2913457, 0.2420036],
+            ],
+        ),
     ],
 )
 def test_the_worked_examples_of_implied(method, expected):

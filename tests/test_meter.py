@@ -1,7 +1,7 @@
 """The meter: what was planted comes back.
 
-A busy machine must not fail these tests: what a stage tells is held against what the stage itself measured by other means, inside and
-around, and never against what a clock should show.
+A busy machine must not fail these tests: what a stage tells is held against what the stage itself measured by
+other means, inside and around, and never against what a clock should show.
 """
 
 import multiprocessing
@@ -120,7 +120,9 @@ def test_memory_that_a_stage_frees_again_is_its_own_peak_and_not_the_next_ones()
     with meter.stage("small"):
         pass
 
-    assert figures(meter, "large")["peak_mb"] - figures(meter, "small")["peak_mb"] == pytest.approx(25_000_000 * 8 / MB, rel=0.05)
+    assert figures(meter, "large")["peak_mb"] - figures(meter, "small")["peak_mb"] == pytest.approx(
+        25_000_000 * 8 / MB, rel=0.05
+    )
 
 
 def test_a_stage_inside_another_takes_no_peak_from_it_and_gives_its_own():
@@ -138,7 +140,9 @@ def test_a_stage_inside_another_takes_no_peak_from_it_and_gives_its_own():
 
     peaks = {name: values["peak_mb"] - before for name, values in meter.stages.items()}
     assert peaks["inner small"] < 60
-    assert [peaks[name] for name in ("outer early", "outer late", "inner large")] == pytest.approx([190.7] * 3, abs=20)
+    assert [peaks[name] for name in ("outer early", "outer late", "inner large")] == pytest.approx(
+        [190.7] * 3, abs=20
+    )
 
 
 def test_stages_side_by_side_do_not_mix_their_processor_time():
@@ -209,7 +213,11 @@ def test_parts_count_for_themselves_alone_and_in_every_stage_around():
     meter = Meter("r")
 
     with meter.stage("outer"), meter.stage("inner"), timed("store_commit_s"):
-        with bracket(time.perf_counter) as around, timed("store_fsync_s"), bracket(time.perf_counter) as inside:
+        with (
+            bracket(time.perf_counter) as around,
+            timed("store_fsync_s"),
+            bracket(time.perf_counter) as inside,
+        ):
             time.sleep(0.05)
         time.sleep(0.02)
 
@@ -249,8 +257,22 @@ def test_the_time_of_an_append_is_split_into_its_parts(tmp_path: Path, monkeypat
     store, meter, at = Store(tmp_path), Meter("r"), pd.Timestamp("2025-01-01", tz="UTC")
 
     with meter.stage("append"):
-        store.append("events", [{"event_id": "e", "sport": "soccer", "competition": "E0", "season": "x", "starts_at": at,
-                                 "time_known": True, "home": "a", "away": "b", "source": "s"}])  # fmt: skip
+        store.append(
+            "events",
+            [
+                {
+                    "event_id": "e",
+                    "sport": "soccer",
+                    "competition": "E0",
+                    "season": "x",
+                    "starts_at": at,
+                    "time_known": True,
+                    "home": "a",
+                    "away": "b",
+                    "source": "s",
+                }
+            ],
+        )
 
     got = figures(meter, "append")
     parts = {metric: value for metric, value in got.items() if metric.startswith("store_")}
@@ -336,7 +358,10 @@ def test_stages_work_in_threads_of_a_dask_worker():
 
     meter = Meter("r")
 
-    with distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
+    with (
+        distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
         answers = client.gather(client.map(meter.away("burn", burn), [0.1, 0.11]))
 
     spent = [meter.home(answer) for answer in answers]

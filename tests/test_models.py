@@ -1,4 +1,6 @@
-"""Goal models, ratings and the recalibrated market: against hand calculation, theory, simulated truth and penaltyblog."""
+"""Goal models, ratings and the recalibrated market: against hand calculation, theory, simulated truth and
+penaltyblog.
+"""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,16 @@ from overround.forecasts import (
 )
 from overround.forecasts.base import MARKET_COLUMNS, PROBABILITIES, team_codes
 from overround.forecasts.elo import ordered_logit, outcome_logit
-from overround.forecasts.goals import Strengths, _derivatives, _prior, _start, _Sums, _value, score_grid, three_way
+from overround.forecasts.goals import (
+    Strengths,
+    _derivatives,
+    _prior,
+    _start,
+    _Sums,
+    _value,
+    score_grid,
+    three_way,
+)
 from overround.prices.margin import METHODS
 
 from tests.books import quotes, result, results, three_way as three_prices  # isort: skip
@@ -28,7 +39,9 @@ from tests.books import quotes, result, results, three_way as three_prices  # is
 AT = pd.Timestamp("2024-07-01", tz="UTC")
 
 
-def league(seasons: int = 2, teams: int = 10, *, rho: float = 0.0, seed: int = 1, spread: float = 0.3) -> tuple[pd.DataFrame, Strengths]:
+def league(
+    seasons: int = 2, teams: int = 10, *, rho: float = 0.0, seed: int = 1, spread: float = 0.3
+) -> tuple[pd.DataFrame, Strengths]:
     """Double round robins, a season a year until `AT`, of teams whose strengths are known."""
     rng = np.random.default_rng(seed)
     names = pd.Index([f"team {number:02d}" for number in range(teams)])
@@ -41,14 +54,23 @@ def league(seasons: int = 2, teams: int = 10, *, rho: float = 0.0, seed: int = 1
     home_score, away_score = np.divmod(drawn, grid.shape[1])
     starts = AT - pd.to_timedelta(np.linspace(seasons * 364 * 24, 48, len(home)).round(), unit="h")
     order = rng.permutation(len(home))
-    frame = pd.DataFrame({"home": home[order], "away": away[order], "home_score": home_score[order], "away_score": away_score[order]})
+    frame = pd.DataFrame(
+        {
+            "home": home[order],
+            "away": away[order],
+            "home_score": home_score[order],
+            "away_score": away_score[order],
+        }
+    )
     return frame.assign(starts_at=pd.Series(starts).astype("datetime64[us, UTC]")), truth
 
 
 def test_scores_of_independent_teams_have_the_probabilities_of_two_poisson_variables():
     from scipy.stats import poisson
 
-    strengths = Strengths(pd.Index(["a", "b"]), np.array([0.4, -0.1]), np.array([0.0, 0.2]), 0.3, 0.0, (0.0, 0.0))
+    strengths = Strengths(
+        pd.Index(["a", "b"]), np.array([0.4, -0.1]), np.array([0.0, 0.2]), 0.3, 0.0, (0.0, 0.0)
+    )
 
     grid = score_grid(strengths, ["a"], ["b"])[0]
 
@@ -59,7 +81,9 @@ def test_scores_of_independent_teams_have_the_probabilities_of_two_poisson_varia
 
 
 def test_dixon_and_coles_move_the_four_low_scores_and_no_other():
-    strengths = Strengths(pd.Index(["a", "b"]), np.array([0.4, -0.1]), np.array([0.0, 0.2]), 0.3, 0.0, (0.0, 0.0))
+    strengths = Strengths(
+        pd.Index(["a", "b"]), np.array([0.4, -0.1]), np.array([0.0, 0.2]), 0.3, 0.0, (0.0, 0.0)
+    )
     moved = Strengths(**{**vars(strengths), "rho": -0.1})
 
     ratio = score_grid(moved, ["a"], ["b"])[0] / score_grid(strengths, ["a"], ["b"])[0]
@@ -83,7 +107,10 @@ def test_the_derivatives_are_those_of_the_likelihood():
     gradient, information = _derivatives(x, sums, prior, True)
 
     first = [(_value(x + nudge, sums, prior) - _value(x - nudge, sums, prior)) / 2e-6 for nudge in nudges]
-    second = [(_derivatives(x + n, sums, prior, True)[0] - _derivatives(x - n, sums, prior, True)[0]) / 2e-6 for n in nudges]
+    second = [
+        (_derivatives(x + n, sums, prior, True)[0] - _derivatives(x - n, sums, prior, True)[0]) / 2e-6
+        for n in nudges
+    ]
     assert gradient == pytest.approx(np.array(first), abs=1e-4)
     assert -information == pytest.approx(np.array(second), abs=1e-4)
 
@@ -99,14 +126,17 @@ def test_without_a_prior_the_fit_is_that_of_penaltyblog(low_scores):
         *(matches[column].to_numpy(object) for column in ("home", "away")),
         weights,
     )
-    # not with its gradient: that of Dixon and Coles in 1.13.1 is not its likelihood's own, and its strengths end 0.004 off
+    # not with its gradient: that of Dixon and Coles in 1.13.1 is not its likelihood's own, and its strengths
+    # end 0.004 off
     peer.fit(minimizer_options={"ftol": 1e-10, "maxiter": 500}, use_gradient=False)
     model = (DixonColes if low_scores else Poisson)(half_life_days=200, spread=np.inf)
 
     ours = model.fit(matches, AT)
 
     theirs = peer.get_params()
-    attack, defence = np.split(np.array(list(theirs.values()))[: 2 * len(ours.teams)], 2)  # teams in alphabetical order, as ours
+    attack, defence = np.split(
+        np.array(list(theirs.values()))[: 2 * len(ours.teams)], 2
+    )  # teams in alphabetical order, as ours
     shift = 1 - ours.attack.mean()  # they fix the mean attack at 1
     assert ours.home == pytest.approx(theirs["home_advantage"], abs=1e-5)
     assert ours.attack + shift == pytest.approx(attack, abs=1e-5)
@@ -114,7 +144,10 @@ def test_without_a_prior_the_fit_is_that_of_penaltyblog(low_scores):
     if low_scores:
         assert ours.rho == pytest.approx(theirs["rho"], abs=1e-5)
     pair = matches.iloc[:20]
-    expected = [peer.predict(home, away, max_goals=16).home_draw_away for home, away in zip(pair["home"], pair["away"], strict=True)]
+    expected = [
+        peer.predict(home, away, max_goals=16).home_draw_away
+        for home, away in zip(pair["home"], pair["away"], strict=True)
+    ]
     assert model.predict(ours, pair) == pytest.approx(np.array(expected), abs=2e-6)
 
 
@@ -142,8 +175,16 @@ def test_the_half_life_is_the_age_at_which_a_match_counts_half():
 
 def test_a_team_of_one_match_keeps_sensible_strengths():
     matches, _ = league(seasons=2)
-    lost = {"home": "new", "away": "team 00", "home_score": 0, "away_score": 4, "starts_at": AT - pd.Timedelta(days=1)}
-    promoted = pd.concat([matches, pd.DataFrame([lost])], ignore_index=True).astype({"starts_at": "datetime64[us, UTC]"})
+    lost = {
+        "home": "new",
+        "away": "team 00",
+        "home_score": 0,
+        "away_score": 4,
+        "starts_at": AT - pd.Timedelta(days=1),
+    }
+    promoted = pd.concat([matches, pd.DataFrame([lost])], ignore_index=True).astype(
+        {"starts_at": "datetime64[us, UTC]"}
+    )
     fixture = pd.DataFrame({"home": ["new"], "away": ["team 01"]})
 
     for model in (DixonColes(), Poisson(), Elo()):
@@ -172,14 +213,20 @@ def test_a_team_never_seen_is_taken_for_a_newcomer_and_newcomers_are_weaker_wher
 
 
 def test_elo_moves_ratings_by_hand_calculation():
-    matches = pd.DataFrame({
-        "home": ["a", "b"], "away": ["b", "a"], "home_score": [3, 1], "away_score": [0, 1],
-        "starts_at": pd.to_datetime(["2024-01-01", "2024-01-08"], utc=True).astype("datetime64[us, UTC]"),
-    })  # fmt: skip
+    matches = pd.DataFrame(
+        {
+            "home": ["a", "b"],
+            "away": ["b", "a"],
+            "home_score": [3, 1],
+            "away_score": [0, 1],
+            "starts_at": pd.to_datetime(["2024-01-01", "2024-01-08"], utc=True).astype("datetime64[us, UTC]"),
+        }
+    )
 
     ratings = Elo(k=10, margin_power=1, home_points=0).fit(matches, AT)
 
-    # 3-0 between equals moves 10 x 4 x 0.5 = 20; then b at 1480 draws with a at 1520: expected 1 / (1 + 10^0.1) = 0.4427, moves 0.573
+    # 3-0 between equals moves 10 x 4 x 0.5 = 20; then b at 1480 draws with a at 1520: expected 1 / (1 +
+    # 10^0.1) = 0.4427, moves 0.573
     assert ratings.rating == pytest.approx([1520 - 0.5731, 1480 + 0.5731], abs=1e-3)
 
 
@@ -210,7 +257,9 @@ def skewed_market(n: int, seed: int = 4) -> pd.DataFrame:
     q = rng.dirichlet([6, 3.5, 4], n)
     p = q**1.2 / (q**1.2).sum(axis=1, keepdims=True)
     happened = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
-    scores = pd.DataFrame({"home_score": (happened == 0).astype(int), "away_score": (happened == 2).astype(int)})
+    scores = pd.DataFrame(
+        {"home_score": (happened == 0).astype(int), "away_score": (happened == 2).astype(int)}
+    )
     return scores.assign(**dict(zip(MARKET_COLUMNS, q.T, strict=True)))
 
 
@@ -273,7 +322,12 @@ def test_a_market_of_which_one_price_moved_is_whole():
 def test_a_price_that_was_seen_late_was_not_known_before():
     late = quotes(three_prices("m1", "sharp", (1.5, 4.5, 7.0), phase="snapshot", at="2025-02-28 10:00"))
     late["collected_at"] = pd.Timestamp("2025-02-28 13:00", tz="UTC")
-    shown = pd.concat([late, quotes(three_prices("m1", "sharp", (2.0, 3.6, 4.0), phase="snapshot", at="2025-02-28 09:00")[:1])])
+    shown = pd.concat(
+        [
+            late,
+            quotes(three_prices("m1", "sharp", (2.0, 3.6, 4.0), phase="snapshot", at="2025-02-28 09:00")[:1]),
+        ]
+    )
 
     # at noon one price of three was known; at 13:00 the market was whole
     assert market_probabilities(shown, "sharp", "multiplicative").empty
@@ -292,7 +346,14 @@ def test_a_market_that_nobody_could_have_shown_is_no_forecast():
 
 def test_forecasts_are_scored_beside_bookmakers():
     shown = quotes(three_prices("m1", "sharp", (2.0, 4.0, 4.0), phase="close"))
-    told = pd.DataFrame({"event_id": ["m1"], "probability_home": [0.6], "probability_draw": [0.25], "probability_away": [0.15]})
+    told = pd.DataFrame(
+        {
+            "event_id": ["m1"],
+            "probability_home": [0.6],
+            "probability_draw": [0.25],
+            "probability_away": [0.15],
+        }
+    )
     fair = pd.concat([fair_probabilities(shown, "multiplicative"), as_bookmakers({"model": told})])
 
     scores = probability_scores(fair, results(result("m1", 1, 0)), "sharp")
@@ -302,7 +363,13 @@ def test_forecasts_are_scored_beside_bookmakers():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: DixonColes(half_life_days=0), lambda: Poisson(spread=-1), lambda: Elo(k=0), lambda: MarketModel(0)]
+    "make",
+    [
+        lambda: DixonColes(half_life_days=0),
+        lambda: Poisson(spread=-1),
+        lambda: Elo(k=0),
+        lambda: MarketModel(0),
+    ],
 )
 def test_a_setting_that_cannot_be_is_refused(make):
     with pytest.raises(ParameterError, match="must be above 0"):
@@ -311,7 +378,9 @@ def test_a_setting_that_cannot_be_is_refused(make):
 
 @pytest.mark.parametrize("model", [Poisson(), DixonColes(), Elo(), MarketModel()])
 def test_a_match_without_a_score_teaches_no_model(model):
-    matches = pd.concat([league()[0].head(20), skewed_market(20)[list(MARKET_COLUMNS)]], axis=1).astype({"home_score": float})
+    matches = pd.concat([league()[0].head(20), skewed_market(20)[list(MARKET_COLUMNS)]], axis=1).astype(
+        {"home_score": float}
+    )
     matches.loc[3, "home_score"] = np.nan
 
     with pytest.raises(ParameterError, match="got 20, 1 of them without a score"):
@@ -369,7 +438,8 @@ def test_forecasts_are_calibrated_as_bookmakers_are():
     found = reliability(told, ENDED, by=["bookmaker"], bins=1).set_index("bookmaker")
     bands = reliability(told, ENDED, by=["bookmaker", "outcome"], bins=1).set_index(["bookmaker", "outcome"])
 
-    # m4 is told by one only; of nine selections three happened, and three of three matches were no draw but m2
+    # m4 is told by one only; of nine selections three happened, and three of three matches were no draw but
+    # m2
     assert set(told["event_id"]) == {"m1", "m2", "m3"}
     assert found["selections"].tolist() == [9, 9]
     assert found["predicted"].tolist() == pytest.approx([1 / 3, 1 / 3])
@@ -383,16 +453,18 @@ def test_a_forecast_is_a_price_that_every_method_takes_for_what_it_says():
     told = as_bookmakers({"model": TOLD})
 
     for method in METHODS:
-        assert fair_probabilities(told.assign(observed_at=pd.NaT), method)["fair"].to_numpy() == pytest.approx(told["fair"].to_numpy()), (
-            method
-        )
+        assert fair_probabilities(told.assign(observed_at=pd.NaT), method)[
+            "fair"
+        ].to_numpy() == pytest.approx(told["fair"].to_numpy()), method
 
 
 def test_matches_of_one_day_are_one_observation_of_a_forecast():
     days = pd.to_datetime(["2025-03-01 15:00", "2025-03-01 18:00", "2025-03-02 15:00"], utc=True)
 
     apart = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED, "close").loc["model"]
-    together = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED.assign(starts_at=days), "close").loc["model"]
+    together = compare_forecasts({"model": TOLD, "close": CLOSE}, ENDED.assign(starts_at=days), "close").loc[
+        "model"
+    ]
 
     # two days leave one degree of freedom: t = 12.7 in place of 4.3
     assert together["gap"] == pytest.approx(apart["gap"])

@@ -1,4 +1,6 @@
-"""How prices move: steam, reverse moves, who follows and when, what is stale, at times that are told exactly."""
+"""How prices move: steam, reverse moves, who follows and when, what is stale, at times that are told
+exactly.
+"""
 
 import os
 import subprocess
@@ -19,7 +21,11 @@ def shown(bookmaker: str, home: float, minutes: float, event="m1") -> list[dict]
     """A fair book in which the home win has this probability, so many minutes before kick-off."""
     rest = (1 - home) / 2
     return three_way(
-        event, bookmaker, (1 / home, 1 / rest, 1 / rest), phase="snapshot", at=str(KICK_OFF - pd.Timedelta(minutes=minutes))[:19]
+        event,
+        bookmaker,
+        (1 / home, 1 / rest, 1 / rest),
+        phase="snapshot",
+        at=str(KICK_OFF - pd.Timedelta(minutes=minutes))[:19],
     )
 
 
@@ -28,18 +34,28 @@ def minutes_before(times: pd.Series) -> list[float]:
 
 
 def test_velocity_is_the_relative_change_an_hour_since_what_stood_a_window_ago():
-    rows = quotes(shown("a", 0.50, 200), shown("a", 0.51, 100), shown("a", 0.55, 80), shown("a", 0.55, 70), shown("a", 0.52, 10))
+    rows = quotes(
+        shown("a", 0.50, 200),
+        shown("a", 0.51, 100),
+        shown("a", 0.55, 80),
+        shown("a", 0.55, 70),
+        shown("a", 0.52, 10),
+    )
 
     home = velocity(rows, window_h=0.5).query("outcome == 'home'")
 
     assert minutes_before(home["at"]) == [100, 80, 10]  # seen again at 70, it had not moved
     # 110, 130 and 40 minutes before kick-off stood 0.50, 0.50 and 0.55
-    assert home["per_hour"].tolist() == pytest.approx([2 * (0.51 / 0.50 - 1), 2 * (0.55 / 0.50 - 1), 2 * (0.52 / 0.55 - 1)])
+    assert home["per_hour"].tolist() == pytest.approx(
+        [2 * (0.51 / 0.50 - 1), 2 * (0.55 / 0.50 - 1), 2 * (0.52 / 0.55 - 1)]
+    )
 
 
 def test_three_bookmakers_within_the_window_are_steam_two_are_not_and_it_is_told_once():
     opens = [shown(name, 0.50, 300) for name in "abcd"]
-    rows = quotes(*opens, shown("a", 0.53, 60), shown("b", 0.54, 55), shown("c", 0.52, 45), shown("d", 0.525, 40))
+    rows = quotes(
+        *opens, shown("a", 0.53, 60), shown("b", 0.54, 55), shown("c", 0.52, 45), shown("d", 0.525, 40)
+    )
 
     home = steam_moves(rows, window_min=20, least_books=3, least_move=0.02).query("outcome == 'home'")
     slower = steam_moves(rows, window_min=4, least_books=3, least_move=0.02)
@@ -57,8 +73,16 @@ def test_steam_is_that_of_a_slow_reading(seed):
 
     found = steam_moves(rows, window_min=60, least_books=2, least_move=0.01)
 
-    keys = zip(found["event_id"], found["market"], found["line"].astype(object).where(found["line"].notna(), None), found["outcome"],
-               found["at"], found["direction"], found["books"], strict=True)  # fmt: skip
+    keys = zip(
+        found["event_id"],
+        found["market"],
+        found["line"].astype(object).where(found["line"].notna(), None),
+        found["outcome"],
+        found["at"],
+        found["direction"],
+        found["books"],
+        strict=True,
+    )
     slow = slow_steam(rows, 60, 2, 0.01)
     assert len(slow) > 5
     assert sorted(keys) == slow
@@ -66,7 +90,9 @@ def test_steam_is_that_of_a_slow_reading(seed):
 
 def test_a_move_against_the_others_and_one_taken_back_are_reverse():
     opens = [shown(name, 0.50, 300) for name in "abcd"]
-    against = quotes(*opens, shown("a", 0.52, 60), shown("b", 0.52, 60), shown("c", 0.52, 60), shown("d", 0.48, 50))
+    against = quotes(
+        *opens, shown("a", 0.52, 60), shown("b", 0.52, 60), shown("c", 0.52, 60), shown("d", 0.48, 50)
+    )
     back = quotes(*opens, shown("a", 0.53, 150), shown("a", 0.50, 20))
 
     first = reverse_moves(against, window_min=30).query("outcome == 'home'")
@@ -115,11 +141,14 @@ def test_an_unknown_leader_is_refused():
 
 def test_a_price_is_stale_when_the_others_have_moved_on_and_it_has_not():
     opens = [shown(name, 0.50, 300) for name in "abcd"]
-    rows = quotes(*opens, shown("a", 0.52, 200), shown("d", 0.5, 190), shown("b", 0.52, 150), shown("c", 0.52, 100))
+    rows = quotes(
+        *opens, shown("a", 0.52, 200), shown("d", 0.5, 190), shown("b", 0.52, 150), shown("c", 0.52, 100)
+    )
 
     home = stale_prices(rows, least_move=0.025).query("outcome == 'home' and bookmaker == 'd'")
 
-    # the mean of the others has moved by a third of 4 % at 200, two thirds at 150: d, seen again at 190, has stood since 300
+    # the mean of the others has moved by a third of 4 % at 200, two thirds at 150: d, seen again at 190, has
+    # stood since 300
     assert minutes_before(home["at"]) == [150]
     assert minutes_before(home["since"]) == [300]
     assert home["move"].tolist() == pytest.approx([1.04 ** (2 / 3) - 1])
@@ -135,10 +164,18 @@ def test_a_bookmaker_that_comes_in_with_another_opinion_makes_nothing_stale():
 @pytest.mark.slow
 def test_the_order_of_moves_depends_on_nothing_but_the_moves():
     # it depended on how Python hashes texts in this process; which it does anew in each one
-    code = ("from tests.markets import random_market; import overround as ov;"
-            "print(ov.prices.reverse_moves(random_market(3, polls=30), window_min=60, least_move=0.005).to_csv())")  # fmt: skip
+    code = (
+        "from tests.markets import random_market; import overround as ov;"
+        "print(ov.prices.reverse_moves(random_market(3, polls=30), window_min=60, least_move=0.005).to_csv())"
+    )
     said = [
-        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         for seed in "01"  # which order the two columns differently
     ]
 
@@ -147,9 +184,17 @@ def test_the_order_of_moves_depends_on_nothing_but_the_moves():
 
 
 def test_prices_without_a_clock_do_not_move():
-    rows = quotes(*(three_way(bookmaker=name, phase=phase) for name in "abcd" for phase in ("early", "close")))
+    rows = quotes(
+        *(three_way(bookmaker=name, phase=phase) for name in "abcd" for phase in ("early", "close"))
+    )
 
-    for found in (velocity(rows), steam_moves(rows), reverse_moves(rows), reactions(rows, "a"), stale_prices(rows)):
+    for found in (
+        velocity(rows),
+        steam_moves(rows),
+        reverse_moves(rows),
+        reactions(rows, "a"),
+        stale_prices(rows),
+    ):
         assert found.empty
         assert {"event_id", "outcome", "at"} <= set(found.columns)
     assert len(value_signals(rows, "a", min_edge=-1)) > 0

@@ -1,4 +1,6 @@
-"""Nothing that happens later changes a signal: the future is altered in three ways, and what was known stays the same to the last bit."""
+"""Nothing that happens later changes a signal: the future is altered in three ways, and what was known stays
+the same to the last bit.
+"""
 
 from functools import partial
 
@@ -16,18 +18,34 @@ from tests.markets import BOOKS, random_market
 CUT = KICK_OFF - pd.Timedelta(hours=8)
 WEIGHTS = {name: 1.0 + number for number, name in enumerate(BOOKS)}
 RULES = {
-    **{f"value against {name}": partial(value_signals, reference=name, min_edge=0.005, weights=WEIGHTS)
-       for name in ("pinnacle", "consensus", "consensus_median", "consensus_margin", "consensus_accuracy", "exchange_mid")},
-    "seed": partial(seed_signals, max_spread=0.3), "blind": partial(blind_signals, bookmaker="alpha", outcome="home"),
-    "arbitrage": arbitrage_signals, "middles": partial(middle_signals, max_break_even=0.5),
-    "velocity": velocity, "steam": partial(steam_moves, window_min=60.0), "reverse": partial(reverse_moves, window_min=120.0),
-    "reactions": partial(reactions, leader="pinnacle"), "stale": partial(stale_prices, least_move=0.01, least_books=2),
-}  # fmt: skip
+    **{
+        f"value against {name}": partial(value_signals, reference=name, min_edge=0.005, weights=WEIGHTS)
+        for name in (
+            "pinnacle",
+            "consensus",
+            "consensus_median",
+            "consensus_margin",
+            "consensus_accuracy",
+            "exchange_mid",
+        )
+    },
+    "seed": partial(seed_signals, max_spread=0.3),
+    "blind": partial(blind_signals, bookmaker="alpha", outcome="home"),
+    "arbitrage": arbitrage_signals,
+    "middles": partial(middle_signals, max_break_even=0.5),
+    "velocity": velocity,
+    "steam": partial(steam_moves, window_min=60.0),
+    "reverse": partial(reverse_moves, window_min=120.0),
+    "reactions": partial(reactions, leader="pinnacle"),
+    "stale": partial(stale_prices, least_move=0.01, least_books=2),
+}
 
 
 def shuffled(rows: pd.DataFrame) -> pd.DataFrame:
     rng = np.random.default_rng(1)
-    return rows.assign(price=rows["price"].where(rows["collected_at"] <= CUT, np.round(1.05 + rng.random(len(rows)) * 9, 2)))
+    return rows.assign(
+        price=rows["price"].where(rows["collected_at"] <= CUT, np.round(1.05 + rng.random(len(rows)) * 9, 2))
+    )
 
 
 def forgotten(rows: pd.DataFrame) -> pd.DataFrame:
@@ -35,16 +53,29 @@ def forgotten(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def crowded(rows: pd.DataFrame) -> pd.DataFrame:
-    """Bookmakers, lines and a match that nobody has heard of before come in, before and between the others by name."""
-    late = [three_way(f"m{event}", name, (2.2, 3.6, 3.9), phase="snapshot", at=str(KICK_OFF - pd.Timedelta(hours=2))[:19])
-            for event in (0, 1, 2, 9) for name in ("aardvark", "boo", "zebra")]  # fmt: skip
+    """Bookmakers, lines and a match that nobody has heard of before come in, before and between the others by
+    name.
+    """
+    late = [
+        three_way(
+            f"m{event}",
+            name,
+            (2.2, 3.6, 3.9),
+            phase="snapshot",
+            at=str(KICK_OFF - pd.Timedelta(hours=2))[:19],
+        )
+        for event in (0, 1, 2, 9)
+        for name in ("aardvark", "boo", "zebra")
+    ]
     lines = rows[(rows["collected_at"] > CUT) & rows["line"].notna()]
     return pd.concat([lines.assign(line=lines["line"] - 1), quotes(*late), rows], ignore_index=True)
 
 
 def known(found: pd.DataFrame) -> pd.DataFrame:
     if "minutes" in found:  # a reaction is known when it has happened
-        found = found[found["followed"] & (found["at"] + pd.to_timedelta(found["minutes"], unit="min") <= CUT)]
+        found = found[
+            found["followed"] & (found["at"] + pd.to_timedelta(found["minutes"], unit="min") <= CUT)
+        ]
     time = "placed_at" if "placed_at" in found else "at"
     return found[found[time] <= CUT].reset_index(drop=True)
 
@@ -68,9 +99,18 @@ def test_weights_of_the_past_know_no_later_result_and_no_later_price():
         p = rng.dirichlet([5, 3, 4]) * 0.6 + 0.13
         for name, noise in (("pinnacle", 0.02), ("soft", 0.3), ("softer", 0.5)):
             q = p * np.exp(rng.normal(0, noise, 3))
-            groups.append(three_way(f"m{match}", name, tuple(1 / (q / q.sum() * 1.04)), phase="close", start=start))
+            groups.append(
+                three_way(f"m{match}", name, tuple(1 / (q / q.sum() * 1.04)), phase="close", start=start)
+            )
         outcome = rng.choice(3, p=p / p.sum())
-        ended.append(result(f"m{match}", int(outcome == 0), int(outcome == 2), settled_at=str(start + pd.Timedelta(hours=2))[:19]))
+        ended.append(
+            result(
+                f"m{match}",
+                int(outcome == 0),
+                int(outcome == 2),
+                settled_at=str(start + pd.Timedelta(hours=2))[:19],
+            )
+        )
     rows, scores = quotes(*groups), results(*ended)
 
     weights = past_accuracy_weights(rows, scores, "pinnacle")
@@ -78,8 +118,9 @@ def test_weights_of_the_past_know_no_later_result_and_no_later_price():
     later, unplayed = scores["settled_at"] > cut, rows["starts_at"] >= cut
     other = past_accuracy_weights(
         rows.assign(price=rows["price"].where(~unplayed, 1.5 + rng.random(len(rows)) * 5)),
-        scores.assign(home_score=scores["home_score"].where(~later, 7 - scores["home_score"])), "pinnacle",
-    )  # fmt: skip
+        scores.assign(home_score=scores["home_score"].where(~later, 7 - scores["home_score"])),
+        "pinnacle",
+    )
 
     assert len(weights) == 7 - 1  # the first of seven cuts has not enough matches behind it
     pd.testing.assert_frame_equal(weights.loc[:cut], other.loc[:cut], check_exact=True)

@@ -53,8 +53,13 @@ def test_an_answer_of_any_kind_is_shown(shell, store):
     assert all(part in text for part in ("[4.]", "&lt;i&gt;", "&lt;b&gt;", "–"))
 
 
-@pytest.mark.parametrize("name", ["first", "price", "low", "clv", "rows", "starts_at", "flagged", "p", "anything"])
-@pytest.mark.parametrize("value", ["'text'", "DATE '2025-03-01'", "TIMESTAMP '2025-03-01 12:00'", "1.5", "7", "TRUE", "NULL", "[1, 2]"])
+@pytest.mark.parametrize(
+    "name", ["first", "price", "low", "clv", "rows", "starts_at", "flagged", "p", "anything"]
+)
+@pytest.mark.parametrize(
+    "value",
+    ["'text'", "DATE '2025-03-01'", "TIMESTAMP '2025-03-01 12:00'", "1.5", "7", "TRUE", "NULL", "[1, 2]"],
+)
 def test_an_answer_may_call_anything_by_the_name_of_a_column_of_ours(name, value):
     answer = duckdb.sql(f"SELECT {value} AS {name}, {value} AS high").to_arrow_table().to_pandas()
     answer.attrs["sql"] = "as the magic marks it"
@@ -124,10 +129,22 @@ def test_the_package_alone_changes_no_shell():
 def test_a_store_with_the_sample_is_left_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERROUND_STORE", str(tmp_path))
     monkeypatch.setenv("OVERROUND_ODDS_API_URL", "http://127.0.0.1:9")
-    ov.Store(tmp_path).append("events", [{
-        "event_id": "m1", "sport": "soccer", "competition": "L1", "season": "2425", "starts_at": pd.Timestamp("2025-03-01", tz="UTC"),
-        "time_known": True, "home": "A", "away": "B", "source": "sample",
-    }])  # fmt: skip
+    ov.Store(tmp_path).append(
+        "events",
+        [
+            {
+                "event_id": "m1",
+                "sport": "soccer",
+                "competition": "L1",
+                "season": "2425",
+                "starts_at": pd.Timestamp("2025-03-01", tz="UTC"),
+                "time_known": True,
+                "home": "A",
+                "away": "B",
+                "source": "sample",
+            }
+        ],
+    )
 
     said = ensure_sample()
 

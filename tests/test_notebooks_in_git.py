@@ -23,7 +23,10 @@ def ran(notebook: dict) -> dict:
         if cell["cell_type"] == "code":
             output = {"output_type": "stream", "name": "stdout", "text": ["42\n"]}
             cell = cell | {"execution_count": number, "outputs": [output]}
-            cell["metadata"] = cell["metadata"] | {"execution": {"iopub.status.busy": "2026-01-01T00:00:00Z"}, "collapsed": False}
+            cell["metadata"] = cell["metadata"] | {
+                "execution": {"iopub.status.busy": "2026-01-01T00:00:00Z"},
+                "collapsed": False,
+            }
         cells.append(cell)
     info = {"name": "python", "version": "3.14.1", "codemirror_mode": {"name": "ipython", "version": 3}}
     spec = {"display_name": "My kernel", "language": "python", "name": "mine"}
@@ -36,7 +39,9 @@ def ran(notebook: dict) -> dict:
 
 def git(folder: Path, *words: str) -> str:
     own = ["-c", "user.name=T", "-c", "user.email=t@example.invalid", "-c", "core.hooksPath=/dev/null"]
-    return subprocess.run(["git", *own, *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", *own, *words], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.fixture
@@ -77,7 +82,11 @@ def test_a_diff_of_a_notebook_is_its_changed_line(clone, monkeypatch):
     cell["source"] = [line.replace("0.02", "0.03") for line in cell["source"]]
     (clone / "backtest.ipynb").write_text(json.dumps(notebook, indent=1))
 
-    lines = [line for line in git(clone, "diff").splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    lines = [
+        line
+        for line in git(clone, "diff").splitlines()
+        if line[:1] in "+-" and line[:3] not in ("+++", "---")
+    ]
 
     assert [line[0] for line in lines] == ["-", "+"]
     assert all(line[1:].startswith("min_edge: float = 0.0") for line in lines)
@@ -96,7 +105,12 @@ def test_outside_a_clone_nothing_is_done_and_nothing_fails(clone, tmp_path_facto
     inside.mkdir()
     before = (clone / ".git" / "config").read_text()
 
-    done = subprocess.run([sys.executable, "-m", "overround.notebook.git_filter", "install"], cwd=alone, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "overround.notebook.git_filter", "install"],
+        cwd=alone,
+        capture_output=True,
+        text=True,
+    )
 
     assert done.returncode == 0
     assert "not filtered" in done.stdout
@@ -104,7 +118,10 @@ def test_outside_a_clone_nothing_is_done_and_nothing_fails(clone, tmp_path_facto
     assert (clone / ".git" / "config").read_text() == before
 
 
-@pytest.mark.parametrize("text", ["", "<<<<<<< ours\n{}\n=======\n", "[1, 2]", '{"nbformat": 3, "worksheets": []}', "\udcff not utf-8"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "<<<<<<< ours\n{}\n=======\n", "[1, 2]", '{"nbformat": 3, "worksheets": []}', "\udcff not utf-8"],
+)
 def test_what_is_no_notebook_is_left_as_it_is(text):
     assert strip(text) == text
     assert as_text(text) == text
@@ -115,7 +132,12 @@ def test_the_text_of_a_notebook_has_every_line_of_it_and_no_output():
 
     text = as_text(json.dumps(ran(notebook)))
 
-    lines = [line.rstrip("\n") for cell in notebook["cells"] if cell["cell_type"] == "code" for line in cell["source"]]
+    lines = [
+        line.rstrip("\n")
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+        for line in cell["source"]
+    ]
     assert [line for line in lines if line not in text.splitlines()] == []
     assert "# %% tags=parameters" in text
     assert "# # Explore" in text
@@ -128,7 +150,10 @@ def test_the_text_of_a_notebook_has_every_line_of_it_and_no_output():
         ("since 2026-01-01 10:00:00.123+00:00", "since 2026-01-02T11:00:01Z"),
         ("took 12.3 ms, then 4 s", "took 9 ms, then 5.5 s"),
         (f"run {new_pipeline()}.explore", f"run {new_pipeline()}.explore"),
-        ('{"model_id": "0123456789abcdef0123456789abcdef"}', '{"model_id": "fedcba9876543210fedcba9876543210"}'),
+        (
+            '{"model_id": "0123456789abcdef0123456789abcdef"}',
+            '{"model_id": "fedcba9876543210fedcba9876543210"}',
+        ),
         ("<Store object at 0x7f0123456789>", "<Store object at 0x7f9876543210>"),
     ],
     ids=["times", "spans", "runs", "models", "addresses"],  # two processes collect the same tests
@@ -139,7 +164,12 @@ def test_times_and_ids_are_no_difference_when_a_notebook_is_compared(first, seco
 
 
 def test_a_number_is_a_difference_when_a_notebook_is_compared():
-    for one, other in (("yield 1.2 %", "yield 1.3 %"), ("568 bets", "569 bets"), ("2024-03-08 to", "2024-03-09 to"), ("0.05", "0.06")):
+    for one, other in (
+        ("yield 1.2 %", "yield 1.3 %"),
+        ("568 bets", "569 bets"),
+        ("2024-03-08 to", "2024-03-09 to"),
+        ("0.05", "0.06"),
+    ):
         assert sanitized(one) != sanitized(other)
 
 
@@ -153,6 +183,13 @@ def sanitized(text: str) -> str:
 
 
 def test_the_filter_loads_little():
-    code = "import sys, overround.notebook.git_filter; print('pandas' in sys.modules or 'numpy' in sys.modules)"
+    code = (
+        "import sys, overround.notebook.git_filter; print('pandas' in sys.modules or 'numpy' in sys.modules)"
+    )
 
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

@@ -1,4 +1,6 @@
-"""The store on a real S3 server: the same as in a folder, with writers that race and are killed and a connection that is lost."""
+"""The store on a real S3 server: the same as in a folder, with writers that race and are killed and a
+connection that is lost.
+"""
 
 import os
 import random
@@ -82,18 +84,36 @@ def operations(store: Store) -> list:
     ]
     for minute, price in enumerate((2.0, 2.0, 2.1, 2.1, 2.0)):
         done.append(store.append("quotes", polled(minute, prices=(price, 3.5, 4.0)), changes_only=True))
-    done += [store.append("quotes", polled(2), changes_only=True), store.version(), store.compact(), store.version()]
+    done += [
+        store.append("quotes", polled(2), changes_only=True),
+        store.version(),
+        store.compact(),
+        store.version(),
+    ]
     done.append(len(store.check().query("what != 'orphan file'")))
     done.append(
-        store.sql("SELECT outcome, count(*) AS n, max(observed_at) AS last FROM quotes GROUP BY ALL ORDER BY ALL").to_numpy().tolist()
+        store.sql(
+            "SELECT outcome, count(*) AS n, max(observed_at) AS last FROM quotes GROUP BY ALL ORDER BY ALL"
+        )
+        .to_numpy()
+        .tolist()
     )
     return done
 
 
 def run(name: str, version: str) -> dict:
     at = pd.Timestamp("2025-03-01", tz="UTC")
-    return {"run_id": name, "notebook": "b", "parameters": "{}", "git_revision": "", "versions": "", "store_version": version,
-            "status": "ok", "started_at": at, "ended_at": at}  # fmt: skip
+    return {
+        "run_id": name,
+        "notebook": "b",
+        "parameters": "{}",
+        "git_revision": "",
+        "versions": "",
+        "store_version": version,
+        "status": "ok",
+        "started_at": at,
+        "ended_at": at,
+    }
 
 
 def ordered(rows: pd.DataFrame) -> pd.DataFrame:
@@ -117,10 +137,16 @@ def test_it_does_what_a_store_in_a_folder_does(root, tmp_path):
     here, there = Store(tmp_path / "store"), Store(root)
 
     assert repr(operations(there)) == repr(operations(here))
-    for where in (None, {"season": "2012/2013"}, {"competition": "L1", "season": ["2425"]}, {"event_id": "m1"}):
+    for where in (
+        None,
+        {"season": "2012/2013"},
+        {"competition": "L1", "season": ["2425"]},
+        {"event_id": "m1"},
+    ):
         for version in (None, 3):
             pd.testing.assert_frame_equal(
-                ordered(there.read("quotes", where, version=version)), ordered(here.read("quotes", where, version=version))
+                ordered(there.read("quotes", where, version=version)),
+                ordered(here.read("quotes", where, version=version)),
             )
 
 
@@ -197,7 +223,15 @@ def rows_of(table: str, number: int) -> pd.DataFrame:
         return many(20, bookmaker=f"b{number}")
     at = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(range(60), unit="s")
     return pd.DataFrame(
-        {"provider": "p", "endpoint": f"e{number}", "status": 200, "from_cache": False, "latency_s": 0.1, "bytes": 5, "at": at}
+        {
+            "provider": "p",
+            "endpoint": f"e{number}",
+            "status": 200,
+            "from_cache": False,
+            "latency_s": 0.1,
+            "bytes": 5,
+            "at": at,
+        }
     )
 
 
@@ -208,7 +242,10 @@ def test_a_connection_that_breaks_anywhere_never_loses_or_doubles(root, way, tab
     store, rng, refused, longest = Store(root), random.Random(seed), 0, 0.0  # noqa: S311
     store.append(table, rows_of(table, 0))
     for number in range(1, 13):
-        way.trouble(rng.choice(["cut", "cut", "cut", "refuse", "hold still", "lose the answer to a commit"]), seed=100 * seed + number)
+        way.trouble(
+            rng.choice(["cut", "cut", "cut", "refuse", "hold still", "lose the answer to a commit"]),
+            seed=100 * seed + number,
+        )
         began = time.monotonic()
         try:
             store.append(table, rows_of(table, number))
@@ -231,10 +268,20 @@ def test_a_connection_that_breaks_anywhere_never_loses_or_doubles(root, way, tab
         assert not store.read(table).duplicated(QUOTE_KEY).any()
 
 
-def test_a_server_that_is_gone_a_missing_bucket_and_a_refused_key_are_one_sentence_each(root, way, monkeypatch):
+def test_a_server_that_is_gone_a_missing_bucket_and_a_refused_key_are_one_sentence_each(
+    root, way, monkeypatch
+):
     monkeypatch.setenv("OVERROUND_STORE_TIMEOUT", "1")
-    calls = [lambda s: s.append("quotes", many(1)), lambda s: s.read("quotes"), lambda s: s.version(), lambda s: s.check()]
-    for trouble, sentence in (("refuse", "did not answer; OVERROUND_STORE_TIMEOUT"), ("hold still", "did not answer")):
+    calls = [
+        lambda s: s.append("quotes", many(1)),
+        lambda s: s.read("quotes"),
+        lambda s: s.version(),
+        lambda s: s.check(),
+    ]
+    for trouble, sentence in (
+        ("refuse", "did not answer; OVERROUND_STORE_TIMEOUT"),
+        ("hold still", "did not answer"),
+    ):
         way.trouble(trouble)
         for call in calls:
             assert sentence in refusal(call, root)
@@ -258,7 +305,11 @@ def test_wrong_keys_are_a_sentence_that_does_not_tell_them(root, way, server, mo
     # from now on the server asks who is calling
     asks_who(server, b"0")
     try:
-        for call in (lambda s: s.append("quotes", many(2)), lambda s: s.read("quotes"), lambda s: s.version()):
+        for call in (
+            lambda s: s.append("quotes", many(2)),
+            lambda s: s.read("quotes"),
+            lambda s: s.version(),
+        ):
             assert "access was denied" in refusal(call, root)
     finally:
         asks_who(server, b"Infinity")
@@ -303,7 +354,10 @@ def test_an_append_costs_few_requests_and_files_and_the_log_stay_few(root, way, 
     rows = store.read("quotes")
     live = len(store._open("quotes").file_uris())
     bucket, path = root.removeprefix("s3://").split("/", 1)
-    log = [one["Key"].rsplit("/", 1)[1] for one in s3.list_objects_v2(Bucket=bucket, Prefix=f"{path}/quotes/_delta_log")["Contents"]]
+    log = [
+        one["Key"].rsplit("/", 1)[1]
+        for one in s3.list_objects_v2(Bucket=bucket, Prefix=f"{path}/quotes/_delta_log")["Contents"]
+    ]
     assert len(rows) == 140 * 4 + 2 * 4
     assert live <= 40
     assert len([name for name in log if name.endswith(".json")]) < 110

@@ -16,7 +16,15 @@ def seen(competition: str, *minutes: float) -> pd.DataFrame:
 
 
 def calls(endpoint: str, *minutes: float, status: int = 200, from_cache: bool = False) -> pd.DataFrame:
-    return pd.DataFrame({"endpoint": endpoint, "status": status, "from_cache": from_cache, "at": at(*minutes), "quota_remaining": 5.0})
+    return pd.DataFrame(
+        {
+            "endpoint": endpoint,
+            "status": status,
+            "from_cache": from_cache,
+            "at": at(*minutes),
+            "quota_remaining": 5.0,
+        }
+    )
 
 
 LIVE = "https://x/v4/sports/soccer_a/odds?regions=eu"
@@ -24,8 +32,13 @@ NONE = calls(LIVE)
 
 
 def test_a_look_that_found_nothing_new_is_told_by_its_call():
-    past, file = calls("https://x/v4/historical/sports/soccer_a/odds?date=2020", 9), calls("https://x/mmz4281/2425/E0.csv", 9)
-    requests = pd.concat([calls(LIVE, 0, 1, 2), calls(LIVE, 3, status=500), calls(LIVE, 4, from_cache=True), past, file])
+    past, file = (
+        calls("https://x/v4/historical/sports/soccer_a/odds?date=2020", 9),
+        calls("https://x/mmz4281/2425/E0.csv", 9),
+    )
+    requests = pd.concat(
+        [calls(LIVE, 0, 1, 2), calls(LIVE, 3, status=500), calls(LIVE, 4, from_cache=True), past, file]
+    )
 
     looks = observations(seen("soccer_a", 0, 0, 5), requests)
 
@@ -36,7 +49,9 @@ def test_a_look_that_found_nothing_new_is_told_by_its_call():
 def test_gaps_are_longer_than_three_times_the_usual_time_between_looks():
     looks = observations(pd.concat([seen("a", 0, 1, 2, 3, 60, 61, 62), seen("b", 0, 30, 60, 90)]), NONE)
 
-    assert gaps(looks).to_dict("records") == [{"competition": "a", "begin": at(3)[0], "end": at(60)[0], "hours": 57 / 60}]
+    assert gaps(looks).to_dict("records") == [
+        {"competition": "a", "begin": at(3)[0], "end": at(60)[0], "hours": 57 / 60}
+    ]
     assert spans(looks)["observations"].tolist() == [4, 3, 4]
 
 
@@ -54,10 +69,15 @@ def test_the_figures_say_in_words_what_they_show():
     looks = observations(pd.concat([seen("a", 0, 1, 2, 3, 60, 61, 62), seen("b", 0, 30, 60, 90)]), NONE)
 
     shown = figures.looks(looks)
-    quota = figures.over_time(calls(LIVE, 0, 1).set_index("at")["quota_remaining"], "Quota that remains", "credits")
+    quota = figures.over_time(
+        calls(LIVE, 0, 1).set_index("at")["quota_remaining"], "Quota that remains", "credits"
+    )
     nothing = figures.over_time(pd.Series(dtype=float), "Quota that remains", "credits")
 
-    assert shown.alt == "Times at which 2 competitions were looked at, with 1 gaps; the longest, of 0.9 hours, at a."
+    assert (
+        shown.alt
+        == "Times at which 2 competitions were looked at, with 1 gaps; the longest, of 0.9 hours, at a."
+    )
     assert quota.alt == "Quota that remains, 2 points over time: from 5 to 5, at most 5 credits."
     assert nothing.alt.endswith("nothing is known.")
     assert all(one.svg().startswith(b"<?xml") for one in (shown, quota, nothing, figures.looks(looks[:0])))

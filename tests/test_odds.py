@@ -9,8 +9,13 @@ from tests.books import quote, quotes, three_way
 
 
 def test_quotes_get_the_overround_and_fair_price_of_their_own_market():
-    totals = [quote(outcome="over", price=1.8, market="totals", line=2.5), quote(outcome="under", price=2.25, market="totals", line=2.5)]
-    rows = quotes(three_way(prices=(2.0, 4.0, 4.0)), three_way(bookmaker="other", prices=(1.9, 3.8, 3.8)), totals)
+    totals = [
+        quote(outcome="over", price=1.8, market="totals", line=2.5),
+        quote(outcome="under", price=2.25, market="totals", line=2.5),
+    ]
+    rows = quotes(
+        three_way(prices=(2.0, 4.0, 4.0)), three_way(bookmaker="other", prices=(1.9, 3.8, 3.8)), totals
+    )
 
     fair = fair_probabilities(rows, "multiplicative")
 
@@ -19,7 +24,13 @@ def test_quotes_get_the_overround_and_fair_price_of_their_own_market():
 
 
 def test_a_market_without_its_draw_is_not_taken_for_a_two_way_market():
-    rows = quotes(three_way(), [quote(bookmaker="lacks", outcome="home", price=1.9), quote(bookmaker="lacks", outcome="away", price=4.0)])
+    rows = quotes(
+        three_way(),
+        [
+            quote(bookmaker="lacks", outcome="home", price=1.9),
+            quote(bookmaker="lacks", outcome="away", price=4.0),
+        ],
+    )
 
     fair = fair_probabilities(rows)
 
@@ -53,4 +64,6 @@ def test_an_unknown_method_is_refused_also_for_a_table():
 
 
 def test_the_overround_of_a_market_with_a_missing_outcome_is_not_a_number():
-    assert overround([[2.0, 4.0, 4.0], [2.0, np.nan, 4.0]]).tolist() == pytest.approx([1.0, np.nan], nan_ok=True)
+    assert overround([[2.0, 4.0, 4.0], [2.0, np.nan, 4.0]]).tolist() == pytest.approx(
+        [1.0, np.nan], nan_ok=True
+    )

@@ -36,8 +36,18 @@ seed = 7
 
 def notebook(folder: Path, *cells: str, tag: str = "parameters", name: str = "backtest") -> Path:
     path = folder / f"{name}.ipynb"
-    made = [{"cell_type": "code", "source": cell.splitlines(keepends=True), "metadata": {"tags": [tag]}, "outputs": []} for cell in cells]
-    path.write_text(json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+    made = [
+        {
+            "cell_type": "code",
+            "source": cell.splitlines(keepends=True),
+            "metadata": {"tags": [tag]},
+            "outputs": [],
+        }
+        for cell in cells
+    ]
+    path.write_text(
+        json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8"
+    )
     return path
 
 
@@ -72,7 +82,11 @@ def test_a_list_may_be_none_whichever_is_written_first(tmp_path: Path, annotatio
 
 
 def test_what_is_allowed_is_said_to_the_last_digit_and_of_a_list_as_of_a_list(tmp_path: Path) -> None:
-    declared = read_parameters(notebook(tmp_path, "n: int = 7  # 1 to 1_234_567\ndays: list[str] = []  # ISO dates, each an ISO date"))
+    declared = read_parameters(
+        notebook(
+            tmp_path, "n: int = 7  # 1 to 1_234_567\ndays: list[str] = []  # ISO dates, each an ISO date"
+        )
+    )
 
     assert declared["n"].allowed == "a whole number from 1 to 1234567"
     assert declared["days"].allowed == "a list of ISO dates such as 2025-08-01"
@@ -105,7 +119,9 @@ def test_reading_never_runs_the_notebook(tmp_path: Path) -> None:
         (["a: int = ("], "no Python"),
     ],
 )
-def test_a_notebook_whose_parameters_cannot_be_read_says_what_is_wrong(tmp_path: Path, cells: list[str], says: str) -> None:
+def test_a_notebook_whose_parameters_cannot_be_read_says_what_is_wrong(
+    tmp_path: Path, cells: list[str], says: str
+) -> None:
     with pytest.raises(ParameterError, match=f"notebook 'backtest' cannot be used: .*{says}"):
         read_parameters(notebook(tmp_path, *cells))
 
@@ -121,7 +137,10 @@ def test_a_missing_notebook_and_a_file_that_is_none_are_named(tmp_path: Path) ->
 
 
 def test_an_unknown_name_is_refused_with_the_names_that_exist_and_a_guess(path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"'backtest' has no parameter 'min_egde'; it takes run_id, .*Did you mean 'min_edge'\?"):
+    with pytest.raises(
+        ParameterError,
+        match=r"'backtest' has no parameter 'min_egde'; it takes run_id, .*Did you mean 'min_edge'\?",
+    ):
         check_parameters(path, {"min_egde": 0.1})
 
 
@@ -151,8 +170,12 @@ def test_an_unknown_name_is_refused_with_the_names_that_exist_and_a_guess(path: 
         ("source", None, "one of"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_in_a_sentence(path: Path, name: str, value: Any, allowed: str) -> None:
-    with pytest.raises(ParameterError, match=rf"^notebook 'backtest': parameter '{name}' cannot be .*; it takes .*{allowed}"):
+def test_a_value_that_is_not_allowed_is_refused_in_a_sentence(
+    path: Path, name: str, value: Any, allowed: str
+) -> None:
+    with pytest.raises(
+        ParameterError, match=rf"^notebook 'backtest': parameter '{name}' cannot be .*; it takes .*{allowed}"
+    ):
         check_parameters(path, {name: value})
 
 
@@ -174,7 +197,9 @@ def test_a_value_that_is_not_allowed_is_refused_in_a_sentence(path: Path, name: 
         ("reference", None, None),
     ],
 )
-def test_values_of_numpy_pandas_and_the_standard_library_become_plain(path: Path, name: str, value: Any, becomes: Any) -> None:
+def test_values_of_numpy_pandas_and_the_standard_library_become_plain(
+    path: Path, name: str, value: Any, becomes: Any
+) -> None:
     got = check_parameters(path, {name: value})[name]
 
     assert got == becomes
@@ -200,13 +225,22 @@ def test_values_of_numpy_pandas_and_the_standard_library_become_plain(path: Path
         ("source", "football-data", "football-data"),
     ],
 )
-def test_text_from_a_command_line_is_read_by_the_annotation(path: Path, name: str, text: str, becomes: Any) -> None:
+def test_text_from_a_command_line_is_read_by_the_annotation(
+    path: Path, name: str, text: str, becomes: Any
+) -> None:
     assert parse_value(read_parameters(path)[name], text) == becomes
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("min_edge", "a lot"), ("min_edge", "nan"), ("simulations", "1.5"), ("closing", "maybe"), ("leagues", "[E0"), ("source", "none")],
+    [
+        ("min_edge", "a lot"),
+        ("min_edge", "nan"),
+        ("simulations", "1.5"),
+        ("closing", "maybe"),
+        ("leagues", "[E0"),
+        ("source", "none"),
+    ],
 )
 def test_text_that_is_no_such_value_is_refused(path: Path, name: str, text: str) -> None:
     with pytest.raises(ParameterError, match=f"'{name}' cannot be"):
@@ -233,7 +267,10 @@ def test_from_within_a_notebook_the_same_sentence_stops_it(tmp_path: Path) -> No
     path = notebook(tmp_path, "min_edge: float = 0.02  # 0 to 1")
 
     check_here(path, {"min_edge": 0.5, "something_else": 7})
-    with pytest.raises(ParameterError, match=r"^notebook 'backtest': parameter 'min_edge' cannot be 7; it takes a number from 0 to 1.$"):
+    with pytest.raises(
+        ParameterError,
+        match=r"^notebook 'backtest': parameter 'min_edge' cannot be 7; it takes a number from 0 to 1.$",
+    ):
         check_here(path, {"min_edge": 7})
     with pytest.raises(ParameterError, match="'min_edge' is not defined"):
         check_here(path, {})
@@ -241,7 +278,12 @@ def test_from_within_a_notebook_the_same_sentence_stops_it(tmp_path: Path) -> No
 
 def test_from_within_a_notebook_a_name_that_papermill_injected_for_nothing_is_seen(tmp_path: Path) -> None:
     path = notebook(tmp_path, "min_edge: float = 0.02  # 0 to 1")
-    history = ["", "min_edge: float = 0.02  # 0 to 1", "# Parameters\nmin_egde = 0.5\n", "# Parameters\n%matplotlib inline"]
+    history = [
+        "",
+        "min_edge: float = 0.02  # 0 to 1",
+        "# Parameters\nmin_egde = 0.5\n",
+        "# Parameters\n%matplotlib inline",
+    ]
 
     with pytest.raises(ParameterError, match="no parameter 'min_egde'"):
         check_here(path, {"min_edge": 0.02, "In": history})

@@ -62,9 +62,14 @@ def fill(store: Store, events: int = 20) -> None:
     for number, (league, season) in enumerate(LEAGUES):
         same = {"competition": league, "season": season}
         for book in ("a", "b"):  # two files a partition
-            rows = [three_way(f"{number}-{i}", book, tuple(rng.uniform(1.5, 6, 3))) for i in range(events + number)]
+            rows = [
+                three_way(f"{number}-{i}", book, tuple(rng.uniform(1.5, 6, 3)))
+                for i in range(events + number)
+            ]
             store.append("quotes", quotes(*rows).assign(**same))
-        store.append("results", results(*(result(f"{number}-{i}") for i in range(events + number))).assign(**same))
+        store.append(
+            "results", results(*(result(f"{number}-{i}") for i in range(events + number))).assign(**same)
+        )
 
 
 def test_the_log_tells_how_many_rows_each_season_has(store):
@@ -78,7 +83,9 @@ def test_every_partition_is_worked_on_once_in_a_fixed_order(store):
     answer = map_partitions(store, sums, scheduler="here")
 
     assert len(answer) == sum(20 + number for number in range(len(LEAGUES)))
-    assert list(answer[["competition", "season"]].drop_duplicates().itertuples(index=False, name=None)) == sorted(LEAGUES)
+    assert list(
+        answer[["competition", "season"]].drop_duplicates().itertuples(index=False, name=None)
+    ) == sorted(LEAGUES)
 
 
 def test_a_condition_leaves_the_others_out_and_a_version_is_kept_to(store, tmp_path):
@@ -95,7 +102,9 @@ def test_a_condition_leaves_the_others_out_and_a_version_is_kept_to(store, tmp_p
 
 
 def test_a_condition_is_one_on_the_tables_that_have_its_column(store):
-    nothing = map_partitions(store, quotes_of, where={"competition": "L1", "source": "elsewhere"}, scheduler="here")
+    nothing = map_partitions(
+        store, quotes_of, where={"competition": "L1", "source": "elsewhere"}, scheduler="here"
+    )
     book = map_partitions(store, quotes_of, where={"competition": "L1", "bookmaker": "a"}, scheduler="here")
 
     assert nothing.empty
@@ -117,7 +126,10 @@ def test_an_empty_store_has_an_empty_answer(tmp_path):
     [
         ({"memory_mb": 0.01}, "L'3 24/25 has 175 rows, about 0.2975 MB in work; memory_mb is 0.01"),
         ({"memory_mb": -1}, "memory_mb is -1; it is a number of megabytes above 0"),
-        ({"tables": ["runs"]}, "'runs' is not partitioned by competition and season; these are: events, quotes, results, standing"),
+        (
+            {"tables": ["runs"]},
+            "'runs' is not partitioned by competition and season; these are: events, quotes, results, standing",
+        ),
         ({"where": {"colour": "red"}}, "no table of quotes, results has the column 'colour'"),
         ({"work": lambda frames: frames}, "cannot be sent to another process: define it in a module"),
         ({"scheduler": "tcp://127.0.0.1:9"}, "'tcp://127.0.0.1:9' cannot be reached"),
@@ -143,8 +155,12 @@ def test_processes_give_the_same_to_the_last_bit_also_when_one_is_killed(store, 
     monkeypatch.setenv("DEATH", str(tmp_path / "died"))
     here = map_partitions(store, sums, scheduler="here")
 
-    pd.testing.assert_frame_equal(map_partitions(store, sums, scheduler="", workers=2), here, check_exact=True)
-    pd.testing.assert_frame_equal(map_partitions(store, sums_after_a_death, scheduler="", workers=2), here, check_exact=True)
+    pd.testing.assert_frame_equal(
+        map_partitions(store, sums, scheduler="", workers=2), here, check_exact=True
+    )
+    pd.testing.assert_frame_equal(
+        map_partitions(store, sums_after_a_death, scheduler="", workers=2), here, check_exact=True
+    )
     assert (tmp_path / "died").exists()
     with pytest.raises(RunError, match="its process died 3 times"):
         map_partitions(store, death, scheduler="", workers=1, where={"competition": "L1"})
@@ -181,7 +197,12 @@ def on_a_cluster(root: str, folder: Path) -> None:
     (folder / "cluster.py").write_text(textwrap.dedent(CLUSTER))
     where = {"DEATH": str(folder / "died"), "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), str(ROOT)])}
     done = subprocess.run(
-        [sys.executable, folder / "cluster.py", root], env={**os.environ, **where}, cwd=ROOT, capture_output=True, text=True, timeout=180
+        [sys.executable, folder / "cluster.py", root],
+        env={**os.environ, **where},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=180,
     )
     assert done.stdout.strip().endswith("the same"), done.stderr[-3000:]
 
@@ -204,7 +225,9 @@ def test_a_dask_cluster_reads_from_an_object_store(tmp_path, monkeypatch):
     with object_store.served() as port:
         for name, value in object_store.environment(port).items():
             monkeypatch.setenv(name, value)
-        boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1").create_bucket(Bucket="partitions")
+        boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1").create_bucket(
+            Bucket="partitions"
+        )
         fill(Store("s3://partitions/store"), events=5)
         on_a_cluster("s3://partitions/store", tmp_path)
 
@@ -245,9 +268,13 @@ def test_more_leagues_take_no_more_memory(tmp_path):
     script = tmp_path / "memory.py"
     script.write_text(textwrap.dedent(MEMORY))
     done = subprocess.run(
-        [sys.executable, script, store.root, ",".join(leagues)], cwd=ROOT, capture_output=True, text=True, check=True,
+        [sys.executable, script, store.root, ",".join(leagues)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), str(ROOT)])},
-    )  # fmt: skip
+    )
     base, few, many = map(float, done.stdout.split())
 
     print(f"peak {base:.0f} MB before, {few:.0f} MB after three leagues, {many:.0f} MB after ten more")

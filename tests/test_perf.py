@@ -1,4 +1,6 @@
-"""Baselines and comparisons, with real processes: what was planted is found, in processor time, which a busy machine leaves alone."""
+"""Baselines and comparisons, with real processes: what was planted is found, in processor time, which a busy
+machine leaves alone.
+"""
 
 import json
 import os
@@ -32,7 +34,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def git(folder: Path, *words: str) -> None:
-    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-c", "user.name=n", "-c", "user.email=e", *words],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
 
 
 def loop(steps: int) -> int:
@@ -41,7 +48,9 @@ def loop(steps: int) -> int:
 
 @pytest.mark.slow
 def test_two_ways_in_turns_in_one_process_are_told_apart():
-    samples = perf.in_turns("loop", lambda: loop(1_000_000), lambda: loop(250_000), pairs=7)  # long enough for a busy machine
+    samples = perf.in_turns(
+        "loop", lambda: loop(1_000_000), lambda: loop(250_000), pairs=7
+    )  # long enough for a busy machine
 
     one = compare(samples, "cpu_s")
 
@@ -51,7 +60,9 @@ def test_two_ways_in_turns_in_one_process_are_told_apart():
 
 
 def test_time_in_the_queue_for_a_processor_is_no_time_of_one_s_own():
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))
+    ]
     try:
         busy = perf_worker.take(lambda: loop(1_000_000))
         waits = perf_worker.take(lambda: time.sleep(0.1))
@@ -60,7 +71,8 @@ def test_time_in_the_queue_for_a_processor_is_no_time_of_one_s_own():
             other.kill()
             other.wait()
 
-    # it computes and nothing else: all that it was not computing it stood in the queue, or its whole machine did
+    # it computes and nothing else: all that it was not computing it stood in the queue, or its whole machine
+    # did
     assert busy["cpu_s"] * 0.98 <= busy["own_s"] < busy["wall_s"] * 0.9
     # what it waits for is its own
     assert waits["own_s"] >= 0.1
@@ -92,7 +104,9 @@ def test_a_baseline_of_a_machine_half_as_fast_is_held_against_its_own_loop(home:
     rng = np.random.default_rng(1)
     earlier = machine(rng, 15).query("side == 'A'").assign(cpu_s=lambda rows: rows["wall_s"])
     now = machine(rng, 15).query("side == 'A'").assign(cpu_s=lambda rows: rows["wall_s"], workload="spin")
-    earlier = earlier.assign(workload="spin", wall_s=2 * earlier["wall_s"], calibration_s=2 * earlier["calibration_s"])
+    earlier = earlier.assign(
+        workload="spin", wall_s=2 * earlier["wall_s"], calibration_s=2 * earlier["calibration_s"]
+    )
     perf.keep("slow", earlier, {"A": perf.Side("x")})
     perf.keep("fast", now, {"A": perf.Side("x")})
 
@@ -106,10 +120,24 @@ def test_a_baseline_of_a_quiet_day_makes_no_own_time_better_on_a_machine_with_a_
     """Others make the wall time of work and loop half as long again, and no own time."""
     for name, queue, own in (("quiet", 1.0, 1.0), ("crowded", 1.5, 1.0), ("quick", 1.0, 0.5)):
         rng = np.random.default_rng(len(name))
-        rows = [{"workload": "spin", "pair": pair, "side": "A", "floor_s": 0.04 * own, **{
-            kind: seconds * own * noise for kind, seconds in (("own_s", 0.1), ("wall_s", 0.1 * queue), ("calibration_own_s", 0.01),
-                                                              ("calibration_s", 0.01 * queue))
-        }} for pair, noise in enumerate(rng.lognormal(0, 0.02, 12))]  # fmt: skip
+        rows = [
+            {
+                "workload": "spin",
+                "pair": pair,
+                "side": "A",
+                "floor_s": 0.04 * own,
+                **{
+                    kind: seconds * own * noise
+                    for kind, seconds in (
+                        ("own_s", 0.1),
+                        ("wall_s", 0.1 * queue),
+                        ("calibration_own_s", 0.01),
+                        ("calibration_s", 0.01 * queue),
+                    )
+                },
+            }
+            for pair, noise in enumerate(rng.lognormal(0, 0.02, 12))
+        ]
         perf.keep(name, pd.DataFrame(rows), {"A": perf.Side("x")})
 
     for name in ("crowded", "quick"):
@@ -125,7 +153,11 @@ def test_a_baseline_of_a_quiet_day_makes_no_own_time_better_on_a_machine_with_a_
 def test_a_workload_that_a_baseline_has_no_samples_of_is_left_out_and_said(home: Path):
     samples = machine(np.random.default_rng(1), 6).query("side == 'A'")
     perf.keep("one", samples.assign(workload="spin"), {"A": perf.Side("x")})
-    perf.keep("two", pd.concat([samples.assign(workload=name) for name in ("margin", "spin")]), {"A": perf.Side("x")})
+    perf.keep(
+        "two",
+        pd.concat([samples.assign(workload=name) for name in ("margin", "spin")]),
+        {"A": perf.Side("x")},
+    )
 
     with perf.resolved("one", "two") as (a, b):
         found = perf.measure({"A": a, "B": b}, ["margin", "spin"], pairs=5)
@@ -134,17 +166,22 @@ def test_a_workload_that_a_baseline_has_no_samples_of_is_left_out_and_said(home:
             perf.measure({"A": a, "B": b}, ["margin"], pairs=6)
 
     assert set(found["workload"]) == {"spin"}
-    assert found.groupby("side").size().to_dict() == {"A": 6, "B": 6}  # nothing had to be measured: all that were kept
+    assert found.groupby("side").size().to_dict() == {
+        "A": 6,
+        "B": 6,
+    }  # nothing had to be measured: all that were kept
     assert list(found.attrs["left_out"]) == list(perf.kept("compared-1")[1]["left_out"]) == ["margin"]
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("no-such-thing", "nor a revision of git"), ("../x", "nor a revision of git"),
-        ("method=shin,markets", "'markets' is no name=value"), ("compared-1", "is a comparison of two"),
+        ("no-such-thing", "nor a revision of git"),
+        ("../x", "nor a revision of git"),
+        ("method=shin,markets", "'markets' is no name=value"),
+        ("compared-1", "is a comparison of two"),
     ],
-)  # fmt: skip
+)
 def test_a_side_that_is_nothing_is_refused(home: Path, name: str, words: str):
     perf.keep("compared-1", machine(np.random.default_rng(1), 6), {"A": perf.Side("x"), "B": perf.Side("y")})
     with pytest.raises(ParameterError, match=words), perf.resolved(name):
@@ -159,17 +196,29 @@ def test_names_workloads_and_files_that_cannot_be_are_said(home: Path):
     with pytest.raises(ParameterError, match="'nothing' is unknown"):
         perf.measure({}, ["nothing"])
     (home / "data" / "perf").mkdir(parents=True)
-    for text in ("{", "[]", "5", '{"samples": [], "sides": {"A": {}}}', '{"samples": [{"a": 1}], "sides": {"A": {}}}',
-                 '{"samples": [{"workload": "spin", "pair": 0, "side": "A", "calibration_s": 1}], "sides": {}}'):  # fmt: skip
+    for text in (
+        "{",
+        "[]",
+        "5",
+        '{"samples": [], "sides": {"A": {}}}',
+        '{"samples": [{"a": 1}], "sides": {"A": {}}}',
+        '{"samples": [{"workload": "spin", "pair": 0, "side": "A", "calibration_s": 1}], "sides": {}}',
+    ):
         (home / "data" / "perf" / "x.json").write_text(text)
         with pytest.raises(ParameterError, match="is no baseline"), perf.resolved("x"):
             pass
 
 
 def test_a_wrong_option_and_a_failing_workload_are_said(home: Path):
-    with perf.resolved("colour=red") as (side,), pytest.raises(ParameterError, match="spin does not take colour"):
+    with (
+        perf.resolved("colour=red") as (side,),
+        pytest.raises(ParameterError, match="spin does not take colour"),
+    ):
         perf.measure({"A": side}, ["spin"], pairs=1)
-    with perf.resolved("steps=many") as (side,), pytest.raises(RunError, match="workload spin of steps=many failed"):
+    with (
+        perf.resolved("steps=many") as (side,),
+        pytest.raises(RunError, match="workload spin of steps=many failed"),
+    ):
         perf.measure({"A": side}, ["spin"], pairs=1)
 
 
@@ -177,13 +226,29 @@ def test_a_wrong_option_and_a_failing_workload_are_said(home: Path):
 def test_a_workload_that_takes_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(perf, "_LONGEST_S", 0.05)
 
-    with perf.resolved(".") as (here,), pytest.raises(RunError, match=r"workload spin of this checkout took more than 0\.05 s"):
+    with (
+        perf.resolved(".") as (here,),
+        pytest.raises(RunError, match=r"workload spin of this checkout took more than 0\.05 s"),
+    ):
         perf.measure({"A": here}, ["spin"], pairs=1)
 
 
 @pytest.mark.slow
 def test_a_planted_slow_down_fails_the_command_and_the_same_again_does_not(home: Path):
-    command = ["perf", "compare", "steps=500000", "steps=750000", "-w", "spin", "--pairs", "7", "--metric", "cpu_s", "--fail-on", "worse"]
+    command = [
+        "perf",
+        "compare",
+        "steps=500000",
+        "steps=750000",
+        "-w",
+        "spin",
+        "--pairs",
+        "7",
+        "--metric",
+        "cpu_s",
+        "--fail-on",
+        "worse",
+    ]
 
     slower = CliRunner().invoke(app, [*command, "--figure", str(home / "f.svg")])
     faster = CliRunner().invoke(app, [*command[:2], command[3], command[2], *command[4:]])
@@ -204,7 +269,9 @@ def test_each_revision_is_measured_with_its_own_library(home: Path, monkeypatch:
     library.mkdir(parents=True)
     git(home, "init", "-q")
     for tag, steps in (("quick", 1_000_000), ("slow", 4_000_000)):
-        (library / "__init__.py").write_text(f"def remove_margin(prices, method):\n    return sum(n & 7 for n in range({steps}))\n")
+        (library / "__init__.py").write_text(
+            f"def remove_margin(prices, method):\n    return sum(n & 7 for n in range({steps}))\n"
+        )
         git(home, "add", ".")
         git(home, "commit", "-qm", tag)
         git(home, "tag", tag)
@@ -219,13 +286,22 @@ def test_each_revision_is_measured_with_its_own_library(home: Path, monkeypatch:
     assert one.verdict == WORSE
     assert one.ratio == pytest.approx(4, rel=0.3)
     assert not any(folder.exists() for folder in folders)
-    assert subprocess.run(["git", "worktree", "list"], cwd=home, capture_output=True, text=True).stdout.count("\n") == 1
+    assert (
+        subprocess.run(["git", "worktree", "list"], cwd=home, capture_output=True, text=True).stdout.count(
+            "\n"
+        )
+        == 1
+    )
 
 
 @pytest.mark.slow
 def test_a_baseline_can_be_compared_with_what_is_measured_now(home: Path):
-    kept = CliRunner().invoke(app, ["perf", "baseline", "now", "-w", "spin", "--pairs", "5", "--repeats", "2"])
-    compared = CliRunner().invoke(app, ["perf", "compare", "now", ".", "-w", "spin", "--pairs", "5", "--repeats", "2"])
+    kept = CliRunner().invoke(
+        app, ["perf", "baseline", "now", "-w", "spin", "--pairs", "5", "--repeats", "2"]
+    )
+    compared = CliRunner().invoke(
+        app, ["perf", "compare", "now", ".", "-w", "spin", "--pairs", "5", "--repeats", "2"]
+    )
 
     assert kept.exit_code == 0, kept.output
     assert compared.exit_code == 0, compared.output
@@ -259,12 +335,19 @@ def test_a_workload_that_the_older_revision_cannot_do_is_left_out_and_said(home:
     git(home, "init", "-q")
     library = home / "lib" / "overround"
     library.mkdir(parents=True)
-    (library / "__init__.py").write_text("def remove_margin(prices, method):\n    return sum(n & 7 for n in range(100_000))\n")
+    (library / "__init__.py").write_text(
+        "def remove_margin(prices, method):\n    return sum(n & 7 for n in range(100_000))\n"
+    )
     git(home, "add", ".")
     git(home, "commit", "-qm", "old")
 
-    done = CliRunner().invoke(app, ["perf", "compare", "HEAD", ".", "-w", "margin", "-w", "signals", "--pairs", "5", "--repeats", "1"])
-    alone = CliRunner().invoke(app, ["perf", "compare", "HEAD", ".", "-w", "signals", "--pairs", "5", "--repeats", "1"])
+    done = CliRunner().invoke(
+        app,
+        ["perf", "compare", "HEAD", ".", "-w", "margin", "-w", "signals", "--pairs", "5", "--repeats", "1"],
+    )
+    alone = CliRunner().invoke(
+        app, ["perf", "compare", "HEAD", ".", "-w", "signals", "--pairs", "5", "--repeats", "1"]
+    )
 
     assert done.exit_code == 0, done.output
     assert "left out: signals: workload signals of HEAD failed: AttributeError" in done.output
@@ -276,10 +359,16 @@ def test_only_a_whole_interval_beyond_the_threshold_stops_others(home: Path, mon
     said = {}
     for factor in (1.2, 1.53, 2.5):
         # own time decides: the wall says nothing here
-        samples = machine(np.random.default_rng(3), 12, factor).rename(columns={"wall_s": "own_s"}).assign(wall_s=0.1)
+        samples = (
+            machine(np.random.default_rng(3), 12, factor)
+            .rename(columns={"wall_s": "own_s"})
+            .assign(wall_s=0.1)
+        )
         samples.attrs["left_out"] = {}
         monkeypatch.setattr(perf, "measure", lambda *_, samples=samples, **__: samples)
-        done = CliRunner().invoke(app, ["perf", "compare", ".", ".", "--fail-on", "worse", "--threshold", "0.5"])
+        done = CliRunner().invoke(
+            app, ["perf", "compare", ".", ".", "--fail-on", "worse", "--threshold", "0.5"]
+        )
         said[factor] = done.exit_code, compare(samples, "own_s", threshold=0.5)
 
     assert [code for code, _ in said.values()] == [0, 0, 1]
@@ -290,12 +379,18 @@ def test_only_a_whole_interval_beyond_the_threshold_stops_others(home: Path, mon
 
 def test_a_metric_that_decides_and_was_not_measured_on_one_side_passes_nobody(home: Path):
     """A baseline that was kept before there was own time, say."""
-    samples = machine(np.random.default_rng(1), 12, 3.0).assign(workload="spin", cpu_s=lambda rows: rows["wall_s"])
+    samples = machine(np.random.default_rng(1), 12, 3.0).assign(
+        workload="spin", cpu_s=lambda rows: rows["wall_s"]
+    )
     perf.keep("old", samples.query("side == 'A'"), {"A": perf.Side("x")})
-    perf.keep("slow", samples.query("side == 'B'").assign(own_s=lambda rows: rows["wall_s"]), {"A": perf.Side("x")})
+    perf.keep(
+        "slow", samples.query("side == 'B'").assign(own_s=lambda rows: rows["wall_s"]), {"A": perf.Side("x")}
+    )
 
     own = CliRunner().invoke(app, ["perf", "compare", "old", "slow", "-w", "spin", "--fail-on", "worse"])
-    cpu = CliRunner().invoke(app, ["perf", "compare", "old", "slow", "-w", "spin", "--fail-on", "worse", "--metric", "cpu_s"])
+    cpu = CliRunner().invoke(
+        app, ["perf", "compare", "old", "slow", "-w", "spin", "--fail-on", "worse", "--metric", "cpu_s"]
+    )
 
     assert own.exit_code == 2
     assert "overround: own_s of spin was not measured on both sides" in own.output
@@ -306,7 +401,19 @@ def test_a_metric_that_decides_and_was_not_measured_on_one_side_passes_nobody(ho
 @pytest.mark.slow
 def test_a_comparison_becomes_a_page_that_the_index_lists(tmp_path: Path):
     env = command_home(tmp_path)
-    words = ["perf", "compare", "steps=300000", "steps=600000", "-w", "spin", "--pairs", "5", "--repeats", "1", "--report"]
+    words = [
+        "perf",
+        "compare",
+        "steps=300000",
+        "steps=600000",
+        "-w",
+        "spin",
+        "--pairs",
+        "5",
+        "--repeats",
+        "1",
+        "--report",
+    ]
 
     done = overround(*words, env=env)
 
@@ -317,20 +424,44 @@ def test_a_comparison_becomes_a_page_that_the_index_lists(tmp_path: Path):
     assert "spin" in text
     assert "worse" in text
     assert "steps=300000" in text
-    assert page.relative_to(tmp_path / "reports").as_posix() in (tmp_path / "reports" / "index.html").read_text()
+    assert (
+        page.relative_to(tmp_path / "reports").as_posix() in (tmp_path / "reports" / "index.html").read_text()
+    )
     assert len(text) < 500_000
 
 
 @pytest.mark.slow
 def test_this_checkout_is_not_half_as_slow_again_as_the_revision_before(tmp_path: Path):
     """What a user's CI does, on ourselves. Twice before it is believed: noise must stop nobody."""
-    before = subprocess.run(["git", "rev-parse", "-q", "--verify", "HEAD~1^{commit}"], cwd=ROOT, capture_output=True).returncode == 0
+    before = (
+        subprocess.run(
+            ["git", "rev-parse", "-q", "--verify", "HEAD~1^{commit}"], cwd=ROOT, capture_output=True
+        ).returncode
+        == 0
+    )
     if not before:
         print("this checkout knows no revision before its own: it is compared with itself")
-    words = ["perf", "compare", "HEAD~1" if before else ".", ".", "--fail-on", "worse", "--threshold", "0.5", "--pairs", "5"]
+    words = [
+        "perf",
+        "compare",
+        "HEAD~1" if before else ".",
+        ".",
+        "--fail-on",
+        "worse",
+        "--threshold",
+        "0.5",
+        "--pairs",
+        "5",
+    ]
     words += ["--repeats", "1", *(word for name in ("signals", "append") for word in ("-w", name))]
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-m", "overround.cli.main", *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(
+            [sys.executable, "-m", "overround.cli.main", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
         if done.returncode == 0:
             break
 

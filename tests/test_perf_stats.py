@@ -6,11 +6,22 @@ import pytest
 
 from overround import figures
 from overround.errors import ParameterError
-from overround.measure.paired import BETTER, NOISE, WORSE, compare, compare_all, difference, quiet_pairs, significant_first
+from overround.measure.paired import (
+    BETTER,
+    NOISE,
+    WORSE,
+    compare,
+    compare_all,
+    difference,
+    quiet_pairs,
+    significant_first,
+)
 
 
 def machine(rng: np.random.Generator, pairs: int, factor: float = 1.0, stage_s: float = 0.1) -> pd.DataFrame:
-    """Samples in turns on a machine that for spells is up to 2.3 times as slow, with noise and single hiccups of its own."""
+    """Samples in turns on a machine that for spells is up to 2.3 times as slow, with noise and single hiccups
+    of its own.
+    """
     busy, slow, rows = False, 1.0, []
     for pair in range(pairs):
         for side, true in (("A", stage_s), ("B", stage_s * factor)):
@@ -20,27 +31,41 @@ def machine(rng: np.random.Generator, pairs: int, factor: float = 1.0, stage_s: 
                 busy, slow = True, rng.uniform(1.3, 2.3)
             spell = slow if busy else 1.0
             hiccup = rng.exponential(0.03) if rng.random() < 0.05 else 0.0
-            rows.append({
-                "workload": "w", "pair": pair, "side": side, "wall_s": true * spell * rng.lognormal(0, 0.04) + hiccup,
-                "calibration_s": 0.02 * spell * rng.lognormal(0, 0.03),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "workload": "w",
+                    "pair": pair,
+                    "side": side,
+                    "wall_s": true * spell * rng.lognormal(0, 0.04) + hiccup,
+                    "calibration_s": 0.02 * spell * rng.lognormal(0, 0.03),
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def processes(rng: np.random.Generator, pairs: int, factor: float = 1.0, shared: float = 0.07, own: float = 0.02) -> pd.DataFrame:
-    """Samples in fresh processes, each of a speed of its own that lasts as long as it does: the loop in it has it, too."""
+def processes(
+    rng: np.random.Generator, pairs: int, factor: float = 1.0, shared: float = 0.07, own: float = 0.02
+) -> pd.DataFrame:
+    """Samples in fresh processes, each of a speed of its own that lasts as long as it does: the loop in it
+    has it, too.
+    """
     rows = []
     for pair in range(pairs):
         for side, true in (("A", 0.1), ("B", 0.1 * factor)):
             speed = rng.lognormal(0, 0.07)
             seconds = true * speed ** (shared / 0.07) * rng.lognormal(0, own)
             loop_s = 0.01 * speed * rng.lognormal(0, 0.02)
-            rows.append({"workload": "w", "pair": pair, "side": side, "wall_s": seconds, "calibration_s": loop_s})
+            rows.append(
+                {"workload": "w", "pair": pair, "side": side, "wall_s": seconds, "calibration_s": loop_s}
+            )
     return pd.DataFrame(rows)
 
 
 def verdicts(factor: float, pairs: int = 15) -> list[str]:
-    return [compare(machine(np.random.default_rng(seed), pairs, factor), resamples=1000).verdict for seed in range(100)]
+    return [
+        compare(machine(np.random.default_rng(seed), pairs, factor), resamples=1000).verdict
+        for seed in range(100)
+    ]
 
 
 @pytest.mark.slow
@@ -63,7 +88,10 @@ def test_a_tenth_faster_is_found_as_well():
 
 @pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    held = [(one := compare(machine(np.random.default_rng(seed), 15, 1.2), resamples=1000)).low <= 1.2 <= one.high for seed in range(200)]
+    held = [
+        (one := compare(machine(np.random.default_rng(seed), 15, 1.2), resamples=1000)).low <= 1.2 <= one.high
+        for seed in range(200)
+    ]
 
     assert 0.90 <= np.mean(held) <= 1.0
 
@@ -71,7 +99,10 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 @pytest.mark.slow
 def test_the_speed_that_a_process_happens_to_have_is_taken_out_of_its_times():
     def verdicts(factor: float, **loop: float) -> list[str]:
-        return [compare(processes(np.random.default_rng(seed), 12, factor).assign(**loop), resamples=1000).verdict for seed in range(100)]
+        return [
+            compare(processes(np.random.default_rng(seed), 12, factor).assign(**loop), resamples=1000).verdict
+            for seed in range(100)
+        ]
 
     assert verdicts(1.0).count(NOISE) >= 95
     assert verdicts(1.10).count(WORSE) >= 95
@@ -81,7 +112,9 @@ def test_the_speed_that_a_process_happens_to_have_is_taken_out_of_its_times():
 @pytest.mark.slow
 def test_the_corrected_interval_holds_the_truth_about_as_often_as_it_says():
     for pairs in (8, 15, 30):
-        found = [compare(processes(np.random.default_rng(seed), pairs, 1.2), resamples=1000) for seed in range(200)]
+        found = [
+            compare(processes(np.random.default_rng(seed), pairs, 1.2), resamples=1000) for seed in range(200)
+        ]
 
         assert 0.89 <= np.mean([one.low <= 1.2 <= one.high for one in found]) <= 0.99
 
@@ -119,8 +152,12 @@ def test_what_is_no_time_stays_as_it_was():
 
 def test_a_sure_but_small_change_is_no_change():
     pairs = np.arange(30)
-    samples = pd.concat([pd.DataFrame({"pair": pairs, "side": side, "wall_s": s + pairs * 1e-6, "calibration_s": 1.0})
-                         for side, s in (("A", 1.0), ("B", 1.03))])  # fmt: skip
+    samples = pd.concat(
+        [
+            pd.DataFrame({"pair": pairs, "side": side, "wall_s": s + pairs * 1e-6, "calibration_s": 1.0})
+            for side, s in (("A", 1.0), ("B", 1.03))
+        ]
+    )
 
     one = compare(samples)
 
@@ -163,23 +200,40 @@ def test_all_workloads_and_metrics_in_one_table():
     table = compare_all(pd.concat([first, first.assign(workload="other", cpu_s=1.0)]))
 
     assert list(zip(table["workload"], table["metric"], strict=True)) == [
-        ("w", "wall_s"), ("w", "cpu_s"), ("other", "wall_s"), ("other", "cpu_s"),
-    ]  # fmt: skip
+        ("w", "wall_s"),
+        ("w", "cpu_s"),
+        ("other", "wall_s"),
+        ("other", "cpu_s"),
+    ]
     assert table["verdict"].tolist() == [WORSE, WORSE, WORSE, NOISE]
 
 
 def test_what_became_worse_stands_first_then_what_became_better_then_noise_and_of_each_the_largest():
     factors = {"same": 1.0, "better": 0.8, "much better": 0.5, "worse": 1.3, "much worse": 2.0}
-    samples = pd.concat([machine(np.random.default_rng(3), 12, factor).assign(workload=name, own_s=lambda d: d["wall_s"])
-                         for name, factor in factors.items()], ignore_index=True)  # fmt: skip
+    samples = pd.concat(
+        [
+            machine(np.random.default_rng(3), 12, factor).assign(workload=name, own_s=lambda d: d["wall_s"])
+            for name, factor in factors.items()
+        ],
+        ignore_index=True,
+    )
     samples.loc[samples["workload"] == "much worse", "own_s"] = np.nan
 
     sorted_ = significant_first(samples)
 
-    assert list(dict.fromkeys(sorted_["workload"])) == ["much worse", "worse", "much better", "better", "same"]
+    assert list(dict.fromkeys(sorted_["workload"])) == [
+        "much worse",
+        "worse",
+        "much better",
+        "better",
+        "same",
+    ]
     # without the metric nothing can be told
     assert list(dict.fromkeys(significant_first(samples, "own_s")["workload"]))[-1] == "much worse"
-    assert list(dict.fromkeys(significant_first(samples, threshold=0.6)["workload"]))[:2] == ["much worse", "much better"]
+    assert list(dict.fromkeys(significant_first(samples, threshold=0.6)["workload"]))[:2] == [
+        "much worse",
+        "much better",
+    ]
     pd.testing.assert_frame_equal(sorted_.sort_index(), samples)
 
 
@@ -208,7 +262,9 @@ def test_a_pair_whose_loop_was_not_timed_or_that_lacks_a_side_is_none():
 
 
 def test_what_is_0_has_no_ratio_but_a_difference():
-    samples = processes(np.random.default_rng(1), 12).assign(io_wait_s=lambda d: (d["side"] == "B").astype(float))
+    samples = processes(np.random.default_rng(1), 12).assign(
+        io_wait_s=lambda d: (d["side"] == "B").astype(float)
+    )
 
     with pytest.raises(ParameterError, match="io_wait_s is 0 in some samples"):
         compare(samples, "io_wait_s")
@@ -216,8 +272,12 @@ def test_what_is_0_has_no_ratio_but_a_difference():
 
 
 def test_the_figure_shows_every_sample_and_says_each_change_with_its_interval():
-    samples = pd.concat([machine(np.random.default_rng(n), 12, factor).assign(workload=name, floor_s=0.03)
-                         for n, (name, factor) in enumerate({"one": 1.3, "two": 0.5}.items())])  # fmt: skip
+    samples = pd.concat(
+        [
+            machine(np.random.default_rng(n), 12, factor).assign(workload=name, floor_s=0.03)
+            for n, (name, factor) in enumerate({"one": 1.3, "two": 0.5}.items())
+        ]
+    )
 
     picture = figures.change(samples, names=("old", "new"))
 

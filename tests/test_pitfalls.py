@@ -1,6 +1,7 @@
 """The known ways to fool oneself with a backtest, one test each that fails when the defect is planted.
 
-Settlement, order of time, commission, staking on doubtful probabilities and walk-forward have theirs beside the engine and the models.
+Settlement, order of time, commission, staking on doubtful probabilities and walk-forward have theirs beside
+the engine and the models.
 """
 
 import pickle
@@ -83,10 +84,14 @@ def test_a_strategy_chosen_by_the_closing_move_is_flagged_and_one_that_merely_be
 
 
 @pytest.mark.parametrize(("reference", "bets_at", "wrong"), [("b7", "b0", True), ("b0", "b7", False)])
-def test_a_reference_that_is_wrong_confirms_its_own_edges_and_everybody_elses_close_does_not(market, reference, bets_at, wrong):
+def test_a_reference_that_is_wrong_confirms_its_own_edges_and_everybody_elses_close_does_not(
+    market, reference, bets_at, wrong
+):
     shown, ended = market
     signals = value_signals(shown, reference, "multiplicative", 0.02, bookmakers=[bets_at])
-    ledger = backtest(signals, ended, stake=Flat(1), closing=closing_lines(shown, reference, "multiplicative"))
+    ledger = backtest(
+        signals, ended, stake=Flat(1), closing=closing_lines(shown, reference, "multiplicative")
+    )
 
     table = clv_by_close(ledger, shown, "multiplicative", simulations=300)
 
@@ -94,8 +99,11 @@ def test_a_reference_that_is_wrong_confirms_its_own_edges_and_everybody_elses_cl
     # it did not move: its close repeats the edge, which is at least 2 %
     assert table.loc["the reference", "clv"] == pytest.approx(ledger["edge"].mean())
     assert table.loc["the reference", "low"] > 0.02
-    # the bookmaker that does not err takes its margin of 5 % of every bet; the one that errs was beaten by what was seen
-    assert table.loc["everybody, in the mean", "clv"] == pytest.approx(-0.05 if wrong else ledger["edge"].mean(), abs=0.01)
+    # the bookmaker that does not err takes its margin of 5 % of every bet; the one that errs was beaten by
+    # what was seen
+    assert table.loc["everybody, in the mean", "clv"] == pytest.approx(
+        -0.05 if wrong else ledger["edge"].mean(), abs=0.01
+    )
     assert table.loc["the same bookmaker, with its margin"].tolist() == [len(ledger), 0, 0, 0, 0]
     assert ("Flagged" in table.attrs.get("says", "")) == wrong
 
@@ -103,15 +111,21 @@ def test_a_reference_that_is_wrong_confirms_its_own_edges_and_everybody_elses_cl
 def test_closing_lines_are_held_against_each_other_on_the_same_bets(market):
     shown, ended = market
     late = shown["event_id"] >= "m01000"
-    shown = shown[late | (shown["phase"] == "early") | (shown["bookmaker"] == "b0")]  # before, one bookmaker's close is known
-    ledger = backtest(value_signals(shown, "b0", min_edge=0.02), ended, stake=Flat(1), closing=closing_lines(shown, "b0"))
+    shown = shown[
+        late | (shown["phase"] == "early") | (shown["bookmaker"] == "b0")
+    ]  # before, one bookmaker's close is known
+    ledger = backtest(
+        value_signals(shown, "b0", min_edge=0.02), ended, stake=Flat(1), closing=closing_lines(shown, "b0")
+    )
 
     table = clv_by_close(ledger, shown, simulations=300)
     none = clv_by_close(ledger.iloc[:0], shown, simulations=300)
 
     recent = ledger["event_id"] >= "m01000"
     assert table["bets"].tolist() == [len(ledger), recent.sum(), recent.sum(), recent.sum()]
-    assert table.loc["the reference, where others close too", "clv"] == pytest.approx(ledger.loc[recent, "clv"].mean())
+    assert table.loc["the reference, where others close too", "clv"] == pytest.approx(
+        ledger.loc[recent, "clv"].mean()
+    )
     assert none["bets"].tolist() == [0, 0, 0]
     assert none["clv"].isna().all()
 
@@ -120,7 +134,9 @@ def test_by_the_close_of_the_reference_a_ledger_is_worth_what_its_evaluation_say
     shown, ended = market
     void = ended.copy()
     void.loc[::7, ["home_score", "away_score", "status"]] = [np.nan, np.nan, "abandoned"]
-    ledger = backtest(value_signals(shown, "b0", min_edge=0.02), void, stake=Flat(1), closing=closing_lines(shown, "b0"))
+    ledger = backtest(
+        value_signals(shown, "b0", min_edge=0.02), void, stake=Flat(1), closing=closing_lines(shown, "b0")
+    )
     ledger.loc[::5, "stake"] = 0.0  # as of a bet that was not placed
 
     table = clv_by_close(ledger, shown, simulations=300, seed=3)
@@ -147,11 +163,14 @@ def test_outcomes_decide_the_profit():
     flipped = ended.assign(home_score=ended["away_score"], away_score=ended["home_score"])
 
     as_it_was, other, lost = (
-        backtest(wanted, scores, stake=Flat(1)) for scores in (ended, flipped, ended.assign(home_score=0.0, away_score=1.0))
+        backtest(wanted, scores, stake=Flat(1))
+        for scores in (ended, flipped, ended.assign(home_score=0.0, away_score=1.0))
     )
 
     assert as_it_was["profit"].sum() != pytest.approx(other["profit"].sum())
-    assert set(as_it_was.loc[as_it_was["result"] == "won", "event_id"]).isdisjoint(other.loc[other["result"] == "won", "event_id"])
+    assert set(as_it_was.loc[as_it_was["result"] == "won", "event_id"]).isdisjoint(
+        other.loc[other["result"] == "won", "event_id"]
+    )
     assert lost["profit"].sum() == -lost["stake"].sum()
 
 
@@ -162,7 +181,10 @@ def test_outcomes_decide_the_profit():
 def test_a_blind_edge_at_the_best_of_20_prices_is_flagged_as_one_of_the_maximum_alone(market):
     shown, ended = market
     ledger = pd.concat(
-        [backtest(blind_signals(shown, "market_maximum", outcome), ended, stake=Flat(1)) for outcome in ("home", "draw", "away")],
+        [
+            backtest(blind_signals(shown, "market_maximum", outcome), ended, stake=Flat(1))
+            for outcome in ("home", "draw", "away")
+        ],
         ignore_index=True,
     )
 
@@ -173,7 +195,9 @@ def test_a_blind_edge_at_the_best_of_20_prices_is_flagged_as_one_of_the_maximum_
     assert len(books) == 20
     # a margin of 5 %, and the largest of 20 errors of 4 % adds about 7.5 %
     assert table.loc[books, "yield"].mean() == pytest.approx(-0.05, abs=0.04)
-    assert table.loc["market_maximum", "yield"] - table.loc[books, "yield"].mean() == pytest.approx(0.075, abs=0.015)
+    assert table.loc["market_maximum", "yield"] - table.loc[books, "yield"].mean() == pytest.approx(
+        0.075, abs=0.015
+    )
     assert table.loc["market_average", "yield"] < table.loc["market_maximum", "yield"] - 0.05
     # blind bets on the same column earn the same: there is no skill in it
     assert baseline.loc["every outcome", "yield"] == pytest.approx(table.loc["market_maximum", "yield"])
@@ -206,7 +230,11 @@ def test_one_wrong_price_that_makes_the_profit_is_seen_three_ways(market):
         price=ledger["price"].where(ledger.index != hit, 100 * ledger["price"]),
         profit=ledger["profit"].where(ledger.index != hit, 100 * ledger.loc[hit, "price"] - 1),
     )
-    same = shown["event_id"].eq(ledger.loc[hit, "event_id"]) & shown["bookmaker"].eq("b7") & shown["outcome"].eq("away")
+    same = (
+        shown["event_id"].eq(ledger.loc[hit, "event_id"])
+        & shown["bookmaker"].eq("b7")
+        & shown["outcome"].eq("away")
+    )
     seen = shown.assign(price=shown["price"].where(~same, 100 * shown["price"]))
 
     top = without_best(wrong)
@@ -226,7 +254,9 @@ def test_the_yield_never_rises_with_a_haircut_whatever_is_bet():
     rng = np.random.default_rng(5)
     wanted, ended, closing = season(200, seed=5, edge=0.05)
     for side in ("back", "lay"):
-        ledger = backtest(wanted.assign(side=side), ended, stake=Kelly() if side == "back" else Flat(1), closing=closing)
+        ledger = backtest(
+            wanted.assign(side=side), ended, stake=Kelly() if side == "back" else Flat(1), closing=closing
+        )
         table = haircut(ledger, sorted(rng.uniform(0, 0.3, 8)), simulations=50)
 
         assert (table["yield"].diff().dropna() <= 0).all()
@@ -309,7 +339,9 @@ def test_yield_closing_line_and_log_loss_come_with_intervals_and_the_bets_that_t
         assert table.loc[metric, "low"] < table.loc[metric, "value"] < table.loc[metric, "high"], metric
     # the closing line knows long before the profit does
     assert table.loc["clv", "low"] > 0.04
-    assert table.loc["yield", "high"] - table.loc["yield", "low"] > 5 * (table.loc["clv", "high"] - table.loc["clv", "low"])
+    assert table.loc["yield", "high"] - table.loc["yield", "low"] > 5 * (
+        table.loc["clv", "high"] - table.loc["clv", "low"]
+    )
     assert table.loc["bets_needed", "value"] > 300
     shown, scores = noisy_quotes(200, 3, seed=8)
     gaps = probability_scores(fair_probabilities(shown[shown["phase"] == "close"]), scores, "b0")
@@ -344,7 +376,10 @@ def test_value_that_only_one_margin_method_sees_is_flagged():
     strategy = {"simulations": 100, "stake": Flat(1), "min_edge": 0.01}
     methods = ("multiplicative", "power", "shin", "odds_ratio")
     bets_of = {method: value_signals(shown, "b0", method, 0.01) for method in methods}
-    seen = {method: set(zip(wanted["event_id"], wanted["outcome"], strict=True)) for method, wanted in bets_of.items()}
+    seen = {
+        method: set(zip(wanted["event_id"], wanted["outcome"], strict=True))
+        for method, wanted in bets_of.items()
+    }
     only = seen["multiplicative"] - seen["power"] - seen["shin"] - seen["odds_ratio"]
     # results that pay for what multiplicative alone sees
     scores = {"home": (1.0, 0.0), "draw": (0.0, 0.0), "away": (0.0, 1.0)}
@@ -368,7 +403,11 @@ def test_value_that_only_one_margin_method_sees_is_flagged():
 def test_a_result_that_lives_on_missing_odds_is_seen(market):
     shown, ended = market
     # a bookmaker took its prices down on 300 matches that the home team won
-    won = set(ended.loc[(ended["home_score"] > ended["away_score"]) & (ended["event_id"] >= "m00600"), "event_id"].head(300))
+    won = set(
+        ended.loc[
+            (ended["home_score"] > ended["away_score"]) & (ended["event_id"] >= "m00600"), "event_id"
+        ].head(300)
+    )
     kept = shown[~((shown["bookmaker"] == "b2") & shown["event_id"].isin(won))]
     ledger = backtest(blind_signals(kept, "b3", "home"), ended, stake=Flat(1))
 
@@ -389,7 +428,9 @@ def test_a_path_that_went_well_shows_how_it_might_have_gone():
     ledger = efficient_market(300, seed=10)
     ledger = ledger[ledger["outcome"] == "home"].reset_index(drop=True)
     # the same bets in an order that loses nothing: winners first
-    lucky = ledger.assign(starts_at=ledger.sort_values("profit", ascending=False)["starts_at"].sort_values().array)
+    lucky = ledger.assign(
+        starts_at=ledger.sort_values("profit", ascending=False)["starts_at"].sort_values().array
+    )
     lucky = lucky.assign(profit=np.sort(ledger["profit"])[::-1])
     lucky = lucky.assign(bankroll=60 + lucky["profit"].cumsum())
     lucky.attrs["bankroll"] = 60.0
@@ -424,8 +465,15 @@ def test_the_same_data_and_seed_give_the_same_bytes():
 
     def everything(order):
         ledgers = {name: tried[name] for name in order}
-        tables = [evaluate(market, simulations=200), breakdown(market, simulations=50), haircut(market, simulations=50)]
-        tables += [correct_for_search(ledgers, histories=kind, simulations=100).sort_index() for kind in ("days", "market")]
+        tables = [
+            evaluate(market, simulations=200),
+            breakdown(market, simulations=50),
+            haircut(market, simulations=50),
+        ]
+        tables += [
+            correct_for_search(ledgers, histories=kind, simulations=100).sort_index()
+            for kind in ("days", "market")
+        ]
         return pickle.dumps([table.to_csv() for table in tables])
 
     assert everything(tried) == everything(tried)

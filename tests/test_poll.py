@@ -1,4 +1,6 @@
-"""The poller against a provider that plays back answers over real HTTP, in the time of the answers; and as a process, killed politely."""
+"""The poller against a provider that plays back answers over real HTTP, in the time of the answers; and as a
+process, killed politely.
+"""
 
 import json
 import shutil
@@ -40,13 +42,31 @@ def iso(time: datetime) -> str:
 def event(books: dict[str, tuple], at: datetime, *, name: str = "e1", kick_off: str = KICK_OFF) -> dict:
     """An event with prices for home, draw and away of each bookmaker, all updated at a time."""
     return {
-        "id": name, "sport_key": SPORT, "sport_title": "Nowhere", "commence_time": kick_off, "home_team": "Birch", "away_team": "Alder",
+        "id": name,
+        "sport_key": SPORT,
+        "sport_title": "Nowhere",
+        "commence_time": kick_off,
+        "home_team": "Birch",
+        "away_team": "Alder",
         "bookmakers": [
-            {"key": key, "title": key, "last_update": iso(at), "markets": [{"key": "h2h", "last_update": iso(at), "outcomes": [
-                {"name": team, "price": price} for team, price in zip(("Birch", "Draw", "Alder"), prices, strict=True)]}]}
+            {
+                "key": key,
+                "title": key,
+                "last_update": iso(at),
+                "markets": [
+                    {
+                        "key": "h2h",
+                        "last_update": iso(at),
+                        "outcomes": [
+                            {"name": team, "price": price}
+                            for team, price in zip(("Birch", "Draw", "Alder"), prices, strict=True)
+                        ],
+                    }
+                ],
+            }
             for key, prices in books.items()
         ],
-    }  # fmt: skip
+    }
 
 
 def answer(minute: float, *events: dict, **more: object) -> Shown:
@@ -66,35 +86,58 @@ def play() -> Iterator[Callable[..., Replay]]:
 
 
 def settings_for(folder: Path, url: str, **more: object) -> Settings:
-    return Settings(store=str(folder / "store"), cache=folder / "cache", odds_api_url=url, odds_api_key=SecretStr(CANARY), **more)  # type: ignore[arg-type]
+    return Settings(
+        store=str(folder / "store"),
+        cache=folder / "cache",
+        odds_api_url=url,
+        odds_api_key=SecretStr(CANARY),
+        **more,
+    )  # type: ignore[arg-type]
 
 
 def polled(server: Replay, folder: Path, **more: object) -> Polled:
     """A poll for each answer of the server, in the answers' time, nothing from the cache."""
-    given = {"polls": len(server.answers), "ttl": 0, "settings": settings_for(folder, server.url), "every_s": 60, **more}
+    given = {
+        "polls": len(server.answers),
+        "ttl": 0,
+        "settings": settings_for(folder, server.url),
+        "every_s": 60,
+        **more,
+    }
     return poll([SPORT], clock=server.clock, **{"sleep": server.sleep, **given})  # type: ignore[arg-type]
 
 
 def home_prices(folder: Path) -> list[float]:
-    quotes = Store(str(folder / "store")).read("quotes", {"outcome": "home"}).sort_values("observed_at", kind="stable")
+    quotes = (
+        Store(str(folder / "store"))
+        .read("quotes", {"outcome": "home"})
+        .sort_values("observed_at", kind="stable")
+    )
     return quotes["price"].tolist()
 
 
 def test_only_changes_are_stored_and_when_a_price_was_last_seen_is_kept(play, tmp_path: Path):
-    done = polled(play([priced(0, 2.0), priced(1, 2.0), priced(2, 2.1), priced(3, 2.1), priced(4, 2.1)]), tmp_path)
+    done = polled(
+        play([priced(0, 2.0), priced(1, 2.0), priced(2, 2.1), priced(3, 2.1), priced(4, 2.1)]), tmp_path
+    )
 
     store = Store(str(tmp_path / "store"))
     assert home_prices(tmp_path) == [2.0, 2.1]
     assert len(store.read("quotes")) == 4
     assert (done.polls, done.inserted, done.unchanged) == (5, {"events": 1, "quotes": 4, "results": 0}, 11)
     standing = store.read("standing").set_index("outcome")
-    assert standing.loc["home", ["price", "observed_at"]].tolist() == [2.1, pd.Timestamp(START) + pd.Timedelta(seconds=110)]
+    assert standing.loc["home", ["price", "observed_at"]].tolist() == [
+        2.1,
+        pd.Timestamp(START) + pd.Timedelta(seconds=110),
+    ]
     assert set(standing["last_seen_at"]) == {pd.Timestamp(START) + pd.Timedelta(minutes=4)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forgotten", [(), ("standing",), ("standing", "events")])
-def test_collecting_again_adds_nothing_also_when_what_stands_is_forgotten(play, tmp_path: Path, forgotten: tuple):
+def test_collecting_again_adds_nothing_also_when_what_stands_is_forgotten(
+    play, tmp_path: Path, forgotten: tuple
+):
     answers = [priced(0, 2.0), priced(1, 2.1), priced(2, 2.0), priced(3, 2.0)]
     polled(play(answers), tmp_path)
     for table in forgotten:
@@ -128,7 +171,9 @@ def test_a_price_that_another_poller_saw_change_is_not_taken_for_the_one_that_st
     assert home_prices(tmp_path) == [2.0, 1.9, 2.0]
 
 
-def test_an_event_whose_kick_off_moves_across_new_year_stays_one_event_in_its_first_season(play, tmp_path: Path):
+def test_an_event_whose_kick_off_moves_across_new_year_stays_one_event_in_its_first_season(
+    play, tmp_path: Path
+):
     moved = "2031-01-02T15:00:00Z"
     polled(play([priced(0, 2.0, kick_off="2030-12-31T15:00:00Z"), priced(1, 2.1, kick_off=moved)]), tmp_path)
     polled(play([priced(2, 2.1, kick_off=moved), priced(3, 2.2, kick_off=moved)]), tmp_path)
@@ -152,8 +197,10 @@ def test_prices_in_play_are_kept_and_can_be_told_by_their_time(play, tmp_path: P
 def test_two_accounts_of_one_exchange_do_not_take_turns(play, tmp_path: Path):
     def both(minute: float) -> Shown:
         at = START + timedelta(minutes=minute)
-        older, newer = (event({key: (price, 3.5, 4.0)}, at - timedelta(seconds=age))["bookmakers"]
-                        for key, price, age in (("betfair_ex_uk", 2.0, 20), ("betfair_ex_eu", 2.02, 10)))  # fmt: skip
+        older, newer = (
+            event({key: (price, 3.5, 4.0)}, at - timedelta(seconds=age))["bookmakers"]
+            for key, price, age in (("betfair_ex_uk", 2.0, 20), ("betfair_ex_eu", 2.02, 10))
+        )
         return answer(minute, {**event({}, at), "bookmakers": newer + older})
 
     polled(play([both(0), both(1), both(2)]), tmp_path)
@@ -163,12 +210,20 @@ def test_two_accounts_of_one_exchange_do_not_take_turns(play, tmp_path: Path):
 
 def test_a_price_that_changes_under_an_old_time_is_stored_at_the_time_of_the_answer(play, tmp_path: Path):
     polled(
-        play([answer(minute, event({"onebook": (price, 3.5, 4.0)}, START)) for minute, price in ((1, 2.0), (2, 2.1), (3, 2.0))]), tmp_path
+        play(
+            [
+                answer(minute, event({"onebook": (price, 3.5, 4.0)}, START))
+                for minute, price in ((1, 2.0), (2, 2.1), (3, 2.0))
+            ]
+        ),
+        tmp_path,
     )
 
     quotes = Store(str(tmp_path / "store")).read("quotes", {"outcome": "home"}).sort_values("observed_at")
     assert quotes["price"].tolist() == [2.0, 2.1, 2.0]
-    assert quotes["observed_at"].tolist() == [pd.Timestamp(START) + pd.Timedelta(minutes=minute) for minute in (0, 2, 3)]
+    assert quotes["observed_at"].tolist() == [
+        pd.Timestamp(START) + pd.Timedelta(minutes=minute) for minute in (0, 2, 3)
+    ]
 
 
 def test_an_answer_from_before_the_price_that_stands_changes_nothing(play, tmp_path: Path):
@@ -178,8 +233,12 @@ def test_an_answer_from_before_the_price_that_stands_changes_nothing(play, tmp_p
 
 
 def ended(at: datetime) -> bytes:
-    over = {**event({}, at), "completed": True, "last_update": iso(at),
-            "scores": [{"name": "Birch", "score": "2"}, {"name": "Alder", "score": "1"}]}  # fmt: skip
+    over = {
+        **event({}, at),
+        "completed": True,
+        "last_update": iso(at),
+        "scores": [{"name": "Birch", "score": "2"}, {"name": "Alder", "score": "1"}],
+    }
     return json.dumps([over]).encode()
 
 
@@ -231,14 +290,24 @@ def test_two_users_of_a_cache_share_their_calls(play, tmp_path: Path):
 
 GOOD = [2.0, 2.1, 2.2]
 FAULTS = {
-    "html": lambda at: Shown(at, b"<!DOCTYPE html><title>Bad gateway</title>", headers={"Content-Type": "text/html"}),
-    "truncated JSON": lambda at: Shown(at, json.dumps([event({"onebook": (9.0, 9.0, 9.0)}, at)]).encode()[:-40]),
+    "html": lambda at: Shown(
+        at, b"<!DOCTYPE html><title>Bad gateway</title>", headers={"Content-Type": "text/html"}
+    ),
+    "truncated JSON": lambda at: Shown(
+        at, json.dumps([event({"onebook": (9.0, 9.0, 9.0)}, at)]).encode()[:-40]
+    ),
     "reset mid-body": lambda at: Shown(at, b"[" + b" " * 4000 + b"]", cut=100),
-    "wrong types": lambda at: Shown(at, json.dumps([{**event({}, at), "bookmakers": 7}, 3, {"id": [1]}]).encode()),
+    "wrong types": lambda at: Shown(
+        at, json.dumps([{**event({}, at), "bookmakers": 7}, 3, {"id": [1]}]).encode()
+    ),
     "another shape": lambda at: Shown(at, b'{"message": 3}'),
     "nothing": lambda at: Shown(at, b""),
-    "key refused in the middle": lambda at: Shown(at, b'{"message": "API key is not valid", "error_code": "INVALID_KEY"}', 401),
-    "quota used up": lambda at: Shown(at, b'{"message": "Usage quota has been reached.", "error_code": "OUT_OF_USAGE_CREDITS"}', 401),
+    "key refused in the middle": lambda at: Shown(
+        at, b'{"message": "API key is not valid", "error_code": "INVALID_KEY"}', 401
+    ),
+    "quota used up": lambda at: Shown(
+        at, b'{"message": "Usage quota has been reached.", "error_code": "OUT_OF_USAGE_CREDITS"}', 401
+    ),
     "unprocessable": lambda at: Shown(at, b'{"message": "Invalid markets"}', 422),
 }
 
@@ -246,7 +315,9 @@ FAULTS = {
 _FIRST = ("html", "truncated JSON", "wrong types", "key refused in the middle")
 
 
-@pytest.mark.parametrize("fault", [*_FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in FAULTS if name not in _FIRST)])
+@pytest.mark.parametrize(
+    "fault", [*_FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in FAULTS if name not in _FIRST)]
+)
 def test_after_a_fault_it_goes_on_and_no_row_is_lost_or_doubled(play, tmp_path: Path, fault: str):
     answers: list[Shown] = []
     for n, price in enumerate(GOOD):
@@ -265,12 +336,21 @@ def test_after_a_fault_it_goes_on_and_no_row_is_lost_or_doubled(play, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_provider_that_is_down_for_several_polls_is_asked_again_until_it_answers(play, tmp_path: Path, status: int):
+def test_a_provider_that_is_down_for_several_polls_is_asked_again_until_it_answers(
+    play, tmp_path: Path, status: int
+):
     down = [Shown(START + timedelta(minutes=2), b"{}", status, {"Retry-After": "0"})] * 12
     server = play([priced(0, 2.0), priced(1, 2.1), *down, priced(3, 2.2)])
 
-    done = poll([SPORT], every_s=0.2, ttl=0, settings=settings_for(tmp_path, server.url), progress=(seen := []).append,
-                until=datetime.now(UTC) + timedelta(seconds=60), stop=_Once(lambda: seen and seen[-1].inserted["quotes"] == 5))  # fmt: skip
+    done = poll(
+        [SPORT],
+        every_s=0.2,
+        ttl=0,
+        settings=settings_for(tmp_path, server.url),
+        progress=(seen := []).append,
+        until=datetime.now(UTC) + timedelta(seconds=60),
+        stop=_Once(lambda: seen and seen[-1].inserted["quotes"] == 5),
+    )
 
     assert home_prices(tmp_path) == [2.0, 2.1, 2.2]
     assert done.ended == "it was told to stop"
@@ -293,15 +373,23 @@ class _Once:
 @pytest.mark.parametrize(
     ("shown", "sentence"),
     [
-        (Shown(START, b'{"message": "API key is not valid", "error_code": "INVALID_KEY"}', 401),
-         "The Odds API answered 401 to /v4/sports/soccer_nowhere/odds: API key is not valid. Check OVERROUND_ODDS_API_KEY."),
-        (Shown(START, b'{"message": "Unknown sport", "error_code": "UNKNOWN_SPORT"}', 404),
-         "The Odds API answered 404 to /v4/sports/soccer_nowhere/odds: Unknown sport."),
-        (Shown(START, b'{"message": "Invalid markets: goals", "error_code": "INVALID_MARKET"}', 422),
-         "The Odds API answered 422 to /v4/sports/soccer_nowhere/odds: Invalid markets: goals."),
+        (
+            Shown(START, b'{"message": "API key is not valid", "error_code": "INVALID_KEY"}', 401),
+            "The Odds API answered 401 to /v4/sports/soccer_nowhere/odds: API key is not valid. Check OVERROUND_ODDS_API_KEY.",
+        ),
+        (
+            Shown(START, b'{"message": "Unknown sport", "error_code": "UNKNOWN_SPORT"}', 404),
+            "The Odds API answered 404 to /v4/sports/soccer_nowhere/odds: Unknown sport.",
+        ),
+        (
+            Shown(START, b'{"message": "Invalid markets: goals", "error_code": "INVALID_MARKET"}', 422),
+            "The Odds API answered 422 to /v4/sports/soccer_nowhere/odds: Invalid markets: goals.",
+        ),
     ],
-)  # fmt: skip
-def test_what_cannot_get_better_ends_it_at_the_first_poll_with_the_providers_reason(play, tmp_path: Path, shown: Shown, sentence: str):
+)
+def test_what_cannot_get_better_ends_it_at_the_first_poll_with_the_providers_reason(
+    play, tmp_path: Path, shown: Shown, sentence: str
+):
     server = play([shown])
 
     with pytest.raises(FetchError) as caught:
@@ -324,10 +412,15 @@ def test_polls_are_spaced_wider_where_the_quota_does_not_pay_for_all_of_them(pla
     answers = [priced(n, 2.0) for n in range(3)]
     for remaining in (20_000_000, 600):
         server = play([replace(one, headers={"x-requests-remaining": str(remaining)}) for one in answers])
-        done = polled(server, tmp_path / str(remaining), sleep=lambda wait_s, server=server: (waits.append(wait_s), server.sleep(wait_s)))
+        done = polled(
+            server,
+            tmp_path / str(remaining),
+            sleep=lambda wait_s, server=server: (waits.append(wait_s), server.sleep(wait_s)),
+        )
 
     assert waits[:2] == [60, 60]
-    # 100 polls of 6 credits are left for 27 days; the kick-off is in three hours, so the next is not a quarter of a day away
+    # 100 polls of 6 credits are left for 27 days; the kick-off is in three hours, so the next is not a
+    # quarter of a day away
     assert all(120 < wait_s < 6 * 3600 for wait_s in waits[2:])
     assert done.plan.startswith("600 credits at 6 a poll pay for 100 of ")
     assert done.plan.rstrip(".") in str(done)
@@ -364,7 +457,9 @@ def test_rows_that_could_not_be_stored_until_the_end_are_said(play, tmp_path: Pa
     store = FullDisk(str(tmp_path / "store"))
     store.full = True
 
-    with pytest.raises(StoreError, match="4 rows that were collected could not be stored: no space left on device"):
+    with pytest.raises(
+        StoreError, match="4 rows that were collected could not be stored: no space left on device"
+    ):
         polled(play([priced(0, 2.0)]), tmp_path, store=store)
 
 
@@ -377,8 +472,15 @@ def test_a_clock_that_is_set_back_does_not_stop_the_polling(play, tmp_path: Path
         waits.append(wait_s)
         server.sleep(wait_s)
 
-    poll([SPORT], every_s=60, polls=6, ttl=0, settings=settings_for(tmp_path, server.url), sleep=sleep,
-         clock=lambda: server.clock() - 3600 * next(hours_back))  # fmt: skip
+    poll(
+        [SPORT],
+        every_s=60,
+        polls=6,
+        ttl=0,
+        settings=settings_for(tmp_path, server.url),
+        sleep=sleep,
+        clock=lambda: server.clock() - 3600 * next(hours_back),
+    )
 
     assert len(home_prices(tmp_path)) == 6
     assert max(waits) <= 60
@@ -386,11 +488,23 @@ def test_a_clock_that_is_set_back_does_not_stop_the_polling(play, tmp_path: Path
 
 @pytest.mark.slow
 def test_memory_holds_only_events_that_are_on_offer_or_just_over(play, tmp_path: Path):
-    days = [answer(1440 * day, event({"onebook": (2.0, 3.5, 4.0)}, START + timedelta(days=day), name=f"e{day}",
-                                     kick_off=iso(START + timedelta(days=day + 1)))) for day in range(7)]  # fmt: skip
+    days = [
+        answer(
+            1440 * day,
+            event(
+                {"onebook": (2.0, 3.5, 4.0)},
+                START + timedelta(days=day),
+                name=f"e{day}",
+                kick_off=iso(START + timedelta(days=day + 1)),
+            ),
+        )
+        for day in range(7)
+    ]
     polled(play(days), tmp_path)
 
-    standing = Standing.load(Store(str(tmp_path / "store")), [SPORT], since_s=(START + timedelta(days=5)).timestamp())
+    standing = Standing.load(
+        Store(str(tmp_path / "store")), [SPORT], since_s=(START + timedelta(days=5)).timestamp()
+    )
 
     assert sorted(standing.prices) == ["e4", "e5", "e6"]
     standing.forget((START + timedelta(days=7)).timestamp())
@@ -398,7 +512,8 @@ def test_memory_holds_only_events_that_are_on_offer_or_just_over(play, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("30s", 30), ("5m", 300), ("12h", 43_200), ("2d", 172_800), ("4w", 2_419_200), ("0.5s", 0.5)]
+    ("text", "expected"),
+    [("30s", 30), ("5m", 300), ("12h", 43_200), ("2d", 172_800), ("4w", 2_419_200), ("0.5s", 0.5)],
 )
 def test_durations_are_read(text: str, expected: float):
     assert seconds(text) == expected
@@ -406,7 +521,9 @@ def test_durations_are_read(text: str, expected: float):
 
 @pytest.mark.parametrize("text", ["30", "s", "-5s", "0s", "1y", "521.6w", "5 minutes", ""])
 def test_a_wrong_duration_is_a_clear_sentence(text: str):
-    with pytest.raises(ParameterError, match=r"write a number above 0 and s, m, h, d or w, e.g. 30s, 5m, 12h, 2d or 4w"):
+    with pytest.raises(
+        ParameterError, match=r"write a number above 0 and s, m, h, d or w, e.g. 30s, 5m, 12h, 2d or 4w"
+    ):
         seconds(text)
 
 
@@ -439,7 +556,9 @@ def files_with(text: str, folder: Path) -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_told_to_stop_finishes_its_batch_and_leaves_no_key(play, tmp_path: Path, number: int):
+def test_a_process_that_is_told_to_stop_finishes_its_batch_and_leaves_no_key(
+    play, tmp_path: Path, number: int
+):
     now = datetime.now(UTC).replace(microsecond=0)
     kick_off = iso(now + timedelta(hours=1))
     answers = []
@@ -448,9 +567,23 @@ def test_a_process_that_is_told_to_stop_finishes_its_batch_and_leaves_no_key(pla
         body = json.dumps([event({"onebook": (2.0 + n / 100, 3.5, 4.0)}, at, kick_off=kick_off)]).encode()
         answers.append(Shown(at, body, headers={"x-requests-remaining": str(20_000_000 - n)}))
     server = play(answers)
-    env = home(tmp_path, OVERROUND_ODDS_API_URL=server.url, OVERROUND_ODDS_API_KEY=CANARY, OVERROUND_LIVE_TTL="0")
-    command = [sys.executable, "-m", "overround.cli.main", "collect", "the-odds-api", "--sport", SPORT, "--every", "1s"]
-    with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    env = home(
+        tmp_path, OVERROUND_ODDS_API_URL=server.url, OVERROUND_ODDS_API_KEY=CANARY, OVERROUND_LIVE_TTL="0"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "overround.cli.main",
+        "collect",
+        "the-odds-api",
+        "--sport",
+        SPORT,
+        "--every",
+        "1s",
+    ]
+    with subprocess.Popen(
+        command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         deadline = time.monotonic() + 60
         while server.turn < 4 and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -472,7 +605,11 @@ def test_a_process_that_is_told_to_stop_finishes_its_batch_and_leaves_no_key(pla
 
 @pytest.mark.slow
 def test_the_command_says_what_is_wrong(play, tmp_path: Path):
-    env = home(tmp_path, OVERROUND_ODDS_API_URL=play([FAULTS["unprocessable"](START)]).url, OVERROUND_ODDS_API_KEY=CANARY)
+    env = home(
+        tmp_path,
+        OVERROUND_ODDS_API_URL=play([FAULTS["unprocessable"](START)]).url,
+        OVERROUND_ODDS_API_KEY=CANARY,
+    )
 
     wrong = overround("collect", "the-odds-api", "--sport", SPORT, "--every", "30", env=env, code=2)
     elsewhere = overround("collect", "football-data", "--league", "E0", "--every", "30s", env=env, code=2)
@@ -492,19 +629,28 @@ class _Change:
 
 
 def independent_changes(answers: list[Shown]) -> dict[tuple, list[_Change]]:
-    """Per event, bookmaker, market, point and outcome the prices, in order of time, that differ from the one before; by no code of ours."""
+    """Per event, bookmaker, market, point and outcome the prices, in order of time, that differ from the one
+    before; by no code of ours.
+    """
     found: dict[tuple, list[_Change]] = {}
     for shown in answers:
         for one in json.loads(shown.content()):
             for book in one["bookmakers"]:
                 for market in book["markets"]:
-                    if market["key"] not in ("h2h", "totals"):  # to_qualify, in the knock-out rounds, has no place in the tables
+                    if market["key"] not in (
+                        "h2h",
+                        "totals",
+                    ):  # to_qualify, in the knock-out rounds, has no place in the tables
                         continue
                     for outcome in market["outcomes"]:
                         shown_price = outcome["price"]
                         price = 1 + (shown_price / 100 if shown_price > 0 else 100 / -shown_price)
-                        side = {one["home_team"]: "home", one["away_team"]: "away"}.get(outcome["name"], outcome["name"].lower())
-                        path = found.setdefault((one["id"], book["key"], market["key"], outcome.get("point"), side), [])
+                        side = {one["home_team"]: "home", one["away_team"]: "away"}.get(
+                            outcome["name"], outcome["name"].lower()
+                        )
+                        path = found.setdefault(
+                            (one["id"], book["key"], market["key"], outcome.get("point"), side), []
+                        )
                         if not path or path[-1].price != price:
                             path.append(_Change(price, market["last_update"]))
     return found
@@ -512,7 +658,9 @@ def independent_changes(answers: list[Shown]) -> dict[tuple, list[_Change]]:
 
 def assert_exactly(store: Store, changes: dict[tuple, list[_Change]]) -> None:
     quotes = store.read("quotes").sort_values("observed_at", kind="stable")
-    expected = [(*key, one.price, pd.Timestamp(one.last_update)) for key, path in changes.items() for one in path]
+    expected = [
+        (*key, one.price, pd.Timestamp(one.last_update)) for key, path in changes.items() for one in path
+    ]
     columns = ["event_id", "bookmaker", "market", "line", "outcome", "price", "observed_at"]
     got = quotes[columns].astype({"line": object}).where(quotes[columns].notna(), None)
     assert len(quotes) == len(expected)
@@ -526,13 +674,25 @@ def collect_recorded(answers: list[Shown], folder: Path) -> Polled:
     with replayed(answers) as server:
         started = answers[0].at.timestamp()
         turns = count()
-        return poll([WORLD_CUP], every_s=30, polls=len(answers), ttl=0, settings=settings_for(folder, server.url), markets="h2h,totals",
-                    odds_format="american", sleep=lambda _: next(turns), clock=lambda: started + 30 * server.turn)  # fmt: skip
+        return poll(
+            [WORLD_CUP],
+            every_s=30,
+            polls=len(answers),
+            ttl=0,
+            settings=settings_for(folder, server.url),
+            markets="h2h,totals",
+            odds_format="american",
+            sleep=lambda _: next(turns),
+            clock=lambda: started + 30 * server.turn,
+        )
 
 
 @pytest.mark.slow
-def test_recorded_answers_become_exactly_the_changes_that_an_independent_reading_finds(recorded: Path, tmp_path: Path):
-    # openings, matches in play, kick-offs that move; every answer of the tournament: `python -m benchmarks.week --recorded FOLDER`
+def test_recorded_answers_become_exactly_the_changes_that_an_independent_reading_finds(
+    recorded: Path, tmp_path: Path
+):
+    # openings, matches in play, kick-offs that move; every answer of the tournament: `python -m
+    # benchmarks.week --recorded FOLDER`
     answers = recorded_answers(recorded / "the-odds-api" / WORLD_CUP / "odds")[400:800]
     changes = independent_changes(answers)
     store = Store(str(tmp_path / "store"))
@@ -553,9 +713,17 @@ def test_recorded_answers_become_exactly_the_changes_that_an_independent_reading
 @pytest.mark.slow
 def test_two_processes_at_once_store_what_one_would(recorded: Path, tmp_path: Path):
     answers = recorded_answers(recorded / "the-odds-api" / WORLD_CUP / "odds")[400:460]
-    script = "import sys; from pathlib import Path; from tests.test_poll import *\n" \
-        "print(collect_recorded(recorded_answers(Path(sys.argv[1]))[400:460], Path(sys.argv[2])).errors)"  # fmt: skip
-    command = [sys.executable, "-c", script, str(recorded / "the-odds-api" / WORLD_CUP / "odds"), str(tmp_path)]
+    script = (
+        "import sys; from pathlib import Path; from tests.test_poll import *\n"
+        "print(collect_recorded(recorded_answers(Path(sys.argv[1]))[400:460], Path(sys.argv[2])).errors)"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        str(recorded / "the-odds-api" / WORLD_CUP / "odds"),
+        str(tmp_path),
+    ]
 
     both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate(timeout=300)[0].strip() for one in both]

@@ -1,4 +1,6 @@
-"""Profiles: what takes the time is seen, under the stage that it belongs to, and looking costs next to nothing."""
+"""Profiles: what takes the time is seen, under the stage that it belongs to, and looking costs next to
+nothing.
+"""
 
 import signal
 import subprocess
@@ -104,7 +106,10 @@ def test_who_handles_the_signal_keeps_it_and_other_threads_are_left_alone():
 
 
 def test_what_is_kept_comes_back_and_holds_no_path(tmp_path: Path):
-    settings, stacks = Settings(reports=tmp_path), {"fetch and parse": Counter({"a (m);b (n.o)": 12, "c (m)": 3})}
+    settings, stacks = (
+        Settings(reports=tmp_path),
+        {"fetch and parse": Counter({"a (m);b (n.o)": 12, "c (m)": 3})},
+    )
 
     profiles.write(stacks, of_run("20260101-000000-abc.collect", settings))
 
@@ -128,7 +133,10 @@ def test_a_recursive_function_counts_once_a_look():
 
 
 def test_the_flame_graph_has_a_box_a_call_as_wide_as_its_time_and_says_the_dearest():
-    stacks = {"run (overround.a);b (pandas.x);c (pandas.y)": 750_000, "run (overround.a);<d> (overround.a)": 250_000}
+    stacks = {
+        "run (overround.a);b (pandas.x);c (pandas.y)": 750_000,
+        "run (overround.a);<d> (overround.a)": 250_000,
+    }
 
     picture = figures.flame(stacks, "work & <play>")
 
@@ -149,7 +157,9 @@ def test_a_look_that_comes_before_another_is_left_sees_what_that_one_saw(monkeyp
     sampler, within = Sampler(3600), iter([True])
     sampler._looks = True
     # the next look, at the very moment at which it is ordered
-    monkeypatch.setattr(signal, "setitimer", lambda *_: sampler._look(0, sys._getframe(1)) if next(within, False) else None)
+    monkeypatch.setattr(
+        signal, "setitimer", lambda *_: sampler._look(0, sys._getframe(1)) if next(within, False) else None
+    )
 
     with Meter("r").stage("work"):
         sampler._look(0, sys._getframe())
@@ -160,7 +170,8 @@ def test_a_look_that_comes_before_another_is_left_sees_what_that_one_saw(monkeyp
 
 @pytest.mark.slow
 def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
-    # python/cpython#106883 and #99110: looks at other threads stopped such a process for ever, or crashed it, before Python 3.12
+    # python/cpython#106883 and #99110: looks at other threads stopped such a process for ever, or crashed it,
+    # before Python 3.12
     program = """
         import gc, threading, time
         from overround import Meter
@@ -192,6 +203,8 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
         print(sum(seen.values()) > 1_000_000, any("overround.measure.sampler" in stack for stack in seen))
     """
 
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
+    )
 
     assert done.stdout.split() == ["True", "False"], done.stderr

@@ -1,4 +1,6 @@
-"""Bars are shown in a kernel whose notebook is open, and nowhere else: in a real kernel, as its messages tell."""
+"""Bars are shown in a kernel whose notebook is open, and nowhere else: in a real kernel, as its messages
+tell.
+"""
 
 import os
 from typing import Any
@@ -35,7 +37,11 @@ def messages(env: dict[str, str], code: str) -> list[dict[str, Any]]:
 def test_where_a_notebook_is_open_a_bar_comes_moves_and_goes():
     found = messages({"JPY_SESSION_NAME": "notebooks/explore.ipynb"}, LOOP)
 
-    bars = [one["content"]["data"]["text/html"] for one in found if one["msg_type"] in ("display_data", "update_display_data")]
+    bars = [
+        one["content"]["data"]["text/html"]
+        for one in found
+        if one["msg_type"] in ("display_data", "update_display_data")
+    ]
     assert [one["msg_type"] for one in found].count("display_data") == 1
     assert [one["content"]["text"] for one in found if one["msg_type"] == "stream"] == ["abcde\n"]
     assert "2 of 5 letters &lt;b&gt;" in bars[0]

@@ -72,7 +72,10 @@ def test_half_of_a_tables_files_gone_is_said_and_mended(places):
 
     assert read.returncode == 1 and read.stderr.count("missing file") == 3
     assert "things wrong: 3, which `overround store repair` mends" in read.stdout
-    assert mended.returncode == 0 and "180 ROWS ARE LOST with 3 missing or damaged files; collect them again" in mended.stderr
+    assert (
+        mended.returncode == 0
+        and "180 ROWS ARE LOST with 3 missing or damaged files; collect them again" in mended.stderr
+    )
     assert after.returncode == 0 and "nothing is wrong" in after.stdout
     again = Store(store.root)
     assert len(again.read("quotes")) == 180
@@ -83,7 +86,9 @@ def test_half_of_a_tables_files_gone_is_said_and_mended(places):
 
 @pytest.mark.slow
 def test_a_command_that_has_read_its_tables_ends_by_itself_on_a_busy_machine(places):
-    """Arrow's threads let go of the last file when the interpreter has begun to end: one in ten commands was ended by a signal."""
+    """Arrow's threads let go of the last file when the interpreter has begun to end: one in ten commands was
+    ended by a signal.
+    """
     store = Store(places["OVERROUND_STORE"])
     for i in range(6):
         store.append("quotes", many(20, bookmaker=f"b{i}"))
@@ -97,14 +102,26 @@ def test_a_command_that_has_read_its_tables_ends_by_itself_on_a_busy_machine(pla
 @pytest.fixture
 def site(tmp_path, serve, places):
     """A small provider with six seasons, and the words that collect them; it is asked twice a second."""
-    head, seasons = "Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A\n", ["1819", "1920", "2021", "2122", "2223", "2324"]
+    head, seasons = (
+        "Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A\n",
+        ["1819", "1920", "2021", "2122", "2223", "2324"],
+    )
     for season in seasons:
-        rows = (f"E0,{day:02}/09/20{season[:2]},20:00,Team {day},Guest {day},1,0,H,2.0,3.5,4.{day}\n" for day in range(1, 29))
+        rows = (
+            f"E0,{day:02}/09/20{season[:2]},20:00,Team {day},Guest {day},1,0,H,2.0,3.5,4.{day}\n"
+            for day in range(1, 29)
+        )
         folder = tmp_path / "site" / "mmz4281" / season
         folder.mkdir(parents=True)
         (folder / "E0.csv").write_text(head + "".join(rows))
     places["OVERROUND_FOOTBALL_DATA_URL"] = serve(tmp_path / "site").url
-    return ["collect", "football-data", "--league", "E0", *(word for season in seasons for word in ("--season", season))]
+    return [
+        "collect",
+        "football-data",
+        "--league",
+        "E0",
+        *(word for season in seasons for word in ("--season", season)),
+    ]
 
 
 @pytest.mark.slow
@@ -118,7 +135,10 @@ def test_a_deleted_cache_costs_calls_and_no_row(places, site):
     again = overround(*site, **places)
 
     assert (first.returncode, again.returncode) == (0, 0)
-    assert "0 new events, 0 new quotes, 0 new results; 6 requests, 0 of them answered by the cache" in again.stdout
+    assert (
+        "0 new events, 0 new quotes, 0 new results; 6 requests, 0 of them answered by the cache"
+        in again.stdout
+    )
     assert (store.version(), len(store.read("quotes"))) == before
     assert before[1] == 6 * 28 * 3
 
@@ -126,7 +146,9 @@ def test_a_deleted_cache_costs_calls_and_no_row(places, site):
 @pytest.mark.slow
 def test_a_collection_that_is_killed_goes_on_where_it_was(places, site):
     command, entries = [sys.executable, "-m", "overround.cli.main", *site], Path(places["OVERROUND_STORE"])
-    child = subprocess.Popen(command, cwd=HOME, env={**os.environ, **places}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command, cwd=HOME, env={**os.environ, **places}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while len(list(entries.glob("quotes/_delta_log/*.json"))) < 3 and child.poll() is None:
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
@@ -193,13 +215,21 @@ def test_a_store_of_an_earlier_version_is_read_checked_and_appended_to(tmp_path,
             store.append(table, frame)
         print(len(store.read("quotes")))
     """
-    rows = [("events", pd.DataFrame([event("m0"), event("m1"), event("m2")])), *[("quotes", many(3, bookmaker=f"b{i}")) for i in range(4)]]
+    rows = [
+        ("events", pd.DataFrame([event("m0"), event("m1"), event("m2")])),
+        *[("quotes", many(3, bookmaker=f"b{i}")) for i in range(4)],
+    ]
     made = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "store")],
         env={**os.environ, "PYTHONPATH": str(tmp_path / "old" / "lib")},
-        input=json.dumps([(table, json.loads(frame.to_json(orient="records", date_format="iso"))) for table, frame in rows]),
-        capture_output=True, text=True, cwd=tmp_path, timeout=120,
-    )  # fmt: skip
+        input=json.dumps(
+            [(table, json.loads(frame.to_json(orient="records", date_format="iso"))) for table, frame in rows]
+        ),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
     assert made.returncode == 0, made.stderr[-500:]
 
     store = Store(tmp_path / "store")

@@ -34,10 +34,7 @@ def test_a_reference_without_prices_is_refused_with_those_that_have():
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.one_of(st.floats(0.05, 0.9), st.just(float("nan"))), min_size=4, max_size=8),
-    st.data(),
-)
+@given(st.lists(st.one_of(st.floats(0.05, 0.9), st.just(float("nan"))), min_size=4, max_size=8), st.data())
 def test_the_median_is_that_of_the_others(fair, data):
     names = [f"b{number}" for number in range(len(fair))]
     judged = data.draw(st.integers(0, len(fair) - 1))
@@ -91,7 +88,10 @@ def test_accuracy_weights_of_nobody_are_refused():
 
 
 def test_the_middle_of_an_exchange_sums_to_one_and_lies_between_back_and_lay():
-    back, lay = np.array([[2.46, 3.6, 3.0], [1.9, np.nan, 2.0]]), np.array([[2.5, 3.7, 3.1], [1.95, np.nan, 2.1]])
+    back, lay = (
+        np.array([[2.46, 3.6, 3.0], [1.9, np.nan, 2.0]]),
+        np.array([[2.5, 3.7, 3.1], [1.95, np.nan, 2.1]]),
+    )
 
     mid = exchange_mid(back, lay, np.array([True, False]))
 
@@ -111,18 +111,28 @@ def test_a_price_is_held_against_the_middle_of_the_exchange_and_lay_prices_are_n
     signals = value_signals(rows, "exchange_mid")
 
     mid = exchange_mid(np.array([1.98, 3.95, 3.95]), np.array([2.02, 4.05, 4.05]))[0]
-    assert signals[["market", "outcome", "side", "bookmaker", "price"]].to_numpy().tolist() == [["h2h", "home", "back", "soft", 2.2]]
+    assert signals[["market", "outcome", "side", "bookmaker", "price"]].to_numpy().tolist() == [
+        ["h2h", "home", "back", "soft", 2.2]
+    ]
     assert signals["probability"].tolist() == pytest.approx([mid])
 
 
-@pytest.mark.parametrize("reference", ["consensus", "consensus_median", "consensus_margin", "consensus_accuracy", "close"])
+@pytest.mark.parametrize(
+    "reference", ["consensus", "consensus_median", "consensus_margin", "consensus_accuracy", "close"]
+)
 def test_every_reference_is_had_by_its_name(reference):
     rows = quotes(
-        *(three_way(bookmaker=name, prices=prices, phase=phase) for name, prices in FOUR.items() for phase in ("early", "close")),
+        *(
+            three_way(bookmaker=name, prices=prices, phase=phase)
+            for name, prices in FOUR.items()
+            for phase in ("early", "close")
+        ),
         *(three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6), phase=phase) for phase in ("early", "close")),
-    )  # fmt: skip
+    )
 
-    bets = value_signals(rows, reference, min_edge=0.0, weights=dict.fromkeys("abcd", 1.0), at_close=reference == "close")
+    bets = value_signals(
+        rows, reference, min_edge=0.0, weights=dict.fromkeys("abcd", 1.0), at_close=reference == "close"
+    )
     lines = closing_lines(rows, reference, weights=dict.fromkeys("abcd", 1.0))
 
     assert len(bets) > 0
@@ -139,13 +149,17 @@ def test_a_reference_that_cannot_be_had_says_what_is_missing():
         value_signals(rows, "exchange_mid")
     with pytest.raises(ParameterError, match=r"needs weights: accuracy_weights or past_accuracy_weights"):
         value_signals(rows, "consensus_accuracy")
-    with pytest.raises(ParameterError, match=r"'mean' has no prices here; bookmakers are a, b, or one of " + ", ".join(REFERENCES)):
+    with pytest.raises(
+        ParameterError,
+        match=r"'mean' has no prices here; bookmakers are a, b, or one of " + ", ".join(REFERENCES),
+    ):
         value_signals(rows, "mean")
 
 
 def test_the_error_of_an_edge_is_the_spread_of_the_others_over_the_root_of_how_many_are_asked():
     rows = quotes(
-        *(three_way(bookmaker=name, prices=prices) for name, prices in FOUR.items()), three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6))
+        *(three_way(bookmaker=name, prices=prices) for name, prices in FOUR.items()),
+        three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6)),
     )
     inverse = {name: 1 / np.array(prices) for name, prices in FOUR.items()}
     fair = np.array([p[0] / p.sum() for p in inverse.values()])

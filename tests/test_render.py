@@ -26,11 +26,19 @@ def page(tmp_path: Path) -> Page:
         folder = tmp_path / "runs" / "20260101-000000-abc"
         label = run.get("label", "first")
         folder.mkdir(parents=True, exist_ok=True)
-        made = [v4.output_from_msg({"header": {"msg_type": one.pop("type", "display_data")}, "content": one}) for one in outputs]
-        cells = [v4.new_markdown_cell(text), v4.new_code_cell("secret_code = 1", outputs=made, execution_count=1)]
+        made = [
+            v4.output_from_msg({"header": {"msg_type": one.pop("type", "display_data")}, "content": one})
+            for one in outputs
+        ]
+        cells = [
+            v4.new_markdown_cell(text),
+            v4.new_code_cell("secret_code = 1", outputs=made, execution_count=1),
+        ]
         write(v4.new_notebook(cells=cells), folder / f"{label}.ipynb")
         (folder / f"{label}.json").write_text(json.dumps(a_run(**run)), encoding="utf-8")
-        render_run(folder / f"{label}.ipynb", folder / f"{label}.html", folder / f"{label}.json", show_code=show_code)
+        render_run(
+            folder / f"{label}.ipynb", folder / f"{label}.html", folder / f"{label}.json", show_code=show_code
+        )
         return (folder / f"{label}.html").read_text(encoding="utf-8")
 
     return make
@@ -38,12 +46,24 @@ def page(tmp_path: Path) -> Page:
 
 def a_run(**changes: Any) -> dict:
     return {
-        "run_id": "20260101-000000-abc.first", "notebook": "backtest", "label": "first", "title": "A question?", "status": "ok",
-        "parameters": {"min_edge": 0.03, "leagues": [], "run_id": "x"}, "changed": {"min_edge": 0.03},
-        "started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:01:10+00:00", "seconds": 70.2,
-        "git_revision": "0123456789ab+", "versions": {"python": "3.11.9"}, "verdict": "No edge.", "metrics": {},
-        "source": "sample", "failure": None, **changes,
-    }  # fmt: skip
+        "run_id": "20260101-000000-abc.first",
+        "notebook": "backtest",
+        "label": "first",
+        "title": "A question?",
+        "status": "ok",
+        "parameters": {"min_edge": 0.03, "leagues": [], "run_id": "x"},
+        "changed": {"min_edge": 0.03},
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "ended_at": "2026-01-01T00:01:10+00:00",
+        "seconds": 70.2,
+        "git_revision": "0123456789ab+",
+        "versions": {"python": "3.11.9"},
+        "verdict": "No edge.",
+        "metrics": {},
+        "source": "sample",
+        "failure": None,
+        **changes,
+    }
 
 
 def html(text: str) -> dict:
@@ -51,7 +71,14 @@ def html(text: str) -> dict:
 
 
 def failure(message: str, **changes: Any) -> dict:
-    return {"cell": 3, "source": "1 / 0", "name": "ZeroDivisionError", "message": message, "traceback": "Traceback", **changes}
+    return {
+        "cell": 3,
+        "source": "1 / 0",
+        "name": "ZeroDivisionError",
+        "message": message,
+        "traceback": "Traceback",
+        **changes,
+    }
 
 
 @pytest.mark.slow
@@ -92,7 +119,9 @@ def test_a_page_has_no_script_loads_nothing_and_says_so_in_a_policy(page: Page) 
 
 
 def test_hostile_text_in_parameters_verdict_title_and_source_appears_as_text(page: Page) -> None:
-    got = page(verdict=HOSTILE, parameters={"note": HOSTILE, HOSTILE: [HOSTILE]}, source=HOSTILE, title=HOSTILE)
+    got = page(
+        verdict=HOSTILE, parameters={"note": HOSTILE, HOSTILE: [HOSTILE]}, source=HOSTILE, title=HOSTILE
+    )
 
     assert got.count(ESCAPED) >= 5
     assert "<script" not in got
@@ -109,12 +138,25 @@ def test_hostile_text_in_an_error_appears_as_text(page: Page) -> None:
 
 
 def test_a_failed_page_shows_notebook_cell_source_and_error_on_top(page: Page) -> None:
-    error = {"type": "error", "ename": "ZeroDivisionError", "evalue": "division by zero", "traceback": ["long"]}
+    error = {
+        "type": "error",
+        "ename": "ZeroDivisionError",
+        "evalue": "division by zero",
+        "traceback": ["long"],
+    }
 
     got = page(html("<p>the figure</p>"), error, status="failed", failure=failure("division by zero"))
 
     box = got[got.index('id="failure"') : got.index("the figure")]
-    for part in ("failed", "ZeroDivisionError", "division by zero", "backtest", "cell 3", "1 / 0", "<details><summary>Traceback"):
+    for part in (
+        "failed",
+        "ZeroDivisionError",
+        "division by zero",
+        "backtest",
+        "cell 3",
+        "1 / 0",
+        "<details><summary>Traceback",
+    ):
         assert part in box
     assert "No edge." not in got
     assert "The run stopped here" in got[got.index("the figure") :]
@@ -130,7 +172,10 @@ def test_code_is_in_the_page_hidden_behind_one_control_until_asked_for(page: Pag
 
 
 def test_the_record_itself_is_not_shown_nor_a_last_heading_over_nothing(page: Page) -> None:
-    got = page({"data": {RUN_MIME: {"verdict": "zzz"}, "text/plain": "zzz"}, "metadata": {}}, text="# Title\n\nwords\n\n## Record")
+    got = page(
+        {"data": {RUN_MIME: {"verdict": "zzz"}, "text/plain": "zzz"}, "metadata": {}},
+        text="# Title\n\nwords\n\n## Record",
+    )
 
     assert "zzz" not in got
     assert "Record" not in got
@@ -144,7 +189,10 @@ def test_the_simulated_market_is_announced_before_anything_else(page: Page) -> N
 
 
 def test_warnings_are_folded_and_printed_text_is_not(page: Page) -> None:
-    got = page({"type": "stream", "name": "stderr", "text": "careful"}, {"type": "stream", "name": "stdout", "text": "printed"})
+    got = page(
+        {"type": "stream", "name": "stderr", "text": "careful"},
+        {"type": "stream", "name": "stdout", "text": "printed"},
+    )
 
     assert re.search(r'<details class="messages">.*careful.*</details>', got)
     assert re.search(r'<pre [^>]*class="printed"[^>]*>printed', got)
@@ -153,11 +201,22 @@ def test_warnings_are_folded_and_printed_text_is_not(page: Page) -> None:
 def test_tables_scroll_in_a_box_with_scoped_headers_and_numbers_to_the_right(page: Page) -> None:
     import pandas as pd
 
-    frame = pd.DataFrame({"team": ["Ayr", "1. FC"], "yield, %": ["2.1 (-0.4 to 4.6)", "-1.0"], "n": [1, 2], "p": [float("nan"), 0.5]})
+    frame = pd.DataFrame(
+        {
+            "team": ["Ayr", "1. FC"],
+            "yield, %": ["2.1 (-0.4 to 4.6)", "-1.0"],
+            "n": [1, 2],
+            "p": [float("nan"), 0.5],
+        }
+    )
 
     got = page(html(frame.to_html()))
 
-    table = got[got.index('<div aria-label="Table 1"') if '<div aria-label="Table 1"' in got else got.index('class="scroll"') :]
+    table = got[
+        got.index('<div aria-label="Table 1"')
+        if '<div aria-label="Table 1"' in got
+        else got.index('class="scroll"') :
+    ]
     assert 'scope="col"' in table
     assert 'scope="row"' in table
     assert 'class="number">2.1 (-0.4 to 4.6)' in table
@@ -210,13 +269,23 @@ def test_the_index_of_nothing_says_how_to_begin(tmp_path: Path) -> None:
 def test_the_index_lists_failures_first_then_pipelines_newest_first(tmp_path: Path) -> None:
     old = a_run(run_id="20260101-000000-aaa.x", verdict="old verdict")
     bad = a_run(
-        run_id="20260102-000000-bbb.x", label="bad", status="failed", failure=failure("the reason"), started_at="2026-01-02T00:00:00+00:00"
+        run_id="20260102-000000-bbb.x",
+        label="bad",
+        status="failed",
+        failure=failure("the reason"),
+        started_at="2026-01-02T00:00:00+00:00",
     )
     new = a_run(run_id="20260103-000000-ccc.x", verdict="new verdict", started_at="2026-01-03T00:00:00+00:00")
 
     got = index_of(tmp_path, old, bad, new)
 
-    assert got.index("1 failed") < got.index("cell 3:") < got.index("the reason") < got.index("new verdict") < got.index("old verdict")
+    assert (
+        got.index("1 failed")
+        < got.index("cell 3:")
+        < got.index("the reason")
+        < got.index("new verdict")
+        < got.index("old verdict")
+    )
     assert 'href="runs/20260102-000000-bbb/bad.html"' in got
     assert "min_edge=<bdi>0.03</bdi>" in got
     assert got.count('badge invented">simulated market') == 3
@@ -224,14 +293,20 @@ def test_the_index_lists_failures_first_then_pipelines_newest_first(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(4.26, "4.3 s"), (59.97, "1 min 0 s"), (70.2, "1 min 10 s"), (119.7, "2 min 0 s"), (7_300, "2 h 1 min")]
+    ("seconds", "words"),
+    [(4.26, "4.3 s"), (59.97, "1 min 0 s"), (70.2, "1 min 10 s"), (119.7, "2 min 0 s"), (7_300, "2 h 1 min")],
 )
 def test_no_time_has_sixty_seconds_or_minutes(tmp_path: Path, seconds: float, words: str) -> None:
     assert f"<span>{words}</span>" in index_of(tmp_path, a_run(seconds=seconds))
 
 
 def test_a_failure_that_a_later_run_made_good_is_not_on_top_of_the_index(tmp_path: Path) -> None:
-    bad = a_run(run_id="20260102-000000-bbb.x", status="failed", failure=failure("the reason"), started_at="2026-01-02T00:00:00+00:00")
+    bad = a_run(
+        run_id="20260102-000000-bbb.x",
+        status="failed",
+        failure=failure("the reason"),
+        started_at="2026-01-02T00:00:00+00:00",
+    )
     good = a_run(run_id="20260103-000000-ccc.x", started_at="2026-01-03T00:00:00+00:00")
 
     got = index_of(tmp_path, bad, good)
@@ -268,7 +343,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_every_text_colour_can_be_read_on_every_ground(scheme: int) -> None:
     css = (TEMPLATES / "report.css").read_text()
-    colours = dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6})", re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme]))
+    colours = dict(
+        re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6})", re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme])
+    )
 
     for text in ("ink", "soft", "accent", "bad"):
         for ground in ("paper", "raised", "accent-wash", "bad-wash"):

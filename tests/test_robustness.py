@@ -1,4 +1,6 @@
-"""Checks on a ledger: a few bets, worse prices, later prices, other prices, wrong prices, prices that are missing."""
+"""Checks on a ledger: a few bets, worse prices, later prices, other prices, wrong prices, prices that are
+missing.
+"""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,17 @@ from overround.evaluation import (
 )
 from overround.evaluation.other_prices import only_one
 from overround.signals import blind_signals
-from tests.books import KICK_OFF, bet, bets, efficient_market, noisy_quotes, quotes, result, results, three_way
+from tests.books import (
+    KICK_OFF,
+    bet,
+    bets,
+    efficient_market,
+    noisy_quotes,
+    quotes,
+    result,
+    results,
+    three_way,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +44,35 @@ def market():
 @pytest.fixture(scope="module")
 def blind(market):
     shown, ended = market
-    return backtest(blind_signals(shown, "b3", "home"), ended, stake=Flat(1), closing=closing_lines(shown, "b0"))
+    return backtest(
+        blind_signals(shown, "b3", "home"), ended, stake=Flat(1), closing=closing_lines(shown, "b0")
+    )
 
 
 def test_leaving_the_best_bets_out_is_what_a_calculator_says():
     wanted = bets(*(bet(f"m{i}", price=price) for i, price in enumerate((11.0, 2.0, 2.0, 2.0))))
-    ledger = backtest(wanted, results(result("m0"), result("m1"), result("m2", 0, 1), result("m3", 0, 1)), stake=Flat(10))
+    ledger = backtest(
+        wanted, results(result("m0"), result("m1"), result("m2", 0, 1), result("m3", 0, 1)), stake=Flat(10)
+    )
 
     table = without_best(ledger, counts=(1, 2))
 
-    assert table["profit"].to_dict() == pytest.approx({"none": 90, "best 1": -10, "best 2": -20, "best 1 %": -10})
-    assert table.loc["best 1", ["bets", "yield", "share_of_profit"]].tolist() == pytest.approx([3, -1 / 3, 100 / 90])
+    assert table["profit"].to_dict() == pytest.approx(
+        {"none": 90, "best 1": -10, "best 2": -20, "best 1 %": -10}
+    )
+    assert table.loc["best 1", ["bets", "yield", "share_of_profit"]].tolist() == pytest.approx(
+        [3, -1 / 3, 100 / 90]
+    )
     assert without_best(ledger[ledger["profit"] < 0])["share_of_profit"].isna().all()
 
 
 def test_worse_prices_never_help_and_do_what_a_calculator_says():
-    wanted = bets(bet("m1", price=3.0), bet("m2", price=2.0), bet("m3", price=4.0, side="lay"), bet("m4", price=4.0, side="lay"))
+    wanted = bets(
+        bet("m1", price=3.0),
+        bet("m2", price=2.0),
+        bet("m3", price=4.0, side="lay"),
+        bet("m4", price=4.0, side="lay"),
+    )
     ended = results(result("m1"), result("m2", 0, 1), result("m3"), result("m4", 0, 1))
     ledger = backtest(wanted, ended, stake=Flat(10))
 
@@ -72,10 +97,15 @@ def test_the_yield_falls_with_every_haircut(blind):
 
 def timed(*prices, start=KICK_OFF):
     """The home price of one bookmaker at so many hours before kick-off."""
-    return quotes(*(
-        row for hours, price in prices
-        for row in three_way(prices=(price, 3.5, 4.0), phase="snapshot", at=str(start - pd.Timedelta(hours=hours))[:19])
-    ))  # fmt: skip
+    return quotes(
+        *(
+            row
+            for hours, price in prices
+            for row in three_way(
+                prices=(price, 3.5, 4.0), phase="snapshot", at=str(start - pd.Timedelta(hours=hours))[:19]
+            )
+        )
+    )
 
 
 def test_a_later_bet_gets_the_price_that_stands_then_and_none_after_kick_off():
@@ -103,7 +133,11 @@ def test_a_delay_costs_a_strategy_that_lives_on_being_first():
         event = f"m{i}"
         for hours, price in ((5, 2.3), (4.9, 2.0)):  # the price is corrected after six minutes
             rows += three_way(
-                event, prices=(price, 3.5, 4.0), phase="snapshot", at=str(start - pd.Timedelta(hours=hours))[:19], start=start
+                event,
+                prices=(price, 3.5, 4.0),
+                phase="snapshot",
+                at=str(start - pd.Timedelta(hours=hours))[:19],
+                start=start,
             )
         wanted.append(bet(event, price=2.3, placed=str(start - pd.Timedelta(hours=5))[:19], start=start))
         ended.append(result(event, int(rng.random() < 0.5), 0))
@@ -143,8 +177,13 @@ def test_the_number_of_bets_needed_has_the_power_that_it_says():
     for _ in range(300):
         profit = np.where(rng.random(n) < (1 + edge) / price, price - 1, -1.0)
         found.append(profit.mean() / (profit.std() / np.sqrt(n)) > 1.645)
-    ledger = pd.DataFrame({"starts_at": KICK_OFF + pd.to_timedelta(np.arange(n), unit="D"), "stake": 1.0,
-                           "profit": np.where(np.arange(n) % 30 < 11, price - 1, -1.0)})  # fmt: skip
+    ledger = pd.DataFrame(
+        {
+            "starts_at": KICK_OFF + pd.to_timedelta(np.arange(n), unit="D"),
+            "stake": 1.0,
+            "profit": np.where(np.arange(n) % 30 < 11, price - 1, -1.0),
+        }
+    )
 
     assert bets_needed(ledger, edge) == pytest.approx(n, rel=0.05)
     assert 0.73 < np.mean(found) < 0.88
@@ -161,11 +200,17 @@ def test_bets_without_thought_earn_minus_the_margin_on_the_same_prices(market, b
     assert table.loc["every home", "yield"] == pytest.approx(own)
     # an equal stake on every outcome, settled in plain pandas
     mine = shown[(shown["bookmaker"] == "b3") & (shown["phase"] == "early")].merge(ended, on="event_id")
-    came = np.select([mine["outcome"] == "home", mine["outcome"] == "draw"],
-                     [mine["home_score"] > mine["away_score"], mine["home_score"] == mine["away_score"]],
-                     mine["home_score"] < mine["away_score"])  # fmt: skip
+    came = np.select(
+        [mine["outcome"] == "home", mine["outcome"] == "draw"],
+        [mine["home_score"] > mine["away_score"], mine["home_score"] == mine["away_score"]],
+        mine["home_score"] < mine["away_score"],
+    )
     assert table.loc["every outcome", "yield"] == pytest.approx((came * mine["price"] - 1).mean())
-    assert table.loc["a random outcome", "low"] < table.loc["every outcome", "yield"] < table.loc["a random outcome", "high"]
+    assert (
+        table.loc["a random outcome", "low"]
+        < table.loc["every outcome", "yield"]
+        < table.loc["a random outcome", "high"]
+    )
     assert 0 < table.attrs["p_random"] < 1
 
 
@@ -192,13 +237,17 @@ def test_the_same_bets_at_each_price_are_each_bookmakers_own_yield(market, blind
 
 
 def test_the_price_of_each_bookmaker_pays_its_own_commission_whoever_took_the_bet():
-    shown = quotes(three_way(bookmaker="acme"), three_way(bookmaker="betfair_exchange", prices=(2.02, 3.5, 4.0)))
+    shown = quotes(
+        three_way(bookmaker="acme"), three_way(bookmaker="betfair_exchange", prices=(2.02, 3.5, 4.0))
+    )
     ledger = backtest(bets(bet(price=2.02, bookmaker="betfair_exchange")), results(result()), stake=Flat(10))
 
     table = at_each_price(ledger, shown, simulations=50)
 
     # 2.02 at the exchange pays 1 + 1.02 x 0.95 = 1.969, less than 2.00 elsewhere
-    assert table["yield"].to_dict() == pytest.approx({"as placed": 0.969, "acme": 1.0, "betfair_exchange": 0.969, "best of all": 1.0})
+    assert table["yield"].to_dict() == pytest.approx(
+        {"as placed": 0.969, "acme": 1.0, "betfair_exchange": 0.969, "best of all": 1.0}
+    )
 
 
 def test_a_ledger_without_a_wrong_price_has_none_flagged_and_a_planted_one_is_found(market, blind):
@@ -206,12 +255,17 @@ def test_a_ledger_without_a_wrong_price_has_none_flagged_and_a_planted_one_is_fo
     at = blind.index[7]
     typo = blind.loc[at]
     planted = (
-        shown["event_id"].eq(typo["event_id"]) & shown["bookmaker"].eq("b3") & shown["outcome"].eq("home") & shown["phase"].eq("early")
+        shown["event_id"].eq(typo["event_id"])
+        & shown["bookmaker"].eq("b3")
+        & shown["outcome"].eq("home")
+        & shown["phase"].eq("early")
     )
     wrong = shown.assign(price=shown["price"].where(~planted, 10 * shown["price"]))
 
     assert wrong_prices(blind, shown).empty
-    found = wrong_prices(blind.assign(price=blind["price"].where(blind.index != at, 10 * typo["price"])), wrong)
+    found = wrong_prices(
+        blind.assign(price=blind["price"].where(blind.index != at, 10 * typo["price"])), wrong
+    )
     assert found.index.tolist() == [at]
     assert found["others"].tolist() == [7]
     assert found["median"].iloc[0] == pytest.approx(typo["price"], rel=0.2)
@@ -233,17 +287,24 @@ def test_missing_rates_count_the_matches_that_a_bookmaker_does_not_quote(market,
     assert (kept["event_id"] < "m00210").all()
     assert kept.attrs["bankroll"] == blind.attrs["bankroll"]
     # a bookmaker that hardly ever quotes does not decide
-    assert len(always_quoted(blind, shown[~((shown["bookmaker"] == "b5") & (shown["event_id"] >= "m00020"))])) == 300
+    assert (
+        len(always_quoted(blind, shown[~((shown["bookmaker"] == "b5") & (shown["event_id"] >= "m00020"))]))
+        == 300
+    )
 
 
 def test_the_same_strategy_runs_under_each_margin_method(market):
     shown, ended = market
 
-    table = across_methods(shown, ended, "b0", ("power", "shin"), simulations=50, stake=Flat(1), min_edge=0.01)
+    table = across_methods(
+        shown, ended, "b0", ("power", "shin"), simulations=50, stake=Flat(1), min_edge=0.01
+    )
 
     signals = value_signals(shown, "b0", "shin", 0.01)
     ledger = backtest(signals, ended, stake=Flat(1))
-    assert table.loc["shin", ["bets", "yield"]].tolist() == pytest.approx([len(ledger), ledger["profit"].sum() / ledger["stake"].sum()])
+    assert table.loc["shin", ["bets", "yield"]].tolist() == pytest.approx(
+        [len(ledger), ledger["profit"].sum() / ledger["stake"].sum()]
+    )
 
 
 def test_an_edge_is_flagged_where_exactly_one_of_several_shows_it():
@@ -258,7 +319,11 @@ def test_an_edge_is_flagged_where_exactly_one_of_several_shows_it():
 
 def test_an_honest_ledger_is_not_suspicious():
     for seed in range(5):
-        assert not suspicious(efficient_market(200, seed=seed)).loc[["results known", "few bets", "no account"], "flagged"].any()
+        assert (
+            not suspicious(efficient_market(200, seed=seed))
+            .loc[["results known", "few bets", "no account"], "flagged"]
+            .any()
+        )
 
 
 def test_bets_at_the_markets_maximum_are_flagged(market):

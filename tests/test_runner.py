@@ -34,24 +34,34 @@ display({"application/vnd.overround.run+json": {"verdict": "No edge" + note, "me
 
 
 def project(home: Path, **notebooks: list[str]) -> Settings:
-    """A project with these notebooks; a cell that starts with `# ` or `## ` is text, PARAMETERS gets its tag."""
+    """A project with these notebooks; a cell that starts with `# ` or `## ` is text, PARAMETERS gets its
+    tag.
+    """
     from nbformat import v4, write
 
     (home / "notebooks").mkdir(parents=True, exist_ok=True)
     for name, sources in notebooks.items():
         cells = [
-            v4.new_markdown_cell(source) if re.match("##? ", source)
-            else v4.new_code_cell(source, metadata={"tags": ["parameters"]} if source.startswith("run_id") else {})
+            v4.new_markdown_cell(source)
+            if re.match("##? ", source)
+            else v4.new_code_cell(
+                source, metadata={"tags": ["parameters"]} if source.startswith("run_id") else {}
+            )
             for source in sources
-        ]  # fmt: skip
-        made = v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        ]
+        made = v4.new_notebook(
+            cells=cells,
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        )
         write(made, home / "notebooks" / f"{name}.ipynb")
     return Settings(home=home, reports=home / "reports", store=str(home / "store"))
 
 
 def run(home: Path, *cells: str, timeout_s: int = 60, **parameters: Any) -> Outcome:
     settings = project(home, trial=["# A trial", PARAMETERS, *cells])
-    return run_notebook(Step("trial", "first", parameters), run_id="p1.first", settings=settings, timeout_s=timeout_s)
+    return run_notebook(
+        Step("trial", "first", parameters), run_id="p1.first", settings=settings, timeout_s=timeout_s
+    )
 
 
 def record(outcome: Outcome) -> dict:
@@ -63,7 +73,12 @@ def test_a_good_run_leaves_notebook_page_and_record(tmp_path: Path) -> None:
     outcome = run(tmp_path, "assert (min_edge, run_id) == (0.03, 'p1.first')", RECORD, min_edge=0.03)
 
     assert outcome.ok
-    assert (outcome.verdict, outcome.metrics, outcome.source, outcome.title) == ("No edge", {"bets": 3}, "sample", "A trial")
+    assert (outcome.verdict, outcome.metrics, outcome.source, outcome.title) == (
+        "No edge",
+        {"bets": 3},
+        "sample",
+        "A trial",
+    )
     folder = tmp_path / "reports" / "runs" / "p1"
     assert sorted(path.name for path in folder.iterdir()) == ["first.html", "first.ipynb", "first.json"]
     written = record(outcome)
@@ -79,8 +94,18 @@ FAILURES = {
     "an error": (["1 / 0", RECORD], 3, "ZeroDivisionError", "division by zero"),
     "a timeout": (["import time; time.sleep(60)", RECORD], 3, "CellTimeoutError", "longer than 3 s"),
     "a dead kernel": (["import os; os._exit(1)", RECORD], 3, "DeadKernelError", "kernel died"),
-    "a crash in compiled code": (["import ctypes; ctypes.string_at(0)", RECORD], 3, "DeadKernelError", "kernel died"),
-    "sys.exit(0)": (["import sys; sys.exit(0)", RECORD], 3, "SystemExit", "ended the notebook before its last cell"),
+    "a crash in compiled code": (
+        ["import ctypes; ctypes.string_at(0)", RECORD],
+        3,
+        "DeadKernelError",
+        "kernel died",
+    ),
+    "sys.exit(0)": (
+        ["import sys; sys.exit(0)", RECORD],
+        3,
+        "SystemExit",
+        "ended the notebook before its last cell",
+    ),
     "exit()": (["exit()", "import time; time.sleep(2)", RECORD], None, "", ""),
     "no record": (["print('done')"], 3, "NoRecord", "did not record"),
     "a record without a verdict": ([RECORD.replace("verdict", "verdikt")], 3, "NoRecord", "did not record"),
@@ -135,7 +160,9 @@ def test_wrong_parameters_start_no_kernel_not_even_of_the_steps_before(tmp_path:
 
 @pytest.mark.slow
 def test_a_pipeline_stops_at_the_first_failure_and_indexes_what_ran(tmp_path: Path) -> None:
-    settings = project(tmp_path, good=[PARAMETERS, RECORD], bad=[PARAMETERS, "raise ValueError('no')", RECORD])
+    settings = project(
+        tmp_path, good=[PARAMETERS, RECORD], bad=[PARAMETERS, "raise ValueError('no')", RECORD]
+    )
     seen: list[tuple[str, str]] = []
 
     outcomes = run_pipeline(
@@ -161,7 +188,9 @@ assert len(list(here.iterdir())) == 2, "the other one is not there"
 
 
 @pytest.mark.slow
-def test_steps_that_need_nothing_of_each_other_run_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_that_need_nothing_of_each_other_run_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runner, "cores", lambda: 2)
     settings = project(tmp_path, meets=[PARAMETERS, MEETING, RECORD])
 
@@ -177,10 +206,14 @@ def test_a_step_that_would_wait_for_ever_is_refused(tmp_path: Path) -> None:
             run_pipeline([Step("good", "one", after=(after,)), Step("good", "later")], settings=settings)
 
 
-def test_no_more_steps_at_a_time_than_cores_whatever_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_steps_at_a_time_than_cores_whatever_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
     monkeypatch.setattr(runner, "cores", lambda: 3)
-    monkeypatch.setattr(runner, "side_by_side", lambda pieces, begin, *, jobs, stop: (asked.append(jobs), [])[1])
+    monkeypatch.setattr(
+        runner, "side_by_side", lambda pieces, begin, *, jobs, stop: (asked.append(jobs), [])[1]
+    )
     settings = project(tmp_path, good=[PARAMETERS, RECORD])
 
     for jobs in (0, 2, 64):
@@ -191,19 +224,36 @@ def test_no_more_steps_at_a_time_than_cores_whatever_is_asked_for(tmp_path: Path
 
 @pytest.mark.slow
 def test_a_failure_stops_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
-    settings = project(tmp_path, good=[PARAMETERS, RECORD], bad=[PARAMETERS, "raise ValueError('no')", RECORD])
+    settings = project(
+        tmp_path, good=[PARAMETERS, RECORD], bad=[PARAMETERS, "raise ValueError('no')", RECORD]
+    )
     said: list[str] = []
     steps = [
-        Step("bad", "bad", after=()), Step("good", "needs-bad", after=("bad",)), Step("good", "good", after=()),
-        Step("good", "needs-one", after=("bad", "good"), least=1, from_runs=lambda runs: {"note": f" of {runs[0]}"}),
+        Step("bad", "bad", after=()),
+        Step("good", "needs-bad", after=("bad",)),
+        Step("good", "good", after=()),
+        Step(
+            "good",
+            "needs-one",
+            after=("bad", "good"),
+            least=1,
+            from_runs=lambda runs: {"note": f" of {runs[0]}"},
+        ),
         Step("good", "needs-both", after=("bad", "good")),
-    ]  # fmt: skip
+    ]
 
     outcomes = run_pipeline(
-        steps, settings=settings, pipeline="p1", progress=lambda step, outcome: said.append(f"{step.label} {outcome and outcome.status}")
+        steps,
+        settings=settings,
+        pipeline="p1",
+        progress=lambda step, outcome: said.append(f"{step.label} {outcome and outcome.status}"),
     )
 
-    assert {outcome.label: outcome.status for outcome in outcomes} == {"bad": "failed", "good": "ok", "needs-one": "ok"}
+    assert {outcome.label: outcome.status for outcome in outcomes} == {
+        "bad": "failed",
+        "good": "ok",
+        "needs-one": "ok",
+    }
     assert outcomes[-1].verdict == "No edge of p1.good"
     assert {"needs-bad not run", "needs-both not run"} <= set(said)
     page = outcomes[1].html.read_text()
@@ -240,11 +290,15 @@ def test_a_pipeline_with_nothing_changed_starts_no_kernel_and_one_that_is_forced
 
 
 @pytest.mark.slow
-def test_a_page_is_drawn_once_and_knows_those_of_later_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_is_drawn_once_and_knows_those_of_later_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn: list[str] = []
     draw = runner.render_run
     monkeypatch.setattr(
-        runner, "render_run", lambda ipynb, html, *rest, **more: (drawn.append(html.stem), draw(ipynb, html, *rest, **more))
+        runner,
+        "render_run",
+        lambda ipynb, html, *rest, **more: (drawn.append(html.stem), draw(ipynb, html, *rest, **more)),
     )
     settings = project(tmp_path, good=["# A trial", PARAMETERS, RECORD])
 
@@ -256,8 +310,11 @@ def test_a_page_is_drawn_once_and_knows_those_of_later_steps(tmp_path: Path, mon
 
 
 @pytest.mark.slow
-def test_a_notebook_runs_in_this_environment_and_shows_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # a user's own kernel named python3 that is somewhere else, start-up scripts of theirs, a backend for files
+def test_a_notebook_runs_in_this_environment_and_shows_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a user's own kernel named python3 that is somewhere else, start-up scripts of theirs, a backend for
+    # files
     kernels = tmp_path / "data" / "kernels" / "python3"
     kernels.mkdir(parents=True)
     (kernels / "kernel.json").write_text(
@@ -290,7 +347,9 @@ def test_a_notebook_has_the_settings_of_who_runs_it(tmp_path: Path, monkeypatch:
     settings = project(tmp_path, trial=[PARAMETERS, asks + places + values, RECORD])
     changes = {"store": "here", "live_ttl": 7, "odds_api_key": "k", "football_data_url": "http://127.0.0.1:9"}
 
-    outcome = run_notebook(Step("trial", "first"), run_id="p1.first", settings=Settings(**{**settings.model_dump(), **changes}))
+    outcome = run_notebook(
+        Step("trial", "first"), run_id="p1.first", settings=Settings(**{**settings.model_dump(), **changes})
+    )
 
     assert outcome.failure is None
 
@@ -320,7 +379,9 @@ def test_notebooks_can_be_run_at_the_same_time(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_key_of_a_provider_is_in_no_file_of_a_run(tmp_path: Path) -> None:
-    settings = project(tmp_path, trial=[PARAMETERS, "print('abc123secret')", "raise ValueError('with abc123secret')"])
+    settings = project(
+        tmp_path, trial=[PARAMETERS, "print('abc123secret')", "raise ValueError('with abc123secret')"]
+    )
     settings = Settings(**{**settings.model_dump(), "odds_api_key": "abc123secret"})
 
     run_notebook(Step("trial", "first"), run_id="p1.first", settings=settings)
@@ -332,7 +393,9 @@ def test_the_key_of_a_provider_is_in_no_file_of_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_kernel_that_cannot_start_is_an_error_and_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_cannot_start_is_an_error_and_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
 
     with pytest.raises(RunError, match="notebook 'trial' could not be run"):
@@ -350,9 +413,14 @@ def test_plain_papermill_stops_in_the_first_cell_after_the_parameters(tmp_path: 
     settings = project(tmp_path, backtest=[PARAMETERS, check, RECORD])
     source = settings.home / "notebooks" / "backtest.ipynb"
 
-    for given, says in (({"min_edge": 7}, "takes a number from 0 to 1"), ({"min_egde": 0.1}, "Did you mean 'min_edge'")):
+    for given, says in (
+        ({"min_edge": 7}, "takes a number from 0 to 1"),
+        ({"min_egde": 0.1}, "Did you mean 'min_edge'"),
+    ):
         with pytest.raises(PapermillExecutionError, match=says):
-            execute_notebook(source, None, parameters=given, progress_bar=False, cwd=tmp_path, kernel_name="python3")
+            execute_notebook(
+                source, None, parameters=given, progress_bar=False, cwd=tmp_path, kernel_name="python3"
+            )
 
 
 @pytest.mark.slow
@@ -370,7 +438,9 @@ def test_an_interrupt_ends_the_kernels_and_leaves_the_notebooks(tmp_path: Path) 
     """)
     # a shell's background job would hand down that Ctrl-C is ignored
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    )
     files = [tmp_path / "p1.first", tmp_path / "p1.second"]
     _until(lambda: all(file.exists() and file.read_text() != "" for file in files))
 
@@ -390,7 +460,9 @@ def test_an_interrupt_ends_the_kernels_and_leaves_the_notebooks(tmp_path: Path) 
 
 
 def test_a_notebook_without_run_id_or_of_another_language_is_refused(tmp_path: Path) -> None:
-    settings = project(tmp_path, good=[PARAMETERS, RECORD], odd=[PARAMETERS.replace("run_id: str", "run_idea: str"), RECORD])
+    settings = project(
+        tmp_path, good=[PARAMETERS, RECORD], odd=[PARAMETERS.replace("run_id: str", "run_idea: str"), RECORD]
+    )
     path = tmp_path / "notebooks" / "good.ipynb"
     path.write_text(path.read_text().replace('"language": "python"', '"language": "R"'))
 
@@ -411,9 +483,8 @@ def test_outside_a_checkout_there_is_no_revision(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_importing_the_runner_costs_no_papermill() -> None:
-    script = (
-        "import overround.runs.runner, sys; print([m for m in ('papermill', 'nbconvert', 'nbformat', 'jinja2', 'bs4') if m in sys.modules])"
-    )
+    heavy = ("papermill", "nbconvert", "nbformat", "jinja2", "bs4")
+    script = f"import overround.runs.runner, sys; print([m for m in {heavy} if m in sys.modules])"
 
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 

@@ -19,7 +19,17 @@ from overround.errors import FetchError, ParameterError
 from overround.http.client import Fetcher
 from overround.settings import Settings
 from overround.sources.base import Ask
-from overround.sources.sample.market import BOOKMAKERS, Market, batches, connected, iso, serving, simulate, snapshot_times, truth
+from overround.sources.sample.market import (
+    BOOKMAKERS,
+    Market,
+    batches,
+    connected,
+    iso,
+    serving,
+    simulate,
+    snapshot_times,
+    truth,
+)
 from overround.sources.sample.server import Answers
 
 SMALL = Market(leagues=2, seasons=1, teams=4)
@@ -33,11 +43,15 @@ def url() -> Iterator[str]:
 
 
 def fetcher(url: str, folder: Path, **more: object) -> Fetcher:
-    return Fetcher("sample", url, folder, identity=SMALL.identity, secrets={"apiKey": "simulated-key"}, **more)  # type: ignore[arg-type]
+    return Fetcher(
+        "sample", url, folder, identity=SMALL.identity, secrets={"apiKey": "simulated-key"}, **more
+    )  # type: ignore[arg-type]
 
 
 def seen(market: Market) -> tuple[np.ndarray, np.ndarray]:
-    """Time of every snapshot of every match, and whether it was before kick-off; both (matches, snapshots)."""
+    """Time of every snapshot of every match, and whether it was before kick-off; both (matches,
+    snapshots).
+    """
     simulated = simulate(market)
     rounds = np.concatenate([snapshot_times(market, season) for season in range(market.seasons)])
     per_league = np.repeat(rounds, market.teams // 2, axis=0)
@@ -62,7 +76,9 @@ def test_the_whole_market_is_728_matches_of_8_bookmakers_with_20_snapshots_or_mo
     assert simulate(market).prices.shape[1] == len(BOOKMAKERS) == 8
     times, before = seen(market)
     assert before.sum(axis=1).min() >= 20
-    assert set(simulate(market).starts_at - np.where(before, times, 0).max(axis=1)) == {120}  # the last, two minutes before
+    assert set(simulate(market).starts_at - np.where(before, times, 0).max(axis=1)) == {
+        120
+    }  # the last, two minutes before
 
 
 def test_everything_is_said_to_be_simulated():
@@ -73,7 +89,10 @@ def test_everything_is_said_to_be_simulated():
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others():
-    ask = ("/v4/historical/sports/soccer_sim_premier/odds", {"apiKey": "x", "date": iso(snapshot_times(SMALL, 0)[2, 5])})
+    ask = (
+        "/v4/historical/sports/soccer_sim_premier/odds",
+        {"apiKey": "x", "date": iso(snapshot_times(SMALL, 0)[2, 5])},
+    )
 
     first = json.dumps(Answers(SMALL).get(*ask))
     simulate.cache_clear()
@@ -115,8 +134,15 @@ def whole() -> dict[str, np.ndarray]:
     fair = 1 / simulated.prices[:, 0]
     fair /= fair.sum(axis=-1, keepdims=True)
     last = before.sum(axis=1) - 1
-    return {"prices": simulated.prices, "truth": simulated.truth, "before": before, "times": times, "fair": fair,
-            "close": fair[np.arange(len(fair)), last], "closing_prices": simulated.prices[np.arange(len(fair)), :, last]}  # fmt: skip
+    return {
+        "prices": simulated.prices,
+        "truth": simulated.truth,
+        "before": before,
+        "times": times,
+        "fair": fair,
+        "close": fair[np.arange(len(fair)), last],
+        "closing_prices": simulated.prices[np.arange(len(fair)), :, last],
+    }
 
 
 def test_each_bookmakers_overround_is_its_margin(whole: dict):
@@ -144,7 +170,8 @@ def test_blind_bets_lose_about_the_margin(whole: dict):
     expectation = (whole["closing_prices"] * whole["truth"][:, None] - 1).mean(axis=(0, 2))
 
     margins = np.array([book.margin for book in BOOKMAKERS])
-    # a longshot costs more than the margin's share at bookmakers with a favourite bias, so blind bets lose a little more
+    # a longshot costs more than the margin's share at bookmakers with a favourite bias, so blind bets lose a
+    # little more
     assert (expectation < -0.8 * margins / (1 + margins)).all() and (expectation > -1.3 * margins).all()
 
 
@@ -177,7 +204,9 @@ def test_a_price_is_never_younger_than_its_snapshot_and_stands_until_the_bookmak
     ].all()
 
 
-@pytest.mark.parametrize("wrong", [{"teams": 5}, {"teams": 16}, {"seed": -1}, {"leagues": 3}, {"seasons": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"teams": 5}, {"teams": 16}, {"seed": -1}, {"leagues": 3}, {"seasons": 1.5}]
+)
 def test_a_wrong_parameter_is_named(wrong: dict):
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         Market(**wrong)
@@ -188,21 +217,31 @@ def test_collecting_over_http_gives_what_was_simulated(url: str, tmp_path: Path)
     with fetcher(url, tmp_path) as client:
         collected = list(batches(client, SMALL))
 
-    events, quotes, results = (pd.concat([getattr(batch, name) for batch in collected]) for name in ("events", "quotes", "results"))
+    events, quotes, results = (
+        pd.concat([getattr(batch, name) for batch in collected]) for name in ("events", "quotes", "results")
+    )
     simulated, table = simulate(SMALL), truth(SMALL).set_index("event_id")
     assert all(batch.set_aside.empty for batch in collected)
     assert set(events["event_id"]) == set(results["event_id"]) == set(table.index) and len(results) == 24
     assert set(events["source"]) | set(quotes["source"]) == {"sample"}
     ended = results.set_index("event_id").loc[table.index]
-    assert (ended[["home_score", "away_score"]].to_numpy() == table[["home_score", "away_score"]].to_numpy()).all()
+    assert (
+        ended[["home_score", "away_score"]].to_numpy() == table[["home_score", "away_score"]].to_numpy()
+    ).all()
     # every price that was shown before kick-off, once, at its bookmaker's time
     before = np.broadcast_to(seen(SMALL)[1][:, None], simulated.updated.shape)
     match, book, snapshot = np.nonzero(before)
-    shown = pd.DataFrame({
-        "event_id": np.array(simulated.event_id)[match], "bookmaker": np.array([one.key for one in BOOKMAKERS])[book],
-        "observed_at": pd.to_datetime(simulated.updated[match, book, snapshot], unit="s", utc=True),
-        **{name: simulated.prices[match, book, snapshot, n] for n, name in enumerate(("home", "draw", "away"))},
-    }).drop_duplicates()  # fmt: skip
+    shown = pd.DataFrame(
+        {
+            "event_id": np.array(simulated.event_id)[match],
+            "bookmaker": np.array([one.key for one in BOOKMAKERS])[book],
+            "observed_at": pd.to_datetime(simulated.updated[match, book, snapshot], unit="s", utc=True),
+            **{
+                name: simulated.prices[match, book, snapshot, n]
+                for n, name in enumerate(("home", "draw", "away"))
+            },
+        }
+    ).drop_duplicates()
     key = ["event_id", "bookmaker", "observed_at"]
     expected = shown.melt(key, var_name="outcome", value_name="price").sort_values([*key, "outcome"])
     collected_quotes = quotes[expected.columns].sort_values([*key, "outcome"])
@@ -218,7 +257,9 @@ def test_the_cache_answers_for_a_server_on_another_port_and_holds_no_key(url: st
 
     assert all(one["from_cache"] for one in client.requests)
     for one, other in zip(first, again, strict=True):
-        pd.testing.assert_frame_equal(one.quotes.drop(columns="collected_at"), other.quotes.drop(columns="collected_at"))
+        pd.testing.assert_frame_equal(
+            one.quotes.drop(columns="collected_at"), other.quotes.drop(columns="collected_at")
+        )
     assert b"simulated-key" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
 
@@ -228,10 +269,16 @@ def test_a_connection_has_a_job_for_each_league_and_season_asked_for(tmp_path: P
         assert list(connection.jobs) == ["soccer_sim_premier 2025", "soccer_sim_second 2025"]
         first = next(iter(connection.jobs["soccer_sim_second 2025"]()))
 
-    assert set(first.events["competition"] + first.events["season"]) == {"soccer_sim_second2025"} and len(first.events) == 182
+    assert (
+        set(first.events["competition"] + first.events["season"]) == {"soccer_sim_second2025"}
+        and len(first.events) == 182
+    )
 
 
-@pytest.mark.parametrize(("ask", "message"), [(Ask(("E0",)), "league 'E0' is unknown"), (Ask((), ("2425",)), "season '2425' is unknown")])
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [(Ask(("E0",)), "league 'E0' is unknown"), (Ask((), ("2425",)), "season '2425' is unknown")],
+)
 def test_a_league_or_season_that_is_not_simulated_is_named(tmp_path: Path, ask: Ask, message: str):
     with pytest.raises(ParameterError, match=message), connected(Settings(cache=tmp_path), ask):
         pass
@@ -254,7 +301,11 @@ def test_a_historical_answer_is_the_snapshot_at_or_before_its_date(url: str):
     status, body, headers = get(at + iso(times[1, 4] + 59))
     _, before_all, _ = get(at + "2000-01-01T00:00:00Z")
 
-    assert status == 200 and "x-requests-remaining" in headers and headers["Content-Type"].startswith("application/json")
+    assert (
+        status == 200
+        and "x-requests-remaining" in headers
+        and headers["Content-Type"].startswith("application/json")
+    )
     near = [body[name] for name in ("previous_timestamp", "timestamp", "next_timestamp")]  # type: ignore[index]
     assert near == [iso(one) for one in times[1, 3:6]]
     assert [len(one["bookmakers"]) for one in body["data"]] == [8, 8]  # type: ignore[index]
@@ -281,8 +332,16 @@ def test_the_live_paths_stand_two_minutes_before_the_last_kick_off(url: str):
         ("/v4/sports", 401, "MISSING_KEY"),
         ("/v4/sports/soccer_epl/odds?apiKey=x", 404, "UNKNOWN_SPORT"),
         ("/v4/historical/sports/soccer_sim_premier/odds?apiKey=x", 422, "INVALID_HISTORICAL_TIMESTAMP"),
-        ("/v4/historical/sports/soccer_sim_premier/odds?apiKey=x&date=monday", 422, "INVALID_HISTORICAL_TIMESTAMP"),
-        ("/v4/historical/sports/soccer_sim_premier/odds?apiKey=x&date=2024-03-09T10:00:00", 422, "INVALID_HISTORICAL_TIMESTAMP"),
+        (
+            "/v4/historical/sports/soccer_sim_premier/odds?apiKey=x&date=monday",
+            422,
+            "INVALID_HISTORICAL_TIMESTAMP",
+        ),
+        (
+            "/v4/historical/sports/soccer_sim_premier/odds?apiKey=x&date=2024-03-09T10:00:00",
+            422,
+            "INVALID_HISTORICAL_TIMESTAMP",
+        ),
         ("/v4/sports/soccer_sim_premier/scores?apiKey=x&daysFrom=-1", 422, "INVALID_SCORES_DAYS_FROM"),
         ("/v5?apiKey=x", 404, "NOT_FOUND"),
     ],
@@ -334,7 +393,10 @@ def test_the_server_ends_when_whoever_started_it_is_killed():
 def test_the_whole_market_is_collected_and_its_cache_stays_small(tmp_path: Path):
     market = Market()
 
-    with serving(market) as address, Fetcher("sample", address, tmp_path, identity=market.identity, secrets={"apiKey": "x"}) as client:
+    with (
+        serving(market) as address,
+        Fetcher("sample", address, tmp_path, identity=market.identity, secrets={"apiKey": "x"}) as client,
+    ):
         collected = list(batches(client, market))
 
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 60e6

@@ -1,4 +1,6 @@
-"""The main line on the simulated market as a user runs it: the command, real HTTP, papermill, nbval, the pages in a browser."""
+"""The main line on the simulated market as a user runs it: the command, real HTTP, papermill, nbval, the
+pages in a browser.
+"""
 
 import json
 import resource
@@ -17,12 +19,22 @@ from tests.test_browser import SCHEMES, faults_of_page, faults_of_reports
 pytestmark = pytest.mark.slow
 MOST_CPU_S = 20  # that a notebook may take on the sample
 AROUND_CPU_S = 8  # pytest, nbval and the start of a kernel, on a machine that is busy
-LABELS = ["collect", "bookmakers", "signals", "backtest-sharp", "backtest-consensus", "compare", "performance"]
+LABELS = [
+    "collect",
+    "bookmakers",
+    "signals",
+    "backtest-sharp",
+    "backtest-consensus",
+    "compare",
+    "performance",
+]
 
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory) -> dict[str, str]:
-    """The environment of a finished `overround run` on the simulated market, which is what `make report` runs."""
+    """The environment of a finished `overround run` on the simulated market, which is what `make report`
+    runs.
+    """
     env = home(tmp_path_factory.mktemp("sample"))
     overround("run", env=env)
     return env
@@ -30,11 +42,25 @@ def sample(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def compared(tmp_path_factory) -> dict[str, str]:
-    """The environment of a home in which `overround perf compare` has kept a comparison, which `revisions` tells of."""
+    """The environment of a home in which `overround perf compare` has kept a comparison, which `revisions`
+    tells of.
+    """
     folder = tmp_path_factory.mktemp("compared")
     (folder / "notebooks").symlink_to(ROOT / "notebooks")
     env = home(folder, OVERROUND_HOME=str(folder))
-    overround("perf", "compare", "steps=300000", "steps=600000", "-w", "spin", "--pairs", "5", "--repeats", "1", env=env)
+    overround(
+        "perf",
+        "compare",
+        "steps=300000",
+        "steps=600000",
+        "-w",
+        "spin",
+        "--pairs",
+        "5",
+        "--repeats",
+        "1",
+        env=env,
+    )
     return env
 
 
@@ -56,7 +82,9 @@ class _Page(HTMLParser):
             # a small drawing beside a row says less than a figure
             self.silent += len(given.get("aria-label") or "") < (15 if given.get("class") == "spark" else 30)
         self.loads += [
-            given[name] for name in ("src", "srcset", "data", "poster") if given.get(name) and not given[name].startswith("data:")
+            given[name]
+            for name in ("src", "srcset", "data", "poster")
+            if given.get(name) and not given[name].startswith("data:")
         ]
         if tag in ("script", "link", "iframe", "object"):
             self.loads.append(tag)
@@ -64,7 +92,9 @@ class _Page(HTMLParser):
             self.links.append(given["href"])
 
 
-def test_the_line_leaves_an_index_and_a_page_of_every_step_that_load_nothing_and_show_figures_with_words(sample):
+def test_the_line_leaves_an_index_and_a_page_of_every_step_that_load_nothing_and_show_figures_with_words(
+    sample,
+):
     reports = Path(sample["OVERROUND_REPORTS"])
 
     pages = {page.stem: _Page(page) for page in reports.glob("runs/*/*.html")}
@@ -80,7 +110,9 @@ def test_the_line_leaves_an_index_and_a_page_of_every_step_that_load_nothing_and
     assert all(page.stat().st_size < 500_000 for page in reports.glob("runs/*/*.html"))
 
 
-def test_every_page_opens_with_a_verdict_and_four_to_six_key_figures_each_with_what_it_is_measured_against(sample):
+def test_every_page_opens_with_a_verdict_and_four_to_six_key_figures_each_with_what_it_is_measured_against(
+    sample,
+):
     for page in Path(sample["OVERROUND_REPORTS"]).glob("runs/*/*.html"):
         soup = BeautifulSoup(page.read_text(), "html.parser")
         strip = soup.select("dl.ov-key")
@@ -97,7 +129,10 @@ def test_everything_made_from_the_sample_says_simulated(sample):
 
 
 def test_the_verdicts_and_figures_are_kept_beside_the_pages_and_in_the_store(sample):
-    records = {path.stem: json.loads(path.read_text()) for path in Path(sample["OVERROUND_REPORTS"]).glob("runs/*/*.json")}
+    records = {
+        path.stem: json.loads(path.read_text())
+        for path in Path(sample["OVERROUND_REPORTS"]).glob("runs/*/*.json")
+    }
     store = Store(sample["OVERROUND_STORE"])
 
     runs = store.read("runs").set_index("run_id")
@@ -130,7 +165,9 @@ def test_another_parameter_runs_what_takes_it_and_keeps_the_rest(sample):
     done = overround("run", "-p", "simulations=500", env=sample)
 
     said = {line.split()[1]: line.split()[0] for line in done.stderr.splitlines()}
-    assert said == {label: "kept" if label in ("collect", "bookmakers", "signals") else "done" for label in LABELS}
+    assert said == {
+        label: "kept" if label in ("collect", "bookmakers", "signals") else "done" for label in LABELS
+    }
 
 
 def test_the_sample_is_large_enough_to_look_real(sample):
@@ -164,7 +201,18 @@ def test_a_second_run_stores_nothing_new_and_fetches_nothing(sample):
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_runs_under_nbval(request, notebook):
     env = request.getfixturevalue("compared" if notebook.stem == "revisions" else "sample")
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(notebook)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval-lax",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        str(notebook),
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -181,27 +229,52 @@ def test_plain_papermill_runs_a_notebook_with_a_parameter(sample, tmp_path):
 
     subprocess.run(command, env=sample, cwd=ROOT, capture_output=True, check=True, timeout=300)
 
-    outputs = [output for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for output in cell.get("outputs", [])]
-    found = next(output["data"][key] for output in outputs for key in output.get("data", {}) if key.startswith("application/vnd.overround"))
+    outputs = [
+        output
+        for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+        for output in cell.get("outputs", [])
+    ]
+    found = next(
+        output["data"][key]
+        for output in outputs
+        for key in output.get("data", {})
+        if key.startswith("application/vnd.overround")
+    )
     assert 0 < found["metrics"]["bets"] < 400
     assert "edge from 4.0\u00a0%" in found["verdict"]
 
 
 def test_plain_papermill_stops_in_the_first_cell_at_a_wrong_parameter(sample, tmp_path):
-    command = [sys.executable, "-m", "papermill", "notebooks/backtest.ipynb", str(tmp_path / "out.ipynb"), "-p", "min_edge", "7"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "notebooks/backtest.ipynb",
+        str(tmp_path / "out.ipynb"),
+        "-p",
+        "min_edge",
+        "7",
+    ]
 
     done = subprocess.run(command, env=sample, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     assert done.returncode != 0
     assert "min_edge" in done.stderr
     assert "0 to 1" in done.stderr
-    ran = [cell for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] if cell.get("execution_count")]
+    ran = [
+        cell
+        for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+        if cell.get("execution_count")
+    ]
     assert len(ran) <= 3  # the parameters, the injected ones, and the first cell
 
 
 def test_two_runs_are_compared_by_command(sample):
     runs = set(Store(sample["OVERROUND_STORE"]).read("runs")["run_id"])
-    pair = [next(run for run in runs if run.endswith(label)) for label in (".backtest-sharp", ".backtest-consensus")]
+    pair = [
+        next(run for run in runs if run.endswith(label))
+        for label in (".backtest-sharp", ".backtest-consensus")
+    ]
 
     done = overround("compare", *pair, env=sample)
 
@@ -212,7 +285,15 @@ def test_two_runs_are_compared_by_command(sample):
 
 def test_a_sweep_ends_with_its_page_which_the_index_lists(sample, browser):
     reports = Path(sample["OVERROUND_REPORTS"])
-    vary = ["sweep", "--vary", "min_edge=0.02,0.04,0.06", "--vary", "staking=flat,kelly", "--simulations", "200"]
+    vary = [
+        "sweep",
+        "--vary",
+        "min_edge=0.02,0.04,0.06",
+        "--vary",
+        "staking=flat,kelly",
+        "--simulations",
+        "200",
+    ]
     before = set(reports.glob("runs/*"))
 
     skipped = overround(*vary, "--no-report", env=sample)
@@ -233,7 +314,17 @@ def test_a_sweep_ends_with_its_page_which_the_index_lists(sample, browser):
 def test_a_notebook_is_run_with_many_sets_of_parameters_by_command(sample, browser):
     reports = Path(sample["OVERROUND_REPORTS"])
 
-    done = overround("run", "backtest", "--vary", "staking=flat,kelly-drawdown", "-p", "simulations=500", "-p", "stake=0.1", env=sample)
+    done = overround(
+        "run",
+        "backtest",
+        "--vary",
+        "staking=flat,kelly-drawdown",
+        "-p",
+        "simulations=500",
+        "-p",
+        "stake=0.1",
+        env=sample,
+    )
 
     labels = ["staking=flat", "staking=kelly-drawdown", "compare"]
     assert sorted(line.split()[1] for line in done.stderr.splitlines()) == sorted(labels)
@@ -244,7 +335,9 @@ def test_a_notebook_is_run_with_many_sets_of_parameters_by_command(sample, brows
     assert records[-1]["verdict"].startswith("The yield of staking=kelly-drawdown")
     assert records[0]["metrics"]["tried"] == 2
     pages = [folder / "compare.html", reports / "index.html"]
-    assert [fault for page in pages for scheme in SCHEMES for fault in faults_of_page(browser, page, scheme)] == []
+    assert [
+        fault for page in pages for scheme in SCHEMES for fault in faults_of_page(browser, page, scheme)
+    ] == []
 
 
 def test_a_wrong_parameter_stops_the_line_before_anything_runs(sample):
@@ -264,7 +357,9 @@ def test_a_wrong_parameter_stops_the_line_before_anything_runs(sample):
 def test_a_failing_step_stops_the_line_and_leaves_its_page(tmp_path):
     env = home(tmp_path, OVERROUND_FOOTBALL_DATA_URL="http://127.0.0.1:9")
 
-    done = overround("run", "--source", "football-data", "--league", "E0", "--season", "2425", env=env, code=1)
+    done = overround(
+        "run", "--source", "football-data", "--league", "E0", "--season", "2425", env=env, code=1
+    )
 
     assert "FAILED  collect" in done.stderr
     assert "no answer from http://127.0.0.1:9/mmz4281/2425/E0.csv" in done.stderr

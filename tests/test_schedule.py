@@ -37,7 +37,10 @@ class Watched:
 
 
 def do(tasks: list[Task], watched: Watched, jobs: int) -> dict[str, BaseException | None]:
-    return {name: future.exception() for name, future in side_by_side(tasks, watched.begin, jobs=jobs, stop=lambda: None)}
+    return {
+        name: future.exception()
+        for name, future in side_by_side(tasks, watched.begin, jobs=jobs, stop=lambda: None)
+    }
 
 
 def test_never_more_at_a_time_than_jobs_and_as_many_where_there_are() -> None:
@@ -63,7 +66,10 @@ def test_a_piece_waits_for_what_it_needs_and_for_nothing_else() -> None:
 
 
 def test_beside_what_is_alone_nothing_runs() -> None:
-    for tasks in ([Task("a"), Task("measure", alone=True), Task("b")], [Task("measure", alone=True), Task("a"), Task("b")]):
+    for tasks in (
+        [Task("a"), Task("measure", alone=True), Task("b")],
+        [Task("measure", alone=True), Task("a"), Task("b")],
+    ):
         watched = Watched()
         do(tasks, watched, 4)
         assert watched.beside["measure"] == set()
@@ -84,7 +90,12 @@ def test_what_has_nothing_to_do_counts_as_ended() -> None:
         begun.append(name)
         return None if name == "kept" else lambda: None
 
-    ended = [name for name, _ in side_by_side([Task("kept"), Task("after", ("kept",))], begin, jobs=2, stop=lambda: None)]
+    ended = [
+        name
+        for name, _ in side_by_side(
+            [Task("kept"), Task("after", ("kept",))], begin, jobs=2, stop=lambda: None
+        )
+    ]
 
     assert begun == ["kept", "after"]
     assert ended == ["after"]
@@ -102,7 +113,9 @@ def test_an_interrupt_stops_what_runs_and_waits_for_it() -> None:
         return (lambda: None) if name == "first" else waits
 
     def run() -> None:
-        for _ in side_by_side([Task("first"), Task("second"), Task("never", ("second",))], begin, jobs=2, stop=asked.set):
+        for _ in side_by_side(
+            [Task("first"), Task("second"), Task("never", ("second",))], begin, jobs=2, stop=asked.set
+        ):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,6 @@
-"""Scores and calibration: by hand, against independent formulas, and on simulated markets whose truth is known."""
+"""Scores and calibration: by hand, against independent formulas, and on simulated markets whose truth is
+known.
+"""
 
 import re
 
@@ -9,7 +11,14 @@ from scipy.optimize import minimize
 
 from overround import fair_probabilities, figures
 from overround.errors import ParameterError, UnknownMethod
-from overround.forecasts import calibration_table, early_and_close, longshot_bias, probability_scores, reliability, score_table
+from overround.forecasts import (
+    calibration_table,
+    early_and_close,
+    longshot_bias,
+    probability_scores,
+    reliability,
+    score_table,
+)
 from overround.prices import add_margin
 from overround.stats import clustered_variance, holm
 from tests.books import KICK_OFF, quote, quotes, result, results, three_way
@@ -22,7 +31,8 @@ def market(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prices made from the true probabilities, some of them with noise, and results drawn from the truth.
 
-    `shared` is the chance that a match has the luck of its day instead of its own. Seasons follow each other and share no day.
+    `shared` is the chance that a match has the luck of its day instead of its own. Seasons follow each other
+    and share no day.
     """
     rng = np.random.default_rng(seed)
     truth = rng.dirichlet([3.0, 1.7, 2.0], n) * 0.94 + 0.02
@@ -32,15 +42,32 @@ def market(
     events = np.array([f"m{i:05d}" for i in range(n)])
     books, part = [], (np.arange(n) * seasons // n).astype(str)
     whim = rng.standard_normal((day[-1] + 1, 3))[day]  # twin errs the same way all day
-    for name, error in (("sharp", 0.0), ("twin", 0.05 * whim), ("soft", noise * rng.standard_normal(truth.shape))):
+    for name, error in (
+        ("sharp", 0.0),
+        ("twin", 0.05 * whim),
+        ("soft", noise * rng.standard_normal(truth.shape)),
+    ):
         said = truth * np.exp(error)
         prices = add_margin(said / said.sum(axis=1, keepdims=True), margin, method)
-        books.append(pd.DataFrame({
-            "event_id": np.repeat(events, 3), "bookmaker": name, "market": "h2h", "line": np.nan, "outcome": np.tile(TRIO, n),
-            "phase": "close", "observed_at": pd.NaT, "price": prices.ravel(), "season": np.repeat(part, 3),
-            "starts_at": np.repeat(KICK_OFF + pd.to_timedelta(day, unit="D"), 3),
-        }))  # fmt: skip
-    scores = pd.DataFrame({"event_id": events, "home_score": (ended == 0) * 2.0 + 1, "away_score": (ended == 2) * 2.0 + 1})
+        books.append(
+            pd.DataFrame(
+                {
+                    "event_id": np.repeat(events, 3),
+                    "bookmaker": name,
+                    "market": "h2h",
+                    "line": np.nan,
+                    "outcome": np.tile(TRIO, n),
+                    "phase": "close",
+                    "observed_at": pd.NaT,
+                    "price": prices.ravel(),
+                    "season": np.repeat(part, 3),
+                    "starts_at": np.repeat(KICK_OFF + pd.to_timedelta(day, unit="D"), 3),
+                }
+            )
+        )
+    scores = pd.DataFrame(
+        {"event_id": events, "home_score": (ended == 0) * 2.0 + 1, "away_score": (ended == 2) * 2.0 + 1}
+    )
     return pd.concat(books, ignore_index=True), scores
 
 
@@ -52,10 +79,15 @@ def one(prices: pd.DataFrame, bookmaker: str) -> pd.DataFrame:
 
 
 def test_scores_of_a_three_way_and_of_a_two_way_market_by_hand():
-    rows = quotes(three_way(prices=(2.0, 4.0, 4.0)), quote(outcome="over", price=1.25, market="totals", line=2.5),
-                  quote(outcome="under", price=5.0, market="totals", line=2.5))  # fmt: skip
+    rows = quotes(
+        three_way(prices=(2.0, 4.0, 4.0)),
+        quote(outcome="over", price=1.25, market="totals", line=2.5),
+        quote(outcome="under", price=5.0, market="totals", line=2.5),
+    )
 
-    table = score_table(rows, results(result("m1", 1, 1)), ["multiplicative"], reference="acme").set_index("market")
+    table = score_table(rows, results(result("m1", 1, 1)), ["multiplicative"], reference="acme").set_index(
+        "market"
+    )
 
     # 1X2 0.5, 0.25, 0.25 and a draw: 0.25 + 0.5625 + 0.0625; ln 4; 2 bits; (0.5**2 + 0.25**2) / 2
     shown = ["matches", "overround", "brier", "log_loss", "ignorance", "rps"]
@@ -88,20 +120,44 @@ def test_both_tables_say_the_same():
 
 def test_pushes_halves_broken_markets_and_matches_without_a_score_are_left_out():
     def total(event, line, over=1.9, under=1.9):
-        return [quote(event, outcome="over", price=over, market="totals", line=line),
-                quote(event, outcome="under", price=under, market="totals", line=line)]  # fmt: skip
+        return [
+            quote(event, outcome="over", price=over, market="totals", line=line),
+            quote(event, outcome="under", price=under, market="totals", line=line),
+        ]
 
-    rows = quotes(total("m1", 2.0), total("m1", 2.25), total("m1", 2.5), total("m2", 2.5), total("m3", 3.5)[:1],
-                  three_way("m1", "whole"), three_way("m1", "no away")[:2],
-                  three_way("m1", "no draw")[::2])  # fmt: skip
+    rows = quotes(
+        total("m1", 2.0),
+        total("m1", 2.25),
+        total("m1", 2.5),
+        total("m2", 2.5),
+        total("m3", 3.5)[:1],
+        three_way("m1", "whole"),
+        three_way("m1", "no away")[:2],
+        three_way("m1", "no draw")[::2],
+    )
 
-    table = score_table(rows, results(result("m1", 1, 1), result("m2", None, None), result("m3", 4, 4)), ["power"], reference="acme")
+    table = score_table(
+        rows,
+        results(result("m1", 1, 1), result("m2", None, None), result("m3", 4, 4)),
+        ["power"],
+        reference="acme",
+    )
 
-    assert table.set_index(["market", "bookmaker"])["matches"].to_dict() == {("totals", "acme"): 1, ("h2h", "whole"): 1}
+    assert table.set_index(["market", "bookmaker"])["matches"].to_dict() == {
+        ("totals", "acme"): 1,
+        ("h2h", "whole"): 1,
+    }
 
 
 def test_a_tie_decides_no_two_way_market():
-    rows = quotes([quote("m1", outcome="home"), quote("m1", outcome="away"), quote("m2", outcome="home"), quote("m2", outcome="away")])
+    rows = quotes(
+        [
+            quote("m1", outcome="home"),
+            quote("m1", outcome="away"),
+            quote("m2", outcome="home"),
+            quote("m2", outcome="away"),
+        ]
+    )
 
     table = score_table(rows, results(result("m1", 1, 1), result("m2", 0, 3)), ["power"], reference="acme")
 
@@ -110,8 +166,10 @@ def test_a_tie_decides_no_two_way_market():
 
 def test_the_first_and_the_last_snapshot_before_kick_off_are_early_and_close():
     times = ["2025-02-28 10:00", "2025-03-01 10:00", "2025-03-01 14:00", "2025-03-01 15:30"]
-    rows = quotes(*(three_way(prices=(2.0 + i, 3.5, 4.0), phase="snapshot", at=at) for i, at in enumerate(times)),
-                  three_way("m2", prices=(9.0, 3.5, 4.0)))  # fmt: skip
+    rows = quotes(
+        *(three_way(prices=(2.0 + i, 3.5, 4.0), phase="snapshot", at=at) for i, at in enumerate(times)),
+        three_way("m2", prices=(9.0, 3.5, 4.0)),
+    )
 
     both = early_and_close(rows)
 
@@ -122,7 +180,10 @@ def test_the_first_and_the_last_snapshot_before_kick_off_are_early_and_close():
 
 def test_reference_can_be_a_bookmaker_the_consensus_a_method_or_a_phase():
     prices = {"a": (2.0, 4.0, 4.0), "b": (2.5, 3.2, 3.5), "c": (3.0, 3.0, 3.0), "d": (1.6, 5.0, 5.0)}
-    rows = quotes(*(three_way("m1", name, odds, phase="close") for name, odds in prices.items()), three_way("m1", "a", (2.2, 3.6, 4.0)))
+    rows = quotes(
+        *(three_way("m1", name, odds, phase="close") for name, odds in prices.items()),
+        three_way("m1", "a", (2.2, 3.6, 4.0)),
+    )
     ended = results(result("m1", 1, 0))
 
     def gap(reference, method="multiplicative", phase="close"):
@@ -160,7 +221,9 @@ def test_matches_of_one_day_count_as_one_day():
 
     once = probability_scores(fair_probabilities(prices, "power"), ended, "sharp")
     twice = probability_scores(
-        fair_probabilities(pd.concat([prices, again]), "power"), pd.concat([ended, ended.assign(event_id=ended["event_id"] + "x")]), "sharp"
+        fair_probabilities(pd.concat([prices, again]), "power"),
+        pd.concat([ended, ended.assign(event_id=ended["event_id"] + "x")]),
+        "sharp",
     )
 
     assert (twice["matches"] == 2 * once["matches"]).all()
@@ -184,7 +247,11 @@ def test_variance_of_a_clustered_sum_by_loops():
     found, clusters = clustered_variance(values, group, cluster, 5)
 
     for g in range(4):
-        sums = [values[(group == g) & (cluster == c)].sum(axis=0) for c in range(25) if ((group == g) & (cluster == c)).any()]
+        sums = [
+            values[(group == g) & (cluster == c)].sum(axis=0)
+            for c in range(25)
+            if ((group == g) & (cluster == c)).any()
+        ]
         expected = len(sums) / (len(sums) - 1) * sum(np.outer(total, total) for total in sums)
         np.testing.assert_allclose(found[g], expected)
         assert clusters[g] == len(sums)
@@ -193,15 +260,20 @@ def test_variance_of_a_clustered_sum_by_loops():
 
 def test_holm_by_hand():
     # sorted 0.01 x 3, 0.03 x 2, 0.04 x 1, never falling
-    assert holm(np.array([0.04, 0.01, np.nan, 0.03])).tolist() == pytest.approx([0.06, 0.03, np.nan, 0.06], nan_ok=True)
+    assert holm(np.array([0.04, 0.01, np.nan, 0.03])).tolist() == pytest.approx(
+        [0.06, 0.03, np.nan, 0.06], nan_ok=True
+    )
     assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
 
 
 def test_two_methods_that_are_one_are_not_told_apart_by_rounding():
     # Shin's is the additive method for two outcomes
     rng = np.random.default_rng(1)
-    rows = [quote(f"m{i}", outcome=o, price=p, market="totals", line=2.5, start=KICK_OFF + pd.Timedelta(days=i))
-            for i, p in enumerate(rng.uniform(1.5, 2.2, 40)) for o, p in (("over", p), ("under", 1 / (1.06 - 1 / p)))]  # fmt: skip
+    rows = [
+        quote(f"m{i}", outcome=o, price=p, market="totals", line=2.5, start=KICK_OFF + pd.Timedelta(days=i))
+        for i, p in enumerate(rng.uniform(1.5, 2.2, 40))
+        for o, p in (("over", p), ("under", 1 / (1.06 - 1 / p)))
+    ]
     ended = results(*(result(f"m{i}", int(goals), 0) for i, goals in enumerate(rng.integers(0, 6, 40))))
 
     table = score_table(quotes(*rows), ended, ["additive", "shin"], reference="additive").set_index("method")
@@ -213,7 +285,10 @@ def test_two_methods_that_are_one_are_not_told_apart_by_rounding():
 def test_what_cannot_be_computed_is_said():
     prices, ended = market(20)
 
-    with pytest.raises(ParameterError, match="reference 'nobody' has no prices here; bookmakers are sharp, soft, twin, or consensus"):
+    with pytest.raises(
+        ParameterError,
+        match="reference 'nobody' has no prices here; bookmakers are sharp, soft, twin, or consensus",
+    ):
         score_table(prices, ended, reference="nobody")
     with pytest.raises(ParameterError, match="reference 'nobody' has no prices"):
         probability_scores(fair_probabilities(prices), ended, "nobody")
@@ -253,7 +328,8 @@ def test_true_probabilities_have_slope_one_and_intervals_that_cover_it():
     table = calibration_table(mine, ended, ["power"], ["season", "outcome"])
     pooled = calibration_table(mine, ended, ["power"], ["season"])
 
-    # 30 days a season, so Student's t with 29 degrees of freedom; standard errors of 0.009 (600 seasons of an outcome) and 0.015 (200)
+    # 30 days a season, so Student's t with 29 degrees of freedom; standard errors of 0.009 (600 seasons of an
+    # outcome) and 0.015 (200)
     assert 0.92 <= (np.abs(table["slope"] - 1) < 2.045 * table["slope_error"]).mean() <= 0.98
     assert 0.92 <= (np.abs(table["intercept"]) < 2.045 * table["intercept_error"]).mean() <= 0.98
     assert 0.91 <= (np.abs(pooled["slope"] - 1) < 2.045 * pooled["slope_error"]).mean() <= 0.99
@@ -269,7 +345,9 @@ def test_intervals_of_a_reliability_diagram_cover_true_probabilities(shared):
     table = reliability(one(prices, "sharp"), ended, by=["season", "outcome"], bins=6)
 
     covered = ((table["low"] <= table["predicted"]) & (table["predicted"] <= table["high"])).mean()
-    assert 0.92 <= covered <= 0.99  # standard error 0.007 or less; 30 days tell little of how much a day's matches depend on each other
+    assert (
+        0.92 <= covered <= 0.99
+    )  # standard error 0.007 or less; 30 days tell little of how much a day's matches depend on each other
 
 
 def test_a_reliability_table_is_a_plain_count():
@@ -280,8 +358,12 @@ def test_a_reliability_table_is_a_plain_count():
     fair = fair_probabilities(prices, "power").merge(ended, on="event_id")
     lead = np.sign(fair["home_score"] - fair["away_score"]).map({1: "home", 0: "draw", -1: "away"})
     edges = [0, *fair["fair"].quantile([0.2, 0.4, 0.6, 0.8]), 1]
-    fair = fair.assign(happened=fair["outcome"] == lead, bin=pd.cut(fair["fair"], edges, right=False, labels=False))
-    plain = fair.groupby(["bookmaker", "bin"]).agg(selections=("fair", "size"), predicted=("fair", "mean"), observed=("happened", "mean"))
+    fair = fair.assign(
+        happened=fair["outcome"] == lead, bin=pd.cut(fair["fair"], edges, right=False, labels=False)
+    )
+    plain = fair.groupby(["bookmaker", "bin"]).agg(
+        selections=("fair", "size"), predicted=("fair", "mean"), observed=("happened", "mean")
+    )
     found = table.set_index(["bookmaker", "bin"]).sort_index()[list(plain)]
     np.testing.assert_allclose(found.to_numpy(float), plain.sort_index().to_numpy(float))
 
@@ -327,10 +409,14 @@ def pictures(prices, ended):
     methods = score_table(prices, ended, ["power", "shin", "multiplicative"], reference="multiplicative")
     hostile = longshot_bias(one(prices, "sharp"), ended)
     return [
-        figures.reliability_diagram(reliability(prices, ended)), figures.reliability_diagram(reliability(prices, ended), "method"),
-        figures.longshots(hostile, note="Data: a test."), figures.methods_compared(methods, "multiplicative"),
-        figures.sharpness_by_season(score_table(prices, ended, ["power"], ["season"], reference="sharp"), "sharp"),
-    ]  # fmt: skip
+        figures.reliability_diagram(reliability(prices, ended)),
+        figures.reliability_diagram(reliability(prices, ended), "method"),
+        figures.longshots(hostile, note="Data: a test."),
+        figures.methods_compared(methods, "multiplicative"),
+        figures.sharpness_by_season(
+            score_table(prices, ended, ["power"], ["season"], reference="sharp"), "sharp"
+        ),
+    ]
 
 
 @pytest.mark.slow

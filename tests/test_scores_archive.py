@@ -1,7 +1,9 @@
-"""The recorded football market, 2012/13 to 2024/25 in nine divisions: who is sharp, who is calibrated, where the margin lies.
+"""The recorded football market, 2012/13 to 2024/25 in nine divisions: who is sharp, who is calibrated, where
+the margin lies.
 
-What is asserted is what the archive says. By log loss Pinnacle's close is the best named price. By calibration alone nobody can be
-ranked first: once the margin is removed by the power method, every large bookmaker's close is within what chance would show.
+What is asserted is what the archive says. By log loss Pinnacle's close is the best named price. By
+calibration alone nobody can be ranked first: once the margin is removed by the power method, every large
+bookmaker's close is within what chance would show.
 """
 
 import re
@@ -30,7 +32,13 @@ def archive(recorded) -> tuple[pd.DataFrame, pd.DataFrame]:
     for league in LEAGUES:
         for season in SEASONS:
             file = recorded / "football-data" / "mmz4281" / season / f"{league}.csv"
-            batch = parse(file.read_bytes(), file.name, competition=league, season=season, collected_at=datetime(2025, 7, 1, tzinfo=UTC))
+            batch = parse(
+                file.read_bytes(),
+                file.name,
+                competition=league,
+                season=season,
+                collected_at=datetime(2025, 7, 1, tzinfo=UTC),
+            )
             h2h = batch.quotes[batch.quotes["market"] == "h2h"]
             quotes.append(h2h.merge(batch.events[["event_id", "starts_at"]], on="event_id"))
             results.append(batch.results)
@@ -62,8 +70,12 @@ def steady(closing) -> list[str]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_pinnacles_close_has_the_lowest_log_loss_of_the_steady_bookmakers_on_the_same_matches(archive, closing, steady, method):
-    table = score_table(common(closing, steady), archive[1], [method], reference="pinnacle").set_index("bookmaker")
+def test_pinnacles_close_has_the_lowest_log_loss_of_the_steady_bookmakers_on_the_same_matches(
+    archive, closing, steady, method
+):
+    table = score_table(common(closing, steady), archive[1], [method], reference="pinnacle").set_index(
+        "bookmaker"
+    )
 
     assert table["matches"].min() > 20_000
     assert table.index[0] == "pinnacle"
@@ -73,7 +85,11 @@ def test_pinnacles_close_has_the_lowest_log_loss_of_the_steady_bookmakers_on_the
 
 
 def test_no_named_bookmakers_close_is_better_than_pinnacles(archive, closing):
-    table = score_table(closing, archive[1], ["power"], reference="pinnacle").set_index("bookmaker").drop(index="pinnacle")
+    table = (
+        score_table(closing, archive[1], ["power"], reference="pinnacle")
+        .set_index("bookmaker")
+        .drop(index="pinnacle")
+    )
 
     assert len(table) >= 8
     assert not ((table["gap"] < 0) & (table["p"] < 0.05)).any()
@@ -86,7 +102,11 @@ def test_pinnacles_close_beats_every_early_price_of_the_thirteen_seasons(archive
     early = quotes[(quotes["phase"] == "early") & ~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
     both = pd.concat([early, quotes[close].assign(bookmaker="pinnacle's close", phase="early")])
 
-    table = score_table(both, results, ["power"], reference="pinnacle's close").set_index("bookmaker").drop(index="pinnacle's close")
+    table = (
+        score_table(both, results, ["power"], reference="pinnacle's close")
+        .set_index("bookmaker")
+        .drop(index="pinnacle's close")
+    )
 
     long = table[table["common"] > 40_000]
     assert sorted(long.index) == ["bet365", "betvictor", "bwin", "interwetten", "pinnacle", "williamhill"]
@@ -118,10 +138,14 @@ def test_pinnacles_close_is_calibrated_once_the_margin_is_removed(archive, closi
     assert off <= 2  # of 20, one is expected by chance
 
 
-def test_as_quoted_pinnacles_close_is_nearest_to_calibrated_and_after_power_no_steady_bookmaker_is_told_from_it(archive, closing, steady):
+def test_as_quoted_pinnacles_close_is_nearest_to_calibrated_and_after_power_no_steady_bookmaker_is_told_from_it(
+    archive, closing, steady
+):
     names = [*steady, "betvictor", "interwetten"]
 
-    table = calibration_table(common(closing, names), archive[1], ["multiplicative", "power"]).set_index(["method", "bookmaker"])
+    table = calibration_table(common(closing, names), archive[1], ["multiplicative", "power"]).set_index(
+        ["method", "bookmaker"]
+    )
 
     assert table["matches"].min() > 16_000
     off = (table["slope"] - 1).abs()
@@ -136,7 +160,9 @@ def test_favourite_longshot_bias_is_there_before_and_gone_after_power_and_mostly
     named = archive[0][~archive[0]["bookmaker"].isin(NOT_AN_ACCOUNT)]
 
     table = calibration_table(named, archive[1], METHODS)
-    table = table[table.groupby(["bookmaker", "phase"])["matches"].transform("min") > 15_000].set_index(["method", "bookmaker", "phase"])
+    table = table[table.groupby(["bookmaker", "phase"])["matches"].transform("min") > 15_000].set_index(
+        ["method", "bookmaker", "phase"]
+    )
 
     before, shin, power = (table.loc[method] for method in METHODS)
     assert len(before) == 13

@@ -1,4 +1,6 @@
-"""Having tried many strategies is no edge: family-wise error, agreement with arch, what luck shows at best, overfitting."""
+"""Having tried many strategies is no edge: family-wise error, agreement with arch, what luck shows at best,
+overfitting.
+"""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +8,13 @@ import pytest
 
 from overround import Flat, backtest, correct_for_search, luck_test
 from overround.errors import ParameterError
-from overround.evaluation import backtest_overfitting, daily_profits, deflated_p, effective_number, luck_of_the_best
+from overround.evaluation import (
+    backtest_overfitting,
+    daily_profits,
+    deflated_p,
+    effective_number,
+    luck_of_the_best,
+)
 from overround.evaluation.redrawn_results import moments_of_profit
 from overround.stats import day_draws, step_down
 from tests.books import bet, bets, efficient_market, result, results
@@ -18,7 +26,9 @@ def strategies(market, n, rng, share=0.3):
 
 
 def bet_like(rng, days, k):
-    """Daily profits without an edge: one bet a strategy on some days, at prices from 1.5 to 6; a day's luck is shared."""
+    """Daily profits without an edge: one bet a strategy on some days, at prices from 1.5 to 6; a day's luck
+    is shared.
+    """
     price = rng.uniform(1.5, 6, (days, k))
     lucky = rng.random((days, 1)) * 0.5 + rng.random((days, k)) * 0.5
     # the mean of two uniform numbers is below x with probability 2 x^2 for x up to one half
@@ -40,7 +50,9 @@ def test_p_values_agree_with_arch(bootstrap, edge):
     peer.compute()
 
     # arch divides nothing by a standard error, whatever its argument `studentize` says
-    mine = correct_for_search(profits, block_days=8, bootstrap=bootstrap, studentized=False, simulations=1_500).attrs
+    mine = correct_for_search(
+        profits, block_days=8, bootstrap=bootstrap, studentized=False, simulations=1_500
+    ).attrs
 
     for name in ("lower", "consistent", "upper"):
         p = peer.pvalues[name]
@@ -58,8 +70,8 @@ def test_days_are_drawn_in_blocks_of_the_length_asked_for():
 
 
 def test_the_step_down_is_done_by_hand():
-    # against both: one history in three has a maximum of at least 2; against the second alone none reaches 1.9, but whoever did worse
-    # than a strategy that may be luck may not be certain
+    # against both: one history in three has a maximum of at least 2; against the second alone none reaches
+    # 1.9, but whoever did worse than a strategy that may be luck may not be certain
     drawn = np.array([[3.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
 
     assert step_down(np.array([2.0, 1.9]), drawn).tolist() == [0.5, 0.5]
@@ -76,7 +88,9 @@ def test_the_standard_errors_are_those_of_arch():
 
     table = correct_for_search(profits, block_days=7, simulations=10)
 
-    assert (profits.mean(axis=0) / table["statistic"]).tolist() == pytest.approx(np.sqrt(peer._loss_diff_var / 120).tolist(), rel=1e-5)
+    assert (profits.mean(axis=0) / table["statistic"]).tolist() == pytest.approx(
+        np.sqrt(peer._loss_diff_var / 120).tolist(), rel=1e-5
+    )
 
 
 def test_the_step_down_finds_what_arch_finds():
@@ -99,7 +113,9 @@ def test_the_step_down_finds_what_arch_finds():
 def family_wise_errors(runs, days, k, simulations):
     found = {"spa": 0, "step": 0, "naive": 0}
     for seed in range(runs):
-        table = correct_for_search(bet_like(np.random.default_rng(seed), days, k), simulations=simulations, seed=seed)
+        table = correct_for_search(
+            bet_like(np.random.default_rng(seed), days, k), simulations=simulations, seed=seed
+        )
         found["spa"] += table.attrs["spa_consistent"] <= 0.05
         found["step"] += table["p_adjusted"].min() <= 0.05
         found["naive"] += table["p"].min() <= 0.05
@@ -138,24 +154,39 @@ def test_a_planted_edge_is_found_among_many():
 
 def on_lines(market, line, scores, p):
     """A unit on the home team or on over at evens, in as many matches as there are scores."""
-    wanted = bets(*(bet(f"m{i}", "over" if market == "totals" else "home", market=market, line=line) for i in range(len(scores))))
-    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(closing_price=2.0, closing_fair=p)
+    wanted = bets(
+        *(
+            bet(f"m{i}", "over" if market == "totals" else "home", market=market, line=line)
+            for i in range(len(scores))
+        )
+    )
+    closing = wanted[["event_id", "market", "line", "outcome", "bookmaker"]].assign(
+        closing_price=2.0, closing_fair=p
+    )
     ended = results(*(result(f"m{i}", *score) for i, score in enumerate(scores)))
     return backtest(wanted, ended, stake=Flat(1), bankroll=10_000, closing=closing)
 
 
-@pytest.mark.parametrize(("market", "line", "scores", "share", "middle"), [
-    ("spreads", 0.0, [(1, 1), (2, 1), (1, 1), (1, 2)], 0.5, 0.0), ("totals", 3.0, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.25, 0.0),
-    ("totals", 2.75, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.25, 0.5), ("totals", 2.5, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.0, 0.0),
-])  # fmt: skip
-def test_lines_push_and_end_by_halves_in_the_histories_as_often_as_they_did(market, line, scores, share, middle):
+@pytest.mark.parametrize(
+    ("market", "line", "scores", "share", "middle"),
+    [
+        ("spreads", 0.0, [(1, 1), (2, 1), (1, 1), (1, 2)], 0.5, 0.0),
+        ("totals", 3.0, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.25, 0.0),
+        ("totals", 2.75, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.25, 0.5),
+        ("totals", 2.5, [(2, 1), (4, 0), (1, 0), (1, 0)], 0.0, 0.0),
+    ],
+)
+def test_lines_push_and_end_by_halves_in_the_histories_as_often_as_they_did(
+    market, line, scores, share, middle
+):
     ledger = on_lines(market, line, 300 * scores, 0.5)
 
     from overround.evaluation.multiple_testing import _null
 
     null = _null({"all": ledger}, "market", 4_000, 1, "stationary", 3)
 
-    # a bet at a fair price: m in the middle, the rest won and lost so that the mean is 0; of the variance 1 a push leaves 1 - m
+    # a bet at a fair price: m in the middle, the rest won and lost so that the mean is 0; of the variance 1 a
+    # push leaves 1 - m
     expected = (1 - share) + share * middle**2
     assert null.drawn(np.array([0])).std() == pytest.approx(np.sqrt(1_200 * expected), rel=0.04)
     assert moments_of_profit(ledger)[1].sum() == pytest.approx(1_200 * expected)
@@ -164,8 +195,13 @@ def test_lines_push_and_end_by_halves_in_the_histories_as_often_as_they_did(mark
 
 def test_a_lay_bet_on_a_line_is_the_other_side_of_it():
     back = on_lines("totals", 2.75, 50 * [(2, 1), (4, 0), (1, 0), (1, 0)], 0.4)
-    lay = back.assign(side="lay", profit=-back["profit"], result=back["result"].map(
-        {"won": "lost", "lost": "won", "half_won": "half_lost", "half_lost": "half_won", "push": "push"}))  # fmt: skip
+    lay = back.assign(
+        side="lay",
+        profit=-back["profit"],
+        result=back["result"].map(
+            {"won": "lost", "lost": "won", "half_won": "half_lost", "half_lost": "half_won", "push": "push"}
+        ),
+    )
 
     mean, variance = zip(*(moments_of_profit(one) for one in (back, lay)), strict=True)
 
@@ -185,7 +221,9 @@ def test_histories_of_the_market_keep_bets_on_one_match_together():
 
     from overround.evaluation.multiple_testing import _null
 
-    null = _null({"hedged": hedged, "home": ledger[ledger["outcome"] == "home"]}, "market", 400, 1, "stationary", 3)
+    null = _null(
+        {"hedged": hedged, "home": ledger[ledger["outcome"] == "home"]}, "market", 400, 1, "stationary", 3
+    )
 
     assert np.abs(null.drawn(np.array([0]))).max() < 1e-9
     assert set(np.round(null.drawn(np.array([1])).ravel(), 9)) == {-1.0, 1.0}
@@ -206,7 +244,9 @@ def test_one_strategy_alone_has_the_p_of_the_luck_test(margin):
 
 def corrected(seed, matches=120, n=50):
     rng = np.random.default_rng(seed)
-    best = luck_of_the_best(strategies(efficient_market(matches, seed=seed), n, rng), simulations=400, seed=seed)
+    best = luck_of_the_best(
+        strategies(efficient_market(matches, seed=seed), n, rng), simulations=400, seed=seed
+    )
     return best["p"], best["p_corrected"]
 
 
@@ -219,7 +259,9 @@ def test_after_the_best_of_50_is_picked_the_corrected_test_rejects_as_often_as_i
 
 
 def test_the_best_of_many_without_an_edge_is_explained_by_luck():
-    best = luck_of_the_best(strategies(efficient_market(250, seed=9), 50, np.random.default_rng(9)), simulations=400)
+    best = luck_of_the_best(
+        strategies(efficient_market(250, seed=9), 50, np.random.default_rng(9)), simulations=400
+    )
 
     assert best["tried"] == 50
     assert best["p_corrected"] > best["p"]
@@ -232,7 +274,9 @@ def test_an_edge_planted_in_one_of_50_is_found_against_the_market():
     tried = strategies(market, 50, np.random.default_rng(5))
     rng = np.random.default_rng(6)
     # knows one result in five that the market does not
-    tried["s7"] = market[(rng.random(len(market)) < 0.15) | ((market["result"] == "won") & (rng.random(len(market)) < 0.15))]
+    tried["s7"] = market[
+        (rng.random(len(market)) < 0.15) | ((market["result"] == "won") & (rng.random(len(market)) < 0.15))
+    ]
 
     table = correct_for_search(tried, histories="market")
 
@@ -262,7 +306,9 @@ def test_copies_of_one_strategy_count_once():
 def test_copies_of_the_winner_do_not_deflate_it():
     profits = bet_like(np.random.default_rng(3), 200, 1)
 
-    alone, copied = (correct_for_search(np.repeat(profits, n, axis=1)).attrs["spa_consistent"] for n in (1, 100))
+    alone, copied = (
+        correct_for_search(np.repeat(profits, n, axis=1)).attrs["spa_consistent"] for n in (1, 100)
+    )
 
     assert copied == alone
 
@@ -302,7 +348,9 @@ def test_a_strategy_that_never_bet_is_not_the_best_and_breaks_nothing():
     market = efficient_market(60, seed=1)
 
     for histories in ("days", "market"):
-        table = correct_for_search({"none": market.head(0), "some": market.head(80)}, histories=histories, simulations=200)
+        table = correct_for_search(
+            {"none": market.head(0), "some": market.head(80)}, histories=histories, simulations=200
+        )
 
         assert table.attrs["best"] == "some"
         assert table.loc["none", ["p", "p_adjusted"]].tolist() == [1, 1]
@@ -325,7 +373,9 @@ def test_strategies_without_a_bet_that_can_be_tested_have_no_p_value():
 def test_daily_profits_are_the_sums_of_each_day_of_each_strategy():
     market = efficient_market(20, seed=2, per_day=4)
 
-    profits = daily_profits({"home": market[market["outcome"] == "home"], "late": market[market["event_id"] >= "m00012"]})
+    profits = daily_profits(
+        {"home": market[market["outcome"] == "home"], "late": market[market["event_id"] >= "m00012"]}
+    )
 
     assert profits.shape == (5, 2)
     assert profits["home"].sum() == pytest.approx(market.loc[market["outcome"] == "home", "profit"].sum())
@@ -335,11 +385,15 @@ def test_daily_profits_are_the_sums_of_each_day_of_each_strategy():
 @pytest.mark.parametrize(
     ("tried", "more", "what"),
     [
-        ({}, {}, "no ledger"), (np.zeros((0, 3)), {}, "no day"), (np.array([[1.0, np.nan]]), {}, "holes"),
-        (np.ones((5, 2)), {"histories": "market"}, "need a ledger"), (np.ones((5, 2)), {"histories": "dreams"}, "'dreams' is unknown"),
-        (np.ones((5, 2)), {"block_days": 9}, "allowed: 1 to 5"), (np.ones((5, 2)), {"bootstrap": "boot"}, "stationary, circular"),
+        ({}, {}, "no ledger"),
+        (np.zeros((0, 3)), {}, "no day"),
+        (np.array([[1.0, np.nan]]), {}, "holes"),
+        (np.ones((5, 2)), {"histories": "market"}, "need a ledger"),
+        (np.ones((5, 2)), {"histories": "dreams"}, "'dreams' is unknown"),
+        (np.ones((5, 2)), {"block_days": 9}, "allowed: 1 to 5"),
+        (np.ones((5, 2)), {"bootstrap": "boot"}, "stationary, circular"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_tested_is_refused_with_a_reason(tried, more, what):
     with pytest.raises(ParameterError, match=what):
         correct_for_search(tried, **more)
@@ -348,8 +402,12 @@ def test_what_cannot_be_tested_is_refused_with_a_reason(tried, more, what):
 def test_the_same_seed_gives_the_same_table():
     profits = pd.DataFrame(bet_like(np.random.default_rng(1), 100, 5))
 
-    pd.testing.assert_frame_equal(correct_for_search(profits, seed=3), correct_for_search(profits, seed=3), check_exact=True)
-    assert correct_for_search(profits, seed=3)["p"].tolist() != correct_for_search(profits, seed=4)["p"].tolist()
+    pd.testing.assert_frame_equal(
+        correct_for_search(profits, seed=3), correct_for_search(profits, seed=3), check_exact=True
+    )
+    assert (
+        correct_for_search(profits, seed=3)["p"].tolist() != correct_for_search(profits, seed=4)["p"].tolist()
+    )
 
 
 def test_a_strategy_that_clearly_loses_is_not_as_likely_by_luck_as_one_that_breaks_even():

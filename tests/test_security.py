@@ -1,4 +1,6 @@
-"""The threats of docs/security.md that no other test covers: hostile answers, files written by someone else, parameters, keys, modes."""
+"""The threats of docs/security.md that no other test covers: hostile answers, files written by someone else,
+parameters, keys, modes.
+"""
 
 import ast
 import gzip
@@ -47,7 +49,9 @@ class Hostile(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        status, headers, body = self.bodies.get(self.path.split("?")[0].rpartition("/")[2], (500, {}, b"no: " + self.path.encode()))
+        status, headers, body = self.bodies.get(
+            self.path.split("?")[0].rpartition("/")[2], (500, {}, b"no: " + self.path.encode())
+        )
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -77,7 +81,10 @@ def test_a_bomb_in_any_packing_is_not_unpacked_to_its_end(hostile, monkeypatch, 
     monkeypatch.setitem(Hostile.bodies, "bomb", (200, {"Content-Encoding": encoding}, packed))
     patience = Patience(attempts=1, largest_bytes=1 << 20)
 
-    with Fetcher("test", hostile.url, tmp_path, patience=patience) as fetcher, pytest.raises(FetchError, match="more than 1 MB"):
+    with (
+        Fetcher("test", hostile.url, tmp_path, patience=patience) as fetcher,
+        pytest.raises(FetchError, match="more than 1 MB"),
+    ):
         fetcher.get("bomb")
 
 
@@ -128,7 +135,19 @@ def test_a_number_that_is_no_price_is_set_aside(price):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../../../evil", "/etc/passwd", "..", "a/b", "a=b%2f..", "C:\\x", "x\x00y", "~", "$HOME", "__HIVE_DEFAULT_PARTITION__"]
+    "name",
+    [
+        "../../../../evil",
+        "/etc/passwd",
+        "..",
+        "a/b",
+        "a=b%2f..",
+        "C:\\x",
+        "x\x00y",
+        "~",
+        "$HOME",
+        "__HIVE_DEFAULT_PARTITION__",
+    ],
 )
 def test_names_that_look_like_paths_stay_inside_the_store(tmp_path, name):
     # a season and a league name folders; teams, bookmakers and events are only text
@@ -137,16 +156,26 @@ def test_names_that_look_like_paths_stay_inside_the_store(tmp_path, name):
 
     store.append("quotes", rows)
 
-    assert {tuple(row) for row in store.read("quotes", {"competition": name})[["competition", "season", "event_id"]].to_numpy()} == {
-        (name,) * 3
-    }
+    assert {
+        tuple(row)
+        for row in store.read("quotes", {"competition": name})[
+            ["competition", "season", "event_id"]
+        ].to_numpy()
+    } == {(name,) * 3}
     assert [
-        path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(tmp_path / "deep" / "store" / "quotes")
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and not path.is_relative_to(tmp_path / "deep" / "store" / "quotes")
     ] == []
 
 
 def test_a_name_too_long_for_a_folder_costs_its_event_and_not_the_batch():
-    events = [{**EVENT, "sport_key": "x" * 300}, {**EVENT, "id": "x" * 301}, {**EVENT, "sport_key": "../up"}, EVENT]
+    events = [
+        {**EVENT, "sport_key": "x" * 300},
+        {**EVENT, "id": "x" * 301},
+        {**EVENT, "sport_key": "../up"},
+        EVENT,
+    ]
 
     batch = parse_odds(json.dumps(events).encode(), "the answer", fetched_at=AT)
 
@@ -222,14 +251,18 @@ def test_a_log_that_names_files_elsewhere_makes_repair_and_vacuum_touch_nothing_
     victim.write_text("precious")
     log = tmp_path / "store" / "quotes" / "_delta_log"
     last = max(log.glob("*.json"))
-    add = next(action["add"] for line in last.read_text().splitlines() if "add" in (action := json.loads(line)))
+    add = next(
+        action["add"] for line in last.read_text().splitlines() if "add" in (action := json.loads(line))
+    )
     path = str(victim) if absolute else "../../victim.txt"
     entries = [
         {"add": {**add, "path": path, "size": 8}},
         {"remove": {"path": path + "2", "deletionTimestamp": 1, "dataChange": True}},
         {"commitInfo": {"operation": "WRITE", "timestamp": 1}},
     ]
-    (log / f"{int(last.stem) + 1:020d}.json").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    (log / f"{int(last.stem) + 1:020d}.json").write_text(
+        "".join(json.dumps(entry) + "\n" for entry in entries)
+    )
 
     with pytest.raises(OverroundError):
         Store(tmp_path / "store").read("quotes")
@@ -268,7 +301,10 @@ def test_nothing_in_the_library_loads_pickles_or_runs_text():
                 and isinstance(node.func.value, ast.Name)
                 and (node.func.value.id, node.func.attr) in banned
             ):
-                plain = any(word.arg == "allow_pickle" and ast.unparse(word.value) == "False" for word in node.keywords)
+                plain = any(
+                    word.arg == "allow_pickle" and ast.unparse(word.value) == "False"
+                    for word in node.keywords
+                )
                 if not (node.func.attr == "load" and plain):
                     found.append((file.name, node.lineno))
             if any(word.arg == "shell" for word in node.keywords):
@@ -281,7 +317,9 @@ def test_compiled_kernels_lie_where_only_those_who_can_write_the_code_can_write(
     # numba's index is a pickle: who can write it can run code here, as who can write the .pyc files beside it
     from overround.prices import margin_kernels
 
-    kernel = next(one for one in vars(margin_kernels).values() if hasattr(one, "_cache") and hasattr(one, "stats"))
+    kernel = next(
+        one for one in vars(margin_kernels).values() if hasattr(one, "_cache") and hasattr(one, "stats")
+    )
     folder = Path(kernel.stats.cache_path)
     code = Path(margin_kernels.__file__).parent
 
@@ -296,7 +334,19 @@ def test_compiled_kernels_lie_where_only_those_who_can_write_the_code_can_write(
 
 @given(
     st.text()
-    | st.sampled_from(['"\nimport os\nos.system("id")\n#', "\\", '\\"', "'''", '"""', "{0}", "\u2028import os", "#\r\nx=1", "\ud800"])
+    | st.sampled_from(
+        [
+            '"\nimport os\nos.system("id")\n#',
+            "\\",
+            '\\"',
+            "'''",
+            '"""',
+            "{0}",
+            "\u2028import os",
+            "#\r\nx=1",
+            "\ud800",
+        ]
+    )
 )
 def test_a_text_parameter_cannot_become_code_in_papermills_cell(notebook, text):
     from papermill.translators import PythonTranslator
@@ -342,7 +392,9 @@ def test_figures_show_names_that_are_markup_as_text():
 
 @pytest.mark.slow
 def test_a_key_in_every_place_is_in_nothing_that_a_collection_leaves(hostile, monkeypatch, tmp_path):
-    """Each place a user can put a key; a provider that repeats it in its errors; everything on disk and every word said."""
+    """Each place a user can put a key; a provider that repeats it in its errors; everything on disk and every
+    word said.
+    """
     monkeypatch.setitem(Hostile.bodies, "odds", (500, {}, f"your key {KEY} is bad".encode()))
     address = hostile.url.replace("http://", f"http://someone:{KEY}@")
     environment = {
@@ -363,9 +415,17 @@ def test_a_key_in_every_place_is_in_nothing_that_a_collection_leaves(hostile, mo
         ["store", "check"],
     ):
         script = (
-            f"import logging; logging.basicConfig(level=0); import sys; sys.argv[1:] = {words!r}; from overround.cli import main; main()"
+            "import logging; logging.basicConfig(level=0); import sys; "
+            f"sys.argv[1:] = {words!r}; from overround.cli.main import main; main()"
         )
-        done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=HOME, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            cwd=HOME,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         said.append(done.stdout + done.stderr)
 
     assert any("500" in text for text in said)
@@ -387,7 +447,17 @@ def test_a_key_is_in_nothing_that_a_run_with_a_failure_leaves(hostile, tmp_path)
         "OVERROUND_CACHE": str(tmp_path / "cache"),
         "OVERROUND_REPORTS": str(tmp_path / "reports"),
     }
-    command = [sys.executable, "-m", "overround.cli.main", "run", "--source", "the-odds-api", "--league", "soccer_epl", "--show-code"]
+    command = [
+        sys.executable,
+        "-m",
+        "overround.cli.main",
+        "run",
+        "--source",
+        "the-odds-api",
+        "--league",
+        "soccer_epl",
+        "--show-code",
+    ]
 
     done = subprocess.run(command, env=environment, cwd=HOME, capture_output=True, text=True, timeout=300)
 
@@ -422,11 +492,16 @@ def test_no_file_of_the_store_is_writable_by_others_nor_run(tmp_path):
     finally:
         os.umask(was)
 
-    assert {stat.S_IMODE(path.stat().st_mode) & 0o133 for path in tmp_path.rglob("*") if path.is_file()} == {0}
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o133 for path in tmp_path.rglob("*") if path.is_file()} == {
+        0
+    }
 
 
 def test_the_page_of_threats_names_tests_that_exist():
     named = re.findall(r"`(test_\w+)(?:\.py)?(?:::(test_\w+))?`", (HOME / "docs" / "security.md").read_text())
     assert len(named) > 15
     for module, test in named:
-        assert f"def {test or module}(" in ((HOME / "tests" / f"{module}.py").read_text() if test else ""), (module, test)
+        assert f"def {test or module}(" in ((HOME / "tests" / f"{module}.py").read_text() if test else ""), (
+            module,
+            test,
+        )

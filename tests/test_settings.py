@@ -31,9 +31,11 @@ def test_the_environment_and_a_dotenv_file_are_read(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
-    [("LIVE_TTL", "soon", "OVERROUND_LIVE_TTL (environment or .env): 'soon' cannot be used"),
-     ("FOOTBALL_DATA_URL", "ftp://x", "OVERROUND_FOOTBALL_DATA_URL")],
-)  # fmt: skip
+    [
+        ("LIVE_TTL", "soon", "OVERROUND_LIVE_TTL (environment or .env): 'soon' cannot be used"),
+        ("FOOTBALL_DATA_URL", "ftp://x", "OVERROUND_FOOTBALL_DATA_URL"),
+    ],
+)
 def test_what_cannot_be_used_is_named(monkeypatch, name, value, sentence):
     monkeypatch.setenv(f"OVERROUND_{name}", value)
 

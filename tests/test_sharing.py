@@ -1,4 +1,6 @@
-"""What CI is told to do can be done: the files parse, their commands exist, and the page that documents them shows just these files."""
+"""What CI is told to do can be done: the files parse, their commands exist, and the page that documents them
+shows just these files.
+"""
 
 import re
 import shlex
@@ -15,7 +17,11 @@ from typer.main import get_command
 from overround.cli.main import app
 from tests.commands import ROOT
 
-GITHUB, GITLAB, PAGE = ROOT / ".github" / "workflows" / "report.yml", ROOT / ".gitlab-ci.yml", ROOT / "docs" / "sharing.md"
+GITHUB, GITLAB, PAGE = (
+    ROOT / ".github" / "workflows" / "report.yml",
+    ROOT / ".gitlab-ci.yml",
+    ROOT / "docs" / "sharing.md",
+)
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PAGES_WITH_COMMANDS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 
@@ -24,12 +30,22 @@ def lines_of(path: Path) -> list[str]:
     """The shell commands of a CI file, or of a page: of its blocks, and those of ours in its sentences."""
     if path.suffix == ".md":
         sentences, *blocks = re.split(r"^```", path.read_text(), flags=re.MULTILINE)
-        sentences, shown = "\n".join([sentences, *blocks[1::2]]), [block.partition("\n") for block in blocks[::2]]
+        sentences, shown = (
+            "\n".join([sentences, *blocks[1::2]]),
+            [block.partition("\n") for block in blocks[::2]],
+        )
         said = re.findall(r"`((?:overround|make|python -m) [^`]*)`|^    (\S.*)$", sentences, re.MULTILINE)
-        text = "\n".join([*(lines for kind, _, lines in shown if kind in ("sh", "bash", "")), *map("".join, said)])
+        text = "\n".join(
+            [*(lines for kind, _, lines in shown if kind in ("sh", "bash", "")), *map("".join, said)]
+        )
     else:
         text = "\n".join(_scripts(yaml.safe_load(path.read_text())))
-    return [part.strip() for line in text.splitlines() for part in re.split(r"&&|\|\||;", re.split(r"(?:^|\s)#", line)[0]) if part.strip()]
+    return [
+        part.strip()
+        for line in text.splitlines()
+        for part in re.split(r"&&|\|\||;", re.split(r"(?:^|\s)#", line)[0])
+        if part.strip()
+    ]
 
 
 def _scripts(node: Any) -> Iterator[str]:
@@ -121,8 +137,12 @@ def test_the_folders_that_are_cached_and_published_are_those_that_runs_write():
     cached = yaml.safe_load(GITHUB.read_text())["jobs"]["report"]["steps"][2]["with"]["path"].split()
 
     assert settings.reports_folder == ROOT / "reports"
-    assert all(Path(one).is_relative_to(ROOT / "data") for one in (settings.store_root, settings.cache_folder))
-    assert cached == ["data", "reports/runs"] == yaml.safe_load(GITLAB.read_text())["report"]["cache"]["paths"]
+    assert all(
+        Path(one).is_relative_to(ROOT / "data") for one in (settings.store_root, settings.cache_folder)
+    )
+    assert (
+        cached == ["data", "reports/runs"] == yaml.safe_load(GITLAB.read_text())["report"]["cache"]["paths"]
+    )
 
 
 def test_the_lock_and_the_workflow_use_the_same_python():
@@ -130,5 +150,7 @@ def test_the_lock_and_the_workflow_use_the_same_python():
 
     assert f"python{version}" in (ROOT / "Makefile").read_text()
     assert all(
-        job.get("image") in (None, f"python:{version}") for job in yaml.safe_load(GITLAB.read_text()).values() if isinstance(job, dict)
+        job.get("image") in (None, f"python:{version}")
+        for job in yaml.safe_load(GITLAB.read_text()).values()
+        if isinstance(job, dict)
     )

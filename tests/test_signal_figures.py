@@ -1,4 +1,6 @@
-"""Figures of signals: drawn of much, of little and of nothing, with words that hold the numbers, and hostile names as text."""
+"""Figures of signals: drawn of much, of little and of nothing, with words that hold the numbers, and hostile
+names as text.
+"""
 
 import re
 
@@ -16,16 +18,21 @@ def pictures(rows):
     leader = "pinnacle"
     return {
         "edges": figures.edge_certainty(value_signals(rows, leader, min_edge=0.0), note=HOSTILE),
-        "arbitrages": figures.arbitrages(arbitrage_signals(rows)), "middles": figures.middles(middle_signals(rows, max_break_even=0.5)),
-        "velocities": figures.velocities(velocity(rows)), "steam": figures.steam(steam_moves(rows, window_min=300)),
-        "reverses": figures.reverses(reverse_moves(rows)), "reaction": figures.reaction(reactions(rows, leader), leader),
+        "arbitrages": figures.arbitrages(arbitrage_signals(rows)),
+        "middles": figures.middles(middle_signals(rows, max_break_even=0.5)),
+        "velocities": figures.velocities(velocity(rows)),
+        "steam": figures.steam(steam_moves(rows, window_min=300)),
+        "reverses": figures.reverses(reverse_moves(rows)),
+        "reaction": figures.reaction(reactions(rows, leader), leader),
         "stale": figures.stale(stale_prices(rows, least_move=0.01)),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "rows", [random_market(1, events=6, polls=14).replace({"alpha": HOSTILE}), random_market(1).head(0)], ids=["some", "none"]
+    "rows",
+    [random_market(1, events=6, polls=14).replace({"alpha": HOSTILE}), random_market(1).head(0)],
+    ids=["some", "none"],
 )
 def test_every_figure_of_signals_is_drawn_and_says_in_words_what_it_shows(rows):
     for name, picture in pictures(rows).items():

@@ -22,8 +22,11 @@ def snapshots(bookmaker, prices, hours_before, event="m1"):
 
 
 def test_a_price_better_than_the_sharp_fair_price_is_bet_once_where_it_is_best():
-    rows = quotes(three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6)),
-                  three_way(bookmaker="softer", prices=(2.2, 3.5, 3.5)))  # fmt: skip
+    rows = quotes(
+        three_way(bookmaker="pinnacle", prices=FAIR),
+        three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6)),
+        three_way(bookmaker="softer", prices=(2.2, 3.5, 3.5)),
+    )
 
     signals = value_signals(rows, "pinnacle", "multiplicative", 0.02)
 
@@ -33,7 +36,11 @@ def test_a_price_better_than_the_sharp_fair_price_is_bet_once_where_it_is_best()
 
 def test_an_edge_at_an_exchange_is_what_its_commission_leaves():
     exchange = three_way(bookmaker="betfair_exchange", prices=(2.14, 4.0, 4.5))
-    rows = quotes(three_way(bookmaker="pinnacle", prices=FAIR), exchange, three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6)))
+    rows = quotes(
+        three_way(bookmaker="pinnacle", prices=FAIR),
+        exchange,
+        three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6)),
+    )
 
     signals = value_signals(rows, "pinnacle", "multiplicative", 0.02).set_index("outcome")
 
@@ -43,8 +50,12 @@ def test_an_edge_at_an_exchange_is_what_its_commission_leaves():
 
 
 def test_a_bet_is_placed_at_the_first_moment_with_enough_edge():
-    rows = quotes(snapshots("pinnacle", FAIR, 10), snapshots("soft", (2.0, 3.6, 3.6), 9), snapshots("soft", (2.1, 3.6, 3.6), 5),
-                  snapshots("soft", (2.3, 3.6, 3.6), 2))  # fmt: skip
+    rows = quotes(
+        snapshots("pinnacle", FAIR, 10),
+        snapshots("soft", (2.0, 3.6, 3.6), 9),
+        snapshots("soft", (2.1, 3.6, 3.6), 5),
+        snapshots("soft", (2.3, 3.6, 3.6), 2),
+    )
 
     signals = value_signals(rows, "pinnacle", "multiplicative", 0.02)
 
@@ -53,7 +64,11 @@ def test_a_bet_is_placed_at_the_first_moment_with_enough_edge():
 
 
 def test_a_price_that_stands_still_becomes_a_bet_when_the_sharp_book_moves():
-    rows = quotes(snapshots("pinnacle", FAIR, 10), snapshots("slow", (1.95, 3.8, 3.8), 9), snapshots("pinnacle", (1.8, 4.5, 4.5), 3))
+    rows = quotes(
+        snapshots("pinnacle", FAIR, 10),
+        snapshots("slow", (1.95, 3.8, 3.8), 9),
+        snapshots("pinnacle", (1.8, 4.5, 4.5), 3),
+    )
 
     signals = value_signals(rows, "pinnacle", "multiplicative", 0.02)
 
@@ -62,12 +77,15 @@ def test_a_price_that_stands_still_becomes_a_bet_when_the_sharp_book_moves():
 
 
 def test_a_price_is_held_against_what_the_sharp_book_shows_at_the_same_poll():
-    # by the bookmakers' clocks the soft price came a minute before the sharp one moved, but one poll brought both
+    # by the bookmakers' clocks the soft price came a minute before the sharp one moved, but one poll brought
+    # both
     poll = pd.Timestamp(at(5), tz="UTC")
     before, after = snapshots("pinnacle", FAIR, 10), snapshots("pinnacle", (2.3, 3.6, 3.5), 5.1)
     soft = snapshots("soft", (2.2, 3.3, 3.3), 5.2)
     rows = quotes(before, after, soft)
-    rows["collected_at"] = rows["collected_at"].where(rows["observed_at"] < pd.Timestamp(at(6), tz="UTC"), poll)
+    rows["collected_at"] = rows["collected_at"].where(
+        rows["observed_at"] < pd.Timestamp(at(6), tz="UTC"), poll
+    )
 
     assert value_signals(rows, "pinnacle", "multiplicative").empty
 
@@ -90,7 +108,10 @@ def test_a_store_of_changes_only_gives_the_same_bets_as_one_of_every_price():
 
     assert len(changes) < 0.7 * len(every)
     for reference in ("pinnacle", "consensus"):
-        from_every, from_changes = value_signals(every, reference, min_edge=0.01), value_signals(changes, reference, min_edge=0.01)
+        from_every, from_changes = (
+            value_signals(every, reference, min_edge=0.01),
+            value_signals(changes, reference, min_edge=0.01),
+        )
         assert len(from_every) > 10
         pd.testing.assert_frame_equal(from_every, from_changes)
 
@@ -103,9 +124,13 @@ def test_a_price_seen_too_long_ago_no_longer_stands():
 
 
 def test_in_play_prices_and_closing_prices_are_no_bets():
-    rows = quotes(three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6), phase="close"),
-                  three_way(bookmaker="pinnacle", prices=FAIR, phase="close"), snapshots("soft", (2.4, 3.6, 3.6), -1),
-                  snapshots("pinnacle", FAIR, -1))  # fmt: skip
+    rows = quotes(
+        three_way(bookmaker="pinnacle", prices=FAIR),
+        three_way(bookmaker="soft", prices=(2.4, 3.6, 3.6), phase="close"),
+        three_way(bookmaker="pinnacle", prices=FAIR, phase="close"),
+        snapshots("soft", (2.4, 3.6, 3.6), -1),
+        snapshots("pinnacle", FAIR, -1),
+    )
 
     assert value_signals(rows, "pinnacle").empty
     assert value_signals(rows, "pinnacle", at_close=True)["price"].tolist() == [2.4]
@@ -113,15 +138,23 @@ def test_in_play_prices_and_closing_prices_are_no_bets():
 
 
 def test_market_maximum_is_no_account_unless_it_is_named():
-    rows = quotes(three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="market_maximum", prices=(2.4, 4.4, 4.4)))
+    rows = quotes(
+        three_way(bookmaker="pinnacle", prices=FAIR),
+        three_way(bookmaker="market_maximum", prices=(2.4, 4.4, 4.4)),
+    )
 
     assert value_signals(rows, "pinnacle").empty
     assert len(value_signals(rows, "pinnacle", bookmakers=["market_maximum"])) == 3
 
 
 def test_an_edge_too_good_to_be_true_and_a_reference_that_is_no_market_are_left_alone():
-    palpable = quotes(three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="soft", prices=(2.9, 3.6, 3.6)))
-    shifted = quotes(three_way(bookmaker="pinnacle", prices=(4.0, 4.0, 4.0)), three_way(bookmaker="soft", prices=(3.2, 2.8, 2.8)))
+    palpable = quotes(
+        three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="soft", prices=(2.9, 3.6, 3.6))
+    )
+    shifted = quotes(
+        three_way(bookmaker="pinnacle", prices=(4.0, 4.0, 4.0)),
+        three_way(bookmaker="soft", prices=(3.2, 2.8, 2.8)),
+    )
 
     assert value_signals(palpable, "pinnacle").empty
     assert value_signals(shifted, "pinnacle", "multiplicative").empty
@@ -143,12 +176,20 @@ def test_quotes_without_kick_off_are_refused():
         ({"outcome": "Home"}, "column 'outcome': 'Home' is unknown; allowed: home, over, draw, away, under."),
         ({"market": "corners"}, "column 'market': 'corners' is unknown; allowed: h2h, totals"),
         ({"phase": "late"}, "column 'phase': 'late' is unknown; allowed: early, snapshot, close."),
-        ({"starts_at": KICK_OFF.tz_localize(None)}, "column 'starts_at' has times without a time zone; give UTC."),
+        (
+            {"starts_at": KICK_OFF.tz_localize(None)},
+            "column 'starts_at' has times without a time zone; give UTC.",
+        ),
     ],
 )
 def test_quotes_that_are_none_are_refused(change, sentence):
     with pytest.raises(ParameterError, match=sentence):
-        blind_signals(quotes(three_way()).assign(**change), "acme", change.get("outcome", "home"), market=change.get("market", "h2h"))
+        blind_signals(
+            quotes(three_way()).assign(**change),
+            "acme",
+            change.get("outcome", "home"),
+            market=change.get("market", "h2h"),
+        )
 
 
 @pytest.mark.parametrize(
@@ -165,24 +206,36 @@ def test_quotes_that_are_none_are_refused(change, sentence):
 def test_an_early_price_is_placed_when_the_provider_collects_it(start, placed):
     start = pd.Timestamp(start, tz="UTC")
     rows = quotes(
-        three_way(bookmaker="pinnacle", prices=FAIR, start=start), three_way(bookmaker="soft", prices=(2.2, 3.6, 3.6), start=start)
+        three_way(bookmaker="pinnacle", prices=FAIR, start=start),
+        three_way(bookmaker="soft", prices=(2.2, 3.6, 3.6), start=start),
     )
 
     assert value_signals(rows, "pinnacle")["placed_at"].tolist() == [pd.Timestamp(placed, tz="UTC")]
 
 
 def test_blind_signals_back_every_match_at_the_first_price_or_the_last():
-    rows = quotes(snapshots("soft", (2.0, 3.5, 3.9), 9), snapshots("soft", (2.2, 3.4, 3.3), 2), snapshots("soft", (5.0, 3.4, 1.3), -0.5))
+    rows = quotes(
+        snapshots("soft", (2.0, 3.5, 3.9), 9),
+        snapshots("soft", (2.2, 3.4, 3.3), 2),
+        snapshots("soft", (5.0, 3.4, 1.3), -0.5),
+    )
 
-    rows = pd.concat([rows, quotes(quote(bookmaker="soft", market="spreads", line=-0.5, phase="snapshot", at=at(9)))])
+    rows = pd.concat(
+        [rows, quotes(quote(bookmaker="soft", market="spreads", line=-0.5, phase="snapshot", at=at(9)))]
+    )
 
     assert blind_signals(rows, "soft", "home")["price"].tolist() == [2.0]
     assert blind_signals(rows, "soft", "home", at_close=True)["price"].tolist() == [2.2]
 
 
 def test_closing_lines_are_the_last_prices_before_kick_off_with_the_sharp_fair_price():
-    rows = quotes(snapshots("soft", (2.0, 3.5, 3.9), 9), snapshots("soft", (2.2, 3.4, 3.3), 2), snapshots("pinnacle", (2.1, 4.2, 3.5), 3),
-                  snapshots("pinnacle", FAIR, 1), snapshots("pinnacle", (9.0, 4.0, 1.4), -1))  # fmt: skip
+    rows = quotes(
+        snapshots("soft", (2.0, 3.5, 3.9), 9),
+        snapshots("soft", (2.2, 3.4, 3.3), 2),
+        snapshots("pinnacle", (2.1, 4.2, 3.5), 3),
+        snapshots("pinnacle", FAIR, 1),
+        snapshots("pinnacle", (9.0, 4.0, 1.4), -1),
+    )
 
     closing = closing_lines(rows, "pinnacle", "multiplicative").set_index(["bookmaker", "outcome"])
 
@@ -192,7 +245,8 @@ def test_closing_lines_are_the_last_prices_before_kick_off_with_the_sharp_fair_p
 
 def test_without_the_reference_the_consensus_of_three_closes_and_two_are_not_enough():
     three = quotes(
-        *(three_way(bookmaker=name, prices=FAIR, phase="close") for name in "abc"), quote(bookmaker="market_average", phase="close")
+        *(three_way(bookmaker=name, prices=FAIR, phase="close") for name in "abc"),
+        quote(bookmaker="market_average", phase="close"),
     )
     two = three[three["bookmaker"] != "c"]
 
@@ -202,7 +256,9 @@ def test_without_the_reference_the_consensus_of_three_closes_and_two_are_not_eno
 
 def rows_of(signals, columns):
     lines = signals["line"].astype(object).where(signals["line"].notna(), None)
-    return sorted(zip(signals["event_id"], signals["market"], lines, *(signals[name] for name in columns), strict=True))
+    return sorted(
+        zip(signals["event_id"], signals["market"], lines, *(signals[name] for name in columns), strict=True)
+    )
 
 
 @pytest.mark.parametrize("reference", ["pinnacle", "consensus"])
@@ -230,20 +286,28 @@ def test_the_seed_rule_is_that_of_a_slow_reading(seed):
 
 
 def test_the_seed_rule_buys_above_evens_where_bookmakers_agree_at_the_best_price_and_is_settled_like_any_other():
-    rows = quotes(three_way(bookmaker="a", prices=(2.0, 3.5, 3.9)), three_way(bookmaker="b", prices=(2.1, 3.4, 3.4)),
-                  three_way(bookmaker="market_maximum", prices=(2.2, 3.6, 4.0)))  # fmt: skip
+    rows = quotes(
+        three_way(bookmaker="a", prices=(2.0, 3.5, 3.9)),
+        three_way(bookmaker="b", prices=(2.1, 3.4, 3.4)),
+        three_way(bookmaker="market_maximum", prices=(2.2, 3.6, 4.0)),
+    )
 
     signals = seed_signals(rows)
 
     # mean 2.05 with deviation 0.07, 3.45 with 0.07, 3.65 with 0.35
-    assert signals[["outcome", "bookmaker", "price"]].to_numpy().tolist() == [["draw", "a", 3.5], ["home", "b", 2.1]]
+    assert signals[["outcome", "bookmaker", "price"]].to_numpy().tolist() == [
+        ["draw", "a", 3.5],
+        ["home", "b", 2.1],
+    ]
     ledger = backtest(signals, results(result(home=1, away=0)), stake=Flat(1))
     assert ledger.set_index("outcome")["profit"].to_dict() == pytest.approx({"draw": -1, "home": 1.1})
 
 
 def test_quotes_in_categories_and_in_any_order_give_the_same_bets():
     rows = random_market(2)
-    coded = rows.sample(frac=1, random_state=9).astype(dict.fromkeys(("event_id", "bookmaker", "market", "outcome", "phase"), "category"))
+    coded = rows.sample(frac=1, random_state=9).astype(
+        dict.fromkeys(("event_id", "bookmaker", "market", "outcome", "phase"), "category")
+    )
 
     plain, other = value_signals(rows, min_edge=0.0), value_signals(coded, min_edge=0.0)
 
@@ -264,17 +328,28 @@ def test_a_board_cut_into_small_parts_says_the_same(monkeypatch):
 
 
 def test_a_bet_at_the_close_is_placed_at_kick_off_and_knows_no_price_seen_later():
-    late = pd.DataFrame(snapshots("soft", (2.4, 3.6, 3.6), 0.1)).assign(collected_at=KICK_OFF + pd.Timedelta(minutes=1)).to_dict("records")
+    late = (
+        pd.DataFrame(snapshots("soft", (2.4, 3.6, 3.6), 0.1))
+        .assign(collected_at=KICK_OFF + pd.Timedelta(minutes=1))
+        .to_dict("records")
+    )
     rows = quotes(snapshots("pinnacle", FAIR, 3), snapshots("soft", (2.2, 3.6, 3.6), 1), late)
 
     signals = value_signals(rows, "pinnacle", at_close=True)
 
     assert signals[["price", "placed_at"]].to_numpy().tolist() == [[2.2, KICK_OFF]]
-    assert closing_lines(rows, "pinnacle").set_index(["bookmaker", "outcome"]).loc[("soft", "home"), "closing_price"] == 2.4
+    assert (
+        closing_lines(rows, "pinnacle")
+        .set_index(["bookmaker", "outcome"])
+        .loc[("soft", "home"), "closing_price"]
+        == 2.4
+    )
 
 
 def test_a_ledger_is_stored_with_and_without_the_error_of_its_edges(tmp_path):
-    rows = quotes(three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6)))
+    rows = quotes(
+        three_way(bookmaker="pinnacle", prices=FAIR), three_way(bookmaker="soft", prices=(2.1, 3.6, 3.6))
+    )
     signals = value_signals(rows, "pinnacle", "multiplicative", 0.02)
     ledger = backtest(signals, results(result(home=1, away=0)), stake=Flat(1))
     store = Store(tmp_path)
@@ -282,5 +357,7 @@ def test_a_ledger_is_stored_with_and_without_the_error_of_its_edges(tmp_path):
     store.append("ledgers", ledger.drop(columns="edge_se", errors="ignore").assign(run_id="without"))
     store.append("ledgers", ledger.assign(run_id="with", edge_se=0.25))
 
-    assert store.read("ledgers").set_index("run_id")["edge_se"].to_dict() == pytest.approx({"without": np.nan, "with": 0.25}, nan_ok=True)
+    assert store.read("ledgers").set_index("run_id")["edge_se"].to_dict() == pytest.approx(
+        {"without": np.nan, "with": 0.25}, nan_ok=True
+    )
     assert len(backtest(signals.drop(columns="edge_se"), results(result(home=1, away=0)), stake=Flat(1))) == 1

@@ -62,7 +62,9 @@ def test_the_p_is_that_corrected_for_every_setting_which_the_sliders_reach(swept
 def test_the_scale_stays_where_it_is(swept):
     found = ov.sliders(swept)
 
-    axes = [re.findall(r'text-anchor="end"[^>]*>([^<]*)<', found.at(min_edge=edge)) for edge in SPACE["min_edge"]]
+    axes = [
+        re.findall(r'text-anchor="end"[^>]*>([^<]*)<', found.at(min_edge=edge)) for edge in SPACE["min_edge"]
+    ]
 
     assert axes[0] == axes[1] == axes[2]
     assert len(axes[0]) >= 3
@@ -81,7 +83,9 @@ def test_a_page_gets_the_figure_that_stands_still_beside_the_widget(swept, monke
 
 def test_where_no_variant_bets_the_bankroll_stands_still(market):
     quotes, results = market
-    found = ov.sliders(ov.sweep(quotes, SPACE | {"min_edge": [0.9, 1.0], "max_edge": 1.5}, results, simulations=50))
+    found = ov.sliders(
+        ov.sweep(quotes, SPACE | {"min_edge": [0.9, 1.0], "max_edge": 1.5}, results, simulations=50)
+    )
 
     assert "no bets" in repr(found)
     assert "1,000</text>" in found.at(min_edge=0.9)

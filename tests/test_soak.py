@@ -1,4 +1,6 @@
-"""A collector with faults at random, readers, a backtest and a sweep beside it; the long form is `python -m benchmarks.soak`."""
+"""A collector with faults at random, readers, a backtest and a sweep beside it; the long form is `python -m
+benchmarks.soak`.
+"""
 
 import pytest
 from benchmarks.soak import changes, soak

@@ -24,7 +24,12 @@ def growth(stakes, price, probability):
 
 
 def independent(price, probability):
-    return bets(*(bet(f"m{i}", price=o, probability=p) for i, (o, p) in enumerate(zip(price, probability, strict=True))))
+    return bets(
+        *(
+            bet(f"m{i}", price=o, probability=p)
+            for i, (o, p) in enumerate(zip(price, probability, strict=True))
+        )
+    )
 
 
 def test_one_bet_is_staked_as_kelly_says():
@@ -35,13 +40,18 @@ def test_one_bet_is_staked_as_kelly_says():
 
 
 def test_a_bet_at_an_exchange_is_staked_as_kelly_says_of_what_its_commission_leaves():
-    rows = bets(bet(bookmaker="betfair_exchange", price=3.0, probability=0.4),
-                bet("m2", bookmaker="betfair_exchange", price=3.0, probability=0.3, side="lay"))  # fmt: skip
+    rows = bets(
+        bet(bookmaker="betfair_exchange", price=3.0, probability=0.4),
+        bet("m2", bookmaker="betfair_exchange", price=3.0, probability=0.3, side="lay"),
+    )
     ended = results(result(), result("m2", 0, 1))
 
     for rule in (Kelly(1.0, cap=1.0), SimultaneousKelly(1.0, cap=1.0)):
-        back, lay = (backtest(rows[at : at + 1], ended, stake=rule, bankroll=1_000)["stake"].iloc[0] for at in (0, 1))
-        # 1 + 2 x 0.95 = 2.9 pays: (0.4 x 2.9 - 1) / 1.9; a lay bet risks 2 to win 0.95: 0.7 - 0.3 x 2 / 0.95 of the bankroll, 2 a unit
+        back, lay = (
+            backtest(rows[at : at + 1], ended, stake=rule, bankroll=1_000)["stake"].iloc[0] for at in (0, 1)
+        )
+        # 1 + 2 x 0.95 = 2.9 pays: (0.4 x 2.9 - 1) / 1.9; a lay bet risks 2 to win 0.95: 0.7 - 0.3 x 2 / 0.95
+        # of the bankroll, 2 a unit
         assert back == pytest.approx(1_000 * 0.16 / 1.9)
         assert lay == pytest.approx(1_000 * (0.7 - 0.3 * 2 / 0.95) / 2)
 
@@ -67,7 +77,11 @@ def test_more_bets_than_can_be_enumerated_grow_nearly_as_fast():
     price = rng.uniform(1.02, 1.2, 10) / p
     wanted = independent(price, p)
 
-    best, near, alone = growth(together(wanted, 10), price, p), growth(together(wanted, 1), price, p), Kelly(1.0, 1.0).sizes(wanted)[1]
+    best, near, alone = (
+        growth(together(wanted, 10), price, p),
+        growth(together(wanted, 1), price, p),
+        Kelly(1.0, 1.0).sizes(wanted)[1],
+    )
 
     assert 0.998 * best < near < best
     assert near > growth(alone, price, p)
@@ -75,13 +89,20 @@ def test_more_bets_than_can_be_enumerated_grow_nearly_as_fast():
 
 def test_outcomes_of_one_market_are_staked_as_smoczynski_and_tomkins_say():
     p, price = np.array([0.55, 0.3, 0.15]), np.array([2.0, 3.5, 4.5])
-    wanted = bets(*(bet("m1", outcome, o, probability=q) for outcome, o, q in zip(("home", "draw", "away"), price, p, strict=True)))
+    wanted = bets(
+        *(
+            bet("m1", outcome, o, probability=q)
+            for outcome, o, q in zip(("home", "draw", "away"), price, p, strict=True)
+        )
+    )
 
     stakes = together(wanted)
 
-    # expected returns 1.1, 1.05, 0.675; reserve (1 - 0.85) / (1 - 1/2 - 1/3.5) = 0.7; stakes 0.55 - 0.7/2 and 0.3 - 0.7/3.5
+    # expected returns 1.1, 1.05, 0.675; reserve (1 - 0.85) / (1 - 1/2 - 1/3.5) = 0.7; stakes 0.55 - 0.7/2 and
+    # 0.3 - 0.7/3.5
     assert stakes == pytest.approx([0.2, 0.1, 0.0])
-    # one more unit on a backed outcome, or kept, is worth the same at the maximum; on the other it is worth less
+    # one more unit on a backed outcome, or kept, is worth the same at the maximum; on the other it is worth
+    # less
     wealth = 1 - stakes.sum() + stakes * price
     assert p * price / wealth == pytest.approx([(p / wealth).sum()] * 2 + [0.15 * 4.5 / 0.7])
     assert (p / wealth).sum() > 0.15 * 4.5 / 0.7
@@ -90,7 +111,10 @@ def test_outcomes_of_one_market_are_staked_as_smoczynski_and_tomkins_say():
 def test_a_sure_profit_is_staked_by_probability():
     p = np.array([0.5, 0.3, 0.2])
     wanted = bets(
-        *(bet("m1", outcome, o, probability=q) for outcome, o, q in zip(("home", "draw", "away"), (2.3, 3.8, 6.0), p, strict=True))
+        *(
+            bet("m1", outcome, o, probability=q)
+            for outcome, o, q in zip(("home", "draw", "away"), (2.3, 3.8, 6.0), p, strict=True)
+        )
     )
 
     assert together(wanted) == pytest.approx(p)  # 1/2.3 + 1/3.8 + 1/6 < 1
@@ -105,13 +129,17 @@ def test_of_two_prices_of_one_outcome_the_better_is_taken():
 
 
 def test_a_lay_bet_and_a_back_bet_on_one_market_know_of_each_other():
-    wanted = bets(bet(price=2.3, probability=0.5), bet(price=3.5, probability=0.3, outcome="draw", side="lay"))
+    wanted = bets(
+        bet(price=2.3, probability=0.5), bet(price=3.5, probability=0.3, outcome="draw", side="lay")
+    )
     price, p = wanted["price"].to_numpy(), np.array([0.5, 0.3, 0.2])
     returns = np.array([[1.3, 1 / 2.5], [-1.0, -1.0], [-1.0, 1 / 2.5]])
 
     stakes = together(wanted)
 
-    found = minimize(lambda f: -(p * np.log(1 + returns @ f)).sum(), [0.05, 0.02], bounds=[(0, 0.45)] * 2, tol=1e-12)
+    found = minimize(
+        lambda f: -(p * np.log(1 + returns @ f)).sum(), [0.05, 0.02], bounds=[(0, 0.45)] * 2, tol=1e-12
+    )
     assert stakes == pytest.approx(found.x, abs=1e-5)
     # the engine stakes the backer's stake and ties up the liability
     assert SimultaneousKelly(1.0, 1.0).sizes(wanted)[1] == pytest.approx(stakes / [1, price[1] - 1])
@@ -136,12 +164,25 @@ def played(n, price, p, rule, *, seed, estimate=None, error=0.0):
     estimate = np.full(n, p) if estimate is None else estimate
     start = pd.Series(KICK_OFF + pd.to_timedelta(np.arange(n), unit="D")).astype("datetime64[us, UTC]")
     event = np.array([f"m{i:06d}" for i in range(n)])
-    wanted = bets(bet()).take(np.zeros(n, int)).reset_index(drop=True).assign(
-        event_id=event, price=price, probability=estimate, edge=estimate * price - 1, edge_se=error * price, starts_at=start,
-        placed_at=start - pd.Timedelta(hours=1),
-    )  # fmt: skip
+    wanted = (
+        bets(bet())
+        .take(np.zeros(n, int))
+        .reset_index(drop=True)
+        .assign(
+            event_id=event,
+            price=price,
+            probability=estimate,
+            edge=estimate * price - 1,
+            edge_se=error * price,
+            starts_at=start,
+            placed_at=start - pd.Timedelta(hours=1),
+        )
+    )
     ended = (
-        results(result()).take(np.zeros(n, int)).reset_index(drop=True).assign(event_id=event, home_score=(rng.random(n) < p).astype(float))
+        results(result())
+        .take(np.zeros(n, int))
+        .reset_index(drop=True)
+        .assign(event_id=event, home_score=(rng.random(n) < p).astype(float))
     )
     return backtest(wanted, ended, stake=rule)
 
@@ -152,7 +193,10 @@ def test_kelly_grows_as_fast_as_theory_says():
     expected = p * np.log(1 + share * (price - 1)) + (1 - p) * np.log(1 - share)
     spread = np.sqrt(p * (1 - p)) * (np.log(1 + share * (price - 1)) - np.log(1 - share))
 
-    seen = [np.log(played(n, price, p, Kelly(1.0, 1.0), seed=seed)["bankroll"].iloc[-1] / 1_000) / n for seed in range(8)]
+    seen = [
+        np.log(played(n, price, p, Kelly(1.0, 1.0), seed=seed)["bankroll"].iloc[-1] / 1_000) / n
+        for seed in range(8)
+    ]
 
     # the mean of 32,000 bets, within three standard errors
     assert np.mean(seen) == pytest.approx(expected, abs=3 * spread / np.sqrt(8 * n))
@@ -174,12 +218,16 @@ def test_on_noisy_probabilities_shrunk_kelly_has_the_higher_median_growth():
 
 
 def test_shrinkage_is_that_of_baker_and_mchale():
-    wanted = bets(bet(price=2.2, probability=0.5), bet("m2", price=2.2, probability=0.5)).assign(edge_se=[0.1, 0.0])
+    wanted = bets(bet(price=2.2, probability=0.5), bet("m2", price=2.2, probability=0.5)).assign(
+        edge_se=[0.1, 0.0]
+    )
 
     assert shrinkage(wanted) == pytest.approx([0.5, 1.0])  # edge 0.1: 0.01 / (0.01 + 0.01)
     plain, shrunk = Kelly(1.0, 1.0).sizes(wanted)[1], Kelly(1.0, 1.0, shrink=True).sizes(wanted)[1]
     assert shrunk == pytest.approx(plain * [0.5, 1.0])
-    assert SimultaneousKelly(1.0, 1.0, shrink=True).sizes(wanted)[1] == pytest.approx(together(wanted) * [0.5, 1.0])
+    assert SimultaneousKelly(1.0, 1.0, shrink=True).sizes(wanted)[1] == pytest.approx(
+        together(wanted) * [0.5, 1.0]
+    )
 
 
 def test_shrunk_kelly_needs_the_standard_error_of_the_edge():
@@ -191,7 +239,10 @@ def test_a_drawdown_is_never_larger_than_what_the_rule_promises():
     wanted, ended, _ = season(600, seed=4)
     ended = ended.assign(home_score=np.where(np.arange(600) < 200, ended["home_score"], 0.0), away_score=1.0)
 
-    bold, careful = (backtest(wanted, ended, stake=rule) for rule in (Percentage(0.3), DrawdownControl(Percentage(0.3), 0.2)))
+    bold, careful = (
+        backtest(wanted, ended, stake=rule)
+        for rule in (Percentage(0.3), DrawdownControl(Percentage(0.3), 0.2))
+    )
 
     def deepest(ledger):
         path = np.append(1_000, ledger.groupby("settled_at")["bankroll"].last())
@@ -202,11 +253,18 @@ def test_a_drawdown_is_never_larger_than_what_the_rule_promises():
 
 
 def test_the_surplus_shrinks_with_the_distance_to_the_floor():
-    wanted = bets(bet("m1", placed="2025-03-01 12:00"), bet("m2", placed="2025-03-02 12:00", start=KICK_OFF + pd.Timedelta(days=1)))
+    wanted = bets(
+        bet("m1", placed="2025-03-01 12:00"),
+        bet("m2", placed="2025-03-02 12:00", start=KICK_OFF + pd.Timedelta(days=1)),
+    )
 
-    ledger = backtest(wanted, results(result("m1", 0, 1), result("m2")), stake=DrawdownControl(Percentage(0.5), 0.2))
+    ledger = backtest(
+        wanted, results(result("m1", 0, 1), result("m2")), stake=DrawdownControl(Percentage(0.5), 0.2)
+    )
 
-    assert ledger["stake"].tolist() == pytest.approx([100.0, 50.0])  # half of 1000 - 800, then half of 900 - 800
+    assert ledger["stake"].tolist() == pytest.approx(
+        [100.0, 50.0]
+    )  # half of 1000 - 800, then half of 900 - 800
 
 
 def test_a_win_brings_the_target_whatever_the_price():
@@ -218,7 +276,11 @@ def test_a_win_brings_the_target_whatever_the_price():
 
 
 def test_the_edge_is_staked_in_proportion_and_never_below_nothing():
-    wanted = bets(bet("m1", price=2.0, probability=0.52), bet("m2", price=2.0, probability=0.45), bet("m3", price=2.0, probability=0.9))
+    wanted = bets(
+        bet("m1", price=2.0, probability=0.52),
+        bet("m2", price=2.0, probability=0.45),
+        bet("m3", price=2.0, probability=0.9),
+    )
 
     assert EdgeProportional(0.5, 0.1).sizes(wanted)[1] == pytest.approx([0.02, 0.0, 0.1])
 
@@ -226,24 +288,37 @@ def test_the_edge_is_staked_in_proportion_and_never_below_nothing():
 @pytest.mark.parametrize(
     ("kind", "rule"),
     [
-        ("flat", Flat(0.5)), ("percentage", Percentage(0.5)), ("target", TargetProfit(0.5)), ("edge", EdgeProportional(0.5, 0.1)),
-        ("kelly", Kelly(0.5, 0.1)), ("kelly-shrunk", Kelly(0.5, 0.1, shrink=True)), ("kelly-joint", SimultaneousKelly(0.5, 0.1)),
+        ("flat", Flat(0.5)),
+        ("percentage", Percentage(0.5)),
+        ("target", TargetProfit(0.5)),
+        ("edge", EdgeProportional(0.5, 0.1)),
+        ("kelly", Kelly(0.5, 0.1)),
+        ("kelly-shrunk", Kelly(0.5, 0.1, shrink=True)),
+        ("kelly-joint", SimultaneousKelly(0.5, 0.1)),
         ("kelly-joint-shrunk", SimultaneousKelly(0.5, 0.1, shrink=True)),
         ("kelly-drawdown", DrawdownControl(Kelly(0.5, 0.1), 0.3)),
     ],
-)  # fmt: skip
+)
 def test_rules_are_known_by_their_names(kind, rule):
     assert staking_rule(kind, 0.5, 0.1, 0.3) == rule
 
 
 def test_an_unknown_rule_is_told_the_names_of_those_that_exist():
-    with pytest.raises(ParameterError, match=r"staking 'martingale' is unknown; the rules are flat, percentage, target, edge, kelly"):
+    with pytest.raises(
+        ParameterError,
+        match=r"staking 'martingale' is unknown; the rules are flat, percentage, target, edge, kelly",
+    ):
         staking_rule("martingale", 1)
 
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: SimultaneousKelly(exact=20), lambda: DrawdownControl(most=1.0), lambda: TargetProfit(0), lambda: EdgeProportional(0.5, 2)],
+    [
+        lambda: SimultaneousKelly(exact=20),
+        lambda: DrawdownControl(most=1.0),
+        lambda: TargetProfit(0),
+        lambda: EdgeProportional(0.5, 2),
+    ],
 )
 def test_impossible_rules_are_refused(make):
     with pytest.raises(ParameterError, match=r"must be|share between"):

@@ -29,8 +29,17 @@ def store(tmp_path):
 
 
 def event(event_id="m1", start=KICK_OFF, season="2425"):
-    return {"event_id": event_id, "sport": "soccer", "competition": "L1", "season": season, "starts_at": start, "time_known": True,
-            "home": "A", "away": "B", "source": "test"}  # fmt: skip
+    return {
+        "event_id": event_id,
+        "sport": "soccer",
+        "competition": "L1",
+        "season": season,
+        "starts_at": start,
+        "time_known": True,
+        "home": "A",
+        "away": "B",
+        "source": "test",
+    }
 
 
 def many(n: int, **more) -> pd.DataFrame:
@@ -66,11 +75,21 @@ def test_a_key_given_twice_in_a_batch_is_stored_once_as_given_last(store):
 def test_keys_with_nothing_in_them_are_compared_too(store):
     # h2h has no line and an early price no time: nothing equals nothing here
     store.append(
-        "quotes", quotes(quote(), quote(market="totals", outcome="over", line=2.5), quote(phase="snapshot", at="2025-03-01 10:00"))
+        "quotes",
+        quotes(
+            quote(),
+            quote(market="totals", outcome="over", line=2.5),
+            quote(phase="snapshot", at="2025-03-01 10:00"),
+        ),
     )
 
     again = store.append(
-        "quotes", quotes(quote(), quote(market="totals", outcome="over", line=3.5), quote(phase="snapshot", at="2025-03-01 11:00"))
+        "quotes",
+        quotes(
+            quote(),
+            quote(market="totals", outcome="over", line=3.5),
+            quote(phase="snapshot", at="2025-03-01 11:00"),
+        ),
     )
 
     assert (again.inserted, again.unchanged) == (2, 1)
@@ -91,7 +110,9 @@ def test_a_corrected_price_replaces_the_old_one_which_the_version_before_still_h
 def test_when_it_was_collected_alone_is_no_news(store):
     store.append("quotes", many(2))
 
-    assert store.append("quotes", many(2).assign(collected_at=pd.Timestamp("2026-01-01", tz="UTC"))).updated == 0
+    assert (
+        store.append("quotes", many(2).assign(collected_at=pd.Timestamp("2026-01-01", tz="UTC"))).updated == 0
+    )
 
 
 def test_a_score_that_arrives_later_fills_its_match(store):
@@ -100,7 +121,9 @@ def test_a_score_that_arrives_later_fills_its_match(store):
     done = store.append("results", [result(home=2, away=1)])
 
     assert done.updated == 1
-    assert store.read("results")[["home_score", "away_score", "status"]].to_numpy().tolist() == [[2, 1, "final"]]
+    assert store.read("results")[["home_score", "away_score", "status"]].to_numpy().tolist() == [
+        [2, 1, "final"]
+    ]
 
 
 def test_an_event_that_moves_to_another_season_stays_one_event(store):
@@ -114,7 +137,9 @@ def test_an_event_that_moves_to_another_season_stays_one_event(store):
 def test_prices_stored_before_their_event_moved_are_read_with_the_new_kick_off(store):
     later = KICK_OFF + pd.Timedelta(days=300)
     store.append("events", [event("m1"), event("m2")])
-    store.append("quotes", quotes(three_way("m1"), three_way("m2"), three_way("unknown")).assign(season="2425"))
+    store.append(
+        "quotes", quotes(three_way("m1"), three_way("m2"), three_way("unknown")).assign(season="2425")
+    )
     store.append("events", [event("m2", later, season="2526")])
 
     rows = store.read("quotes", {"season": "2425"})
@@ -190,9 +215,14 @@ def test_sql_speaks_utc_whatever_the_machines_zone(store):
     """)
 
     tokyo = {**os.environ, "TZ": "Asia/Tokyo"}
-    said = subprocess.run([sys.executable, "-c", script, store.root], env=tokyo, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", script, store.root], env=tokyo, capture_output=True, text=True, check=True
+    ).stdout
 
-    assert said.strip() == "[Timestamp('2025-03-01 23:30:00+0000', tz='UTC'), Timestamp('2025-03-01 00:00:00+0000', tz='UTC')]"
+    assert (
+        said.strip()
+        == "[Timestamp('2025-03-01 23:30:00+0000', tz='UTC'), Timestamp('2025-03-01 00:00:00+0000', tz='UTC')]"
+    )
 
 
 def test_seasons_with_a_slash_and_leagues_with_a_quote_are_only_text(store):
@@ -205,7 +235,8 @@ def test_seasons_with_a_slash_and_leagues_with_a_quote_are_only_text(store):
 
 @pytest.mark.slow
 def test_writers_that_race_with_the_same_batches_store_every_row_once(tmp_path):
-    # real processes: each appends the same ten batches in its own order, as two collectors of one league would
+    # real processes: each appends the same ten batches in its own order, as two collectors of one league
+    # would
     script = textwrap.dedent("""
         import random, sys
         from overround import Store
@@ -217,7 +248,10 @@ def test_writers_that_race_with_the_same_batches_store_every_row_once(tmp_path):
     root = str(tmp_path / "store")
 
     command = [sys.executable, "-c", script, root]
-    writers = [subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) for i in range(3)]
+    writers = [
+        subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+        for i in range(3)
+    ]
     inserted = [int(writer.communicate(timeout=120)[0]) for writer in writers]
 
     rows = Store(root).read("quotes")
@@ -259,7 +293,10 @@ def test_a_kill_at_any_moment_loses_no_acknowledged_batch(tmp_path):
     for attempt in range(6):
         begin = max(acknowledged, default=-1) + 1
         writer = subprocess.Popen(
-            [sys.executable, "-c", script, root, str(begin)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+            [sys.executable, "-c", script, root, str(begin)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
         )
         acknowledged.append(int(writer.stdout.readline()))
         time.sleep(0.05 + 0.037 * attempt)
@@ -276,7 +313,9 @@ def test_a_kill_at_any_moment_loses_no_acknowledged_batch(tmp_path):
 def test_an_acknowledged_commit_has_been_forced_to_the_disk(store, monkeypatch):
     synced = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd)))
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd))
+    )
 
     store.append("quotes", many(1))
 
@@ -294,7 +333,9 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path):
 def poll(rng, at, price):
     """A few prices of two events, some moved, some late, some of no clock time."""
     rows = []
-    for event, book, outcome in {(f"m{rng.randrange(2)}", f"b{rng.randrange(2)}", rng.choice(["home", "away"])) for _ in range(5)}:
+    for event, book, outcome in {
+        (f"m{rng.randrange(2)}", f"b{rng.randrange(2)}", rng.choice(["home", "away"])) for _ in range(5)
+    }:
         if rng.random() < 0.5:
             price[event, book, outcome] = rng.choice([2.0, 2.5, 3.0])
         late = rng.choice([0, 0, 0, 1, 5])
@@ -308,23 +349,43 @@ def naive_changes(stored: dict, batch: pd.DataFrame) -> None:
     """The rule in plain words, one row after the other."""
     rows = {}
     for row in batch.itertuples():
-        rows[row.event_id, row.bookmaker, row.outcome, row.phase, row.observed_at if row.phase == "snapshot" else None] = row.price
+        rows[
+            row.event_id,
+            row.bookmaker,
+            row.outcome,
+            row.phase,
+            row.observed_at if row.phase == "snapshot" else None,
+        ] = row.price
     for (*who, at), price in sorted(rows.items(), key=lambda row: row[0][-1] or KICK_OFF):
-        before = [(key[-1], old) for key, old in stored.items() if at and list(key[:-1]) == who and key[-1] < at]
+        before = [
+            (key[-1], old) for key, old in stored.items() if at and list(key[:-1]) == who and key[-1] < at
+        ]
         if (*who, at) in stored or not before or max(before)[1] != price:
             stored[(*who, at)] = price
 
 
 def found(store) -> dict:
     rows = store.read("quotes").itertuples()
-    return {(r.event_id, r.bookmaker, r.outcome, r.phase, None if pd.isna(r.observed_at) else r.observed_at): r.price for r in rows}
+    return {
+        (
+            r.event_id,
+            r.bookmaker,
+            r.outcome,
+            r.phase,
+            None if pd.isna(r.observed_at) else r.observed_at,
+        ): r.price
+        for r in rows
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_only_changes_are_stored_as_a_naive_reading_of_the_history_has_them(tmp_path, seed):
     rng, stored, price = random.Random(seed), {}, {}  # noqa: S311
-    stores = [Store(tmp_path / "store"), Store(tmp_path / "store")]  # two collectors, in turns: each sees the other's files
+    stores = [
+        Store(tmp_path / "store"),
+        Store(tmp_path / "store"),
+    ]  # two collectors, in turns: each sees the other's files
     for at in range(12):
         batch = poll(rng, at, price)
         naive_changes(stored, batch)
@@ -339,7 +400,9 @@ def test_only_changes_are_stored_as_a_naive_reading_of_the_history_has_them(tmp_
 
 def test_a_price_that_stands_is_stored_once_however_often_it_is_seen(store):
     done = [
-        store.append("quotes", quotes(quote(price=p, phase="snapshot", at=f"2025-03-01 10:0{i}")), changes_only=True)
+        store.append(
+            "quotes", quotes(quote(price=p, phase="snapshot", at=f"2025-03-01 10:0{i}")), changes_only=True
+        )
         for i, p in enumerate([2.0, 2.0, 2.1, 2.1, 2.0])
     ]
 
@@ -348,10 +411,16 @@ def test_a_price_that_stands_is_stored_once_however_often_it_is_seen(store):
 
 def test_a_late_price_is_held_against_what_stood_at_its_own_time(store):
     for at, price in (("10:00", 2.0), ("10:10", 2.5)):
-        store.append("quotes", quotes(quote(price=price, phase="snapshot", at=f"2025-03-01 {at}")), changes_only=True)
+        store.append(
+            "quotes", quotes(quote(price=price, phase="snapshot", at=f"2025-03-01 {at}")), changes_only=True
+        )
 
-    same = store.append("quotes", quotes(quote(price=2.0, phase="snapshot", at="2025-03-01 10:05")), changes_only=True)
-    other = store.append("quotes", quotes(quote(price=2.5, phase="snapshot", at="2025-03-01 10:05")), changes_only=True)
+    same = store.append(
+        "quotes", quotes(quote(price=2.0, phase="snapshot", at="2025-03-01 10:05")), changes_only=True
+    )
+    other = store.append(
+        "quotes", quotes(quote(price=2.5, phase="snapshot", at="2025-03-01 10:05")), changes_only=True
+    )
 
     # the row of 10:10 repeats the late one now, and stays: what is stored is never taken away
     assert (same.inserted, other.inserted, len(store.read("quotes"))) == (0, 1, 3)
@@ -387,7 +456,12 @@ def test_two_collectors_that_see_the_same_prices_store_each_change_once(tmp_path
     """)
     root = str(tmp_path / "store")
     command = [sys.executable, "-c", script, root]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[1]}
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "text": True,
+        "cwd": Path(__file__).parents[1],
+    }
     collectors = [subprocess.Popen([*command, late], **pipes) for late in ("00", "07")]
 
     for _ in range(15):  # minute by minute, both at once
@@ -407,7 +481,8 @@ def test_two_collectors_that_see_the_same_prices_store_each_change_once(tmp_path
         changes, before = changes + sum(a != b for a, b in zip(price, before, strict=True)), price
     rows = Store(root).read("quotes").sort_values("observed_at")
     steps = rows.groupby(["event_id", "outcome"])["price"].apply(lambda p: (p != p.shift()).sum()).sum()
-    # a change that the earlier clock reports after the later one stands as its own row; it is no further change of price
+    # a change that the earlier clock reports after the later one stands as its own row; it is no further
+    # change of price
     assert steps == 3 * changes
     assert len(rows) <= 3 * changes + 3 * 15
 
@@ -430,7 +505,9 @@ def test_a_correction_forces_its_files_to_the_disk_too(store, monkeypatch):
     store.append("quotes", many(2))
     synced = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd)))
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd))
+    )
 
     store.append("quotes", many(2, prices=(2.5, 3.5, 4.0)))
 

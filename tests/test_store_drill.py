@@ -1,4 +1,6 @@
-"""The store under fire: killed writers, a full disk, many processes at once. What was acknowledged is there, once."""
+"""The store under fire: killed writers, a full disk, many processes at once. What was acknowledged is there,
+once.
+"""
 
 import json
 import resource

@@ -1,4 +1,6 @@
-"""A real Dask cluster: the same numbers as here, to the last bit, also when a worker and then the scheduler are killed in mid-sweep."""
+"""A real Dask cluster: the same numbers as here, to the last bit, also when a worker and then the scheduler
+are killed in mid-sweep.
+"""
 
 import sys
 from threading import Thread

@@ -27,12 +27,18 @@ def test_an_empty_batch_keeps_its_types():
         ({"price": 1.0}, "table quotes, column 'price': row 0 is 1.0; decimal odds are above 1."),
         ({"price": float("inf")}, "decimal odds are above 1"),
         ({"price": None}, "column 'price': row 0 is empty"),
-        ({"market": "corners"}, "column 'market': 'corners' is unknown; allowed: h2h, h2h_lay, totals, spreads."),
+        (
+            {"market": "corners"},
+            "column 'market': 'corners' is unknown; allowed: h2h, h2h_lay, totals, spreads.",
+        ),
         ({"phase": "late"}, "column 'phase': 'late' is unknown"),
         ({"outcome": "maybe"}, "column 'outcome': 'maybe' is unknown"),
         ({"event_id": None}, "column 'event_id': row 0 is empty"),
         ({"price": "cheap"}, "column 'price'"),
-        ({"collected_at": "soon"}, "table quotes, column 'collected_at': Unknown datetime string format, unable to parse: soon"),
+        (
+            {"collected_at": "soon"},
+            "table quotes, column 'collected_at': Unknown datetime string format, unable to parse: soon",
+        ),
         ({"collected_at": "20250-01-01T12:00Z"}, "column 'collected_at': year 20250 is out of range"),
         ({"collected_at": ["now"]}, "column 'collected_at'"),
     ],
@@ -45,7 +51,14 @@ def test_a_row_that_breaks_the_contract_is_named(change, sentence):
 
 
 def test_a_number_that_is_too_large_is_named():
-    row = {"event_id": "m", "home_score": 2**70, "away_score": 0, "status": "final", "competition": "E0", "season": "2425"}
+    row = {
+        "event_id": "m",
+        "home_score": 2**70,
+        "away_score": 0,
+        "status": "final",
+        "competition": "E0",
+        "season": "2425",
+    }
 
     with pytest.raises(TableError, match="table results, column 'home_score'"):
         tidy("results", [row])

@@ -1,4 +1,6 @@
-"""The Odds API: its traps in small answers written for the purpose, then recorded answers read a second, independent way."""
+"""The Odds API: its traps in small answers written for the purpose, then recorded answers read a second,
+independent way.
+"""
 
 import json
 import zipfile
@@ -18,7 +20,7 @@ from overround.errors import FetchError, ParameterError, SettingsError, SourceEr
 from overround.http.client import Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Ask, Batch
-from overround.sources.the_odds_api.client import (  # fmt: skip
+from overround.sources.the_odds_api.client import (
     Offer,
     batches,
     connected,
@@ -37,14 +39,24 @@ H2H = [("Alder", 4.0), ("Birch", 1.9), ("Draw", 3.5)]  # ordered by name: the aw
 
 
 def market(key: str = "h2h", outcomes: list | None = None, **more: object) -> dict:
-    return {"key": key, "outcomes": [dict(zip(("name", "price", "point"), one)) for one in outcomes or H2H], **more}  # noqa: B905 point is optional
+    return {
+        "key": key,
+        "outcomes": [dict(zip(("name", "price", "point"), one, strict=False)) for one in outcomes or H2H],
+        **more,
+    }
 
 
 def event(*bookmakers: dict, **more: object) -> dict:
     return {
-        "id": "e1", "sport_key": "soccer_nowhere", "sport_title": "Nowhere", "commence_time": "2030-05-04T14:00:00Z",
-        "home_team": "Birch", "away_team": "Alder", "bookmakers": list(bookmakers), **more,
-    }  # fmt: skip
+        "id": "e1",
+        "sport_key": "soccer_nowhere",
+        "sport_title": "Nowhere",
+        "commence_time": "2030-05-04T14:00:00Z",
+        "home_team": "Birch",
+        "away_team": "Alder",
+        "bookmakers": list(bookmakers),
+        **more,
+    }
 
 
 def book(*markets: dict, key: str = "onebook", **more: object) -> dict:
@@ -64,28 +76,48 @@ def prices(batch: Batch) -> dict:
 
 
 def test_outcomes_are_told_by_team_name_whatever_their_order():
-    assert prices(parse(event(book(market())))) == {("h2h", None, "home"): 1.9, ("h2h", None, "away"): 4.0, ("h2h", None, "draw"): 3.5}
+    assert prices(parse(event(book(market())))) == {
+        ("h2h", None, "home"): 1.9,
+        ("h2h", None, "away"): 4.0,
+        ("h2h", None, "draw"): 3.5,
+    }
 
 
 def test_an_event_has_the_providers_id_the_sport_key_as_competition_and_its_year_as_season():
     (row,) = parse(event()).events.to_dict("records")
 
     assert row == {
-        "event_id": "e1", "sport": "soccer", "competition": "soccer_nowhere", "season": "2030", "home": "Birch", "away": "Alder",
-        "starts_at": pd.Timestamp("2030-05-04T14:00Z"), "time_known": True, "source": "the-odds-api",
-    }  # fmt: skip
+        "event_id": "e1",
+        "sport": "soccer",
+        "competition": "soccer_nowhere",
+        "season": "2030",
+        "home": "Birch",
+        "away": "Alder",
+        "starts_at": pd.Timestamp("2030-05-04T14:00Z"),
+        "time_known": True,
+        "source": "the-odds-api",
+    }
 
 
 def test_totals_and_spreads_have_a_line_and_a_spreads_line_is_the_home_teams_for_both():
-    batch = parse(event(book(
-        market("totals", [("Over", 1.9, 2.5), ("Under", 1.95, 2.5)]), market("spreads", [("Alder", 1.8, 0.75), ("Birch", 2.0, -0.75)]),
-        market("spreads", [("Alder", 1.7, 0.0), ("Birch", 2.1, 0.0)]),
-    )))  # fmt: skip
+    batch = parse(
+        event(
+            book(
+                market("totals", [("Over", 1.9, 2.5), ("Under", 1.95, 2.5)]),
+                market("spreads", [("Alder", 1.8, 0.75), ("Birch", 2.0, -0.75)]),
+                market("spreads", [("Alder", 1.7, 0.0), ("Birch", 2.1, 0.0)]),
+            )
+        )
+    )
 
     assert prices(batch) == {
-        ("totals", 2.5, "over"): 1.9, ("totals", 2.5, "under"): 1.95, ("spreads", -0.75, "away"): 1.8, ("spreads", -0.75, "home"): 2.0,
-        ("spreads", 0.0, "away"): 1.7, ("spreads", 0.0, "home"): 2.1,
-    }  # fmt: skip
+        ("totals", 2.5, "over"): 1.9,
+        ("totals", 2.5, "under"): 1.95,
+        ("spreads", -0.75, "away"): 1.8,
+        ("spreads", -0.75, "home"): 2.0,
+        ("spreads", 0.0, "away"): 1.7,
+        ("spreads", 0.0, "home"): 2.1,
+    }
 
 
 def test_lay_prices_are_a_market_of_their_own_and_bookmakers_have_one_name():
@@ -99,7 +131,9 @@ def test_markets_that_have_no_table_are_counted():
     batch = parse(event(book(market(), market("btts"), market("btts"))))
 
     assert len(batch.quotes) == 3
-    assert batch.set_aside[["where", "row", "column", "value"]].to_numpy().tolist() == [["the answer", 0, "markets", "btts"]]
+    assert batch.set_aside[["where", "row", "column", "value"]].to_numpy().tolist() == [
+        ["the answer", 0, "markets", "btts"]
+    ]
     assert batch.set_aside["reason"][0].startswith("2 of this market")
 
 
@@ -113,7 +147,9 @@ def test_markets_that_have_no_table_are_counted():
         ("2030-05-04T13:00:00+02:00", None, "2030-05-04T11:00Z"),
     ],
 )
-def test_a_price_is_as_old_as_its_market_then_its_bookmaker_then_the_answer(of_market: object, of_book: object, expected: object):
+def test_a_price_is_as_old_as_its_market_then_its_bookmaker_then_the_answer(
+    of_market: object, of_book: object, expected: object
+):
     quotes = parse(event(book(market(last_update=of_market), last_update=of_book))).quotes
 
     assert set(quotes["observed_at"]) == {pd.Timestamp(expected)}  # type: ignore[arg-type]
@@ -122,7 +158,12 @@ def test_a_price_is_as_old_as_its_market_then_its_bookmaker_then_the_answer(of_m
 
 @pytest.mark.parametrize("data", [event(book(market())), [event(book(market()))]])
 def test_a_historical_answer_is_unwrapped_and_its_time_is_the_snapshots(data: object):
-    wrapped = {"timestamp": "2030-05-01T00:05:00Z", "previous_timestamp": None, "next_timestamp": "2030-05-01T00:10:00Z", "data": data}
+    wrapped = {
+        "timestamp": "2030-05-01T00:05:00Z",
+        "previous_timestamp": None,
+        "next_timestamp": "2030-05-01T00:10:00Z",
+        "data": data,
+    }
 
     quotes = parse_odds(json.dumps(wrapped).encode(), "the answer", fetched_at=NOW).quotes
 
@@ -152,14 +193,21 @@ def test_of_the_same_key_twice_the_last_is_kept():
 
 def test_many_answers_are_one_batch_with_each_event_as_last_seen():
     first = event(book(market(last_update="2030-05-01T00:00:00Z")), commence_time="2029-12-31T14:00:00Z")
-    later = event(book(market(last_update="2030-05-01T00:00:00Z")), book(market(last_update="2030-05-02T00:00:00Z"), key="other"))
-    answers = [Answer("u", 200, json.dumps([one]).encode(), NOW + timedelta(hours=n), False, {}) for n, one in enumerate((first, later))]
+    later = event(
+        book(market(last_update="2030-05-01T00:00:00Z")),
+        book(market(last_update="2030-05-02T00:00:00Z"), key="other"),
+    )
+    answers = [
+        Answer("u", 200, json.dumps([one]).encode(), NOW + timedelta(hours=n), False, {})
+        for n, one in enumerate((first, later))
+    ]
 
     batch = parse_many(answers)
 
     assert batch.events["starts_at"].tolist() == [pd.Timestamp("2030-05-04T14:00Z")]
     assert len(batch.quotes) == 6
-    # the season is that of the first sight, or a kick-off that is moved across New Year would tear the event's prices apart
+    # the season is that of the first sight, or a kick-off that is moved across New Year would tear the
+    # event's prices apart
     assert set(batch.quotes["season"]) == set(batch.events["season"]) == {"2029"}
 
 
@@ -183,8 +231,12 @@ def test_american_odds_are_told_by_the_whole_answer(shown: list, american: bool)
 def test_a_format_that_is_given_is_not_guessed():
     shown = [("Birch", 150), ("Alder", 250), ("Draw", 300)]
 
-    assert prices(parse(event(book(market(outcomes=shown))), odds_format="decimal"))["h2h", None, "home"] == 150
-    assert prices(parse(event(book(market(outcomes=shown))), odds_format="american"))["h2h", None, "home"] == 2.5
+    assert (
+        prices(parse(event(book(market(outcomes=shown))), odds_format="decimal"))["h2h", None, "home"] == 150
+    )
+    assert (
+        prices(parse(event(book(market(outcomes=shown))), odds_format="american"))["h2h", None, "home"] == 2.5
+    )
 
 
 def as_decimal(price: float) -> float:
@@ -203,11 +255,20 @@ american_prices = st.integers(100, 20_000) | st.integers(-20_000, -101)
 def test_american_or_decimal_and_unix_or_iso_give_the_same_rows(shown: list, at: int):
     def answer(price: Callable, time: Callable) -> list:
         return [
-            event(book(market("spreads", [("Birch", price(one), line / 4), ("Alder", price(other), -line / 4)], last_update=time(at + n)),
-                       market(outcomes=[("Birch", price(one)), ("Alder", price(-150)), ("Draw", price(other))])),
-                  id=f"e{n}", commence_time=time(at + n))
+            event(
+                book(
+                    market(
+                        "spreads",
+                        [("Birch", price(one), line / 4), ("Alder", price(other), -line / 4)],
+                        last_update=time(at + n),
+                    ),
+                    market(outcomes=[("Birch", price(one)), ("Alder", price(-150)), ("Draw", price(other))]),
+                ),
+                id=f"e{n}",
+                commence_time=time(at + n),
+            )
             for n, (one, other, line) in enumerate(shown)
-        ]  # fmt: skip
+        ]
 
     left = parse(*answer(lambda price: price, lambda time: time))
     right = parse(*answer(as_decimal, lambda time: f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}"))
@@ -219,10 +280,19 @@ def test_american_or_decimal_and_unix_or_iso_give_the_same_rows(shown: list, at:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff\xfe\x00", b"<!DOCTYPE html><title>Bad gateway</title>", b'{"message": "Unknown sport"}', b"3", b"null",
-     b'{"data": [], "timestamp": "yesterday"}', b'{"data": [], "timestamp": [1]}', b'{"data": null, "timestamp": "2030-05-01T00:05:00Z"}',
-     b"[" * 100_000],
-)  # fmt: skip
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"<!DOCTYPE html><title>Bad gateway</title>",
+        b'{"message": "Unknown sport"}',
+        b"3",
+        b"null",
+        b'{"data": [], "timestamp": "yesterday"}',
+        b'{"data": [], "timestamp": [1]}',
+        b'{"data": null, "timestamp": "2030-05-01T00:05:00Z"}',
+        b"[" * 100_000,
+    ],
+)
 def test_an_answer_of_another_shape_is_one_clear_sentence(content: bytes):
     with pytest.raises(SourceError, match=r"^https://x/odds: expected a JSON list of events.*\.$"):
         parse_odds(content, "https://x/odds", fetched_at=NOW)
@@ -234,7 +304,11 @@ def test_an_answer_of_another_shape_is_one_clear_sentence(content: bytes):
         (event(id=7), "events[0].id", 3),
         (event(home_team=None), "events[0].home_team", 3),
         (event(away_team="Birch"), "events[0].away_team", 3),
-        (event(commence_time="2030-05-04 14:00"), "events[0].commence_time", 3),  # no zone: not known which moment
+        (
+            event(commence_time="2030-05-04 14:00"),
+            "events[0].commence_time",
+            3,
+        ),  # no zone: not known which moment
         (event(commence_time=True), "events[0].commence_time", 3),
         (event(bookmakers="none"), "events[0].bookmakers", 3),
         (event(sport_key="\ud800"), "events[0].sport_key", 3),
@@ -242,14 +316,38 @@ def test_an_answer_of_another_shape_is_one_clear_sentence(content: bytes):
         (event("book"), "events[0].bookmakers[0]", 3),  # type: ignore[arg-type]
         (event(book(market(), key=3)), "events[0].bookmakers[0].key", 3),  # type: ignore[arg-type]
         (event(book(market(last_update="soon"))), "events[0].bookmakers[0].markets[0].last_update", 3),
-        (event(book(market(outcomes=[("Birch", 2.0), ("Cedar", 2.0)]))), "events[0].bookmakers[0].markets[0].outcomes[1].name", 4),
-        (event(book(market(outcomes=[("Birch", 2.0), ("Alder", 1.0)]))), "events[0].bookmakers[0].markets[0].outcomes[1].price", 4),
-        (event(book(market(outcomes=[("Birch", "2.0")]))), "events[0].bookmakers[0].markets[0].outcomes[0].price", 3),
-        (event(book(market(outcomes=[("Birch", float("nan"))]))), "events[0].bookmakers[0].markets[0].outcomes[0].price", 3),
-        (event(book(market("totals", [("Over", 2.0)]))), "events[0].bookmakers[0].markets[0].outcomes[0].point", 3),
-        (event(book(market("spreads", [("Draw", 2.0, 1)]))), "events[0].bookmakers[0].markets[0].outcomes[0].name", 3),
+        (
+            event(book(market(outcomes=[("Birch", 2.0), ("Cedar", 2.0)]))),
+            "events[0].bookmakers[0].markets[0].outcomes[1].name",
+            4,
+        ),
+        (
+            event(book(market(outcomes=[("Birch", 2.0), ("Alder", 1.0)]))),
+            "events[0].bookmakers[0].markets[0].outcomes[1].price",
+            4,
+        ),
+        (
+            event(book(market(outcomes=[("Birch", "2.0")]))),
+            "events[0].bookmakers[0].markets[0].outcomes[0].price",
+            3,
+        ),
+        (
+            event(book(market(outcomes=[("Birch", float("nan"))]))),
+            "events[0].bookmakers[0].markets[0].outcomes[0].price",
+            3,
+        ),
+        (
+            event(book(market("totals", [("Over", 2.0)]))),
+            "events[0].bookmakers[0].markets[0].outcomes[0].point",
+            3,
+        ),
+        (
+            event(book(market("spreads", [("Draw", 2.0, 1)]))),
+            "events[0].bookmakers[0].markets[0].outcomes[0].name",
+            3,
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_bad_part_is_set_aside_and_the_rest_kept(bad: object, column: str, quotes: int):
     batch = parse(bad, event(book(market()), id="good"))
 
@@ -258,19 +356,50 @@ def test_one_bad_part_is_set_aside_and_the_rest_kept(bad: object, column: str, q
     assert len(batch.quotes) == quotes and "good" in set(batch.events["event_id"])
 
 
-names = ["id", "sport_key", "commence_time", "home_team", "away_team", "bookmakers", "markets", "outcomes", "name", "price", "point",
-         "key", "last_update", "timestamp", "data", "completed", "scores", "score"]  # fmt: skip
+names = [
+    "id",
+    "sport_key",
+    "commence_time",
+    "home_team",
+    "away_team",
+    "bookmakers",
+    "markets",
+    "outcomes",
+    "name",
+    "price",
+    "point",
+    "key",
+    "last_update",
+    "timestamp",
+    "data",
+    "completed",
+    "scores",
+    "score",
+]
 values = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from(["2030-05-04T14:00:00Z", "Draw", "h2h"])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["2030-05-04T14:00:00Z", "Draw", "h2h"])
 )
 anything = st.recursive(
-    values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(names), inner, max_size=4), max_leaves=12
+    values,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(names), inner, max_size=4),
+    max_leaves=12,
 )
 
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["event", "book", "market", "outcome"]), st.sampled_from(names), anything), max_size=3), anything)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["event", "book", "market", "outcome"]), st.sampled_from(names), anything),
+        max_size=3,
+    ),
+    anything,
+)
 def test_whatever_the_provider_sends_is_read_or_refused_in_one_sentence(changes: list, whole: object):
     one_market = market()
     parts = {"outcome": one_market["outcomes"][0], "market": one_market, "book": book(one_market)}
@@ -300,15 +429,27 @@ def test_a_completed_event_has_its_score_by_team_name_and_the_others_none():
     )
 
     assert batch.results.to_dict("records") == [
-        {"event_id": "done", "home_score": 12, "away_score": 0, "status": "final", "settled_at": pd.Timestamp("2030-05-04T16:01Z"),
-         "competition": "soccer_nowhere", "season": "2030"},
-    ]  # fmt: skip
+        {
+            "event_id": "done",
+            "home_score": 12,
+            "away_score": 0,
+            "status": "final",
+            "settled_at": pd.Timestamp("2030-05-04T16:01Z"),
+            "competition": "soccer_nowhere",
+            "season": "2030",
+        }
+    ]
     assert batch.events["event_id"].tolist() == ["done", "live", "next"] and batch.set_aside.empty
 
 
-@pytest.mark.parametrize("bad", [None, [], SCORES[:1], [{"name": "Alder", "score": "2.5"}, SCORES[1]], "2-1", [{"name": [], "score": 1}]])
+@pytest.mark.parametrize(
+    "bad",
+    [None, [], SCORES[:1], [{"name": "Alder", "score": "2.5"}, SCORES[1]], "2-1", [{"name": [], "score": 1}]],
+)
 def test_a_completed_event_without_a_whole_score_is_set_aside(bad: object):
-    batch = scores(event(completed=True, scores=bad, last_update=None), event(id="good", completed=True, scores=SCORES))
+    batch = scores(
+        event(completed=True, scores=bad, last_update=None), event(id="good", completed=True, scores=SCORES)
+    )
 
     assert batch.results["event_id"].tolist() == ["good"] and batch.results["settled_at"].isna().all()
     assert batch.set_aside["column"].tolist() == ["events[0].scores"]
@@ -326,7 +467,13 @@ class _Provider(BaseHTTPRequestHandler):
         if "/nosport/" in self.path:
             status, body = 404, {"message": "Unknown sport", "error_code": "UNKNOWN_SPORT"}  # type: ignore[assignment]
         if "apiKey=spent" in self.path:
-            status, body = 401, {"message": "Usage quota has been reached. See usage plans", "error_code": "OUT_OF_USAGE_CREDITS"}  # type: ignore[assignment]
+            status, body = (
+                401,
+                {
+                    "message": "Usage quota has been reached. See usage plans",
+                    "error_code": "OUT_OF_USAGE_CREDITS",
+                },
+            )  # type: ignore[assignment]
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -336,13 +483,22 @@ class _Provider(BaseHTTPRequestHandler):
 
 
 def test_live_odds_and_scores_of_each_sport_are_collected_and_no_key_is_kept(tmp_path: Path):
-    with closing(Served(_Provider)) as server, Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher:
+    with (
+        closing(Served(_Provider)) as server,
+        Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher,
+    ):
         odds, results = batches(fetcher, ["soccer_nowhere"], markets="h2h", live_ttl=60)
         list(batches(fetcher, ["soccer_nowhere"], markets="h2h", live_ttl=60))
 
     assert len(odds.quotes) == 3 and len(results.results) == 1
-    assert [path.split("?")[0] for path in server.hits] == ["/v4/sports/soccer_nowhere/odds", "/v4/sports/soccer_nowhere/scores"]
-    assert "regions=eu%2Cuk&markets=h2h&oddsFormat=decimal&dateFormat=iso" in server.hits[0] and "daysFrom=3" in server.hits[1]
+    assert [path.split("?")[0] for path in server.hits] == [
+        "/v4/sports/soccer_nowhere/odds",
+        "/v4/sports/soccer_nowhere/scores",
+    ]
+    assert (
+        "regions=eu%2Cuk&markets=h2h&oddsFormat=decimal&dateFormat=iso" in server.hits[0]
+        and "daysFrom=3" in server.hits[1]
+    )
     assert b"fine-key" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert [one["from_cache"] for one in fetcher.requests] == [False, False, True, True]
 
@@ -358,16 +514,29 @@ class _Whole(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if path == "/v4/sports":
             body: object = [
-                {"key": "soccer_nowhere", "group": "Soccer", "title": "Nowhere", "description": "", "active": True, "has_outrights": False}
+                {
+                    "key": "soccer_nowhere",
+                    "group": "Soccer",
+                    "title": "Nowhere",
+                    "description": "",
+                    "active": True,
+                    "has_outrights": False,
+                }
             ]
         elif path.endswith("/events"):
             body = [{name: value for name, value in event().items() if name != "bookmakers"}]
         elif "/historical/" in path:
             times = [f"2030-05-01T00:{minute:02d}:00Z" for minute in (0, 5, 10, 15)]
             n = max(
-                n for n, time in enumerate(times) if time.replace(":", "%3A") <= dict(part.split("=") for part in query.split("&"))["date"]
+                n
+                for n, time in enumerate(times)
+                if time.replace(":", "%3A") <= dict(part.split("=") for part in query.split("&"))["date"]
             )
-            body = {"timestamp": times[n], "next_timestamp": times[n + 1] if n < 3 else None, "data": [event(book(market()))]}
+            body = {
+                "timestamp": times[n],
+                "next_timestamp": times[n + 1] if n < 3 else None,
+                "data": [event(book(market()))],
+            }
         else:
             body = [event(book(market()))]
         content = json.dumps(body).encode()
@@ -379,7 +548,10 @@ class _Whole(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Iterator[tuple[Served, Fetcher]]:
-    with closing(Served(_Whole)) as server, Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher:
+    with (
+        closing(Served(_Whole)) as server,
+        Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher,
+    ):
         yield server, fetcher
 
 
@@ -395,7 +567,9 @@ def test_past_odds_are_followed_from_snapshot_to_snapshot_and_fetched_once(whole
     server, fetcher = whole
     start, end = datetime(2030, 5, 1, 0, 2, tzinfo=UTC), datetime(2030, 5, 1, 0, 10, tzinfo=UTC)
     for _ in range(2):
-        found = list(historical_odds(fetcher, "soccer_nowhere", start, end, Offer(markets="h2h", regions="us")))
+        found = list(
+            historical_odds(fetcher, "soccer_nowhere", start, end, Offer(markets="h2h", regions="us"))
+        )
 
     assert [batch.quotes["observed_at"].iloc[0].minute for batch in found] == [0, 5, 10]
     assert len(server.hits) == 3 and all("regions=us&" in path for path in server.hits)
@@ -409,12 +583,19 @@ def test_past_odds_need_times_with_a_zone(whole: tuple):
 @pytest.mark.parametrize(
     ("offer", "asked"),
     [
-        (Offer("us,us2,au", "h2h,h2h_lay,spreads,totals", odds_format="american"),
-         "regions=us%2Cus2%2Cau&markets=h2h%2Ch2h_lay%2Cspreads%2Ctotals&oddsFormat=american&dateFormat=iso"),
-        (Offer(bookmakers="pinnacle,bet365", markets="h2h"), "bookmakers=pinnacle%2Cbet365&markets=h2h&oddsFormat=decimal&dateFormat=iso"),
+        (
+            Offer("us,us2,au", "h2h,h2h_lay,spreads,totals", odds_format="american"),
+            "regions=us%2Cus2%2Cau&markets=h2h%2Ch2h_lay%2Cspreads%2Ctotals&oddsFormat=american&dateFormat=iso",
+        ),
+        (
+            Offer(bookmakers="pinnacle,bet365", markets="h2h"),
+            "bookmakers=pinnacle%2Cbet365&markets=h2h&oddsFormat=decimal&dateFormat=iso",
+        ),
     ],
-)  # fmt: skip
-def test_any_regions_or_bookmakers_markets_and_format_can_be_asked_for(whole: tuple, offer: Offer, asked: str):
+)
+def test_any_regions_or_bookmakers_markets_and_format_can_be_asked_for(
+    whole: tuple, offer: Offer, asked: str
+):
     server, fetcher = whole
 
     odds(fetcher, "soccer_nowhere", offer, ttl=0)
@@ -433,7 +614,9 @@ def test_known_seasons_stay_and_a_sieve_takes_rows_out_before_they_become_tables
 
 
 def test_the_shortest_american_price_is_a_price():
-    assert parse(event(book(market(outcomes=[("Birch", -1_000_000)]))), odds_format="american").quotes["price"].tolist() == [1.0001]
+    assert parse(event(book(market(outcomes=[("Birch", -1_000_000)]))), odds_format="american").quotes[
+        "price"
+    ].tolist() == [1.0001]
 
 
 def settings_with(tmp_path: Path, url: str = "http://127.0.0.1:9", key: str = "fine-key") -> Settings:
@@ -448,7 +631,11 @@ def test_a_connection_has_a_job_for_each_sport(tmp_path: Path):
         assert list(open_.jobs) == ["soccer_nowhere", "soccer_b"]
         odds, results = open_.jobs["soccer_b"]()
 
-    assert (len(odds.quotes), len(results.results), server.hits[0].split("?")[0]) == (3, 1, "/v4/sports/soccer_b/odds")
+    assert (len(odds.quotes), len(results.results), server.hits[0].split("?")[0]) == (
+        3,
+        1,
+        "/v4/sports/soccer_b/odds",
+    )
 
 
 @pytest.mark.parametrize(
@@ -460,8 +647,13 @@ def test_a_connection_has_a_job_for_each_sport(tmp_path: Path):
         (Ask(("soccer_epl",)), "", "OVERROUND_ODDS_API_KEY"),
     ],
 )
-def test_what_cannot_be_asked_is_said_before_anything_is_fetched(tmp_path: Path, ask: Ask, key: str, message: str):
-    with pytest.raises((ParameterError, SettingsError), match=message), connected(settings_with(tmp_path, key=key), ask):
+def test_what_cannot_be_asked_is_said_before_anything_is_fetched(
+    tmp_path: Path, ask: Ask, key: str, message: str
+):
+    with (
+        pytest.raises((ParameterError, SettingsError), match=message),
+        connected(settings_with(tmp_path, key=key), ask),
+    ):
         pass
 
 
@@ -469,11 +661,18 @@ def test_what_cannot_be_asked_is_said_before_anything_is_fetched(tmp_path: Path,
     ("key", "sport", "status", "message"),
     [
         ("fine-key", "nosport", 404, "The Odds API answered 404 to /v4/sports/nosport/odds: Unknown sport."),
-        ("spent", "soccer", 401, "The Odds API answered 401 to /v4/sports/soccer/odds: Usage quota has been reached. See usage plans. "
-         "Check OVERROUND_ODDS_API_KEY, or wait until its quota is renewed."),
+        (
+            "spent",
+            "soccer",
+            401,
+            "The Odds API answered 401 to /v4/sports/soccer/odds: Usage quota has been reached. See usage plans. "
+            "Check OVERROUND_ODDS_API_KEY, or wait until its quota is renewed.",
+        ),
     ],
-)  # fmt: skip
-def test_a_refusal_is_told_in_the_providers_words(tmp_path: Path, key: str, sport: str, status: int, message: str):
+)
+def test_a_refusal_is_told_in_the_providers_words(
+    tmp_path: Path, key: str, sport: str, status: int, message: str
+):
     with (
         closing(Served(_Provider)) as server,
         Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": key}) as fetcher,
@@ -486,12 +685,24 @@ def test_a_refusal_is_told_in_the_providers_words(tmp_path: Path, key: str, spor
 
 def independent(content: bytes, decimal: Callable[[float], float]) -> pd.DataFrame:
     """Read the prices of an answer by pandas' own JSON flattening."""
-    books = pd.json_normalize(json.loads(content), ["bookmakers", "markets", "outcomes"],
-                              ["id", "home_team", "away_team", ["bookmakers", "key"], ["bookmakers", "markets", "key"],
-                               ["bookmakers", "markets", "last_update"]])  # fmt: skip
+    books = pd.json_normalize(
+        json.loads(content),
+        ["bookmakers", "markets", "outcomes"],
+        [
+            "id",
+            "home_team",
+            "away_team",
+            ["bookmakers", "key"],
+            ["bookmakers", "markets", "key"],
+            ["bookmakers", "markets", "last_update"],
+        ],
+    )
     books.columns = [name.rsplit(".", 1)[-1] if "last" in name else name for name in books.columns]
     books["outcome"] = (
-        books["name"].str.lower().mask(books["name"] == books["home_team"], "home").mask(books["name"] == books["away_team"], "away")
+        books["name"]
+        .str.lower()
+        .mask(books["name"] == books["home_team"], "home")
+        .mask(books["name"] == books["away_team"], "away")
     )
     books["price"] = books["price"].map(decimal)
     return books.rename(columns={"id": "event_id", "bookmakers.markets.key": "market"})
@@ -500,7 +711,8 @@ def independent(content: bytes, decimal: Callable[[float], float]) -> pd.DataFra
 def assert_same_prices(batch: Batch, other: pd.DataFrame) -> None:
     by = ["event_id", "market", "outcome", "price"]
     pd.testing.assert_frame_equal(
-        batch.quotes[by].sort_values(by, ignore_index=True), other[by].astype(batch.quotes[by].dtypes).sort_values(by, ignore_index=True)
+        batch.quotes[by].sort_values(by, ignore_index=True),
+        other[by].astype(batch.quotes[by].dtypes).sort_values(by, ignore_index=True),
     )
     assert sorted(batch.quotes["observed_at"]) == sorted(pd.to_datetime(other["last_update"], utc=True))
 
@@ -514,9 +726,17 @@ def test_recorded_decimal_answers_agree_with_an_independent_reading(recorded: Pa
         batch = parse_odds(file.read_bytes(), file.name, fetched_at=NOW)
 
         assert_same_prices(batch, independent(file.read_bytes(), lambda price: price))
-        assert len(batch.events) == 10 and batch.set_aside.empty and set(batch.quotes["market"]) == {"h2h", "h2h_lay"}
+        assert (
+            len(batch.events) == 10
+            and batch.set_aside.empty
+            and set(batch.quotes["market"]) == {"h2h", "h2h_lay"}
+        )
         united = batch.events[batch.events["home"] == "Manchester United"].iloc[0]
-        assert (united["away"], united["season"], united["starts_at"]) == ("Fulham", "2024", pd.Timestamp("2024-08-16T19:00Z"))
+        assert (united["away"], united["season"], united["starts_at"]) == (
+            "Fulham",
+            "2024",
+            pd.Timestamp("2024-08-16T19:00Z"),
+        )
 
 
 @pytest.mark.slow

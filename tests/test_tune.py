@@ -1,4 +1,6 @@
-"""Tuning: noise chooses nothing, a planted slow value is left, what is written is what the settings read, and the library obeys it."""
+"""Tuning: noise chooses nothing, a planted slow value is left, what is written is what the settings read, and
+the library obeys it.
+"""
 
 import stat
 import time
@@ -41,19 +43,31 @@ def loops(**numbers: int):
 
 
 def searched(values: dict[int, int], current: int, **more: float) -> tune.Tuned:
-    return tune.search("x", "loops", loops(**{f"v{n}": one for n, one in values.items()}), values, current, **{"budget_s": 6, **more})
+    return tune.search(
+        "x",
+        "loops",
+        loops(**{f"v{n}": one for n, one in values.items()}),
+        values,
+        current,
+        **{"budget_s": 6, **more},
+    )
 
 
 @pytest.mark.slow
 def test_values_that_are_the_same_choose_nothing(monkeypatch):
-    """On 30 simulated machines, noisy and now and then busy: whatever looks best, fresh pairs do not confirm it."""
+    """On 30 simulated machines, noisy and now and then busy: whatever looks best, fresh pairs do not confirm
+    it.
+    """
     chosen = []
     for seed in range(30):
         rng = np.random.default_rng(seed)
 
         def take(run, rng=rng, **_):
             busy = 1.5 if rng.random() < 0.15 else 1.0
-            return {"own_s": 0.1 * busy * rng.lognormal(0, 0.06), "calibration_s": 0.02 * busy * rng.lognormal(0, 0.03)}
+            return {
+                "own_s": 0.1 * busy * rng.lognormal(0, 0.06),
+                "calibration_s": 0.02 * busy * rng.lognormal(0, 0.03),
+            }
 
         monkeypatch.setattr(tune, "take", take)
         monkeypatch.setattr("overround.perf.samples.take", take)
@@ -113,7 +127,14 @@ def test_the_curve_s_intervals_hold_the_truth_about_as_often_as_they_say():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         speed = rng.lognormal(0, 0.05, 15)
-        samples = pd.DataFrame({"pair": range(15), "value": 1, "own_s": 0.1 * speed * rng.lognormal(0, 0.02, 15), "calibration_s": speed})
+        samples = pd.DataFrame(
+            {
+                "pair": range(15),
+                "value": 1,
+                "own_s": 0.1 * speed * rng.lognormal(0, 0.02, 15),
+                "calibration_s": speed,
+            }
+        )
         row = tune._rows(samples, [1], {}, str).iloc[0]
         held.append(row["low"] <= 100 <= row["high"])
 
@@ -134,7 +155,11 @@ def test_other_lines_stay_as_they_are_and_the_settings_read_what_was_written(mon
 
     text = (tmp_path / ".env").read_bytes().decode()
     assert file == tmp_path / ".env"
-    assert text == before.replace("export overround_live_ttl = 7", "export overround_live_ttl =60") + "\nOVERROUND_BATCH_ROWS=5000\n"
+    assert (
+        text
+        == before.replace("export overround_live_ttl = 7", "export overround_live_ttl =60")
+        + "\nOVERROUND_BATCH_ROWS=5000\n"
+    )
     settings = load_settings()
     assert (settings.live_ttl, settings.batch_rows) == (60.0, 5_000)
     assert settings.odds_api_key.get_secret_value() == "canary #1"
@@ -187,7 +212,9 @@ def answers(number: int) -> list[Batch]:
 
 
 def gathered(root: Path, batches: list[Batch], least_rows: int) -> tuple[Store, Gathering]:
-    totals = pd.DataFrame(0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"])
+    totals = pd.DataFrame(
+        0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"]
+    )
     gathering = Gathering(Store(root), Meter("test"), totals, least_rows, changes_only=True)
     for batch in batches:
         gathering.add(batch)
@@ -200,7 +227,9 @@ def test_gathered_answers_are_the_same_rows_in_fewer_appends(tmp_path):
     gathering.store_all()
 
     key = ["event_id", "bookmaker", "outcome", "observed_at"]
-    pd.testing.assert_frame_equal(*(one.read("quotes").sort_values(key, ignore_index=True) for one in (one_by_one, together)))
+    pd.testing.assert_frame_equal(
+        *(one.read("quotes").sort_values(key, ignore_index=True) for one in (one_by_one, together))
+    )
     assert (one_by_one.version(), together.version()) == ("quotes=10", "quotes=3")
     assert gathering.totals.loc["quotes"].sum() == 120
 
@@ -213,7 +242,9 @@ def test_an_answer_that_the_store_refuses_costs_none_of_those_gathered_with_it(t
     with pytest.raises(TableError):
         gathered(tmp_path, batches, 48)
 
-    seen = {at for number, batch in enumerate(batches) if number != place for at in batch.quotes["observed_at"]}
+    seen = {
+        at for number, batch in enumerate(batches) if number != place for at in batch.quotes["observed_at"]
+    }
     assert set(Store(tmp_path).read("quotes")["observed_at"]) == seen
 
 
@@ -222,9 +253,13 @@ def test_a_collection_gathers_over_its_jobs_and_stores_the_rest_at_its_end(tmp_p
     header = "Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A\n"
     for season, year in (("2324", 2023), ("2425", 2024)):
         (tmp_path / "site" / "mmz4281" / season).mkdir(parents=True)
-        (tmp_path / "site" / "mmz4281" / season / "E0.csv").write_text(f"{header}E0,16/08/{year},20:00,A,B,1,0,H,2.0,3.5,4.0\n")
+        (tmp_path / "site" / "mmz4281" / season / "E0.csv").write_text(
+            f"{header}E0,16/08/{year},20:00,A,B,1,0,H,2.0,3.5,4.0\n"
+        )
     url = serve(tmp_path / "site").url
-    settings = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", football_data_url=url, batch_rows=1_000)
+    settings = Settings(
+        store=str(tmp_path / "store"), cache=tmp_path / "cache", football_data_url=url, batch_rows=1_000
+    )
 
     done = collect("football-data", leagues=["E0"], seasons=["2324", "2223", "2425"], settings=settings)
 
@@ -249,8 +284,12 @@ def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
         store.append("quotes", quotes(1, books=2, times=1).assign(competition=league))
     asked = []
     in_threads = pieces._in_threads
-    monkeypatch.setattr(pieces, "_in_processes", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb))
-    monkeypatch.setattr(pieces, "_in_threads", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb))
+    monkeypatch.setattr(
+        pieces, "_in_processes", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb)
+    )
+    monkeypatch.setattr(
+        pieces, "_in_threads", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb)
+    )
     monkeypatch.setattr(pieces, "cores", lambda: 1)
     monkeypatch.setenv("OVERROUND_PROCESSES", "3")
     map_partitions(store, _head, ["quotes"], scheduler="")
@@ -280,7 +319,8 @@ def record(calls: int, every_s: float, moves_s: float, seed: int = 1) -> tune_tt
 
 
 def test_calls_are_saved_only_as_far_as_prices_stand():
-    # 1 % of the prices move from call to call: with every second call saved half of that is outdated, with three of four 1.5 %
+    # 1 % of the prices move from call to call: with every second call saved half of that is outdated, with
+    # three of four 1.5 %
     calm = record(2_000, every_s=10.0, moves_s=1_000.0)
 
     one = tune_ttl.time_to_live([calm], 5.0, outdated=0.01, values=(5.0, 15.0, 35.0))
@@ -295,7 +335,9 @@ def test_calls_are_saved_only_as_far_as_prices_stand():
 
 
 def test_a_time_to_live_that_gives_outdated_prices_is_made_shorter():
-    found = tune_ttl.time_to_live([record(2_000, 10.0, 200.0)], 100.0, outdated=0.03, values=(5.0, 15.0, 100.0))
+    found = tune_ttl.time_to_live(
+        [record(2_000, 10.0, 200.0)], 100.0, outdated=0.03, values=(5.0, 15.0, 100.0)
+    )
 
     assert found.chosen == 15.0
     assert "at the value that stands" in found.why
@@ -310,7 +352,12 @@ def test_where_no_call_would_be_saved_nothing_is_chosen():
 
 def test_what_only_held_in_the_first_half_is_not_believed():
     calm, wild = record(500, 10.0, 1e9), record(500, 10.0, 50.0)
-    both = tune_ttl.Record(np.concatenate([calm.times, wild.times + 5_000]), np.concatenate([calm.prices, wild.prices]), calm.starts, "x")
+    both = tune_ttl.Record(
+        np.concatenate([calm.times, wild.times + 5_000]),
+        np.concatenate([calm.prices, wild.prices]),
+        calm.starts,
+        "x",
+    )
 
     found = tune_ttl.time_to_live([both], 5.0, outdated=0.01, values=(5.0, 15.0))
 
@@ -323,15 +370,42 @@ def test_the_store_s_own_log_tells_what_stood_when(tmp_path):
     store = Store(tmp_path)
     at = [begin + every * number for number in range(100)]
     endpoint = "https://api.the-odds-api.com/v4/sports/soccer_epl/odds?apiKey=***&regions=eu"
-    log = {"provider": "the-odds-api", "status": 200, "from_cache": False, "latency_s": 0.2, "bytes": 10, "quota_remaining": None}
-    store.append("requests", pd.DataFrame([{**log, "endpoint": endpoint, "at": one + pd.Timedelta(milliseconds=5)} for one in at]))
+    log = {
+        "provider": "the-odds-api",
+        "status": 200,
+        "from_cache": False,
+        "latency_s": 0.2,
+        "bytes": 10,
+        "quota_remaining": None,
+    }
+    store.append(
+        "requests",
+        pd.DataFrame([{**log, "endpoint": endpoint, "at": one + pd.Timedelta(milliseconds=5)} for one in at]),
+    )
     start = at[80]
-    rows = quotes(1, books=1, times=1).head(2).assign(competition="soccer_epl", source="the-odds-api", starts_at=start)
+    rows = (
+        quotes(1, books=1, times=1)
+        .head(2)
+        .assign(competition="soccer_epl", source="the-odds-api", starts_at=start)
+    )
     # the second price moves at the 50th call, and once more when the match has begun and it is nobody's loss
-    for number, changed in ((0, rows), (50, rows.tail(1).assign(price=9.0)), (91, rows.tail(1).assign(price=8.0))):
+    for number, changed in (
+        (0, rows),
+        (50, rows.tail(1).assign(price=9.0)),
+        (91, rows.tail(1).assign(price=8.0)),
+    ):
         store.append("quotes", changed.assign(observed_at=at[number], collected_at=at[number]))
-    event = {"event_id": rows["event_id"].iloc[0], "sport": "soccer", "competition": "soccer_epl", "season": "x", "starts_at": start,
-             "time_known": True, "home": "A", "away": "B", "source": "the-odds-api"}  # fmt: skip
+    event = {
+        "event_id": rows["event_id"].iloc[0],
+        "sport": "soccer",
+        "competition": "soccer_epl",
+        "season": "x",
+        "starts_at": start,
+        "time_known": True,
+        "home": "A",
+        "away": "B",
+        "source": "the-odds-api",
+    }
     store.append("events", [event])
 
     (found,) = tune_ttl.from_store(store)
@@ -362,12 +436,17 @@ def home(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
-    [(["--setting", "colour"], "setting 'colour' cannot be tuned; these can: batch_rows, fetch_workers, live_ttl, processes."),
-     (["--budget", "soon"], "duration 'soon' cannot be read"),
-     (["--latency-ms", "-1"], "a latency of -1 ms cannot be measured with"),
-     (["--outdated", "1.5"], "outdated is 1.5; it is a share above 0 and below 1"),
-     (["--outdated", "nan"], "outdated is nan; it is a share above 0 and below 1")],
-)  # fmt: skip
+    [
+        (
+            ["--setting", "colour"],
+            "setting 'colour' cannot be tuned; these can: batch_rows, fetch_workers, live_ttl, processes.",
+        ),
+        (["--budget", "soon"], "duration 'soon' cannot be read"),
+        (["--latency-ms", "-1"], "a latency of -1 ms cannot be measured with"),
+        (["--outdated", "1.5"], "outdated is 1.5; it is a share above 0 and below 1"),
+        (["--outdated", "nan"], "outdated is nan; it is a share above 0 and below 1"),
+    ],
+)
 def test_what_cannot_be_asked_for_is_one_sentence(home, words, sentence):
     done = CliRunner().invoke(app, ["perf", "tune", *words])
 
@@ -390,8 +469,11 @@ def test_what_cannot_be_measured_is_said_and_left(home):
 
 @pytest.mark.slow
 def test_a_planted_bad_setting_is_mended_in_the_file_and_then_stands(home):
-    """One call at a time to a provider 60 ms away: more are on their way together afterwards, and once more there is nothing to gain."""
-    # two together reach the 25 calls a second that are allowed; at 80 ms they would just miss them, by nearly the least gain that counts
+    """One call at a time to a provider 60 ms away: more are on their way together afterwards, and once more
+    there is nothing to gain.
+    """
+    # two together reach the 25 calls a second that are allowed; at 80 ms they would just miss them, by nearly
+    # the least gain that counts
     (home / ".env").write_text("# mine\nOVERROUND_FETCH_WORKERS=1\nOVERROUND_LIVE_TTL=20\n")
     words = ["perf", "tune", "-s", "fetch_workers", "--budget", "60s", "--latency-ms", "60"]
 

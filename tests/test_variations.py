@@ -1,4 +1,6 @@
-"""One notebook with many sets of parameters: which runs, called what, each with its page, compared in one; here and on a Dask cluster."""
+"""One notebook with many sets of parameters: which runs, called what, each with its page, compared in one;
+here and on a Dask cluster.
+"""
 
 import os
 import signal
@@ -33,12 +35,23 @@ def test_every_combination_is_a_run_named_by_what_varies_and_a_comparison_is_las
     steps = backtests("min_edge=0.01..0.03/3", "staking=flat,kelly", stake="0.1")
 
     assert [step.label for step in steps] == [
-        "min_edge=0.01,staking=flat", "min_edge=0.01,staking=kelly", "min_edge=0.02,staking=flat", "min_edge=0.02,staking=kelly",
-        "min_edge=0.03,staking=flat", "min_edge=0.03,staking=kelly", "compare",
-    ]  # fmt: skip
+        "min_edge=0.01,staking=flat",
+        "min_edge=0.01,staking=kelly",
+        "min_edge=0.02,staking=flat",
+        "min_edge=0.02,staking=kelly",
+        "min_edge=0.03,staking=flat",
+        "min_edge=0.03,staking=kelly",
+        "compare",
+    ]
     assert steps[1].parameters == {
-        "source": "sample", "leagues": [], "seasons": [], "stake": 0.1, "min_edge": 0.01, "staking": "kelly", "tried": 6,
-    }  # fmt: skip
+        "source": "sample",
+        "leagues": [],
+        "seasons": [],
+        "stake": 0.1,
+        "min_edge": 0.01,
+        "staking": "kelly",
+        "tried": 6,
+    }
     assert all(step.after == () for step in steps[:-1])
     assert steps[-1].after == tuple(step.label for step in steps[:-1])
 
@@ -49,7 +62,13 @@ def test_how_many_were_tried_is_what_is_said_of_it() -> None:
 
 
 def test_values_have_the_type_of_their_parameter_and_each_is_tried_once() -> None:
-    steps = backtests("seed=7,8,7", "bookmakers=bet365+bwin,all", "at_close=true,false", "seasons=2324,2425", "reference=pinnacle")
+    steps = backtests(
+        "seed=7,8,7",
+        "bookmakers=bet365+bwin,all",
+        "at_close=true,false",
+        "seasons=2324,2425",
+        "reference=pinnacle",
+    )
 
     assert len(steps) == 17
     assert {repr(step.parameters["seed"]) for step in steps[:-1]} == {"7", "8"}
@@ -97,14 +116,21 @@ SAYS = RECORD.replace('"No edge" + note', '"Edge from " + str(min_edge)')
 @pytest.mark.slow
 def test_variations_run_and_are_compared_although_one_fails(tmp_path: Path) -> None:
     settings = project(
-        tmp_path, backtest=[PARAMETERS, "assert min_edge != 0.5", SAYS], compare=[COMPARE, RECORD.replace("note", "' '.join(runs)")]
+        tmp_path,
+        backtest=[PARAMETERS, "assert min_edge != 0.5", SAYS],
+        compare=[COMPARE, RECORD.replace("note", "' '.join(runs)")],
     )
 
-    outcomes = run_line("sample", [], [], {}, notebook="backtest", vary=["min_edge=0.25,0.5,0.75"], settings=settings)
+    outcomes = run_line(
+        "sample", [], [], {}, notebook="backtest", vary=["min_edge=0.25,0.5,0.75"], settings=settings
+    )
 
     assert [(one.label, one.status) for one in outcomes] == [
-        ("min_edge=0.25", "ok"), ("min_edge=0.5", "failed"), ("min_edge=0.75", "ok"), ("compare", "ok"),
-    ]  # fmt: skip
+        ("min_edge=0.25", "ok"),
+        ("min_edge=0.5", "failed"),
+        ("min_edge=0.75", "ok"),
+        ("compare", "ok"),
+    ]
     assert outcomes[0].verdict == "Edge from 0.25"
     assert outcomes[-1].verdict == f"No edge{outcomes[0].run_id} {outcomes[2].run_id}"
     index = (settings.reports_folder / "index.html").read_text()
@@ -131,15 +157,31 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.slow
-def test_on_a_cluster_a_notebook_finds_the_same_with_its_own_kernel_and_without_the_key(tmp_path: Path, cluster: Cluster) -> None:
+def test_on_a_cluster_a_notebook_finds_the_same_with_its_own_kernel_and_without_the_key(
+    tmp_path: Path, cluster: Cluster
+) -> None:
     asks = "import os\nfrom overround.settings import load_settings\ns = load_settings()"
     where = f"assert s.store_root == {str(tmp_path / 'store')!r}\nassert not s.odds_api_key.get_secret_value()\nprint('on', os.getppid())"
-    settings = project(tmp_path, backtest=["# A trial", PARAMETERS, asks, where, SAYS], compare=[COMPARE, RECORD])
+    settings = project(
+        tmp_path, backtest=["# A trial", PARAMETERS, asks, where, SAYS], compare=[COMPARE, RECORD]
+    )
     settings = Settings(**{**settings.model_dump(), "odds_api_key": "abc123secret"})
 
-    outcomes = run_line("sample", [], [], {}, notebook="backtest", vary=["min_edge=0.25,0.5"], scheduler=cluster.address, settings=settings)
+    outcomes = run_line(
+        "sample",
+        [],
+        [],
+        {},
+        notebook="backtest",
+        vary=["min_edge=0.25,0.5"],
+        scheduler=cluster.address,
+        settings=settings,
+    )
 
-    assert [(one.verdict, one.failure) for one in outcomes[:2]] == [("Edge from 0.25", None), ("Edge from 0.5", None)]
+    assert [(one.verdict, one.failure) for one in outcomes[:2]] == [
+        ("Edge from 0.25", None),
+        ("Edge from 0.5", None),
+    ]
     workers = {worker.pid for worker in cluster.workers}
     for outcome in outcomes[:2]:
         said = outcome.ipynb.read_text().split("on ")[1]
@@ -158,14 +200,19 @@ def test_a_notebook_that_fails_on_a_cluster_says_why_as_here(tmp_path: Path, clu
     assert error.failure is not None
     assert timeout.failure is not None
     assert (error.failure.name, error.failure.cell) == ("ZeroDivisionError", 3)
-    assert (timeout.failure.name, timeout.failure.message) == ("CellTimeoutError", "the cell took longer than 3 s")
+    assert (timeout.failure.name, timeout.failure.message) == (
+        "CellTimeoutError",
+        "the cell took longer than 3 s",
+    )
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_loses_no_run(tmp_path: Path, cluster: Cluster) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    waits = f"import os, pathlib, time\npathlib.Path({str(marks)!r}, str(os.getppid())).touch()\ntime.sleep(3)"
+    waits = (
+        f"import os, pathlib, time\npathlib.Path({str(marks)!r}, str(os.getppid())).touch()\ntime.sleep(3)"
+    )
     settings = project(tmp_path, trial=[PARAMETERS, waits, RECORD])
 
     def kill_first() -> None:
@@ -175,7 +222,9 @@ def test_a_worker_that_is_killed_loses_no_run(tmp_path: Path, cluster: Cluster) 
     killer = Thread(target=kill_first)
     killer.start()
     with connected(cluster.address) as there:
-        outcomes = run_pipeline([Step("trial", label, after=()) for label in "abc"], settings=settings, cluster=there)
+        outcomes = run_pipeline(
+            [Step("trial", label, after=()) for label in "abc"], settings=settings, cluster=there
+        )
     killer.join()
 
     assert [outcome.status for outcome in outcomes] == ["ok", "ok", "ok"]
@@ -186,4 +235,13 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
     require_module("distributed")
     settings = project(tmp_path, backtest=[PARAMETERS, SAYS], compare=[COMPARE, RECORD])
     with pytest.raises(ParameterError, match=r"tcp://127\.0\.0\.1:9' cannot be reached"):
-        run_line("sample", [], [], {}, notebook="backtest", vary=["min_edge=0,1"], scheduler="tcp://127.0.0.1:9", settings=settings)
+        run_line(
+            "sample",
+            [],
+            [],
+            {},
+            notebook="backtest",
+            vary=["min_edge=0,1"],
+            scheduler="tcp://127.0.0.1:9",
+            settings=settings,
+        )

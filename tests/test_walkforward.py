@@ -1,4 +1,6 @@
-"""Walk-forward without a look ahead, and the signals made of it; each trap is seen to spring when it is set."""
+"""Walk-forward without a look ahead, and the signals made of it; each trap is seen to spring when it is
+set.
+"""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,9 @@ BEGIN = pd.Timestamp("2022-08-06", tz="UTC")
 NOTHING = pd.Series(dtype="datetime64[us, UTC]")
 
 
-def league(weeks: int = 44, teams: int = 8, *, seed: int = 1, competition: str = "L1") -> tuple[pd.DataFrame, pd.DataFrame]:
+def league(
+    weeks: int = 44, teams: int = 8, *, seed: int = 1, competition: str = "L1"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A round each Saturday: events and results, as the tables have them, kick-offs at 14:00 and 16:00."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -26,11 +30,25 @@ def league(weeks: int = 44, teams: int = 8, *, seed: int = 1, competition: str =
         for game in range(teams // 2):
             home, away = order[2 * game], order[2 * game + 1]
             score = rng.poisson([1.6 * np.exp((home - away) / 8), 1.2 * np.exp((away - home) / 8)])
-            rows.append((f"{competition}-{week:03d}-{game}", start + pd.Timedelta(hours=2 * (game % 2)), f"t{home}", f"t{away}", *score))
+            rows.append(
+                (
+                    f"{competition}-{week:03d}-{game}",
+                    start + pd.Timedelta(hours=2 * (game % 2)),
+                    f"t{home}",
+                    f"t{away}",
+                    *score,
+                )
+            )
     frame = pd.DataFrame(rows, columns=["event_id", "starts_at", "home", "away", "home_score", "away_score"])
-    frame = frame.assign(competition=competition, season="2223", starts_at=frame["starts_at"].astype("datetime64[us, UTC]"))
-    ended = frame[["event_id", "home_score", "away_score", "competition", "season"]].astype({"home_score": float, "away_score": float})
-    ended = ended.assign(status="final", settled_at=pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]"))
+    frame = frame.assign(
+        competition=competition, season="2223", starts_at=frame["starts_at"].astype("datetime64[us, UTC]")
+    )
+    ended = frame[["event_id", "home_score", "away_score", "competition", "season"]].astype(
+        {"home_score": float, "away_score": float}
+    )
+    ended = ended.assign(
+        status="final", settled_at=pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
+    )
     return frame.drop(columns=["home_score", "away_score"]), ended
 
 
@@ -55,7 +73,8 @@ def assert_past_is_untouched_by_the_future(model, **settings):
     before = walk_forward(model, events, ended, **settings)
     future = (events["starts_at"] >= cut).to_numpy()
     altered = ended.assign(
-        home_score=np.where(future, ended["away_score"] + 5, ended["home_score"]), away_score=np.where(future, 0.0, ended["away_score"])
+        home_score=np.where(future, ended["away_score"] + 5, ended["home_score"]),
+        away_score=np.where(future, 0.0, ended["away_score"]),
     )
     shuffled = np.random.default_rng(2).permutation(len(events))
 
@@ -67,7 +86,10 @@ def assert_past_is_untouched_by_the_future(model, **settings):
     assert not before[~past].equals(after[~past])
 
 
-@pytest.mark.parametrize("settings", [{}, {"window_days": 150}, {"embargo_days": 10, "refit_days": 30}, {"lead_h": 1, "refit_days": 1}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"window_days": 150}, {"embargo_days": 10, "refit_days": 30}, {"lead_h": 1, "refit_days": 1}],
+)
 @pytest.mark.parametrize("model", [DixonColes(), Elo()], ids=["dixon-coles", "elo"])
 def test_no_bit_of_a_forecast_changes_when_the_future_does(model, settings):
     assert_past_is_untouched_by_the_future(model, **settings)
@@ -83,7 +105,9 @@ def test_a_planted_leak_is_seen(monkeypatch):
         assert_training_ends_before_testing()
 
 
-@pytest.mark.parametrize("embargo_days", [0, 6])  # of a Saturday's match, 5.5 days pass from its result to the next fit
+@pytest.mark.parametrize(
+    "embargo_days", [0, 6]
+)  # of a Saturday's match, 5.5 days pass from its result to the next fit
 @pytest.mark.parametrize("window_days", [None, 90])
 @pytest.mark.parametrize("lead_h", [None, 0, 30])
 def test_in_every_fold_training_ends_before_testing_begins(embargo_days, window_days, lead_h):
@@ -94,7 +118,15 @@ def assert_training_ends_before_testing(*, embargo_days=0, window_days=None, lea
     events, ended = league()
     spy = Spy()
 
-    told = walk_forward(spy, events, ended, embargo_days=embargo_days, window_days=window_days, lead_h=lead_h, least_matches=20)
+    told = walk_forward(
+        spy,
+        events,
+        ended,
+        embargo_days=embargo_days,
+        window_days=window_days,
+        lead_h=lead_h,
+        least_matches=20,
+    )
 
     embargo = pd.Timedelta(days=embargo_days)
     assert (told["trained_until"] < told["fitted_at"] - embargo).all()
@@ -123,20 +155,26 @@ def test_every_match_is_foretold_once_and_an_expanding_window_forgets_nothing():
 
 def test_only_results_known_at_the_time_count():
     events, ended = league(weeks=30)
-    late = ended.assign(settled_at=ended["settled_at"].mask(ended["event_id"] == "L1-010-0", BEGIN + pd.Timedelta(days=100)))
+    late = ended.assign(
+        settled_at=ended["settled_at"].mask(ended["event_id"] == "L1-010-0", BEGIN + pd.Timedelta(days=100))
+    )
     spy = Spy()
 
     walk_forward(spy, events, late, least_matches=1)
 
     first = next(at for at, seen in spy.seen if "L1-010-0" in set(seen["event_id"]))
     assert first > BEGIN + pd.Timedelta(days=100)
-    assert next(at for at, seen in spy.seen if "L1-010-1" in set(seen["event_id"])) < BEGIN + pd.Timedelta(days=80)
+    assert next(at for at, seen in spy.seen if "L1-010-1" in set(seen["event_id"])) < BEGIN + pd.Timedelta(
+        days=80
+    )
 
 
 def test_a_result_of_a_late_evening_is_not_known_at_midnight():
     events, ended = league(weeks=2)
     events = events.assign(
-        starts_at=events["starts_at"].where(events["event_id"] != "L1-000-0", BEGIN + pd.Timedelta(hours=23, minutes=30))
+        starts_at=events["starts_at"].where(
+            events["event_id"] != "L1-000-0", BEGIN + pd.Timedelta(hours=23, minutes=30)
+        )
     )
 
     known = module._known_at(events.merge(ended, on="event_id"))
@@ -148,7 +186,9 @@ def test_a_result_of_a_late_evening_is_not_known_at_midnight():
 def test_an_abandoned_match_teaches_nothing_but_is_foretold():
     events, ended = league(weeks=30)
     lost = ended["event_id"] == "L1-010-0"
-    abandoned = ended.assign(home_score=ended["home_score"].mask(lost), away_score=ended["away_score"].mask(lost))
+    abandoned = ended.assign(
+        home_score=ended["home_score"].mask(lost), away_score=ended["away_score"].mask(lost)
+    )
 
     spy = Spy()
     told = walk_forward(spy, events, abandoned, least_matches=1)
@@ -161,7 +201,9 @@ def test_a_model_is_fitted_no_more_often_than_asked():
     events, ended = league()
 
     weekly = walk_forward(Elo(), events, ended, least_matches=1)["fitted_at"].drop_duplicates()
-    monthly = walk_forward(Elo(), events, ended, least_matches=1, refit_days=28)["fitted_at"].drop_duplicates()
+    monthly = walk_forward(Elo(), events, ended, least_matches=1, refit_days=28)[
+        "fitted_at"
+    ].drop_duplicates()
 
     assert len(weekly) == 43
     assert (monthly.diff().dropna() >= pd.Timedelta(days=28)).all()
@@ -171,7 +213,9 @@ def test_a_model_is_fitted_no_more_often_than_asked():
 def test_a_promoted_team_is_foretold_from_its_first_match():
     events, ended = league()
     late = events["starts_at"] > BEGIN + pd.Timedelta(days=7 * 33)
-    events = events.assign(**{side: events[side].mask(late & (events[side] == "t3"), "promoted") for side in ("home", "away")})
+    events = events.assign(
+        **{side: events[side].mask(late & (events[side] == "t3"), "promoted") for side in ("home", "away")}
+    )
 
     told = walk_forward(DixonColes(), events, ended).merge(events, on="event_id")
 
@@ -214,10 +258,16 @@ def test_nothing_to_learn_from_is_an_empty_table_with_its_columns():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"refit_days": 0}, "refit_days is 0"), ({"embargo_days": -1}, "embargo_days is -1"), ({"least_matches": 0}, "least_matches is 0"),
-     ({"window_days": 5, "embargo_days": 7}, "window_days is 5"), ({"start": "soon"}, "start is 'soon'"),
-     ({"lead_h": -1}, "lead_h is -1"), ({"by": "country"}, "events need the column 'country'")],
-)  # fmt: skip
+    [
+        ({"refit_days": 0}, "refit_days is 0"),
+        ({"embargo_days": -1}, "embargo_days is -1"),
+        ({"least_matches": 0}, "least_matches is 0"),
+        ({"window_days": 5, "embargo_days": 7}, "window_days is 5"),
+        ({"start": "soon"}, "start is 'soon'"),
+        ({"lead_h": -1}, "lead_h is -1"),
+        ({"by": "country"}, "events need the column 'country'"),
+    ],
+)
 def test_a_setting_that_cannot_be_is_refused(settings, message):
     with pytest.raises(ParameterError, match=message):
         walk_forward(Elo(), *league(weeks=3), **settings)
@@ -234,12 +284,16 @@ NOON = pd.Timestamp("2025-02-28 12:00", tz="UTC")  # the Friday before KICK_OFF
 
 
 def told(p=(0.6, 0.25, 0.15), event="m1", at=NOON) -> pd.DataFrame:
-    return pd.DataFrame({"event_id": [event], **dict(zip(PROBABILITIES, [[x] for x in p], strict=True)), "predicted_at": [at]})
+    return pd.DataFrame(
+        {"event_id": [event], **dict(zip(PROBABILITIES, [[x] for x in p], strict=True)), "predicted_at": [at]}
+    )
 
 
 def test_a_model_bets_where_its_probability_times_the_price_is_enough():
     shown = quotes(
-        three_way("m1", "acme", (1.75, 3.9, 5.0)), three_way("m1", "best", (1.8, 3.8, 4.8)), three_way("m2", "acme", (2.0, 3.5, 4.0))
+        three_way("m1", "acme", (1.75, 3.9, 5.0)),
+        three_way("m1", "best", (1.8, 3.8, 4.8)),
+        three_way("m2", "acme", (2.0, 3.5, 4.0)),
     )
 
     signals = model_signals(told(), shown, 0.05, name="toy")
@@ -253,10 +307,14 @@ def test_a_model_bets_where_its_probability_times_the_price_is_enough():
 
 
 def test_market_averages_and_maxima_are_no_accounts_for_a_model_unless_named():
-    shown = quotes(three_way("m1", "acme", (1.7, 3.9, 5.2)), three_way("m1", "market_maximum", (1.8, 4.0, 5.4)))
+    shown = quotes(
+        three_way("m1", "acme", (1.7, 3.9, 5.2)), three_way("m1", "market_maximum", (1.8, 4.0, 5.4))
+    )
 
     assert model_signals(told(), shown).empty
-    assert model_signals(told(), shown, bookmakers=["market_maximum"])["bookmaker"].tolist() == ["market_maximum"]
+    assert model_signals(told(), shown, bookmakers=["market_maximum"])["bookmaker"].tolist() == [
+        "market_maximum"
+    ]
 
 
 def test_no_bet_is_placed_before_its_match_was_foretold():
@@ -270,11 +328,15 @@ def test_no_bet_is_placed_before_its_match_was_foretold():
     assert signals["price"].tolist() == [1.8]
     assert (signals["placed_at"] >= NOON).all()
     # an early price counts as taken at noon: too early for what is known an hour later
-    assert model_signals(told(at=NOON + pd.Timedelta(hours=1)), quotes(three_way("m1", "acme", (2.0, 3.4, 4.0)))).empty
+    assert model_signals(
+        told(at=NOON + pd.Timedelta(hours=1)), quotes(three_way("m1", "acme", (2.0, 3.4, 4.0)))
+    ).empty
 
 
 def test_a_model_bets_at_the_close_at_kick_off():
-    shown = quotes(three_way("m1", "acme", (1.8, 3.8, 4.6), phase="close"), three_way("m1", "acme", (2.0, 3.4, 4.0)))
+    shown = quotes(
+        three_way("m1", "acme", (1.8, 3.8, 4.6), phase="close"), three_way("m1", "acme", (2.0, 3.4, 4.0))
+    )
 
     signals = model_signals(told(at=KICK_OFF - pd.Timedelta(hours=1)), shown, at_close=True)
 
@@ -292,10 +354,18 @@ def test_a_model_without_opinion_and_an_edge_beyond_belief_make_no_bet():
 
 def test_signals_of_a_model_are_what_the_backtest_takes():
     events, ended = league()
-    prices = [three_way(event, "acme", (2.2, 3.4, 3.6), start=start) for event, start in events[["event_id", "starts_at"]].to_numpy()]
+    prices = [
+        three_way(event, "acme", (2.2, 3.4, 3.6), start=start)
+        for event, start in events[["event_id", "starts_at"]].to_numpy()
+    ]
     shown = quotes(*prices)
 
-    ledger = backtest(model_signals(walk_forward(DixonColes(), events, ended), shown, max_edge=1), ended, stake=Flat(1), bankroll=1e4)
+    ledger = backtest(
+        model_signals(walk_forward(DixonColes(), events, ended), shown, max_edge=1),
+        ended,
+        stake=Flat(1),
+        bankroll=1e4,
+    )
 
     assert len(ledger) > 50
     assert (ledger["placed_at"] < ledger["starts_at"]).all()
@@ -306,7 +376,9 @@ BOOKS = ("a", "b", "c", "d")
 
 def consensus_book(best=(2.6, 3.3, 3.4), event="m1", **more):
     """Three bookmakers with means near 2.1, and one that is far from them."""
-    return [row for name in BOOKS[:3] for row in three_way(event, name, (2.1, 3.4, 3.5), **more)] + three_way(event, "d", best, **more)
+    return [row for name in BOOKS[:3] for row in three_way(event, name, (2.1, 3.4, 3.5), **more)] + three_way(
+        event, "d", best, **more
+    )
 
 
 def test_the_consensus_strategy_bets_by_hand_calculation():
@@ -335,11 +407,21 @@ def test_a_match_is_bet_once_at_the_outcome_that_promises_most():
 
 def test_a_consensus_needs_four_prices():
     assert consensus_signals(quotes([row for row in consensus_book() if row["bookmaker"] != "a"])).empty
-    assert len(consensus_signals(quotes([row for row in consensus_book() if row["bookmaker"] != "a"]), least=3, margin=0.03)) == 1
+    assert (
+        len(
+            consensus_signals(
+                quotes([row for row in consensus_book() if row["bookmaker"] != "a"]), least=3, margin=0.03
+            )
+        )
+        == 1
+    )
 
 
 def test_the_setting_of_the_paper_bets_at_the_maximum_against_the_average():
-    summary = [three_way("m1", "market_average", (2.1, 3.4, 3.5)), three_way("m1", "market_maximum", (2.4, 3.6, 3.8))]
+    summary = [
+        three_way("m1", "market_average", (2.1, 3.4, 3.5)),
+        three_way("m1", "market_maximum", (2.4, 3.6, 3.8)),
+    ]
     shown = quotes(three_way("m1", "acme", (2.1, 3.4, 3.5)), *summary)
 
     signals = consensus_signals(shown, consensus="market_average", bookmakers=["market_maximum"])
@@ -349,7 +431,9 @@ def test_the_setting_of_the_paper_bets_at_the_maximum_against_the_average():
     assert signals["edge"].tolist() == pytest.approx([0.02286], abs=1e-5)
     # by default it is neither an account nor part of the mean
     assert consensus_signals(shown, least=1).empty
-    pd.testing.assert_frame_equal(consensus_signals(quotes(consensus_book(), *summary)), consensus_signals(quotes(consensus_book())))
+    pd.testing.assert_frame_equal(
+        consensus_signals(quotes(consensus_book(), *summary)), consensus_signals(quotes(consensus_book()))
+    )
 
 
 def test_the_consensus_is_of_the_prices_that_stood_at_the_time():

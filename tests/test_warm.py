@@ -1,4 +1,6 @@
-"""Kernels forked from a warm process end, fail, say and clean up as any others do, and do without it where it is gone."""
+"""Kernels forked from a warm process end, fail, say and clean up as any others do, and do without it where it
+is gone.
+"""
 
 import os
 import signal
@@ -15,7 +17,10 @@ from overround.runs.fork_server import Warm, is_possible
 from overround.runs.runner import Outcome, Step, run_notebook
 from tests.test_runner import FAILURES, PARAMETERS, RECORD, _alive, _until, project
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not is_possible(), reason="kernels are forked on Linux only")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not is_possible(), reason="kernels are forked on Linux only"),
+]
 
 PARENT = "import os, pathlib; pathlib.Path(note).write_text(f'{os.getppid()} {os.getpid()}')"
 
@@ -39,9 +44,13 @@ def pids(home: Path) -> list[int]:
 
 def test_a_kernel_is_a_fork_with_the_settings_and_modules_of_its_own_run(warm: Warm, tmp_path: Path) -> None:
     outcome = run(
-        warm, tmp_path, PARENT, "import sys; assert 'pandas' in sys.modules and 'papermill' not in sys.modules",
-        f"import overround; assert str(overround.load_settings().reports_folder) == {str(tmp_path / 'reports')!r}", RECORD,
-    )  # fmt: skip
+        warm,
+        tmp_path,
+        PARENT,
+        "import sys; assert 'pandas' in sys.modules and 'papermill' not in sys.modules",
+        f"import overround; assert str(overround.load_settings().reports_folder) == {str(tmp_path / 'reports')!r}",
+        RECORD,
+    )
 
     assert outcome.ok, outcome.failure
     parent, kernel = pids(tmp_path)
@@ -49,7 +58,9 @@ def test_a_kernel_is_a_fork_with_the_settings_and_modules_of_its_own_run(warm: W
     _until(lambda: not _alive(kernel))
 
 
-@pytest.mark.parametrize("kind", ["an error", "a timeout", "a dead kernel", "a crash in compiled code", "sys.exit(0)"])
+@pytest.mark.parametrize(
+    "kind", ["an error", "a timeout", "a dead kernel", "a crash in compiled code", "sys.exit(0)"]
+)
 def test_a_forked_kernel_fails_as_any_other(warm: Warm, tmp_path: Path, kind: str) -> None:
     cells, cell, name, message = FAILURES[kind]
 
@@ -85,7 +96,9 @@ def test_what_a_notebook_leaves_for_the_end_is_done_and_its_kernel_ends_by_itsel
     kernels: list[Any] = []
     monkeypatch.setattr(execute.Stop, "watch", lambda self, kernel: kernels.append(kernel))
     at_exit = "import atexit, pathlib, threading, time\natexit.register(lambda: pathlib.Path(note + '.exit').touch())"
-    thread = "threading.Thread(target=lambda: (time.sleep(0.5), pathlib.Path(note + '.thread').touch())).start()"
+    thread = (
+        "threading.Thread(target=lambda: (time.sleep(0.5), pathlib.Path(note + '.thread').touch())).start()"
+    )
 
     assert run(warm, tmp_path, at_exit, thread, RECORD).ok
 

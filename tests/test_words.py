@@ -1,4 +1,6 @@
-"""Columns of text by their memory: the same as pandas says, whatever the texts, also where the column is a part of another."""
+"""Columns of text by their memory: the same as pandas says, whatever the texts, also where the column is a
+part of another.
+"""
 
 from itertools import pairwise
 
@@ -16,7 +18,13 @@ TEXTS = {
     "one": ["draw"],
     "none at all": [],
     "empty texts": ["", "", ""],
-    "identifiers": ["00000000000000a1", "00000000000000a2", "0100000000000000", "00ff000000000000", "00000000000000a1"],
+    "identifiers": [
+        "00000000000000a1",
+        "00000000000000a2",
+        "0100000000000000",
+        "00ff000000000000",
+        "00000000000000a1",
+    ],
     "of one length, not of eight": ["abc", "abd", "abc", "aaa", "abc"],
     "of several lengths": ["a", "ab", "abc", "", "a"],
     "the same ends": ["won", "lost", "won"],
@@ -63,7 +71,9 @@ def test_rising_compares_bytes(texts, part):
 @given(st.lists(st.binary(min_size=16, max_size=16).map(lambda b: bytes(x & 127 for x in b).decode())))
 def test_rising_of_texts_of_one_length(texts):
     raw = [text.encode() for text in texts]
-    assert rising(pd.Series(texts, dtype="str")).tolist() == [after > before for before, after in pairwise(raw)]
+    assert rising(pd.Series(texts, dtype="str")).tolist() == [
+        after > before for before, after in pairwise(raw)
+    ]
 
 
 @given(st.lists(st.integers(0, 5)), st.lists(st.text(max_size=20), min_size=6, max_size=6))

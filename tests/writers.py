@@ -19,7 +19,8 @@ _OVERLAPPING = """
     print(sum(store.append("quotes", many(30, bookmaker=f"b{i}")).inserted for i in order))
 """
 
-# the writer is forked from a process that has imported everything, so that the kills hit appends and not imports
+# the writer is forked from a process that has imported everything, so that the kills hit appends and not
+# imports
 _KILLED = """
     import json, os, random, signal, sys, time
     from overround import Store
@@ -63,7 +64,9 @@ def overlapping(root: Path | str, batches: int) -> list[subprocess.Popen]:
     return [python(_OVERLAPPING, root, number, batches) for number in range(4)]
 
 
-def killed(root: Path | str, kills: int, *, least: int = 0, appends: tuple[float, float], timeout_s: float) -> list[int]:
+def killed(
+    root: Path | str, kills: int, *, least: int = 0, appends: tuple[float, float], timeout_s: float
+) -> list[int]:
     """Numbers of the batches that were acknowledged to a writer which was killed so many times.
 
     Each time once `least` are acknowledged and, at random, as long after it as so many appends take.

@@ -1,7 +1,8 @@
 """Overround: a workbench for research on sports odds. `import overround as ov` is all a notebook needs; heavy parts load when used.
 
-Flat on `ov` are the names of every day; all others are in the package of their step: `ov.prices`, `ov.forecasts`, `ov.signals`,
-`ov.betting`, `ov.evaluation`, `ov.sweeps`, `ov.display`, `ov.figures`, `ov.store`, `ov.collection`, `ov.sources`, `ov.runs`, ...
+Flat on `ov` are the names of every day; all others are in the package of their step: `ov.prices`,
+`ov.forecasts`, `ov.signals`, `ov.betting`, `ov.evaluation`, `ov.sweeps`, `ov.display`, `ov.figures`,
+`ov.store`, `ov.collection`, `ov.sources`, `ov.runs`, ...
 """
 
 import warnings
@@ -18,7 +19,9 @@ _advertised, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 def __getattr__(name: str) -> Any:
     if name not in MOVED:
         return _advertised(name)
-    warnings.warn(f"ov.{name} is now ov.{MOVED[name]}; the old name goes with 0.3", DeprecationWarning, stacklevel=2)
+    warnings.warn(
+        f"ov.{name} is now ov.{MOVED[name]}; the old name goes with 0.3", DeprecationWarning, stacklevel=2
+    )
     package, _, leaf = MOVED[name].rpartition(".")
     return getattr(import_module(f"overround.{package}"), leaf)
 

@@ -19,7 +19,9 @@ class Example(NamedTuple):
     results: pd.DataFrame
 
 
-def example(matches: int = 100, *, bookmakers: int = 4, looks: int = 5, a_season: int = 380, seed: int = 7) -> Example:
+def example(
+    matches: int = 100, *, bookmakers: int = 4, looks: int = 5, a_season: int = 380, seed: int = 7
+) -> Example:
     """An invented league: matches, the prices of a sharp bookmaker and of soft ones that follow it a look later, and how it ended.
 
     Parameters
@@ -29,7 +31,8 @@ def example(matches: int = 100, *, bookmakers: int = 4, looks: int = 5, a_season
     bookmakers : int
         The first is called sharp, the others soft_1, soft_2 ...
     looks : int
-        Times at which all prices are seen, the last of them half an hour before kick-off, each earlier one twelve hours before the next.
+        Times at which all prices are seen, the last of them half an hour before kick-off, each earlier one
+        twelve hours before the next.
     a_season : int
         Matches of a season.
     seed : int
@@ -52,7 +55,12 @@ def example(matches: int = 100, *, bookmakers: int = 4, looks: int = 5, a_season
     >>> len(events), len(quotes), sorted(set(quotes["bookmaker"]))
     (100, 6000, ['sharp', 'soft_1', 'soft_2', 'soft_3'])
     """
-    for name, value in (("matches", matches), ("bookmakers", bookmakers), ("looks", looks), ("a_season", a_season)):
+    for name, value in (
+        ("matches", matches),
+        ("bookmakers", bookmakers),
+        ("looks", looks),
+        ("a_season", a_season),
+    ):
         if value < 1:
             raise ParameterError(f"{name} is {value}; at least 1 is needed.")
     rng = np.random.default_rng(seed)
@@ -64,35 +72,62 @@ def example(matches: int = 100, *, bookmakers: int = 4, looks: int = 5, a_season
         for book in range(bookmakers):
             belief = np.exp((before if book else log_p) + rng.normal(0, 0.03 if book else 0.01, log_p.shape))
             price = 1 / (belief / belief.sum(axis=1, keepdims=True) * (1.05 if book else 1.02))
-            parts += _prices(events, f"soft_{book}" if book else "sharp", np.maximum(price.round(2), 1.01), seen_at)
+            parts += _prices(
+                events, f"soft_{book}" if book else "sharp", np.maximum(price.round(2), 1.01), seen_at
+            )
         before, log_p = log_p, log_p + rng.normal(0, 0.04, log_p.shape)
-    quotes = pd.concat(parts, ignore_index=True).sort_values(["collected_at", "event_id"], kind="stable", ignore_index=True)
+    quotes = pd.concat(parts, ignore_index=True).sort_values(
+        ["collected_at", "event_id"], kind="stable", ignore_index=True
+    )
     p = np.exp(before)
     won = (rng.random(matches)[:, None] > p.cumsum(axis=1) / p.sum(axis=1, keepdims=True)).sum(axis=1)
     results = events[["event_id"]].assign(
-        home_score=np.where(won == 0, 2.0, 1.0), away_score=np.where(won == 2, 2.0, 1.0), status="final",
-        settled_at=events["starts_at"] + pd.Timedelta(hours=2), competition=events["competition"], season=events["season"],
+        home_score=np.where(won == 0, 2.0, 1.0),
+        away_score=np.where(won == 2, 2.0, 1.0),
+        status="final",
+        settled_at=events["starts_at"] + pd.Timedelta(hours=2),
+        competition=events["competition"],
+        season=events["season"],
         starts_at=events["starts_at"],
-    )  # fmt: skip
+    )
     return Example(events, quotes, results)
 
 
 def _events(matches: int, a_season: int) -> pd.DataFrame:
     number = np.arange(matches)
     season, within = number // a_season, number % a_season
-    start = pd.Timestamp("2015-08-01 15:00", tz="UTC") + pd.to_timedelta(365 * season + 7 * (within // _A_DAY), unit="D")
+    start = pd.Timestamp("2015-08-01 15:00", tz="UTC") + pd.to_timedelta(
+        365 * season + 7 * (within // _A_DAY), unit="D"
+    )
     teams = 2 * _A_DAY
     # a round is a turn of the table: everybody plays once, against somebody else next time
     home, away = 2 * (within % _A_DAY), (2 * (within % _A_DAY) + 1 + 2 * (within // _A_DAY)) % teams
-    return pd.DataFrame({
-        "event_id": [f"match {i:05d}" for i in number], "sport": "soccer", "competition": "example", "season": (2015 + season).astype(str),
-        "starts_at": pd.Series(start).astype("datetime64[us, UTC]"), "time_known": True, "home": [f"Team {i:02d}" for i in home],
-        "away": [f"Team {i:02d}" for i in away], "source": "example",
-    })  # fmt: skip
-
-
-def _prices(events: pd.DataFrame, bookmaker: str, price: np.ndarray, seen_at: pd.Series) -> list[pd.DataFrame]:
-    rows = events[["event_id", "competition", "season", "starts_at", "source"]].assign(
-        bookmaker=bookmaker, market="h2h", line=np.nan, phase="snapshot", observed_at=seen_at, collected_at=seen_at
+    return pd.DataFrame(
+        {
+            "event_id": [f"match {i:05d}" for i in number],
+            "sport": "soccer",
+            "competition": "example",
+            "season": (2015 + season).astype(str),
+            "starts_at": pd.Series(start).astype("datetime64[us, UTC]"),
+            "time_known": True,
+            "home": [f"Team {i:02d}" for i in home],
+            "away": [f"Team {i:02d}" for i in away],
+            "source": "example",
+        }
     )
-    return [rows.assign(outcome=outcome, price=price[:, slot]) for slot, outcome in enumerate(OUTCOMES["h2h"])]
+
+
+def _prices(
+    events: pd.DataFrame, bookmaker: str, price: np.ndarray, seen_at: pd.Series
+) -> list[pd.DataFrame]:
+    rows = events[["event_id", "competition", "season", "starts_at", "source"]].assign(
+        bookmaker=bookmaker,
+        market="h2h",
+        line=np.nan,
+        phase="snapshot",
+        observed_at=seen_at,
+        collected_at=seen_at,
+    )
+    return [
+        rows.assign(outcome=outcome, price=price[:, slot]) for slot, outcome in enumerate(OUTCOMES["h2h"])
+    ]

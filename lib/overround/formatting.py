@@ -72,8 +72,21 @@ FORMATS: dict[str, Format] = {
 BY_NAME: dict[str, str] = {
     INTERVAL: "text",
     **dict.fromkeys(
-        ("yield", "shrunk", "share_of_profit", "missing", "roi", "edge", "mean_edge", "probability", "fair", "hit_rate", "beat_close",
-         "from_cache", "thread_efficiency"),
+        (
+            "yield",
+            "shrunk",
+            "share_of_profit",
+            "missing",
+            "roi",
+            "edge",
+            "mean_edge",
+            "probability",
+            "fair",
+            "hit_rate",
+            "beat_close",
+            "from_cache",
+            "thread_efficiency",
+        ),
         "percent",
     ),
     **dict.fromkeys(("low", "high", "shrunk_low", "shrunk_high", "cut"), "short percent"),
@@ -90,7 +103,7 @@ BY_NAME: dict[str, str] = {
     "flagged": "yes",
     "line": "figures",
     "change": "text",
-}  # fmt: skip
+}
 
 
 _MANY_HOURS = 48
@@ -103,4 +116,7 @@ def printable(text: str) -> str:
     """The text without what a terminal would obey: control characters and the like as escapes; line ends and no-break spaces are kept."""
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in _HARMLESS else one.encode("unicode_escape").decode() for one in text)
+    return "".join(
+        one if one.isprintable() or one in _HARMLESS else one.encode("unicode_escape").decode()
+        for one in text
+    )

@@ -19,8 +19,14 @@ def new_pipeline() -> str:
 def git_revision(home: Path) -> str:
     """Revision of the checkout, with a plus where files differ from it; empty outside a checkout."""
     try:
-        say = subprocess.run(["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607  the user's git
-                             cwd=home, capture_output=True, text=True, timeout=10, check=True)  # fmt: skip
+        say = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607  the user's git
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return say.stdout.strip()
@@ -29,7 +35,8 @@ def git_revision(home: Path) -> str:
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
     return {"python": sys.version.split()[0]} | {
-        name: version(name) for name in ("overround", "pandas", "numpy", "scipy", "numba", "pyarrow", "duckdb")
+        name: version(name)
+        for name in ("overround", "pandas", "numpy", "scipy", "numba", "pyarrow", "duckdb")
     }
 
 

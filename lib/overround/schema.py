@@ -1,6 +1,7 @@
 """The tidy tables: columns, types, keys, units and the checks at the door.
 
-One row, one fact. Times are UTC, prices are decimal odds above 1. This module only describes and checks; it stores nothing.
+One row, one fact. Times are UTC, prices are decimal odds above 1. This module only describes and checks; it
+stores nothing.
 """
 
 from collections.abc import Iterable
@@ -46,78 +47,189 @@ class Table:
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of the table."""
-        return pa.schema([pa.field(name, kind, nullable=name in self.optional) for name, kind in self.columns.items()])
+        return pa.schema(
+            [pa.field(name, kind, nullable=name in self.optional) for name, kind in self.columns.items()]
+        )
 
 
 _SIGNAL = {
-    "event_id": TEXT, "market": TEXT, "line": REAL, "outcome": TEXT, "side": TEXT, "bookmaker": TEXT,
-    "price": REAL, "probability": REAL, "edge": REAL, "placed_at": TIME, "strategy": TEXT,
-}  # fmt: skip
+    "event_id": TEXT,
+    "market": TEXT,
+    "line": REAL,
+    "outcome": TEXT,
+    "side": TEXT,
+    "bookmaker": TEXT,
+    "price": REAL,
+    "probability": REAL,
+    "edge": REAL,
+    "placed_at": TIME,
+    "strategy": TEXT,
+}
 SIGNAL_COLUMNS = tuple(_SIGNAL)
 # what a signal may know besides: the standard error of its edge
 OPTIONAL_SIGNAL_COLUMNS = ("edge_se",)
-LEDGER_COLUMNS = (*SIGNAL_COLUMNS, "stake", "result", "profit", "settled_at", "bankroll", "closing_price", "closing_fair", "clv")
+LEDGER_COLUMNS = (
+    *SIGNAL_COLUMNS,
+    "stake",
+    "result",
+    "profit",
+    "settled_at",
+    "bankroll",
+    "closing_price",
+    "closing_fair",
+    "clv",
+)
 
 TABLES = {
     table.name: table
     for table in (
-        # `starts_at` is midnight UTC of the match day where `time_known` is false: the provider gave a date only
+        # `starts_at` is midnight UTC of the match day where `time_known` is false: the provider gave a date
+        # only
         Table(
             "events",
-            {"event_id": TEXT, "sport": TEXT, "competition": TEXT, "season": TEXT, "starts_at": TIME, "time_known": FLAG,
-             "home": TEXT, "away": TEXT, "source": TEXT},
-            key=("event_id",), partition=("competition", "season"),
+            {
+                "event_id": TEXT,
+                "sport": TEXT,
+                "competition": TEXT,
+                "season": TEXT,
+                "starts_at": TIME,
+                "time_known": FLAG,
+                "home": TEXT,
+                "away": TEXT,
+                "source": TEXT,
+            },
+            key=("event_id",),
+            partition=("competition", "season"),
         ),
         # `line` is the total's line, or the home team's handicap for both outcomes of a spread; null for h2h.
         # `observed_at` is the bookmaker's own clock time for the price, null for the phases early and close.
         Table(
             "quotes",
-            {"event_id": TEXT, "bookmaker": TEXT, "market": TEXT, "line": REAL, "outcome": TEXT, "phase": TEXT,
-             "observed_at": TIME, "price": REAL, "collected_at": TIME, "source": TEXT, "competition": TEXT, "season": TEXT},
+            {
+                "event_id": TEXT,
+                "bookmaker": TEXT,
+                "market": TEXT,
+                "line": REAL,
+                "outcome": TEXT,
+                "phase": TEXT,
+                "observed_at": TIME,
+                "price": REAL,
+                "collected_at": TIME,
+                "source": TEXT,
+                "competition": TEXT,
+                "season": TEXT,
+            },
             key=("event_id", "bookmaker", "market", "line", "outcome", "phase", "observed_at"),
-            partition=("competition", "season"), optional=frozenset({"line", "observed_at"}), provenance=("collected_at", "source"),
+            partition=("competition", "season"),
+            optional=frozenset({"line", "observed_at"}),
+            provenance=("collected_at", "source"),
         ),
         # scores are null unless status is "final"; `settled_at` is null where the provider does not tell
         Table(
             "results",
-            {"event_id": TEXT, "home_score": WHOLE, "away_score": WHOLE, "status": TEXT, "settled_at": TIME,
-             "competition": TEXT, "season": TEXT},
-            key=("event_id",), partition=("competition", "season"), optional=frozenset({"home_score", "away_score", "settled_at"}),
+            {
+                "event_id": TEXT,
+                "home_score": WHOLE,
+                "away_score": WHOLE,
+                "status": TEXT,
+                "settled_at": TIME,
+                "competition": TEXT,
+                "season": TEXT,
+            },
+            key=("event_id",),
+            partition=("competition", "season"),
+            optional=frozenset({"home_score", "away_score", "settled_at"}),
         ),
-        # the price that stands, for a poller that stores only changes: `observed_at` is its row in `quotes`, `last_seen_at` the newest
-        # answer that still showed it
+        # the price that stands, for a poller that stores only changes: `observed_at` is its row in `quotes`,
+        # `last_seen_at` the newest answer that still showed it
         Table(
             "standing",
-            {"event_id": TEXT, "bookmaker": TEXT, "market": TEXT, "line": REAL, "outcome": TEXT, "price": REAL, "observed_at": TIME,
-             "last_seen_at": TIME, "competition": TEXT, "season": TEXT},
-            key=("event_id", "bookmaker", "market", "line", "outcome"), partition=("competition", "season"),
+            {
+                "event_id": TEXT,
+                "bookmaker": TEXT,
+                "market": TEXT,
+                "line": REAL,
+                "outcome": TEXT,
+                "price": REAL,
+                "observed_at": TIME,
+                "last_seen_at": TIME,
+                "competition": TEXT,
+                "season": TEXT,
+            },
+            key=("event_id", "bookmaker", "market", "line", "outcome"),
+            partition=("competition", "season"),
             optional=frozenset({"line"}),
         ),
         Table(
             "requests",
-            {"provider": TEXT, "endpoint": TEXT, "status": WHOLE, "from_cache": FLAG, "latency_s": REAL, "bytes": pa.int64(),
-             "quota_remaining": REAL, "at": TIME},
+            {
+                "provider": TEXT,
+                "endpoint": TEXT,
+                "status": WHOLE,
+                "from_cache": FLAG,
+                "latency_s": REAL,
+                "bytes": pa.int64(),
+                "quota_remaining": REAL,
+                "at": TIME,
+            },
             optional=frozenset({"quota_remaining"}),
         ),
-        Table("measurements", {"run_id": TEXT, "stage": TEXT, "metric": TEXT, "value": REAL, "unit": TEXT, "at": TIME},
-              optional=frozenset({"value"})),
+        Table(
+            "measurements",
+            {"run_id": TEXT, "stage": TEXT, "metric": TEXT, "value": REAL, "unit": TEXT, "at": TIME},
+            optional=frozenset({"value"}),
+        ),
         Table(
             "runs",
-            {"run_id": TEXT, "notebook": TEXT, "parameters": TEXT, "git_revision": TEXT, "versions": TEXT, "store_version": TEXT,
-             "status": TEXT, "started_at": TIME, "ended_at": TIME},
-            key=("run_id",), optional=frozenset({"ended_at"}),
+            {
+                "run_id": TEXT,
+                "notebook": TEXT,
+                "parameters": TEXT,
+                "git_revision": TEXT,
+                "versions": TEXT,
+                "store_version": TEXT,
+                "status": TEXT,
+                "started_at": TIME,
+                "ended_at": TIME,
+            },
+            key=("run_id",),
+            optional=frozenset({"ended_at"}),
         ),
         # every settled bet of every run, so that any two runs can be compared later
         Table(
             "ledgers",
-            {"run_id": TEXT, **_SIGNAL, "stake": REAL, "result": TEXT, "profit": REAL, "settled_at": TIME, "bankroll": REAL,
-             "closing_price": REAL, "closing_fair": REAL, "clv": REAL, "starts_at": TIME, "competition": TEXT, "season": TEXT,
-             "edge_se": REAL},
-            key=("run_id", "event_id", "bookmaker", "market", "line", "outcome", "side", "strategy"), partition=("run_id",),
-            optional=frozenset({"line", "closing_price", "closing_fair", "clv", "probability", "edge", *OPTIONAL_SIGNAL_COLUMNS}),
+            {
+                "run_id": TEXT,
+                **_SIGNAL,
+                "stake": REAL,
+                "result": TEXT,
+                "profit": REAL,
+                "settled_at": TIME,
+                "bankroll": REAL,
+                "closing_price": REAL,
+                "closing_fair": REAL,
+                "clv": REAL,
+                "starts_at": TIME,
+                "competition": TEXT,
+                "season": TEXT,
+                "edge_se": REAL,
+            },
+            key=("run_id", "event_id", "bookmaker", "market", "line", "outcome", "side", "strategy"),
+            partition=("run_id",),
+            optional=frozenset(
+                {
+                    "line",
+                    "closing_price",
+                    "closing_fair",
+                    "clv",
+                    "probability",
+                    "edge",
+                    *OPTIONAL_SIGNAL_COLUMNS,
+                }
+            ),
         ),
     )
-}  # fmt: skip
+}
 
 
 def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
@@ -150,7 +262,9 @@ def to_arrow(name: str, rows: pd.DataFrame | Iterable[dict]) -> pa.Table:
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(table.columns))
     missing = [column for column in table.columns if column not in frame and column not in table.optional]
     if missing:
-        raise TableError(f"table {name}: column {missing[0]!r} is missing; it needs {', '.join(table.columns)}.")
+        raise TableError(
+            f"table {name}: column {missing[0]!r} is missing; it needs {', '.join(table.columns)}."
+        )
     arrays = {}
     for column, kind in table.columns.items():
         values = frame[column] if column in frame else pd.Series([None] * len(frame))
@@ -176,27 +290,35 @@ def _utc(name: str, column: str, values: pd.Series) -> pd.Series:
     try:
         return pd.to_datetime(values, utc=True)
     except (ValueError, TypeError, OverflowError) as error:
-        raise TableError(f"table {name}, column {column!r}: {str(error).splitlines()[0]}; it takes times, in UTC.") from None
+        raise TableError(
+            f"table {name}, column {column!r}: {str(error).splitlines()[0]}; it takes times, in UTC."
+        ) from None
 
 
 def _check(table: Table, arrays: dict) -> None:
     for column, values in arrays.items():
         if column not in table.optional and values.null_count:
             row = values.is_null().to_pylist().index(True)
-            raise TableError(f"table {table.name}, column {column!r}: row {row} is empty; a value is required.")
+            raise TableError(
+                f"table {table.name}, column {column!r}: row {row} is empty; a value is required."
+            )
     allowed: dict[str, tuple[str, ...]] = {}
     if table.name == "quotes":
         allowed = {"market": MARKETS, "phase": PHASES, "outcome": ("home", "draw", "away", "over", "under")}
     for column, words in allowed.items():
         found = set(arrays[column].unique().to_pylist()) - set(words)
         if found:
-            raise TableError(f"table {table.name}, column {column!r}: {sorted(found)[0]!r} is unknown; allowed: {', '.join(words)}.")
+            raise TableError(
+                f"table {table.name}, column {column!r}: {sorted(found)[0]!r} is unknown; allowed: {', '.join(words)}."
+            )
     if table.name == "quotes" and len(arrays["price"]):
         prices = arrays["price"].to_numpy(zero_copy_only=False)
         bad = ~((prices > 1) & (prices < float("inf")))
         if bad.any():
             row = int(bad.argmax())
-            raise TableError(f"table quotes, column 'price': row {row} is {float(prices[row])!r}; decimal odds are above 1.")
+            raise TableError(
+                f"table quotes, column 'price': row {row} is {float(prices[row])!r}; decimal odds are above 1."
+            )
 
 
 FOUND = "found"  # the pseudo-stage under which a run's figures of merit are kept

@@ -37,8 +37,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OVERROUND_", env_file=".env", extra="ignore", frozen=True)
 
     home: Path = Field(default_factory=project_home, description="folder that holds notebooks/")
-    store: Annotated[str, NoDecode] = Field("", description="root of the tables: a folder or an object-store URL")
-    store_timeout: float = Field(30, gt=0, description="seconds that a store on an object store waits for an answer")
+    store: Annotated[str, NoDecode] = Field(
+        "", description="root of the tables: a folder or an object-store URL"
+    )
+    store_timeout: float = Field(
+        30, gt=0, description="seconds that a store on an object store waits for an answer"
+    )
     cache: Path | None = Field(None, description="folder of the HTTP cache")
     reports: Path | None = Field(None, description="folder of executed notebooks and rendered reports")
     football_data_url: str = Field("https://www.football-data.co.uk", pattern="^https?://")
@@ -47,11 +51,19 @@ class Settings(BaseSettings):
     live_ttl: float = Field(30, ge=0, description="seconds that a live answer stays fresh")
     scheduler: str = Field("", description="address of a Dask scheduler")
     memory_mb: float = Field(2_000, gt=0, description="memory that partitions in work may take together, MB")
-    batch_rows: int = Field(0, ge=0, le=1_000_000, description="rows that a collection gathers before it stores them; 0: none")
-    fetch_workers: int = Field(4, ge=1, le=64, description="calls to a provider that are on their way together")
-    processes: int = Field(0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core")
+    batch_rows: int = Field(
+        0, ge=0, le=1_000_000, description="rows that a collection gathers before it stores them; 0: none"
+    )
+    fetch_workers: int = Field(
+        4, ge=1, le=64, description="calls to a provider that are on their way together"
+    )
+    processes: int = Field(
+        0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core"
+    )
 
-    profile: bool = Field(True, description="whether runs look a hundred times a second where their stages spend their time")
+    profile: bool = Field(
+        True, description="whether runs look a hundred times a second where their stages spend their time"
+    )
 
     @property
     def store_root(self) -> str:
@@ -94,7 +106,9 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0])
         got = "a value" if "key" in field or "@" in str(first["input"]) else repr(first["input"])
-        raise SettingsError(f"OVERROUND_{field.upper()} (environment or .env): {got} cannot be used, {first['msg'].lower()}.") from None
+        raise SettingsError(
+            f"OVERROUND_{field.upper()} (environment or .env): {got} cannot be used, {first['msg'].lower()}."
+        ) from None
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(
             f"{Path('.env').resolve()} cannot be read ({type(error).__name__}); a text file in UTF-8 is expected."
@@ -111,7 +125,12 @@ def _say_once(text: str) -> None:
 def _look_at_mode(settings: Settings) -> None:
     """Warn of a key in a file that others on this machine can read; whether they may is for its owner to say."""
     file = Path(".env")
-    if os.name != "posix" or not settings.odds_api_key.get_secret_value() or "OVERROUND_ODDS_API_KEY" in os.environ or not file.is_file():
+    if (
+        os.name != "posix"
+        or not settings.odds_api_key.get_secret_value()
+        or "OVERROUND_ODDS_API_KEY" in os.environ
+        or not file.is_file()
+    ):
         return
     if file.stat().st_mode & 0o077:
         _say_once(f"{file.resolve()} holds a key and can be read by others on this machine: chmod 600 .env")

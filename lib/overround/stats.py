@@ -36,8 +36,8 @@ def day_draws(
     n_days, simulations, seed : int
         Days to draw from, and as many are drawn; how many resamples; of the random numbers.
     block_days : float
-        Days in a row that are drawn together: their mean length in the stationary bootstrap (Politis and Romano 1994, JASA 89,
-        1303-1313), their length in the circular one. 1 draws each day by itself.
+        Days in a row that are drawn together: their mean length in the stationary bootstrap (Politis and
+        Romano 1994, JASA 89, 1303-1313), their length in the circular one. 1 draws each day by itself.
     bootstrap : str
         One of `BOOTSTRAPS`.
     """
@@ -63,7 +63,9 @@ def day_draws(
         yield drawn
 
 
-def resample(sums: Floats, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary") -> Floats:
+def resample(
+    sums: Floats, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary"
+) -> Floats:
     """Totals over days drawn with replacement, shape (simulations, columns): the bootstrap by day as a matrix product.
 
     In the precision of `sums`.
@@ -119,7 +121,8 @@ def step_down(observed: Floats, drawn: Floats) -> Floats:
 
     References
     ----------
-    Romano and Wolf (2005), Econometrica 73, 1237-1282, and (2016), Statistics and Probability Letters 113, 38-40.
+    Romano and Wolf (2005), Econometrica 73, 1237-1282, and (2016), Statistics and Probability Letters 113,
+    38-40.
     """
     order = np.argsort(-observed, kind="stable")
     # the maximum over a strategy and all that did worse, from the worst up
@@ -133,8 +136,8 @@ def step_down(observed: Floats, drawn: Floats) -> Floats:
 def clustered_variance(residual: Floats, group: Whole, cluster: Whole, n_groups: int) -> tuple[Floats, Whole]:
     """Variance of each group's sum of residuals, which depend on each other within a cluster, and the number of its clusters.
 
-    G / (G - 1) times the sum over the G clusters of the squared sum of a cluster's residuals (Liang and Zeger 1986; Cameron and Miller
-    2015, Journal of Human Resources 50, 317-372). NaN residuals are left out.
+    G / (G - 1) times the sum over the G clusters of the squared sum of a cluster's residuals (Liang and Zeger
+    1986; Cameron and Miller 2015, Journal of Human Resources 50, 317-372). NaN residuals are left out.
 
     Parameters
     ----------
@@ -155,7 +158,9 @@ def clustered_variance(residual: Floats, group: Whole, cluster: Whole, n_groups:
     with np.errstate(divide="ignore", invalid="ignore"):
         small = np.where(clusters > 1, clusters / (clusters - 1), np.nan)
     k = sums.shape[1]
-    products = [np.bincount(of_pair, sums[:, i] * sums[:, j], n_groups) * small for i in range(k) for j in range(k)]
+    products = [
+        np.bincount(of_pair, sums[:, i] * sums[:, j], n_groups) * small for i in range(k) for j in range(k)
+    ]
     variance = np.asarray(np.stack(products, axis=1), float).reshape(n_groups, k, k)
     return (variance[:, 0, 0] if residual.ndim == 1 else variance), clusters
 

@@ -1,6 +1,7 @@
 """Time that parts of a stage take, told to whoever measures the stage: a part need not know who listens, and if nobody does costs 1 us.
 
-A part inside another counts for itself alone, so the parts of a stage never add up to more than it took in one thread.
+A part inside another counts for itself alone, so the parts of a stage never add up to more than it took in
+one thread.
 """
 
 import time

@@ -1,6 +1,8 @@
-"""`python -m tests.fuzz [--executions N] [--seed S] [--chunk N] [TARGET ...]`: the long form; prints a count after each chunk.
+"""`python -m tests.fuzz [--executions N] [--seed S] [--chunk N] [TARGET ...]`: the long form; prints a count
+after each chunk.
 
-Inputs that failed are written to `.fuzz/`; make each one small, and a test in `tests/test_fuzz.py`. Exit status 1 if there are any.
+Inputs that failed are written to `.fuzz/`; make each one small, and a test in `tests/test_fuzz.py`. Exit
+status 1 if there are any.
 """
 
 import argparse
@@ -16,7 +18,9 @@ from tests.fuzz.loop import TARGETS, fuzz
 def main() -> int:
     """Run chunk after chunk, each with a seed of its own."""
     given = argparse.ArgumentParser(prog="python -m tests.fuzz")
-    given.add_argument("targets", nargs="*", default=list(TARGETS), metavar=f"TARGET (of {', '.join(TARGETS)})")
+    given.add_argument(
+        "targets", nargs="*", default=list(TARGETS), metavar=f"TARGET (of {', '.join(TARGETS)})"
+    )
     given.add_argument("--executions", type=int, default=1_000_000)
     given.add_argument("--seed", type=int, default=1)
     given.add_argument("--chunk", type=int, default=20_000)
@@ -26,7 +30,9 @@ def main() -> int:
         seeds, done, ended, began = TARGETS[target][0](), 0, Counter(), time.perf_counter()  # type: ignore[var-annotated]
         kinds: Counter[str] = Counter()
         while done < asked.executions:
-            found = fuzz(target, min(asked.chunk, asked.executions - done), asked.seed * 1_000_003 + done, seeds)
+            found = fuzz(
+                target, min(asked.chunk, asked.executions - done), asked.seed * 1_000_003 + done, seeds
+            )
             done += found.executions
             ended += found.ended
             for content, wrong in found.failures:
@@ -35,7 +41,8 @@ def main() -> int:
                     _keep(target, content, wrong)
             took, cpu = time.perf_counter() - began, time.process_time()
             print(
-                f"{target}: {done:,} executions, {done / took:.0f}/s ({cpu:.0f} s CPU), {dict(ended)}, failures {dict(kinds)}", flush=True
+                f"{target}: {done:,} executions, {done / took:.0f}/s ({cpu:.0f} s CPU), {dict(ended)}, failures {dict(kinds)}",
+                flush=True,
             )
         failed += sum(kinds.values())
     return 1 if failed else 0

@@ -1,7 +1,8 @@
-"""The loop: mutate, parse, judge. An answer may be taken, in whole or in part, or refused by an error of our own; nothing else.
+"""The loop: mutate, parse, judge. An answer may be taken, in whole or in part, or refused by an error of our
+own; nothing else.
 
-Making tables of two matches takes a hundred times as long as reading them, so answers that can be are parsed many at a time, and
-each by itself as soon as anything is refused or goes wrong.
+Making tables of two matches takes a hundred times as long as reading them, so answers that can be are parsed
+many at a time, and each by itself as soon as anything is refused or goes wrong.
 """
 
 import copy
@@ -68,7 +69,9 @@ def fuzz(target: str, executions: int, seed: int, seeds: "list[Any] | None" = No
     seeds = begin() if seeds is None else seeds
     random, found, waiting = Random(seed), Found(), []  # noqa: S311
     while found.executions < executions:
-        if found.executions % TOGETHER == 0:  # for a while the same one, because files go together under one header
+        if (
+            found.executions % TOGETHER == 0
+        ):  # for a while the same one, because files go together under one header
             answer = random.choice(seeds)
         content, joins = mutated(random, answer)
         found.executions += 1
@@ -106,7 +109,10 @@ def _judge(parse_it: Callable[[Any], Batch], content: Any, found: Found) -> None
         how = "taken" if len(batch.events) else "taken, empty"
         wrong = _wrong(batch)
     except OverroundError as error:
-        how, wrong = "refused", "" if _is_a_sentence(str(error)) else f"its error is no sentence: {str(error)!r}"
+        how, wrong = (
+            "refused",
+            "" if _is_a_sentence(str(error)) else f"its error is no sentence: {str(error)!r}",
+        )
     except (Exception, Hang) as error:
         how, wrong = "failed", f"{type(error).__name__}: {error}"
     finally:
@@ -188,7 +194,9 @@ def _parse_files(contents: list[bytes]) -> Batch:
 
 
 def odds_answers() -> list[Any]:
-    """Recorded answers with odds, and made-up ones of the simulated market, cut to a few events, bookmakers and markets."""
+    """Recorded answers with odds, and made-up ones of the simulated market, cut to a few events, bookmakers
+    and markets.
+    """
     return [*map(_few, _recorded("odds")), *map(_few, _simulated("odds"))]
 
 
@@ -208,21 +216,44 @@ def _recorded(endpoint: str) -> Iterator[Any]:
 
 
 def _simulated(endpoint: str) -> Iterator[Any]:
-    team = {"home_team": "Ashford", "away_team": "Brook", "sport_key": "soccer_nowhere", "commence_time": "2030-05-04T14:00:00Z"}
-    outcomes = [{"name": "Ashford", "price": 1.8}, {"name": "Brook", "price": 4.5}, {"name": "Draw", "price": 3.5}]
+    team = {
+        "home_team": "Ashford",
+        "away_team": "Brook",
+        "sport_key": "soccer_nowhere",
+        "commence_time": "2030-05-04T14:00:00Z",
+    }
+    outcomes = [
+        {"name": "Ashford", "price": 1.8},
+        {"name": "Brook", "price": 4.5},
+        {"name": "Draw", "price": 3.5},
+    ]
     sides = [{"name": "Over", "price": 1.9, "point": 2.5}, {"name": "Under", "price": 1.95, "point": 2.5}]
-    handicap = [{"name": "Ashford", "price": -110, "point": -0.5}, {"name": "Brook", "price": 100, "point": 0.5}]
+    handicap = [
+        {"name": "Ashford", "price": -110, "point": -0.5},
+        {"name": "Brook", "price": 100, "point": 0.5},
+    ]
     when = {"last_update": "2030-05-04T10:00:00Z"}
-    books = [{"key": "one", "title": "One", **when, "markets": [{"key": "h2h", **when, "outcomes": outcomes}]},
-             {"key": "two", "title": "Two", "markets": [{"key": "totals", **when, "outcomes": sides}]}]  # fmt: skip
-    american = [{"key": "three", "title": "Three", "markets": [{"key": "spreads", "last_update": 1904119200, "outcomes": handicap}]}]
+    books = [
+        {"key": "one", "title": "One", **when, "markets": [{"key": "h2h", **when, "outcomes": outcomes}]},
+        {"key": "two", "title": "Two", "markets": [{"key": "totals", **when, "outcomes": sides}]},
+    ]
+    american = [
+        {
+            "key": "three",
+            "title": "Three",
+            "markets": [{"key": "spreads", "last_update": 1904119200, "outcomes": handicap}],
+        }
+    ]
     scores = [{"name": "Ashford", "score": "2"}, {"name": "Brook", "score": "0"}]
     if endpoint == "odds":
         yield [{"id": "e1", **team, "bookmakers": books}]
         yield [{"id": "e2", **team, "bookmakers": american}]
         yield {"timestamp": "2030-05-04T10:05:00Z", "data": [{"id": "e3", **team, "bookmakers": books}]}
     else:
-        yield [{"id": "e1", **team, "completed": True, "scores": scores, **when}, {"id": "e2", **team, "completed": False, "scores": None}]
+        yield [
+            {"id": "e1", **team, "completed": True, "scores": scores, **when},
+            {"id": "e2", **team, "completed": False, "scores": None},
+        ]
 
 
 def _few(answer: Any) -> Any:
@@ -245,7 +276,9 @@ def _mutated_answer(random: Random, answer: Any) -> tuple[bytes, bool]:
         content = mutations.of_document(random, copy.deepcopy(answer))
     try:
         tree = json.loads(content)
-        return content, isinstance(tree, list) or (isinstance(tree, dict) and isinstance(tree.get("data"), list))
+        return content, isinstance(tree, list) or (
+            isinstance(tree, dict) and isinstance(tree.get("data"), list)
+        )
     except (ValueError, RecursionError):
         return content, False
 

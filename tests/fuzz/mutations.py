@@ -1,4 +1,6 @@
-"""Changes to answers: of bytes, of the cells of a CSV file, of the parts of a JSON document. Every one is drawn from a `random.Random`."""
+"""Changes to answers: of bytes, of the cells of a CSV file, of the parts of a JSON document. Every one is
+drawn from a `random.Random`.
+"""
 
 import copy
 import json
@@ -216,7 +218,20 @@ def of_bytes(random: Random, content: bytes) -> bytes:
             data[at:at] = data[at:to] * random.choice((1, 2, 50))
         elif kind == 3:
             data[at:at] = random.choice(
-                (b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b'"', b",", b"\x92", b"\xa0", b"{", b"]", b"<html>")
+                (
+                    b"\x00",
+                    b"\xff\xfe",
+                    b"\xef\xbb\xbf",
+                    b"\r",
+                    b"\n",
+                    b'"',
+                    b",",
+                    b"\x92",
+                    b"\xa0",
+                    b"{",
+                    b"]",
+                    b"<html>",
+                )
             )
         elif kind == 4:
             del data[at:]

@@ -13,13 +13,38 @@ from overround.errors import ParameterError
 from overround.prices.commission import check_commission
 from overround.times import Times, microseconds
 
-# what became of a bet, the first nine in the order of the codes of `kernels`: placed as wanted; not wanted; with a smaller stake; refused
-TAKEN = ("full", "no stake", "limited", "partly", "short of money", "too large", "below minimum", "no money", "bankrupt", "refused",
-         "price gone", "after kick-off", "no account")  # fmt: skip
+# what became of a bet, the first nine in the order of the codes of `kernels`: placed as wanted; not wanted;
+# with a smaller stake; refused
+TAKEN = (
+    "full",
+    "no stake",
+    "limited",
+    "partly",
+    "short of money",
+    "too large",
+    "below minimum",
+    "no money",
+    "bankrupt",
+    "refused",
+    "price gone",
+    "after kick-off",
+    "no account",
+)
 _FULL, _REFUSED, _GONE, _LATE, NO_ACCOUNT = 0, 9, 10, 11, 12
 WINNINGS, TURNOVER = "winnings", "turnover"
 # Betfair's ladder: from a price on, the next price is this much longer
-_LADDER = ((1.0, 0.01), (2.0, 0.02), (3.0, 0.05), (4.0, 0.1), (6.0, 0.2), (10.0, 0.5), (20.0, 1.0), (30.0, 2.0), (50.0, 5.0), (100.0, 10.0))
+_LADDER = (
+    (1.0, 0.01),
+    (2.0, 0.02),
+    (3.0, 0.05),
+    (4.0, 0.1),
+    (6.0, 0.2),
+    (10.0, 0.5),
+    (20.0, 1.0),
+    (30.0, 2.0),
+    (50.0, 5.0),
+    (100.0, 10.0),
+)
 _LONGEST = 1000.0
 
 
@@ -42,7 +67,8 @@ class Account:
     commission : float, optional
         Share that is kept; by default what the backtest's `commission` says of the bookmaker.
     commission_on : str
-        "winnings": of what the bets on one market win together (an exchange's rule), or "turnover": of every stake that is not void.
+        "winnings": of what the bets on one market win together (an exchange's rule), or "turnover": of every
+        stake that is not void.
 
     Examples
     --------
@@ -66,7 +92,11 @@ class Account:
 
     def __post_init__(self) -> None:
         where = f"account at {self.bookmaker!r}"
-        for name, value in (("bankroll", self.bankroll), ("max_stake", self.max_stake), ("max_payout", self.max_payout)):
+        for name, value in (
+            ("bankroll", self.bankroll),
+            ("max_stake", self.max_stake),
+            ("max_payout", self.max_payout),
+        ):
             if value is not None and not value > 0:
                 raise ParameterError(f"{where}: {name} is {value}; it must be above 0.")
         for name in ("min_stake", "stake_step"):
@@ -74,7 +104,9 @@ class Account:
                 raise ParameterError(f"{where}: {name} is {getattr(self, name)}; it must be at least 0.")
         check_commission({self.bookmaker: self.commission or 0.0})
         if self.commission_on not in (WINNINGS, TURNOVER):
-            raise ParameterError(f"{where}: commission_on is {self.commission_on!r}; allowed: {WINNINGS}, {TURNOVER}.")
+            raise ParameterError(
+                f"{where}: commission_on is {self.commission_on!r}; allowed: {WINNINGS}, {TURNOVER}."
+            )
 
 
 @dataclass(frozen=True)
@@ -84,14 +116,16 @@ class Execution:
     Parameters
     ----------
     slippage : float
-        Share of a price's profit part that is lost: at 0.02 a back bet wanted at 2.00 gets 1.98, a lay bet 2.02.
+        Share of a price's profit part that is lost: at 0.02 a back bet wanted at 2.00 gets 1.98, a lay bet
+        2.02.
     ticks : int
         Steps of Betfair's price ladder by which a price is worse, after `slippage`.
     delay_s : float
         Seconds from signal to bet. A bet that comes after kick-off is refused.
     price_life_s : float
-        A bet that comes later than this after its price was shown (the signals' column `priced_at`, else `placed_at`) is refused. A column
-        `price_until` in the signals does the same for each price; an empty time there is no limit.
+        A bet that comes later than this after its price was shown (the signals' column `priced_at`, else
+        `placed_at`) is refused. A column `price_until` in the signals does the same for each price; an empty
+        time there is no limit.
     refusal : float
         Chance that a bet is refused.
     partial : float
@@ -124,10 +158,18 @@ class Execution:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        for name, most in (("slippage", 1.0), ("refusal", 1.0), ("partial", 1.0), ("delay_s", np.inf), ("ticks", np.inf)):
+        for name, most in (
+            ("slippage", 1.0),
+            ("refusal", 1.0),
+            ("partial", 1.0),
+            ("delay_s", np.inf),
+            ("ticks", np.inf),
+        ):
             value = getattr(self, name)
             if not 0 <= value <= most or value == np.inf:
-                raise ParameterError(f"{name} is {value}; it must be at least 0{'' if most == np.inf else ' and at most 1'}.")
+                raise ParameterError(
+                    f"{name} is {value}; it must be at least 0{'' if most == np.inf else ' and at most 1'}."
+                )
         for name in ("price_life_s", "size"):
             if not getattr(self, name) > 0:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be above 0.")
@@ -174,7 +216,9 @@ class Terms:
     known: NDArray[np.bool_]
 
 
-def account_terms(bookmaker: pd.Series, price: Floats, bankroll: float, accounts: Iterable[Account] | None, commission: dict) -> Terms:
+def account_terms(
+    bookmaker: pd.Series, price: Floats, bankroll: float, accounts: Iterable[Account] | None, commission: dict
+) -> Terms:
     """Read the accounts for bets at these bookmakers; without accounts every bookmaker takes any bet from one common bankroll."""
     check_commission(commission)
     n, none = len(bookmaker), np.empty(0)
@@ -182,11 +226,17 @@ def account_terms(bookmaker: pd.Series, price: Floats, bankroll: float, accounts
         fee = np.zeros(n)
         for name, share in commission.items():
             fee[coded(bookmaker, (name,)) == 0] = share
-        return Terms(np.zeros(n, np.int64), np.array([bankroll]), fee, np.zeros(n), none, none, none, np.ones(n, bool))
+        return Terms(
+            np.zeros(n, np.int64), np.array([bankroll]), fee, np.zeros(n), none, none, none, np.ones(n, bool)
+        )
     listed = list(accounts)
     names = [account.bookmaker for account in listed]
     if not names or len(set(names)) < len(names):
-        raise ParameterError("accounts: there must be at least one, and one a bookmaker; got " + (", ".join(names) or "none") + ".")
+        raise ParameterError(
+            "accounts: there must be at least one, and one a bookmaker; got "
+            + (", ".join(names) or "none")
+            + "."
+        )
     of_bet = coded(bookmaker, names)
     own = [account.bankroll for account in listed]
     money = [bankroll] * (None in own) + [each for each in own if each is not None]
@@ -196,11 +246,17 @@ def account_terms(bookmaker: pd.Series, price: Floats, bankroll: float, accounts
     on_winnings = [a.commission_on == WINNINGS for a in listed]
     # a bet without an account is never staked: what is read for it does not matter
     per_bet = {
-        "purse": purses, "fee": np.where(on_winnings, kept, 0.0), "tax": np.where(on_winnings, 0.0, kept),
-        "step": np.array([a.stake_step for a in listed]), "minimum": np.array([a.min_stake for a in listed]),
-    }  # fmt: skip
+        "purse": purses,
+        "fee": np.where(on_winnings, kept, 0.0),
+        "tax": np.where(on_winnings, 0.0, kept),
+        "step": np.array([a.stake_step for a in listed]),
+        "minimum": np.array([a.min_stake for a in listed]),
+    }
     read = {name: values[of_bet] for name, values in per_bet.items()}
-    most = np.minimum(np.array([a.max_stake for a in listed])[of_bet], np.array([a.max_payout for a in listed])[of_bet] / price)
+    most = np.minimum(
+        np.array([a.max_stake for a in listed])[of_bet],
+        np.array([a.max_payout for a in listed])[of_bet] / price,
+    )
     return Terms(**read, money=np.array(money, float), most=most, known=of_bet >= 0)
 
 

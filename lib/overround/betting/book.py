@@ -87,7 +87,8 @@ def make_book(
     Returns
     -------
     Book, ndarray or None
-        The second is the order in which the bets went into the book, where it is not theirs: purse by purse at one time.
+        The second is the order in which the bets went into the book, where it is not theirs: purse by purse
+        at one time.
     """
     terms = account_terms(bets["bookmaker"], price, bankroll, accounts, dict(commission))
     moved = None
@@ -95,7 +96,9 @@ def make_book(
         moved = np.lexsort((terms.purse, placed))
         bets, price, placed, settled = bets.take(moved), price[moved], placed[moved], settled[moved]
         accepted = accepted if accepted is None else accepted[moved]
-        terms = replace(terms, **{name: v[moved] for name, v in vars(terms).items() if name != "money" and len(v)})
+        terms = replace(
+            terms, **{name: v[moved] for name, v in vars(terms).items() if name != "money" and len(v)}
+        )
     lay = is_lay(bets["side"])
     market = shared_markets(bets, terms.fee)
     # a bet that is alone in its market pays its own commission
@@ -107,20 +110,33 @@ def make_book(
         everything = execution or Execution()
         n, none = len(bets), len(terms.most) == 0
         limits = (
-            np.full(n, np.inf) if none else terms.most, np.zeros(n) if none else terms.step, np.zeros(n) if none else terms.minimum,
-            np.where(terms.known, np.ones(n) if accepted is None else accepted, 0.0), float(everything.size), bool(everything.cut_to_size),
-        )  # fmt: skip
+            np.full(n, np.inf) if none else terms.most,
+            np.zeros(n) if none else terms.step,
+            np.zeros(n) if none else terms.minimum,
+            np.where(terms.known, np.ones(n) if accepted is None else accepted, 0.0),
+            float(everything.size),
+            bool(everything.cut_to_size),
+        )
     told = bets.assign(fee=terms.fee) if terms.fee.any() else bets
     amount, share = stake.sizes(told if len(terms.money) == 1 else told.assign(purse=terms.purse))
     book = Book(
-        order=event_order(placed, terms.purse, settled, market), terms=(terms.purse, exposure, rate), limits=limits,
-        stakes=(amount, share, float(getattr(stake, "floor", 0.0)), False), money=terms.money, lay=lay, price=price,
-        fee=fee, tax=terms.tax, known=terms.known,
-    )  # fmt: skip
+        order=event_order(placed, terms.purse, settled, market),
+        terms=(terms.purse, exposure, rate),
+        limits=limits,
+        stakes=(amount, share, float(getattr(stake, "floor", 0.0)), False),
+        money=terms.money,
+        lay=lay,
+        price=price,
+        fee=fee,
+        tax=terms.tax,
+        known=terms.known,
+    )
     return book, moved
 
 
-def event_order(placed: Times, purse: NDArray[np.int64], settled: Times, market: NDArray[np.int64] | None) -> tuple:
+def event_order(
+    placed: Times, purse: NDArray[np.int64], settled: Times, market: NDArray[np.int64] | None
+) -> tuple:
     """Order of placements and settlements as `kernels.run_book` reads it; bets come in order of time and purse, `market` is -1 for none."""
     from overround.betting.kernels import time_order
 
@@ -130,7 +146,9 @@ def event_order(placed: Times, purse: NDArray[np.int64], settled: Times, market:
         settles = np.arange(len(placed))
     else:
         settles = np.argsort(settled, kind="stable")
-    start, until, instant, run_end = time_order(placed, purse, settled, settles, _NO_PLACES if market is None else market)
+    start, until, instant, run_end = time_order(
+        placed, purse, settled, settles, _NO_PLACES if market is None else market
+    )
     return start, until, purse[start[:-1]], settles, instant, run_end
 
 

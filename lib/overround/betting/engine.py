@@ -35,18 +35,20 @@ def backtest(
 ) -> pd.DataFrame:
     """Ledger of the bets that a strategy wanted.
 
-    Bets are placed at `placed_at` and settled at `settled_at` (where the provider does not tell: two hours after kick-off, or at
-    the end of the day where only the day is known). A stake is sized on the bankroll that is free when it is placed: money on
-    open bets is not available, winnings are from their settlement on. Bets placed at the same time see the same bankroll; where
-    they ask for more than it holds, all are cut in proportion. A bankroll that is lost takes no more bets.
+    Bets are placed at `placed_at` and settled at `settled_at` (where the provider does not tell: two hours
+    after kick-off, or at the end of the day where only the day is known). A stake is sized on the bankroll
+    that is free when it is placed: money on open bets is not available, winnings are from their settlement
+    on. Bets placed at the same time see the same bankroll; where they ask for more than it holds, all are cut
+    in proportion. A bankroll that is lost takes no more bets.
 
     Parameters
     ----------
     signals : DataFrame
         As `value_signals` makes them.
     results : DataFrame
-        The table `results`. A match without one is not settled: its bets are left out and counted in `ledger.attrs["unsettled"]`.
-        A match that ended without a score (abandoned) is void: the stake comes back.
+        The table `results`. A match without one is not settled: its bets are left out and counted in
+        `ledger.attrs["unsettled"]`. A match that ended without a score (abandoned) is void: the stake comes
+        back.
     stake : Staking, optional
         A rule of `overround.betting.staking`; by default a flat hundredth of the bankroll.
     bankroll : float
@@ -56,27 +58,30 @@ def backtest(
     commission : mapping
         Bookmaker -> share that is kept of what the bets on one market (match, market and line) win together.
     accounts : iterable of Account, optional
-        Where bets can be placed, with their own money and limits; by default everywhere, from one bankroll without limits.
+        Where bets can be placed, with their own money and limits; by default everywhere, from one bankroll
+        without limits.
     execution : Execution, optional
         Slippage, refusals, delay; by default every price is got and every stake taken.
 
     Returns
     -------
     DataFrame
-        Signals plus stake, result (won, lost, push, void, half_won, half_lost), profit, settled_at, bankroll (after
-        settlement, all accounts together), closing_price, closing_fair and clv (closing-line value: price x closing_fair - 1 for a back
-        bet), ordered by settlement. A bet that was not placed stays in the ledger with a stake of 0. `attrs`: bankroll at the start,
-        unsettled, and refused and reduced, which count bets by reason.
+        Signals plus stake, result (won, lost, push, void, half_won, half_lost), profit, settled_at, bankroll
+        (after settlement, all accounts together), closing_price, closing_fair and clv (closing-line value:
+        price x closing_fair - 1 for a back bet), ordered by settlement. A bet that was not placed stays in
+        the ledger with a stake of 0. `attrs`: bankroll at the start, unsettled, and refused and reduced,
+        which count bets by reason.
 
-        With `accounts` or `execution` also wanted_price (`price` is the one that was got, `placed_at` the time of the bet), asked (the
-        stake that the rule wanted), accepted (share of any stake that the bookmaker takes), taken (one of `accounts.TAKEN`: full, or what
-        made the stake smaller or nothing) and account_bankroll (that of the bet's own account).
+        With `accounts` or `execution` also wanted_price (`price` is the one that was got, `placed_at` the
+        time of the bet), asked (the stake that the rule wanted), accepted (share of any stake that the
+        bookmaker takes), taken (one of `accounts.TAKEN`: full, or what made the stake smaller or nothing) and
+        account_bankroll (that of the bet's own account).
 
     Raises
     ------
     ParameterError
-        A bankroll that is not positive, a column that is missing, a price that is not above 1, a side other than back and lay, a bet
-        placed after kick-off, a commission that is no share.
+        A bankroll that is not positive, a column that is missing, a price that is not above 1, a side other
+        than back and lay, a bet placed after kick-off, a commission that is no share.
 
     Examples
     --------
@@ -98,8 +103,18 @@ def backtest(
         price = worse_prices(price, is_lay(bets["side"]), execution)
         accepted, code = availability(bets, placed, execution)
     ended = settle(bets["market"], bets["line"], bets["outcome"], found["home_score"], found["away_score"])
-    book, order = make_book(bets, price, placed, settled, stake=stake or Flat(bankroll / 100), bankroll=float(bankroll),
-                            commission=commission, accounts=accounts, execution=execution, accepted=accepted)  # fmt: skip
+    book, order = make_book(
+        bets,
+        price,
+        placed,
+        settled,
+        stake=stake or Flat(bankroll / 100),
+        bankroll=float(bankroll),
+        commission=commission,
+        accounts=accounts,
+        execution=execution,
+        accepted=accepted,
+    )
     if order is not None:
         bets, placed, settled, ended = bets.take(order), placed[order], settled[order], ended[order]
         wanted = {name: values[order] for name, values in wanted.items()}
@@ -122,17 +137,26 @@ def backtest(
     return ledger
 
 
-def _check(signals: pd.DataFrame, results: pd.DataFrame, closing: pd.DataFrame | None, bankroll: float) -> None:
+def _check(
+    signals: pd.DataFrame, results: pd.DataFrame, closing: pd.DataFrame | None, bankroll: float
+) -> None:
     asked = [("signals", signals, (*SIGNAL_COLUMNS, *_CARRIED)), ("results", results, _RESULT)]
-    for name, frame, columns in [*asked, *([] if closing is None else [("closing lines", closing, _CLOSING)])]:
+    for name, frame, columns in [
+        *asked,
+        *([] if closing is None else [("closing lines", closing, _CLOSING)]),
+    ]:
         missing = [column for column in columns if column not in frame]
         if missing:
-            raise ParameterError(f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}.")
+            raise ParameterError(
+                f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}."
+            )
     price = signals["price"].to_numpy(float)
     wrong = ~((price > 1) & (price < np.inf))
     if wrong.any():
         row = int(wrong.argmax())
-        raise ParameterError(f"a bet on {signals['event_id'].iloc[row]} has the price {price[row]}; decimal odds are above 1.")
+        raise ParameterError(
+            f"a bet on {signals['event_id'].iloc[row]} has the price {price[row]}; decimal odds are above 1."
+        )
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
     unknown = coded(signals["side"], ("back", "lay")) < 0
@@ -141,7 +165,9 @@ def _check(signals: pd.DataFrame, results: pd.DataFrame, closing: pd.DataFrame |
     late = microseconds(signals["placed_at"]) > microseconds(signals["starts_at"])
     if late.any():
         row = signals[late].iloc[0]
-        raise ParameterError(f"a bet on {row['event_id']} is placed at {row['placed_at']}, after its kick-off at {row['starts_at']}.")
+        raise ParameterError(
+            f"a bet on {row['event_id']} is placed at {row['placed_at']}, after its kick-off at {row['starts_at']}."
+        )
 
 
 def _with_results(signals: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
@@ -161,15 +187,23 @@ def _run(book: Book, ended: NDArray, code: NDArray | None) -> tuple[dict[str, ND
     from overround.betting.kernels import run_book
 
     gain, result = book.gain(ended)
-    stake, asked, profit, after, own, taken = run_book(book.order, book.terms, book.limits, book.stakes, gain, book.money)
+    stake, asked, profit, after, own, taken = run_book(
+        book.order, book.terms, book.limits, book.stakes, gain, book.money
+    )
     if code is not None:
         taken = np.where(code > 0, code, taken)
     if not book.known.all():
         taken = np.where(book.known, taken, NO_ACCOUNT)
     if not len(own):
         own = after
-    return {"stake": stake, "result": result, "profit": profit, "bankroll": after, "asked": asked,
-            "account_bankroll": own}, taken  # fmt: skip
+    return {
+        "stake": stake,
+        "result": result,
+        "profit": profit,
+        "bankroll": after,
+        "asked": asked,
+        "account_bankroll": own,
+    }, taken
 
 
 def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray[np.int64]) -> pd.DataFrame:
@@ -180,7 +214,8 @@ def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray
     columns = {name: _plain(bets[name]) for name in (*SIGNAL_COLUMNS, *_CARRIED, *optional)} | dict(columns)
     if not in_turn(settles):
         columns = {
-            name: values.take(settles) if isinstance(values, np.ndarray) else moved(values, settles) for name, values in columns.items()
+            name: values.take(settles) if isinstance(values, np.ndarray) else moved(values, settles)
+            for name, values in columns.items()
         }
     frame = {}
     for name, values in columns.items():
@@ -192,7 +227,9 @@ def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray
             frame[name] = values if isinstance(values, np.ndarray) else pd.Series(values, dtype="str")
     frame |= {name: np.full(len(settles), np.nan) for name in ("closing_price", "closing_fair", "clv")}
     first = (*LEDGER_COLUMNS, *_CARRIED)
-    return pd.DataFrame({name: frame[name] for name in (*first, *(name for name in frame if name not in first))}, copy=False)
+    return pd.DataFrame(
+        {name: frame[name] for name in (*first, *(name for name in frame if name not in first))}, copy=False
+    )
 
 
 def _plain(column: pd.Series) -> NDArray | Any:
@@ -206,8 +243,10 @@ def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
     counts = {TAKEN[code]: int((taken == code).sum()) for code in range(len(TAKEN))} if taken.any() else {}
     counts = {name: n for name, n in counts.items() if n}
     reduced = ("limited", "partly", "short of money")
-    return {"refused": {name: n for name, n in counts.items() if name not in ("full", *reduced)},
-            "reduced": {name: n for name, n in counts.items() if name in reduced}}  # fmt: skip
+    return {
+        "refused": {name: n for name, n in counts.items() if name not in ("full", *reduced)},
+        "reduced": {name: n for name, n in counts.items() if name in reduced},
+    }
 
 
 def judged_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Compiled loops of the backtest, kept on disk after the first call; import this module only inside the function that needs it.
 
-All of them are in one file: numba's store on disk forgets a compiled kernel when the file that it is in changes, not when one does
-that it calls into. Places are turned into unsigned numbers (`np.uintp`): an index that cannot be negative needs no check.
+All of them are in one file: numba's store on disk forgets a compiled kernel when the file that it is in
+changes, not when one does that it calls into. Places are turned into unsigned numbers (`np.uintp`): an index
+that cannot be negative needs no check.
 """
 
 import numpy as np
@@ -10,7 +11,9 @@ from overround.measure.numba_compile import njit
 
 H2H, TOTALS, SPREADS = range(3)  # kinds of market
 FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
-FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT = range(9)  # the first of `accounts.TAKEN`
+FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT = range(
+    9
+)  # the first of `accounts.TAKEN`
 _DAY = 86_400_000_000  # microseconds
 _DUST = 1e-9  # share of a purse below which it is empty: what is left there is the rounding of sums
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +26,13 @@ def settled_selections(kind, picked, line, home, away):
     for i in range(len(kind)):
         if kind[i] == H2H:
             difference = home[i] - away[i]
-            won = difference > 0 if picked[i] == FIRST else difference < 0 if picked[i] == LAST else difference == 0
+            won = (
+                difference > 0
+                if picked[i] == FIRST
+                else difference < 0
+                if picked[i] == LAST
+                else difference == 0
+            )
             ended[i] = 2.0 * won - 1.0  # nothing for the processor to guess
         else:
             ahead = home[i] + away[i] - line[i] if kind[i] == TOTALS else home[i] - away[i] + line[i]
@@ -85,7 +94,8 @@ def in_turn(order):
 def payoffs(ended, lay, price, fee, tax):
     """Profit per unit staked of bets whose selections ended so, and the code of each result, as in `settlement.RESULTS`.
 
-    `fee` is the commission on winnings, `tax` that on what was staked; a void bet returns the stake and is no turnover.
+    `fee` is the commission on winnings, `tax` that on what was staked; a void bet returns the stake and is no
+    turnover.
     """
     gain, result = np.zeros(len(ended)), np.full(len(ended), 5, np.int8)
     for i in range(len(ended)):
@@ -117,20 +127,21 @@ def run_book(order, terms, limits, stakes, gain, money):
     Parameters
     ----------
     order : tuple of arrays
-        start: first bet of each group of bets that are placed at one time with one purse, and the number of bets; until: how many
-        bets are settled before each group; purse: of each group; settles: bets in order of settlement; instant: whether a place in
-        `settles` is the last of its time; run_end: one past the last place of the same exchange market, empty where no market has
-        several bets.
+        start: first bet of each group of bets that are placed at one time with one purse, and the number of
+        bets; until: how many bets are settled before each group; purse: of each group; settles: bets in order
+        of settlement; instant: whether a place in `settles` is the last of its time; run_end: one past the
+        last place of the same exchange market, empty where no market has several bets.
     terms : tuple of arrays
-        purse of each bet; exposure: money tied up per unit staked; rate: commission on the net winnings of a market with several bets,
-        empty where there is none.
+        purse of each bet; exposure: money tied up per unit staked; rate: commission on the net winnings of a
+        market with several bets, empty where there is none.
     limits : tuple
-        Arrays most (largest stake of the account), step (what stakes are rounded down to), minimum (smallest stake) and accepted (share
-        of the stake that the bookmaker takes), all empty where nothing limits a bet; size: stake above which the bookmaker does not
-        take the whole; part: whether it then takes that much, or nothing.
+        Arrays most (largest stake of the account), step (what stakes are rounded down to), minimum (smallest
+        stake) and accepted (share of the stake that the bookmaker takes), all empty where nothing limits a
+        bet; size: stake above which the bookmaker does not take the whole; part: whether it then takes that
+        much, or nothing.
     stakes : tuple
-        Arrays amount and share: the stake is amount + share x free money; floor: share of a purse's peak that is never staked; fixed:
-        take `amount` as the stakes whatever money there is.
+        Arrays amount and share: the stake is amount + share x free money; floor: share of a purse's peak that
+        is never staked; fixed: take `amount` as the stakes whatever money there is.
     gain : ndarray
         Profit per unit staked.
     money : ndarray
@@ -139,12 +150,19 @@ def run_book(order, terms, limits, stakes, gain, money):
     Returns
     -------
     stake, asked, profit, after, own, taken : ndarray, shape (n_bets,)
-        asked: what the staking rule wanted, empty where nothing limits a bet; after: all money realised when the bet was settled; own:
-        that of its purse, empty where there is one purse.
+        asked: what the staking rule wanted, empty where nothing limits a bet; after: all money realised when
+        the bet was settled; own: that of its purse, empty where there is one purse.
     """
     n, limited, purses = len(gain), len(limits[0]) > 0, len(money) > 1
     # NumPy's memory comes in large pages, a kernel's own in small ones
-    out = (np.zeros(n), np.zeros(n * limited), np.zeros(n), np.zeros(n), np.zeros(n * purses), np.zeros(n, np.int8))
+    out = (
+        np.zeros(n),
+        np.zeros(n * limited),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n * purses),
+        np.zeros(n, np.int8),
+    )
     _run(order, terms, limits, stakes, gain, money, out)
     return out
 
@@ -153,12 +171,13 @@ def run_book(order, terms, limits, stakes, gain, money):
 def histories(order, terms, limits, stakes, draws, money, points, key, first, last, profits, paths):
     """Run the book again under results that are drawn anew: histories `first` to `last` of those that `key` stands for.
 
-    `draws` holds arrays over bets, the number of the draw that decides it, two thresholds between 0 and 1, the profit per unit
-    staked below the first, between them and above; and how many draws a history has. Bets with the same draw share its random
-    number. Fills `profits` with each history's profit and `paths` with its profit after the settlements `points`.
+    `draws` holds arrays over bets, the number of the draw that decides it, two thresholds between 0 and 1,
+    the profit per unit staked below the first, between them and above; and how many draws a history has. Bets
+    with the same draw share its random number. Fills `profits` with each history's profit and `paths` with
+    its profit after the settlements `points`.
 
-    The random numbers are those of SplitMix64 (Steele, Lea and Flood 2014, OOPSLA, 453-472), which can be entered anywhere: a history is
-    the same whichever thread runs it.
+    The random numbers are those of SplitMix64 (Steele, Lea and Flood 2014, OOPSLA, 453-472), which can be
+    entered anywhere: a history is the same whichever thread runs it.
     """
     draw, low, high, below, between, above, n_draws = draws
     gain = np.empty(len(draw))
@@ -188,7 +207,14 @@ def _uniform(state):
 
 @njit(cache=True, nogil=True)
 def _empty(n, limited, purses):
-    return np.zeros(n), np.zeros(n if limited else 0), np.zeros(n), np.zeros(n), np.zeros(n if purses else 0), np.zeros(n, np.int8)
+    return (
+        np.zeros(n),
+        np.zeros(n if limited else 0),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n if purses else 0),
+        np.zeros(n, np.int8),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -245,7 +271,23 @@ def _run_all(order, terms, limits, stakes, gain, money, out):
         upto = until[group] if group < len(purse) else n
         if upto > done:
             _settle(
-                settles, instant, run_end, of_bet, exposure, rate, done, upto, gain, floor, free, total, peak, stake, profit, after, own
+                settles,
+                instant,
+                run_end,
+                of_bet,
+                exposure,
+                rate,
+                done,
+                upto,
+                gain,
+                floor,
+                free,
+                total,
+                peak,
+                stake,
+                profit,
+                after,
+                own,
             )
             done = upto
         if group == len(purse):
@@ -327,7 +369,25 @@ def _accept(most, accepted, size, part, wanted, code):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _settle(settles, instant, run_end, of_bet, exposure, rate, begin, end, gain, floor, free, total, peak, stake, profit, after, own):
+def _settle(
+    settles,
+    instant,
+    run_end,
+    of_bet,
+    exposure,
+    rate,
+    begin,
+    end,
+    gain,
+    floor,
+    free,
+    total,
+    peak,
+    stake,
+    profit,
+    after,
+    own,
+):
     """Settle the places from `begin` to `end` in the order of settlement."""
     netted, purses, everything = len(run_end) > 0, len(free) > 1, total.sum()
     if not (netted or purses or floor > 0):

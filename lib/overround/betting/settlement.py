@@ -10,20 +10,32 @@ from overround.times import Times, microseconds
 
 # a football match with its interval and added time
 MATCH = pd.Timedelta(hours=2)
-RESULTS = ("lost", "half_lost", "push", "half_won", "won", "void")  # the order of the codes of `kernels.payoffs`
+RESULTS = (
+    "lost",
+    "half_lost",
+    "push",
+    "half_won",
+    "won",
+    "void",
+)  # the order of the codes of `kernels.payoffs`
 _US = pd.Timedelta(microseconds=1)
-# words, and what each is among the codes of `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST; the last code is that of any other word
+# words, and what each is among the codes of `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST; the last code
+# is that of any other word
 _KINDS, _KIND = ("h2h", "totals", "spreads", "h2h_lay"), np.array([0, 1, 2, 0, 2], np.int8)
 _PICKED, _PICK = ("home", "draw", "away", "over", "under"), np.array([0, 1, 2, 0, 2, 2], np.int8)
 
 
 def settle(
-    market: pd.Series, line: pd.Series, outcome: pd.Series, home_score: pd.Series | Floats, away_score: pd.Series | Floats
+    market: pd.Series,
+    line: pd.Series,
+    outcome: pd.Series,
+    home_score: pd.Series | Floats,
+    away_score: pd.Series | Floats,
 ) -> Floats:
     """How each selection ended: 1 won, 0.5 half won, 0 push, -0.5 half lost, -1 lost, NaN without a score.
 
-    Whole lines push on equality, quarter lines are two half bets on the lines beside them (Asian handicap rules). `line` is the
-    total's line, or the home team's handicap.
+    Whole lines push on equality, quarter lines are two half bets on the lines beside them (Asian handicap
+    rules). `line` is the total's line, or the home team's handicap.
     """
     from overround.betting.kernels import settled_selections
 

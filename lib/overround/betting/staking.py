@@ -124,13 +124,14 @@ class EdgeProportional:
 class Kelly:
     """A fraction of the stake that maximises expected log wealth for one bet, at most `cap` of the free bankroll.
 
-    For a back bet at price o with probability p the full share put at risk is (p o - 1) / (o - 1); for a lay bet it is the
-    liability, 1 - p o. In a backtest o is the price less commission. Source: Kelly (1956), Bell System Technical Journal 35, 917-926.
+    For a back bet at price o with probability p the full share put at risk is (p o - 1) / (o - 1); for a lay
+    bet it is the liability, 1 - p o. In a backtest o is the price less commission. Source: Kelly (1956), Bell
+    System Technical Journal 35, 917-926.
 
-    Bets that are placed together are each sized as if alone, see `SimultaneousKelly`. With `shrink` the share is also multiplied
-    by edge^2 / (edge^2 + edge_se^2), where the signals' column `edge_se` is the standard error of the edge (price x that of the
-    probability): an edge that is not known for sure deserves a smaller bet. Source: the approximation of Baker and McHale (2013),
-    Decision Analysis 10, 189-199.
+    Bets that are placed together are each sized as if alone, see `SimultaneousKelly`. With `shrink` the share
+    is also multiplied by edge^2 / (edge^2 + edge_se^2), where the signals' column `edge_se` is the standard
+    error of the edge (price x that of the probability): an edge that is not known for sure deserves a smaller
+    bet. Source: the approximation of Baker and McHale (2013), Decision Analysis 10, 189-199.
 
     Examples
     --------
@@ -156,7 +157,9 @@ class Kelly:
 
         price, lay, net = signals["price"].to_numpy(float), is_lay(signals["side"]), _net_price(signals)
         factor = shrinkage(signals) if self.shrink else np.empty(0)
-        share = kelly_shares(net, _known(signals, "probability", "Kelly"), lay, factor, self.fraction, self.cap)
+        share = kelly_shares(
+            net, _known(signals, "probability", "Kelly"), lay, factor, self.fraction, self.cap
+        )
         # of a lay bet the liability is at risk, which commission leaves as it is
         return np.zeros(len(signals)), share * np.where(lay, (net - 1) / (price - 1), 1.0)
 
@@ -165,15 +168,16 @@ class Kelly:
 class SimultaneousKelly:
     """A fraction of the stakes that together maximise expected log wealth, for all bets that are placed at one time.
 
-    Outcomes of one market exclude each other, matches are independent. On one market the stakes are those of Smoczynski and Tomkins
-    (2010), Mathematical Scientist 35, 10-17. On several markets with at most `exact` bets together the maximum is found by Newton's
-    method over all their results; beyond, each market's own stakes are divided by 1 + the squared Sharpe ratios (edge over standard
-    deviation, squared) of all other markets: so the maximum of log wealth expanded to second order does it (the inverse of the second
-    moments of independent bets, by the formula of Sherman and Morrison).
+    Outcomes of one market exclude each other, matches are independent. On one market the stakes are those of
+    Smoczynski and Tomkins (2010), Mathematical Scientist 35, 10-17. On several markets with at most `exact`
+    bets together the maximum is found by Newton's method over all their results; beyond, each market's own
+    stakes are divided by 1 + the squared Sharpe ratios (edge over standard deviation, squared) of all other
+    markets: so the maximum of log wealth expanded to second order does it (the inverse of the second moments
+    of independent bets, by the formula of Sherman and Morrison).
 
-    Bets on different markets of one match depend on each other in ways that the prices do not tell: they are taken as one, so the
-    stakes of a match are divided by the number of its markets. Pushes count as neither: `probability` is that of winning where
-    the stake does not come back.
+    Bets on different markets of one match depend on each other in ways that the prices do not tell: they are
+    taken as one, so the stakes of a match are divided by the number of its markets. Pushes count as neither:
+    `probability` is that of winning where the stake does not come back.
 
     With `shrink` as in `Kelly`; `cap` holds for each bet.
 
@@ -196,7 +200,9 @@ class SimultaneousKelly:
         _positive("fraction", self.fraction, most=1)
         _positive("cap", self.cap, most=1)
         if not 1 <= self.exact <= 10:
-            raise ParameterError(f"exact is {self.exact}; it must be from 1 to 10 bets: every one more doubles the work.")
+            raise ParameterError(
+                f"exact is {self.exact}; it must be from 1 to 10 bets: every one more doubles the work."
+            )
 
     def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
         """Fixed amount and share of the free bankroll for each signal."""
@@ -214,9 +220,10 @@ class SimultaneousKelly:
 class DrawdownControl:
     """Another rule on what the bankroll has above a floor of `1 - most` of its peak: it shrinks with the distance to the floor.
 
-    The rule sees free bankroll less floor as its bankroll, so that the bankroll never falls by more than `most` below its peak, even
-    where every open bet is lost. Source: Grossman and Zhou (1993), Mathematical Finance 3, 241-276: in continuous time, of all rules
-    that keep this promise, staking Kelly's share of the surplus grows fastest.
+    The rule sees free bankroll less floor as its bankroll, so that the bankroll never falls by more than
+    `most` below its peak, even where every open bet is lost. Source: Grossman and Zhou (1993), Mathematical
+    Finance 3, 241-276: in continuous time, of all rules that keep this promise, staking Kelly's share of the
+    surplus grows fastest.
 
     Examples
     --------
@@ -252,9 +259,10 @@ def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0
     Parameters
     ----------
     kind : str
-        flat (`stake` in money), percentage (`stake` as a share), target (`stake` is the profit of a win), edge (`stake` x the edge as a
-        share, at most `cap`), or a Kelly rule (`stake` as the fraction, at most `cap`): kelly, kelly-shrunk, kelly-joint,
-        kelly-joint-shrunk, kelly-drawdown (never more than `drawdown` below the peak).
+        flat (`stake` in money), percentage (`stake` as a share), target (`stake` is the profit of a win),
+        edge (`stake` x the edge as a share, at most `cap`), or a Kelly rule (`stake` as the fraction, at most
+        `cap`): kelly, kelly-shrunk, kelly-joint, kelly-joint-shrunk, kelly-drawdown (never more than
+        `drawdown` below the peak).
     stake, cap, drawdown : float
         As the rule reads them.
 
@@ -292,7 +300,8 @@ def shrinkage(signals: pd.DataFrame) -> Floats:
 def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
     """Share of the bankroll put at risk by each bet so that expected log wealth is greatest; see `SimultaneousKelly`.
 
-    Bets are simultaneous where `placed_at` is equal, and where they draw on one purse (`purse`, a column that the backtest gives).
+    Bets are simultaneous where `placed_at` is equal, and where they draw on one purse (`purse`, a column that
+    the backtest gives).
     """
     from overround.betting.staking_kernels import joint_stakes
 
@@ -305,10 +314,18 @@ def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
     of_market, _ = group_codes(signals.assign(match=match, market=market), ("match", "market", "line"))
     outcome, _ = group_codes(signals, ("outcome",))
     order = np.lexsort((outcome, of_market, match, moment))
-    markets_of_match = np.bincount(match[np.unique(of_market, return_index=True)[1]], minlength=match.max() + 1)
+    markets_of_match = np.bincount(
+        match[np.unique(of_market, return_index=True)[1]], minlength=match.max() + 1
+    )
     share = np.empty(len(signals))
     share[order] = joint_stakes(
-        moment[order], of_market[order], outcome[order], price[order], probability[order], is_lay(signals["side"])[order], exact
+        moment[order],
+        of_market[order],
+        outcome[order],
+        price[order],
+        probability[order],
+        is_lay(signals["side"])[order],
+        exact,
     )
     return share / markets_of_match[match]
 
@@ -325,13 +342,21 @@ def _net_price(signals: pd.DataFrame) -> Floats:
 def _known(signals: pd.DataFrame, column: str, rule: str) -> Floats:
     values = signals[column].to_numpy(float) if column in signals else np.full(max(len(signals), 1), np.nan)
     if np.isnan(values).any():
-        raise ParameterError(f"{rule} staking needs {_ARTICLE[column]} for every bet; these signals have none: use Flat or Percentage.")
+        raise ParameterError(
+            f"{rule} staking needs {_ARTICLE[column]} for every bet; these signals have none: use Flat or Percentage."
+        )
     return values
 
 
-_ARTICLE = {"probability": "a probability", "edge": "an edge", "edge_se": "the standard error of the edge (column edge_se)"}
+_ARTICLE = {
+    "probability": "a probability",
+    "edge": "an edge",
+    "edge_se": "the standard error of the edge (column edge_se)",
+}
 
 
 def _positive(name: str, value: float, most: float = np.inf) -> None:
     if not 0 < value <= most:
-        raise ParameterError(f"{name} is {value}; it must be above 0{'' if most == np.inf else f' and at most {most}'}.")
+        raise ParameterError(
+            f"{name} is {value}; it must be above 0{'' if most == np.inf else f' and at most {most}'}."
+        )

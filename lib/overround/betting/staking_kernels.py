@@ -1,7 +1,8 @@
 """Compiled search for the stakes of bets that are placed together; import this module only inside the function that needs it.
 
-All stakes here are shares of the bankroll put at risk: the stake of a back bet, the liability of a lay bet. All kernels are in one
-file: numba's store on disk forgets a compiled kernel when the file that it is in changes, not when one does that it calls into.
+All stakes here are shares of the bankroll put at risk: the stake of a back bet, the liability of a lay bet.
+All kernels are in one file: numba's store on disk forgets a compiled kernel when the file that it is in
+changes, not when one does that it calls into.
 """
 
 import numpy as np
@@ -25,7 +26,13 @@ def joint_stakes(moment, market, outcome, price, probability, lay, exact):
         while end < len(price) and moment[end] == moment[begin]:
             end += 1
         if end - begin <= exact or market[begin] == market[end - 1]:
-            found = _stakes(market[begin:end], outcome[begin:end], price[begin:end], probability[begin:end], lay[begin:end])
+            found = _stakes(
+                market[begin:end],
+                outcome[begin:end],
+                price[begin:end],
+                probability[begin:end],
+                lay[begin:end],
+            )
             for i in range(begin, end):
                 risk[i] = found[i - begin]
         else:
@@ -43,7 +50,13 @@ def _apart(begin, end, market, outcome, price, probability, lay, risk):
         last = first + 1
         while last < end and market[last] == market[first]:
             last += 1
-        one = market[first:last], outcome[first:last], price[first:last], probability[first:last], lay[first:last]
+        one = (
+            market[first:last],
+            outcome[first:last],
+            price[first:last],
+            probability[first:last],
+            lay[first:last],
+        )
         found = _stakes(*one)
         returns, chance = _states(*one)
         mean, square = 0.0, 0.0
@@ -140,7 +153,8 @@ def _market_states(first, last, outcome, price, probability, lay):
     for i in range(first, last):
         if i == first or outcome[i] != outcome[i - 1]:
             state += 1
-        # two bets on one outcome may come with two probabilities: their mean would need a weight, the last one does not
+        # two bets on one outcome may come with two probabilities: their mean would need a weight, the last
+        # one does not
         p[state] = probability[i]
         for s in range(k + 1):
             if lay[i]:
@@ -161,8 +175,8 @@ def _market_states(first, last, outcome, price, probability, lay):
 def _newton(returns, chance):
     """Maximum of sum chance log(1 + returns f) over f >= 0 with sum f < 1.
 
-    By projected Newton steps (Bertsekas 1982, SIAM Journal on Control and Optimization 20, 221-246). Loops instead of NumPy's linear
-    algebra, which takes the compiler ten times as long.
+    By projected Newton steps (Bertsekas 1982, SIAM Journal on Control and Optimization 20, 221-246). Loops
+    instead of NumPy's linear algebra, which takes the compiler ten times as long.
     """
     n = returns.shape[1]
     f, tried, step = np.zeros(n), np.zeros(n), np.zeros(n)

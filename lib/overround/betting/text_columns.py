@@ -16,7 +16,12 @@ def coded(column: pd.Series, words: Sequence[str], codes: NDArray[np.int8] | Non
     texts = as_text(column)
     known = pa.array(list(words), pa.large_string())
     alike = len(texts) > 0 and _ends_alike(texts) and _constant(*_memory(texts))
-    code = pc.index_in(texts.slice(0, 1) if alike else texts, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int8)
+    code = (
+        pc.index_in(texts.slice(0, 1) if alike else texts, value_set=known)
+        .fill_null(-1)
+        .to_numpy(zero_copy_only=False)
+        .astype(np.int8)
+    )
     code = code if codes is None else codes.take(code)
     return np.full(len(texts), code[0], code.dtype) if alike else code
 
@@ -51,7 +56,9 @@ def spelled(codes: NDArray[np.int8], words: Sequence[str]) -> pd.Series:
     letters = [word.encode() for word in words]
     lengths = np.array([len(word) for word in letters])
     room = -(-lengths.max() // STEP) * STEP
-    table = np.frombuffer(b"".join(word.ljust(room) for word in letters), np.uint8).reshape(len(letters), room)
+    table = np.frombuffer(b"".join(word.ljust(room) for word in letters), np.uint8).reshape(
+        len(letters), room
+    )
     return pd.Series(_texts(*spell(codes, lengths, table)), dtype="str")
 
 
@@ -89,7 +96,9 @@ def _memory(texts: Any) -> tuple[int, NDArray[np.uint8]]:
         return -1, np.empty(0, np.uint8)
     offsets, data = _offsets(texts), texts.buffers()[2]
     every = width(offsets)
-    return every, np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if every > 0 else np.empty(0, np.uint8)
+    return every, np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if every > 0 else np.empty(
+        0, np.uint8
+    )
 
 
 def _offsets(texts: Any) -> NDArray[np.int64]:
@@ -99,7 +108,9 @@ def _offsets(texts: Any) -> NDArray[np.int64]:
 def _texts(offsets: NDArray[np.int64], data: NDArray) -> Any:
     import pyarrow as pa
 
-    return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return pa.Array.from_buffers(
+        pa.large_string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
 
 
 def as_text(column: pd.Series) -> Any:

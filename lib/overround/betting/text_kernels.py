@@ -46,8 +46,12 @@ def rising(words):
 
 @njit(cache=True, inline="always")
 def _first_byte_first(word):
-    word = ((word & np.uint64(0x00FF00FF00FF00FF)) << np.uint64(8)) | ((word >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF))
-    word = ((word & np.uint64(0x0000FFFF0000FFFF)) << np.uint64(16)) | ((word >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF))
+    word = ((word & np.uint64(0x00FF00FF00FF00FF)) << np.uint64(8)) | (
+        (word >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
+    )
+    word = ((word & np.uint64(0x0000FFFF0000FFFF)) << np.uint64(16)) | (
+        (word >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
+    )
     return (word << np.uint64(32)) | (word >> np.uint64(32))
 
 
@@ -68,7 +72,12 @@ def spell(codes, lengths, letters):
             k, at = np.uintp(begin), to + np.uintp(begin)
             # all eight are read before one is written: so they are moved at once
             a, b, c, d = letters[code, k], letters[code, k + _1], letters[code, k + _2], letters[code, k + _3]
-            e, f, g, h = letters[code, k + _4], letters[code, k + _5], letters[code, k + _6], letters[code, k + _7]
+            e, f, g, h = (
+                letters[code, k + _4],
+                letters[code, k + _5],
+                letters[code, k + _6],
+                letters[code, k + _7],
+            )
             data[at], data[at + _1], data[at + _2], data[at + _3] = a, b, c, d
             data[at + _4], data[at + _5], data[at + _6], data[at + _7] = e, f, g, h
     return offsets, data[:end]

@@ -58,10 +58,14 @@ def _say_outcome(outcome) -> None:  # type: ignore[no-untyped-def]
         say(f"  not run {outcome.label:<20}         {outcome.verdict}")
         return
     mark = "kept   " if outcome.kept else "done   " if outcome.ok else "FAILED "
-    say(f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{' then' if outcome.kept else ''}  {outcome.verdict}")
+    say(
+        f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{' then' if outcome.kept else ''}  {outcome.verdict}"
+    )
     if outcome.failure:
         where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"
-        say(f"          {where}: {outcome.failure.name}: {outcome.failure.message}\n          {_shown(outcome.html)}")
+        say(
+            f"          {where}: {outcome.failure.name}: {outcome.failure.message}\n          {_shown(outcome.html)}"
+        )
 
 
 def _shown(path: Path) -> str:

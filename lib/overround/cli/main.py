@@ -10,31 +10,50 @@ from overround.cli.console import say, sentences, step_by_step
 from overround.errors import ParameterError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A workbench for research on sports odds."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A workbench for research on sports odds.",
 )
 
 Source = Annotated[str, typer.Option(help="sample, football-data or the-odds-api")]
-League = Annotated[list[str], typer.Option("--league", "--sport", help="as the source writes it: E0, soccer_epl; repeatable")]
+League = Annotated[
+    list[str], typer.Option("--league", "--sport", help="as the source writes it: E0, soccer_epl; repeatable")
+]
 Season = Annotated[list[str], typer.Option("--season", help="as the source writes it: 2425; repeatable")]
-Given = Annotated[list[str], typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="of the notebooks; repeatable")]
+Given = Annotated[
+    list[str], typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="of the notebooks; repeatable")
+]
 ShowCode = Annotated[bool, typer.Option(help="offer the notebooks' code in the pages")]
 
 
 @app.command()
 def run(
-    notebook: Annotated[str, typer.Argument(help="only this one, e.g. daily; by default the whole line")] = "",
+    notebook: Annotated[
+        str, typer.Argument(help="only this one, e.g. daily; by default the whole line")
+    ] = "",
     source: Source = "sample",
     league: League = [],
     season: Season = [],
     parameter: Given = [],
     vary: Annotated[
-        list[str], typer.Option("--vary", "-v", metavar="NAME=VALUES", help="of one notebook: a,b,c or low..high/steps; repeatable")
+        list[str],
+        typer.Option(
+            "--vary",
+            "-v",
+            metavar="NAME=VALUES",
+            help="of one notebook: a,b,c or low..high/steps; repeatable",
+        ),
     ] = [],
-    scheduler: Annotated[str, typer.Option(help="with --vary: tcp://host:8786, on a Dask cluster instead of here")] = "",
+    scheduler: Annotated[
+        str, typer.Option(help="with --vary: tcp://host:8786, on a Dask cluster instead of here")
+    ] = "",
     show_code: ShowCode = False,
     timeout: Annotated[int, typer.Option(min=1, help="seconds that one cell may take")] = 600,
     jobs: Annotated[int, typer.Option(min=0, help="steps at a time, never more than cores; 0: as many")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="also run what an earlier run has answered already")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="also run what an earlier run has answered already")
+    ] = False,
 ) -> None:
     """Run the whole line, or one notebook, also with many sets of parameters; what has not changed is not run again."""
     with sentences():
@@ -43,9 +62,20 @@ def run(
 
         settings = load_settings()
         outcomes = run_line(
-            source, league, season, _pairs(parameter), notebook=notebook, vary=vary, scheduler=scheduler, settings=settings,
-            show_code=show_code, timeout_s=timeout, jobs=jobs, force=force, progress=step_by_step(),
-        )  # fmt: skip
+            source,
+            league,
+            season,
+            _pairs(parameter),
+            notebook=notebook,
+            vary=vary,
+            scheduler=scheduler,
+            settings=settings,
+            show_code=show_code,
+            timeout_s=timeout,
+            jobs=jobs,
+            force=force,
+            progress=step_by_step(),
+        )
         if all(outcome.kept for outcome in outcomes):
             typer.echo("\nNothing has changed, nothing was run; --force runs all.")
         typer.echo(f"\n{settings.reports_folder / 'index.html'}")
@@ -58,16 +88,29 @@ def collect(
     source: Annotated[str, typer.Argument(help="sample, football-data or the-odds-api")],
     league: League = [],
     season: Season = [],
-    every: Annotated[str, typer.Option(metavar="30s", help="the-odds-api: ask again and again, so often (30s, 5m)")] = "",
-    until: Annotated[str, typer.Option("--for", metavar="12h", help="for so long (30m, 12h, 2d); by default until interrupted")] = "",
+    every: Annotated[
+        str, typer.Option(metavar="30s", help="the-odds-api: ask again and again, so often (30s, 5m)")
+    ] = "",
+    until: Annotated[
+        str,
+        typer.Option("--for", metavar="12h", help="for so long (30m, 12h, 2d); by default until interrupted"),
+    ] = "",
     polls: Annotated[int, typer.Option(help="or so many times; 0: no limit")] = 0,
     regions: Annotated[str, typer.Option(help="the-odds-api: whose prices, e.g. eu,uk")] = "",
-    markets: Annotated[str, typer.Option(help="the-odds-api: h2h, h2h_lay, totals, spreads; joined by commas")] = "",
-    bookmakers: Annotated[str, typer.Option(help="the-odds-api: in place of regions, e.g. pinnacle,bet365")] = "",
+    markets: Annotated[
+        str, typer.Option(help="the-odds-api: h2h, h2h_lay, totals, spreads; joined by commas")
+    ] = "",
+    bookmakers: Annotated[
+        str, typer.Option(help="the-odds-api: in place of regions, e.g. pinnacle,bet365")
+    ] = "",
 ) -> None:
     """Bring a source's matches, prices and results into the store: once, or with --every again and again."""
     with sentences():
-        offer = {name: text for name, text in (("regions", regions), ("markets", markets), ("bookmakers", bookmakers)) if text}
+        offer = {
+            name: text
+            for name, text in (("regions", regions), ("markets", markets), ("bookmakers", bookmakers))
+            if text
+        }
         if every or until or polls or offer:
             # regions, markets and bookmakers alone: one poll
             _poll(source, league, season, every or "30s", until, polls or (0 if every or until else 1), offer)
@@ -79,7 +122,10 @@ def collect(
         for row in done.set_aside.head(10).itertuples(index=False):
             say(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})")
         if len(done.set_aside) > 10:
-            typer.echo(f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.", err=True)
+            typer.echo(
+                f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.",
+                err=True,
+            )
         for name, why in done.failed.items():
             say(f"  failed: {name}: {why}")
     if done.failed:
@@ -88,7 +134,10 @@ def collect(
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="run ids of backtests, as the index shows them; the first is the baseline")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="run ids of backtests, as the index shows them; the first is the baseline"),
+    ],
     show_code: ShowCode = False,
 ) -> None:
     """Hold backtests against the first one; writes a report."""
@@ -107,7 +156,9 @@ def compare(
 
 
 @app.command()
-def rebuild(run_id: Annotated[str, typer.Argument(help="as a page's footer names it")], show_code: ShowCode = False) -> None:
+def rebuild(
+    run_id: Annotated[str, typer.Argument(help="as a page's footer names it")], show_code: ShowCode = False
+) -> None:
     """Make a run again from the version of the data that it read; exit status 1 where a number differs."""
     with sentences():
         from overround.runs.pipeline import record_failures
@@ -126,7 +177,9 @@ def rebuild(run_id: Annotated[str, typer.Argument(help="as a page's footer names
 
 @app.command()
 def index(
-    baseline: Annotated[str, typer.Option(metavar="RUN", help="from now on the run that others are compared with")] = "",
+    baseline: Annotated[
+        str, typer.Option(metavar="RUN", help="from now on the run that others are compared with")
+    ] = "",
 ) -> None:
     """Write reports/index.html anew."""
     with sentences():
@@ -156,7 +209,9 @@ def prune(
         reports = load_settings().reports_folder
         old = candidates(reports, keep=keep, older_than=span(older_than) if older_than else None)
         for row in old.itertuples(index=False):
-            typer.echo(f"  {row.pipeline}  {row.started_at:%Y-%m-%d %H:%M}  {row.runs} runs  {row.megabytes:.1f} MB")
+            typer.echo(
+                f"  {row.pipeline}  {row.started_at:%Y-%m-%d %H:%M}  {row.runs} runs  {row.megabytes:.1f} MB"
+            )
         if yes and len(old):
             remove(reports, old["pipeline"].tolist())
         what = f"{len(old)} pipelines, {old['megabytes'].sum():.1f} MB"
@@ -182,7 +237,9 @@ def store_check() -> None:
         for row in found[~harmless].itertuples(index=False):
             say(f"  {row.table}: {row.what}: {row.where}; {row.mend}")
         wrong = int((~harmless).sum())
-        verdict = f"things wrong: {wrong}, which `overround store repair` mends" if wrong else "nothing is wrong"
+        verdict = (
+            f"things wrong: {wrong}, which `overround store repair` mends" if wrong else "nothing is wrong"
+        )
         typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
     if wrong:
         raise typer.Exit(1)
@@ -205,7 +262,9 @@ def store_repair() -> None:
 
 
 @store_app.command("compact")
-def store_compact(days: Annotated[float, typer.Option(help="old files stay this long for those who still read them")] = 7) -> None:
+def store_compact(
+    days: Annotated[float, typer.Option(help="old files stay this long for those who still read them")] = 7,
+) -> None:
     """Make many files few, in order, and remove files that no version of the last days or of a recorded run needs."""
     with sentences():
         from overround.store.store import Store
@@ -216,7 +275,9 @@ def store_compact(days: Annotated[float, typer.Option(help="old files stay this 
 
 
 @app.command("serve-sample")
-def serve_sample(port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8765, seed: int = 2026) -> None:
+def serve_sample(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8765, seed: int = 2026
+) -> None:
     """Serve the simulated market on loopback in The Odds API's format, until interrupted."""
     with sentences():
         from overround.sources.sample.market import Market
@@ -230,7 +291,15 @@ def main() -> None:
     app()
 
 
-def _poll(source: str, sports: list[str], seasons: list[str], every: str, duration: str, polls: int, offer: dict[str, str]) -> None:
+def _poll(
+    source: str,
+    sports: list[str],
+    seasons: list[str],
+    every: str,
+    duration: str,
+    polls: int,
+    offer: dict[str, str],
+) -> None:
     from datetime import UTC, datetime
 
     from overround.collection.display import shown, stopped_by_signals
@@ -240,16 +309,24 @@ def _poll(source: str, sports: list[str], seasons: list[str], every: str, durati
     from overround.sources.the_odds_api.client import Offer
 
     if source != "the-odds-api" or seasons:
-        raise ParameterError("only the-odds-api has current prices to ask for again and again, of sports and not of seasons.")
+        raise ParameterError(
+            "only the-odds-api has current prices to ask for again and again, of sports and not of seasons."
+        )
     lean()
     every_s = seconds(every)
     until = datetime.now(UTC) + span(duration) if duration else None
     with stopped_by_signals() as stop, shown() as progress:
         done = poll(
-            sports, every_s=every_s, until=until, polls=polls or None, stop=stop, progress=progress,
-            regions=offer.get("regions", Offer.regions), markets=offer.get("markets", Offer.markets),
+            sports,
+            every_s=every_s,
+            until=until,
+            polls=polls or None,
+            stop=stop,
+            progress=progress,
+            regions=offer.get("regions", Offer.regions),
+            markets=offer.get("markets", Offer.markets),
             bookmakers=offer.get("bookmakers", Offer.bookmakers),
-        )  # fmt: skip
+        )
     typer.echo(f"{done}; ended because {done.ended}.")
 
 

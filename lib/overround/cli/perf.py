@@ -9,10 +9,15 @@ import typer
 from overround.cli.console import sentences
 from overround.errors import ParameterError, RunError
 
-app = typer.Typer(no_args_is_help=True, help="Measure what the library costs, and whether a change made it better.")
+app = typer.Typer(
+    no_args_is_help=True, help="Measure what the library costs, and whether a change made it better."
+)
 
 Workload = Annotated[
-    list[str], typer.Option("--workload", "-w", help="margin, signals, backtest, evaluate, append, read, collect; repeatable")
+    list[str],
+    typer.Option(
+        "--workload", "-w", help="margin, signals, backtest, evaluate, append, read, collect; repeatable"
+    ),
 ]
 Pairs = Annotated[int, typer.Option(min=5, help="samples of each side")]
 Repeats = Annotated[int, typer.Option(min=1, help="calls in the process of a sample, which is their median")]
@@ -20,7 +25,9 @@ Repeats = Annotated[int, typer.Option(min=1, help="calls in the process of a sam
 
 def _drawable(path: Path | None) -> Path | None:
     if path is not None and (path.suffix not in (".svg", ".png") or not path.parent.is_dir()):
-        raise typer.BadParameter(f"{str(path)!r} cannot be drawn: give a file that ends in .svg or .png, in a folder that is there.")
+        raise typer.BadParameter(
+            f"{str(path)!r} cannot be drawn: give a file that ends in .svg or .png, in a folder that is there."
+        )
     return path
 
 
@@ -37,24 +44,41 @@ def baseline(
 
         with perf.resolved(perf.HERE) as (here,):
             sides = {"A": here}
-            samples = perf.measure(sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=_progress)
+            samples = perf.measure(
+                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=_progress
+            )
             typer.echo(f"\n{perf.keep(name, samples, sides)}")
 
 
 @app.command()
 def compare(
-    before: Annotated[str, typer.Argument(metavar="A", help="a git revision, a baseline, name=value,..., or . for this checkout")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="a git revision, a baseline, name=value,..., or . for this checkout"
+        ),
+    ],
     after: Annotated[str, typer.Argument(metavar="B", help="likewise; B is held against A")] = ".",
     workload: Workload = [],
     pairs: Pairs = 15,
     repeats: Repeats = 5,
     metric: Annotated[
-        str, typer.Option(help="that decides: own_s (wall less the wait for a processor), wall_s, cpu_s or peak_mb")
+        str,
+        typer.Option(
+            help="that decides: own_s (wall less the wait for a processor), wall_s, cpu_s or peak_mb"
+        ),
     ] = "own_s",
     threshold: Annotated[float, typer.Option(min=0, help="a change smaller than this share is none")] = 0.05,
-    fail_on: Annotated[str, typer.Option(help="worse: exit status 1 if a workload is, with its whole interval beyond the threshold")] = "",
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            help="worse: exit status 1 if a workload is, with its whole interval beyond the threshold"
+        ),
+    ] = "",
     report: Annotated[bool, typer.Option(help="also write a page, which the index lists")] = False,
-    figure: Annotated[Path | None, typer.Option(help="also draw every sample, as .svg or .png", callback=_drawable)] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="also draw every sample, as .svg or .png", callback=_drawable)
+    ] = None,
 ) -> None:
     """Measure two sides in turns and say what is better, worse or within noise; always with its interval."""
     with sentences():
@@ -70,21 +94,33 @@ def compare(
             raise ParameterError(f"--metric takes {', '.join(metrics)}, not {metric!r}.")
         with perf.resolved(before, after) as (a, b):
             sides = {"A": a, "B": b}
-            samples = perf.measure(sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=_progress)
+            samples = perf.measure(
+                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=_progress
+            )
         file = perf.keep(f"{perf.COMPARED}{datetime.now(UTC):%Y%m%d-%H%M%S}", samples, sides)
         table = compare_all(samples, metrics, threshold=threshold)
-        typer.echo(f"\nA: {a.name} ({a.revision}); B: {b.name} ({b.revision}). Ratios of medians B / A with 95 % intervals.\n")
+        typer.echo(
+            f"\nA: {a.name} ({a.revision}); B: {b.name} ({b.revision}). Ratios of medians B / A with 95 % intervals.\n"
+        )
         for line in rows_of(table):
             typer.echo(line)
         for workload, why in samples.attrs["left_out"].items():
             typer.echo(f"left out: {workload}: {why}", err=True)
         typer.echo(f"\n{file}")
         if untold := sorted(set(samples["workload"]) - set(table.loc[table["metric"] == metric, "workload"])):
-            raise ParameterError(f"{metric} of {', '.join(untold)} was not measured on both sides; --metric takes another that was.")
+            raise ParameterError(
+                f"{metric} of {', '.join(untold)} was not measured on both sides; --metric takes another that was."
+            )
         if figure is not None:
             from overround.figures import change
 
-            picture = change(samples, metric=metric, threshold=threshold, names=(a.name, b.name), note=f"{a.revision} and {b.revision}")
+            picture = change(
+                samples,
+                metric=metric,
+                threshold=threshold,
+                names=(a.name, b.name),
+                note=f"{a.revision} and {b.revision}",
+            )
             picture.figure.savefig(figure, dpi=150)
         if report:
             typer.echo(_page(file.stem, metric, threshold))
@@ -99,7 +135,9 @@ def compare(
 @app.command()
 def watch(
     metric: Annotated[str, typer.Option(help="cpu_s, wall_s or peak_mb")] = "cpu_s",
-    figure: Annotated[Path | None, typer.Option(help="also draw the time line, as .svg or .png", callback=_drawable)] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="also draw the time line, as .svg or .png", callback=_drawable)
+    ] = None,
 ) -> None:
     """Look through the history of every stage in the store; exit status 1 while one is slower than usual."""
     with sentences():
@@ -107,7 +145,9 @@ def watch(
         from overround.perf.anomalies import watch as look
         from overround.store.store import Store
 
-        if metric not in (watched := ("cpu_s", "wall_s", "peak_mb")):  # else nothing is found, and all seems well
+        if metric not in (
+            watched := ("cpu_s", "wall_s", "peak_mb")
+        ):  # else nothing is found, and all seems well
             raise ParameterError(f"--metric takes {', '.join(watched)}, not {metric!r}.")
         store = Store()
         history = histories(store.read("measurements"), store.read("runs"), metric)
@@ -132,7 +172,9 @@ def watch(
 
 @app.command()
 def profile(
-    workload: Annotated[str, typer.Argument(help="margin, signals, backtest, evaluate, append, read or collect")],
+    workload: Annotated[
+        str, typer.Argument(help="margin, signals, backtest, evaluate, append, read or collect")
+    ],
     html: Annotated[Path | None, typer.Option(help="also write the call tree as a page that unfolds")] = None,
 ) -> None:
     """Show where a workload spends its time, by samples of its calls; needs pyinstrument."""
@@ -160,10 +202,19 @@ def profile(
 
 @app.command()
 def tune(
-    setting: Annotated[list[str], typer.Option("--setting", "-s", help="batch_rows, fetch_workers, live_ttl, processes; repeatable")] = [],
-    budget: Annotated[str, typer.Option(metavar="10m", help="time that all of it may take (90s, 10m)")] = "10m",
-    latency_ms: Annotated[float, typer.Option(help="how far away the provider is; 0: as the store's log says")] = 0.0,
-    feed: Annotated[str, typer.Option(metavar="FOLDER", help="recorded answers that tell how soon prices are outdated")] = "",
+    setting: Annotated[
+        list[str],
+        typer.Option("--setting", "-s", help="batch_rows, fetch_workers, live_ttl, processes; repeatable"),
+    ] = [],
+    budget: Annotated[
+        str, typer.Option(metavar="10m", help="time that all of it may take (90s, 10m)")
+    ] = "10m",
+    latency_ms: Annotated[
+        float, typer.Option(help="how far away the provider is; 0: as the store's log says")
+    ] = 0.0,
+    feed: Annotated[
+        str, typer.Option(metavar="FOLDER", help="recorded answers that tell how soon prices are outdated")
+    ] = "",
     outdated: Annotated[float, typer.Option(help="share of the prices used that may be outdated")] = 0.01,
     write: Annotated[bool, typer.Option(help="write what is chosen to .env")] = True,
 ) -> None:
@@ -179,17 +230,26 @@ def tune(
         from overround.settings import load_settings
 
         settings = load_settings()
-        ask = Ask(tuple(dict.fromkeys(setting)) or SETTINGS, seconds(budget), latency_ms / 1000, feed, outdated)
+        ask = Ask(
+            tuple(dict.fromkeys(setting)) or SETTINGS, seconds(budget), latency_ms / 1000, feed, outdated
+        )
         chosen: dict[str, float] = {}
         for one in measured(ask, settings):
             typer.echo("\n".join(lines_of(one)) + "\n")
             if one.chosen is not None:
                 chosen[one.setting] = one.chosen
         said = ", ".join(f"OVERROUND_{name.upper()}={value:g}" for name, value in chosen.items()) or "nothing"
-        typer.echo(f"{save(chosen)}: {said}" if chosen and write else f"{said}{' would be' if chosen else ' is'} written to .env.")
+        typer.echo(
+            f"{save(chosen)}: {said}"
+            if chosen and write
+            else f"{said}{' would be' if chosen else ' is'} written to .env."
+        )
         for name in chosen:
             if f"OVERROUND_{name.upper()}" in os.environ:
-                typer.echo(f"OVERROUND_{name.upper()} is set in the environment, which goes before the file: unset it.", err=True)
+                typer.echo(
+                    f"OVERROUND_{name.upper()} is set in the environment, which goes before the file: unset it.",
+                    err=True,
+                )
 
 
 def _page(comparison: str, metric: str, threshold: float) -> Path:
@@ -209,14 +269,18 @@ def _page(comparison: str, metric: str, threshold: float) -> Path:
 
 def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  # noqa: F821
     """The comparison as lines of text."""
-    lines = [f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   {'ratio (95 % interval)':<24} {'verdict':<14} pairs"]
+    lines = [
+        f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   {'ratio (95 % interval)':<24} {'verdict':<14} pairs"
+    ]
     for row in table.itertuples(index=False):
         unit, factor = ("MB", 1) if row.metric == "peak_mb" else ("ms", 1000)
         ratio = f"{row.ratio:.3f} ({row.low:.3f} to {row.high:.3f})"
         aside = f", {row.set_aside} set aside" if row.set_aside else ""
         what = row.metric.removesuffix("_s").removesuffix("_mb")
         values = " ".join(f"{factor * value:>7,.1f} {unit}" for value in (row.before, row.after))
-        lines.append(f"{row.workload:<12} {what:<8} {values}   {ratio:<24} {row.verdict:<14} {row.pairs}{aside}")
+        lines.append(
+            f"{row.workload:<12} {what:<8} {values}   {ratio:<24} {row.verdict:<14} {row.pairs}{aside}"
+        )
     return lines
 
 

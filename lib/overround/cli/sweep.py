@@ -17,18 +17,29 @@ if TYPE_CHECKING:
 def sweep(
     vary: Annotated[
         list[str],
-        typer.Option("--vary", "-v", metavar="NAME=VALUES", help="a,b,c, low..high/steps, or low..high for a --sample; repeatable"),
+        typer.Option(
+            "--vary",
+            "-v",
+            metavar="NAME=VALUES",
+            help="a,b,c, low..high/steps, or low..high for a --sample; repeatable",
+        ),
     ],
     source: Annotated[str, typer.Option(help="sample, football-data or the-odds-api")] = "sample",
     league: Annotated[list[str], typer.Option("--league", "--sport", help="of the store; repeatable")] = [],
     season: Annotated[list[str], typer.Option("--season", help="of the store; repeatable")] = [],
-    sample: Annotated[int, typer.Option(min=0, help="so many variants drawn from the space; 0: all of a grid")] = 0,
+    sample: Annotated[
+        int, typer.Option(min=0, help="so many variants drawn from the space; 0: all of a grid")
+    ] = 0,
     how: Annotated[str, typer.Option(help="of the sample: latin or random")] = "latin",
-    judge: Annotated[str, typer.Option(help="reference of the closing lines; empty: that of the first variant")] = "",
+    judge: Annotated[
+        str, typer.Option(help="reference of the closing lines; empty: that of the first variant")
+    ] = "",
     bankroll: Annotated[float, typer.Option(help="of each variant, at the start")] = 1_000,
     simulations: Annotated[int, typer.Option(min=100, help="histories of the correction")] = 2_000,
     seed: Annotated[int, typer.Option(help="of all that is drawn")] = 7,
-    scheduler: Annotated[str, typer.Option(help="tcp://host:8786: on a Dask cluster; by default on the cores of this machine")] = "",
+    scheduler: Annotated[
+        str, typer.Option(help="tcp://host:8786: on a Dask cluster; by default on the cores of this machine")
+    ] = "",
     workers: Annotated[int, typer.Option(min=0, help="threads here; 0: one a core")] = 0,
     top: Annotated[int, typer.Option(min=1, help="variants that are shown")] = 10,
     csv: Annotated[Path | None, typer.Option(help="also write all variants with their figures")] = None,
@@ -46,23 +57,51 @@ def sweep(
 
         settings = load_settings()
         space = {"reference": SHARP.get(source, "pinnacle"), **space_of(vary)}
-        where = {name: value for name, value in (("source", source), ("competition", league), ("season", season)) if value}
+        where = {
+            name: value
+            for name, value in (("source", source), ("competition", league), ("season", season))
+            if value
+        }
         store = Store(settings.store_root)
         version = store.version()
         with _shown() as show:
             done = run(
-                store, space, where=where, version=version, sample=sample or None, how=how, judge=judge or None, bankroll=bankroll,
-                simulations=simulations, seed=seed, scheduler=scheduler or None, workers=workers or None, show=show,
+                store,
+                space,
+                where=where,
+                version=version,
+                sample=sample or None,
+                how=how,
+                judge=judge or None,
+                bankroll=bankroll,
+                simulations=simulations,
+                seed=seed,
+                scheduler=scheduler or None,
+                workers=workers or None,
+                show=show,
                 keep=settings.sweeps_folder,
-            )  # fmt: skip
+            )
         if csv is not None:
             done.table.to_csv(csv)
         for line in _lines(top_variants(done, top)):
             typer.echo(line)
         typer.echo(f"\n{sweep_verdict(done, walk_forward_choice(done))}")
         if report:
-            given = {"source": source, "leagues": league, "seasons": season, "vary": vary, "sample": sample, "how": how, "judge": judge}
-            given |= {"bankroll": bankroll, "simulations": simulations, "seed": seed, "store_version": version}
+            given = {
+                "source": source,
+                "leagues": league,
+                "seasons": season,
+                "vary": vary,
+                "sample": sample,
+                "how": how,
+                "judge": judge,
+            }
+            given |= {
+                "bankroll": bankroll,
+                "simulations": simulations,
+                "seed": seed,
+                "store_version": version,
+            }
             _write_page(given, show_code)
 
 
@@ -73,7 +112,9 @@ def _write_page(given: dict[str, Any], show_code: bool) -> None:
     from overround.settings import load_settings
 
     settings = load_settings()
-    outcomes = run_pipeline([Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=step_by_step())
+    outcomes = run_pipeline(
+        [Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=step_by_step()
+    )
     record_failures(outcomes, settings)
     typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[0].ok:
@@ -83,13 +124,32 @@ def _write_page(given: dict[str, Any], show_code: bool) -> None:
 def _lines(table: Any) -> Iterator[str]:
     from overround.formatting import BY_NAME, FORMATS
 
-    how = {**BY_NAME, "bets": "count", "max_drawdown": "percent", **dict.fromkeys(("luck_p", "luck_p_adjusted", "p_adjusted"), "p")}
+    how = {
+        **BY_NAME,
+        "bets": "count",
+        "max_drawdown": "percent",
+        **dict.fromkeys(("luck_p", "luck_p_adjusted", "p_adjusted"), "p"),
+    }
     texts = table.reset_index().astype(object)
     for name in texts:
-        if name in how and name in ("bets", "yield", "low", "high", "max_drawdown", "clv", "luck_p", "luck_p_adjusted", "p", "p_adjusted"):
+        if name in how and name in (
+            "bets",
+            "yield",
+            "low",
+            "high",
+            "max_drawdown",
+            "clv",
+            "luck_p",
+            "luck_p_adjusted",
+            "p",
+            "p_adjusted",
+        ):
             write = FORMATS[str(how[name])]
             texts[name] = [write(value) if value == value else "–" for value in texts[name]]
-    rows = [[name.replace("_", " ") for name in texts], *([str(value) for value in row] for row in texts.itertuples(index=False))]
+    rows = [
+        [name.replace("_", " ") for name in texts],
+        *([str(value) for value in row] for row in texts.itertuples(index=False)),
+    ]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))

@@ -34,7 +34,15 @@ class Collected:
         cached = int(self.requests["from_cache"].sum()) if len(self.requests) else 0
         calls = f"{len(self.requests):,} requests, {cached:,} of them answered by the cache"
         text = f"{self.source}: {new}; {calls}; {len(self.set_aside):,} cells set aside"
-        return text + (f"; {len(self.failed)} of {self.jobs} jobs failed: {next(iter(self.failed.values()))}" if self.failed else "") + "."
+        return (
+            text
+            + (
+                f"; {len(self.failed)} of {self.jobs} jobs failed: {next(iter(self.failed.values()))}"
+                if self.failed
+                else ""
+            )
+            + "."
+        )
 
 
 def collect(
@@ -53,7 +61,8 @@ def collect(
     source : str
         One of `overround.sources.SOURCES`.
     leagues, seasons : iterable of str
-        As the source writes them: E0 and 2425 for football-data, soccer_epl for the-odds-api; the sample has all its own.
+        As the source writes them: E0 and 2425 for football-data, soccer_epl for the-odds-api; the sample has
+        all its own.
     store, settings, meter : optional
         By default those of this environment.
 
@@ -66,9 +75,11 @@ def collect(
     ParameterError
         For a source, league or season that does not exist, before anything is fetched.
     FetchError, SourceError
-        Where every job failed. A job that fails among others is listed in `failed`, and the others are stored.
+        Where every job failed. A job that fails among others is listed in `failed`, and the others are
+        stored.
     TableError
-        An answer that was read but breaks the contract of a table: what came before it, or was gathered with it, is stored.
+        An answer that was read but breaks the contract of a table: what came before it, or was gathered with
+        it, is stored.
 
     Examples
     --------
@@ -83,7 +94,9 @@ def collect(
     settings = settings or load_settings()
     store = store or Store(settings.store_root)
     meter = meter or Meter("collect")
-    totals = pd.DataFrame(0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"])
+    totals = pd.DataFrame(
+        0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"]
+    )
     aside: list[pd.DataFrame] = []
     failed: dict[str, str] = {}
     module = import_module(f"overround.sources.{SOURCES[source]}")
@@ -105,7 +118,9 @@ def collect(
             store.append("requests", requests)
             meter.record(FETCH, **request_figures(connection.fetcher.requests))
         jobs = len(connection.jobs)
-    set_aside = pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=list(SET_ASIDE_COLUMNS))
+    set_aside = (
+        pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=list(SET_ASIDE_COLUMNS))
+    )
     return Collected(source, totals, set_aside, failed, requests, jobs, meter)
 
 
@@ -135,7 +150,10 @@ class Gathering:
     def add(self, batch: Batch) -> None:
         """Take a batch, and store what waits if it is enough."""
         self._waiting.append(batch)
-        if sum(len(one.events) + len(one.quotes) + len(one.results) for one in self._waiting) >= self.least_rows:
+        if (
+            sum(len(one.events) + len(one.quotes) + len(one.results) for one in self._waiting)
+            >= self.least_rows
+        ):
             self.store_all()
 
     def store_all(self) -> None:
@@ -161,9 +179,15 @@ class Gathering:
     def _store(self, batch: Batch) -> None:
         with self.meter.stage(APPEND) as stage:
             # events first: a reader never sees a price of a match that it does not know
-            for table, rows in (("events", batch.events), ("quotes", batch.quotes), ("results", batch.results)):
+            for table, rows in (
+                ("events", batch.events),
+                ("quotes", batch.quotes),
+                ("results", batch.results),
+            ):
                 if len(rows):
-                    done = self.store.append(table, rows, changes_only=table == "quotes" and self.changes_only)
+                    done = self.store.append(
+                        table, rows, changes_only=table == "quotes" and self.changes_only
+                    )
                     self.totals.loc[table] += pd.Series(asdict(done))[self.totals.columns]
                     stage.count(rows=len(rows))
 
@@ -171,7 +195,11 @@ class Gathering:
 def _together(batches: list[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
-    parts = [[one.events for one in batches], [one.quotes for one in batches], [one.results for one in batches]]
+    parts = [
+        [one.events for one in batches],
+        [one.quotes for one in batches],
+        [one.results for one in batches],
+    ]
     full = [[rows for rows in frames if len(rows)] or frames[:1] for frames in parts]
     return Batch(*(pd.concat(frames, ignore_index=True) for frames in full))
 

@@ -39,7 +39,9 @@ def _live() -> Iterator[Callable[[Polled], None]]:
 
     def line() -> Text:
         wait = max(0.0, newest.next_poll_s - time.time())
-        return Text(f"next poll in {wait:.0f} s | {newest}" if newest.polls else "first poll", overflow="fold")
+        return Text(
+            f"next poll in {wait:.0f} s | {newest}" if newest.polls else "first poll", overflow="fold"
+        )
 
     def say(polled: Polled) -> None:
         nonlocal newest

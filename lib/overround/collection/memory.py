@@ -1,6 +1,7 @@
 """Memory of a process that runs for years: given back, instead of kept by every thread that once used some.
 
-On glibc each thread allocates from a heap of its own, and Arrow's own allocator keeps what it has had: over 10,000 polls that was 180 MB.
+On glibc each thread allocates from a heap of its own, and Arrow's own allocator keeps what it has had: over
+10,000 polls that was 180 MB.
 """
 
 import ctypes

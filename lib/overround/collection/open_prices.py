@@ -1,6 +1,7 @@
 """The prices that stand: what a poller remembers, so that it can tell a change from what it has seen before.
 
-Memory holds the events on offer and those of the last days, no more. Nothing here fetches; only `load` reads the store.
+Memory holds the events on offer and those of the last days, no more. Nothing here fetches; only `load` reads
+the store.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,14 @@ import pandas as pd
 from overround.http.client import Answer
 from overround.schema import TABLES, tidy
 from overround.sources.base import Batch
-from overround.sources.the_odds_api.parser import EPOCH, MICROSECOND, OddsFormat, Rows, parse_many, parse_scores
+from overround.sources.the_odds_api.parser import (
+    EPOCH,
+    MICROSECOND,
+    OddsFormat,
+    Rows,
+    parse_many,
+    parse_scores,
+)
 from overround.store.store import Store
 
 Selection = tuple[str, str, str, float | None, str]  # event_id, bookmaker, market, line, outcome
@@ -50,7 +58,14 @@ class Standing:
         found.seasons = dict(zip(events["event_id"], events["season"], strict=True))
         events = events[events["starts_at"] >= since]
         for one in events.itertuples(index=False):
-            found.events[one.event_id] = (one.event_id, one.competition, one.season, _whole(one.starts_at), one.home, one.away)
+            found.events[one.event_id] = (
+                one.event_id,
+                one.competition,
+                one.season,
+                _whole(one.starts_at),
+                one.home,
+                one.away,
+            )
         results = store.read("results", chosen, ["event_id", "home_score", "away_score", "settled_at"])
         for one in results[results["event_id"].isin(found.events)].itertuples(index=False):
             settled_at = None if pd.isna(one.settled_at) else _whole(one.settled_at)
@@ -58,7 +73,13 @@ class Standing:
         rows = store.read("standing", chosen)
         rows = rows[rows["event_id"].isin(found.events)]
         for one in rows.itertuples(index=False):
-            selection = (one.event_id, one.bookmaker, one.market, None if pd.isna(one.line) else one.line, one.outcome)
+            selection = (
+                one.event_id,
+                one.bookmaker,
+                one.market,
+                None if pd.isna(one.line) else one.line,
+                one.outcome,
+            )
             found.prices.setdefault(one.event_id, {})[selection] = _Price(
                 one.price, _whole(one.observed_at), _whole(one.last_seen_at), True
             )
@@ -67,33 +88,58 @@ class Standing:
     def read_odds(self, answer: Answer, odds_format: OddsFormat) -> Batch:
         """Read an answer with odds: events that are new or have moved, and the prices that have changed."""
         at = (answer.fetched_at - EPOCH) // MICROSECOND
-        return parse_many([answer], odds_format=odds_format, seasons=self.seasons, sieve=lambda rows: self._keep_changes(rows, at))
+        return parse_many(
+            [answer],
+            odds_format=odds_format,
+            seasons=self.seasons,
+            sieve=lambda rows: self._keep_changes(rows, at),
+        )
 
     def read_scores(self, answer: Answer) -> Batch:
         """Read an answer with scores: events that are new or have moved, and results that are."""
         return parse_scores(
-            answer.content, answer.url, fetched_at=answer.fetched_at, seasons=self.seasons, sieve=lambda rows: self._keep_changes(rows, 0)
+            answer.content,
+            answer.url,
+            fetched_at=answer.fetched_at,
+            seasons=self.seasons,
+            sieve=lambda rows: self._keep_changes(rows, 0),
         )
 
     def adopt(self, store: Store) -> None:
         """Take over the newest stored price of each selection of the events in memory, where it is newer than ours."""
         chosen = {
-            name: sorted({event[n] for event in self.events.values()}) for n, name in ((0, "event_id"), (1, "competition"), (2, "season"))
+            name: sorted({event[n] for event in self.events.values()})
+            for n, name in ((0, "event_id"), (1, "competition"), (2, "season"))
         }
-        rows = store.read("quotes", chosen, ["event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "phase"])
+        rows = store.read(
+            "quotes",
+            chosen,
+            ["event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "phase"],
+        )
         rows = rows[rows["phase"] == "snapshot"].sort_values("observed_at", kind="stable")
-        for one in rows.drop_duplicates(["event_id", "bookmaker", "market", "line", "outcome"], keep="last").itertuples(index=False):
-            selection = (one.event_id, one.bookmaker, one.market, None if pd.isna(one.line) else one.line, one.outcome)
+        for one in rows.drop_duplicates(
+            ["event_id", "bookmaker", "market", "line", "outcome"], keep="last"
+        ).itertuples(index=False):
+            selection = (
+                one.event_id,
+                one.bookmaker,
+                one.market,
+                None if pd.isna(one.line) else one.line,
+                one.outcome,
+            )
             prices, observed_at = self.prices.setdefault(one.event_id, {}), _whole(one.observed_at)
             old = prices.get(selection)
             if old is None or observed_at > old.observed_at:
-                prices[selection] = _Price(one.price, observed_at, max(observed_at, old.last_seen_at if old else 0))
+                prices[selection] = _Price(
+                    one.price, observed_at, max(observed_at, old.last_seen_at if old else 0)
+                )
 
     def awaited(self, competition: str, now: float, after_s: float, before_s: float) -> bool:
         """Whether an event of a competition kicked off between so many seconds ago and has no result yet."""
         earliest, latest = 1e6 * (now - before_s), 1e6 * (now - after_s)
         return any(
-            event[1] == competition and earliest <= event[3] <= latest and name not in self.settled for name, event in self.events.items()
+            event[1] == competition and earliest <= event[3] <= latest and name not in self.settled
+            for name, event in self.events.items()
         )
 
     def forget(self, before_s: float) -> None:
@@ -105,7 +151,14 @@ class Standing:
     def changed(self) -> pd.DataFrame:
         """Rows for the table `standing`: prices seen since the last `kept`."""
         rows = [
-            (*selection, one.price, one.observed_at, one.last_seen_at, self.events[name][1], self.events[name][2])
+            (
+                *selection,
+                one.price,
+                one.observed_at,
+                one.last_seen_at,
+                self.events[name][1],
+                self.events[name][2],
+            )
             for name, prices in self.prices.items()
             if name in self.events
             for selection, one in prices.items()
@@ -126,12 +179,15 @@ class Standing:
         rows.quotes = self._news(rows.quotes, at)
         known = self.events
         rows.events = {name: event for name, event in rows.events.items() if known.get(name) != event}
-        rows.results = {name: result for name, result in rows.results.items() if self.settled.get(name) != result}
+        rows.results = {
+            name: result for name, result in rows.results.items() if self.settled.get(name) != result
+        }
         self.events |= rows.events
         self.settled |= rows.results
 
     def _news(self, quotes: dict[tuple, tuple], at: int) -> dict[tuple, tuple]:
-        # two accounts of one exchange may be listed with different prices: the newer one stands, or they would take turns for ever
+        # two accounts of one exchange may be listed with different prices: the newer one stands, or they
+        # would take turns for ever
         newest: dict[Any, tuple[int, float]] = {}
         for (*selection, when), (price, _) in quotes.items():
             name = tuple(selection)
@@ -148,7 +204,8 @@ class Standing:
                 continue
             observed_at = when if when <= at + _AHEAD else at
             if old is not None and observed_at <= old.observed_at:
-                # changed, though the bookmaker's time says otherwise: it stood at the latest when the provider answered
+                # changed, though the bookmaker's time says otherwise: it stood at the latest when the
+                # provider answered
                 observed_at = at
                 if observed_at <= old.observed_at:
                     continue  # an answer from before the price that stands

@@ -9,8 +9,8 @@ _LIVE_ODDS = r"/v4/sports/([a-z0-9_]+)/odds"
 def observations(quotes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     """Times at which the prices of each competition were looked at.
 
-    A look that found nothing new leaves no price: then the call for current odds tells of it. Calls for past odds say nothing about
-    when those were seen, their prices do.
+    A look that found nothing new leaves no price: then the call for current odds tells of it. Calls for past
+    odds say nothing about when those were seen, their prices do.
 
     Parameters
     ----------
@@ -38,14 +38,16 @@ def spans(observed: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        competition, begin, end, observations; between two spans of a competition is a gap, longer than three times its usual
-        (median) time between two looks.
+        competition, begin, end, observations; between two spans of a competition is a gap, longer than three
+        times its usual (median) time between two looks.
     """
     by = observed.groupby("competition")["at"]
     step = by.diff()
     usual = step.groupby(observed["competition"]).transform("median")
     number = (step > GAP * usual).groupby(observed["competition"]).cumsum().rename("number")
-    found = observed.groupby([observed["competition"], number])["at"].agg(begin="min", end="max", observations="size")
+    found = observed.groupby([observed["competition"], number])["at"].agg(
+        begin="min", end="max", observations="size"
+    )
     return found.reset_index().drop(columns="number")
 
 
@@ -68,10 +70,19 @@ def regularity(observed: pd.DataFrame) -> pd.DataFrame:
     """One row a competition: looks, the usual and the longest time between two, and the share of time outside gaps."""
     by = observed.groupby("competition")["at"]
     minutes = by.diff().dt.total_seconds().div(60).groupby(observed["competition"])
-    covered = spans(observed).assign(span=lambda rows: rows["end"] - rows["begin"]).groupby("competition")["span"].sum()
+    covered = (
+        spans(observed)
+        .assign(span=lambda rows: rows["end"] - rows["begin"])
+        .groupby("competition")["span"]
+        .sum()
+    )
     return pd.DataFrame(
         {
-            "looks": by.size(), "first": by.min(), "last": by.max(), "usual_minutes": minutes.median(), "longest_minutes": minutes.max(),
+            "looks": by.size(),
+            "first": by.min(),
+            "last": by.max(),
+            "usual_minutes": minutes.median(),
+            "longest_minutes": minutes.max(),
             "covered": (covered / (by.max() - by.min())).fillna(1.0),
         }
-    )  # fmt: skip
+    )

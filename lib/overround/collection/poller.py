@@ -1,7 +1,8 @@
 """Ask The Odds API again and again, in one process, and store what has changed. Survives whatever the provider or the disk does.
 
-Storage grows with information, not with polls: a price that stands unchanged is not written again; when it was last seen is kept in
-the table `standing`. What was found is held until the store has taken it, so that a full disk delays rows and loses none.
+Storage grows with information, not with polls: a price that stands unchanged is not written again; when it
+was last seen is kept in the table `standing`. What was found is held until the store has taken it, so that a
+full disk delays rows and loses none.
 """
 
 import logging
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -34,8 +35,8 @@ LABEL = "poll"  # of the run in the table `measurements`
 _log = logging.getLogger(__name__)
 _LOG_EVERY_S = 300  # requests and measurements
 _STANDING_EVERY_S = 900
-# how often scores are asked for: while a match should have ended in the last hours, and while one of the last days (postponed,
-# abandoned) has no result; the API knows no older ones
+# how often scores are asked for: while a match should have ended in the last hours, and while one of the last
+# days (postponed, abandoned) has no result; the API knows no older ones
 _SCORES = ((600, 6 * 3600), (3600, 3 * 86_400))
 _SCORES_DAYS = 3
 _MATCH_S = 105 * 60  # the shortest time after which a match may have ended
@@ -67,13 +68,19 @@ class Polled:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        new = ", ".join(f"{number:,} new {table}" for table, number in self.inserted.items() if number or table == "quotes")
+        new = ", ".join(
+            f"{number:,} new {table}"
+            for table, number in self.inserted.items()
+            if number or table == "quotes"
+        )
         quota = "" if self.quota_remaining is None else f"; quota {self.quota_remaining:,.0f}"
         calls = f"{self.requests:,} requests, {self.cache_hits:,} answered by the cache"
         waiting = f"; {self.waiting:,} rows wait for the store" if self.waiting else ""
         trouble = f"; {self.errors:,} errors, the last: {self.last_error}" if self.errors else ""
         planned = f"; {self.plan.rstrip('.')}" if self.plan else ""
-        aside = f"; {self.set_aside:,} parts set aside, the last: {self.last_set_aside}" if self.set_aside else ""
+        aside = (
+            f"; {self.set_aside:,} parts set aside, the last: {self.last_set_aside}" if self.set_aside else ""
+        )
         return f"{self.polls:,} polls: {new}; {calls}{quota}; last call {1000 * self.latency_s:.0f} ms{waiting}{trouble}{aside}{planned}"
 
 
@@ -102,8 +109,9 @@ def poll(
     sports : iterable of str
         Sport keys such as "soccer_epl"; each poll asks for all of them.
     every_s : float
-        Seconds from poll to poll. After an error the sport concerned waits longer, up to a quarter of an hour; where the quota does
-        not pay for so many polls until the month ends, they are spaced wider, least near kick-offs.
+        Seconds from poll to poll. After an error the sport concerned waits longer, up to a quarter of an
+        hour; where the quota does not pay for so many polls until the month ends, they are spaced wider,
+        least near kick-offs.
     until, polls : optional
         When to end (time zone aware), or after how many polls; by default never.
     settings, store : optional
@@ -111,8 +119,8 @@ def poll(
     regions, markets, bookmakers, odds_format : str
         As the API takes them, see `Offer`; what is stored is decimal always.
     ttl : float, optional
-        Seconds for which an answer in the cache is still current; by default the setting `live_ttl`, so that all who use the cache
-        share their calls.
+        Seconds for which an answer in the cache is still current; by default the setting `live_ttl`, so that
+        all who use the cache share their calls.
     stop : Event, optional
         Set from outside to end after the batch at hand.
     clock, sleep : callable
@@ -141,12 +149,20 @@ def poll(
     if polls is not None and polls < 1:
         raise ParameterError(f"{polls} polls cannot be made; there is at least 1.")
     if until is not None and until.tzinfo is None:
-        raise ParameterError(f"until is {until}, without a time zone; such as datetime.now(UTC) + timedelta(hours=12) is meant.")
+        raise ParameterError(
+            f"until is {until}, without a time zone; such as datetime.now(UTC) + timedelta(hours=12) is meant."
+        )
     offer = Offer(regions, markets, bookmakers, odds_format)
     stop = stop or Event()
     with the_odds_api.open_fetcher(settings, asked) as fetcher:
         poller = _Poller(
-            fetcher, store or Store(settings.store_root), asked, offer, settings.live_ttl if ttl is None else ttl, every_s, clock
+            fetcher,
+            store or Store(settings.store_root),
+            asked,
+            offer,
+            settings.live_ttl if ttl is None else ttl,
+            every_s,
+            clock,
         )
         return poller.run(until, polls, stop, sleep or stop.wait, progress)
 
@@ -164,10 +180,26 @@ class _Turn:
 
 
 class _Poller:
-    def __init__(self, fetcher: Fetcher, store: Store, sports: list[str], offer: Offer, ttl: float, every_s: float, clock):  # type: ignore[no-untyped-def]
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        store: Store,
+        sports: list[str],
+        offer: Offer,
+        ttl: float,
+        every_s: float,
+        clock: Any,
+    ):
         from overround.provenance import new_pipeline
 
-        self._fetcher, self._store, self._offer, self._ttl, self._every_s, self._clock = fetcher, store, offer, ttl, every_s, clock
+        self._fetcher, self._store, self._offer, self._ttl, self._every_s, self._clock = (
+            fetcher,
+            store,
+            offer,
+            ttl,
+            every_s,
+            clock,
+        )
         self._turns = [_Turn(sport) for sport in sports]
         self._standing = Standing.load(store, sports, since_s=clock() - _FORGET_S)
         self._waiting: dict[str, list[pd.DataFrame]] = {name: [] for name in _ORDER}
@@ -186,7 +218,9 @@ class _Poller:
             # also when it ends by an error or a second Ctrl-C: what was found is not given up
             self._finish()
         if self.state.waiting:
-            raise StoreError(f"{self.state.waiting:,} rows that were collected could not be stored: {self.state.last_error}")
+            raise StoreError(
+                f"{self.state.waiting:,} rows that were collected could not be stored: {self.state.last_error}"
+            )
         self.state = replace(self.state, ended=ended)
         return self.state
 
@@ -218,9 +252,14 @@ class _Poller:
             return now
         at = datetime.fromtimestamp(now, UTC)
         ask = partial(
-            plan, at, remaining=quota, resets_at=_next_month(at), cost=self._offer.cost * len(self._turns),
-            kick_offs=[EPOCH + MICROSECOND * event[3] for event in self._standing.events.values()], shortest_s=self._every_s,
-        )  # fmt: skip
+            plan,
+            at,
+            remaining=quota,
+            resets_at=_next_month(at),
+            cost=self._offer.cost * len(self._turns),
+            kick_offs=[EPOCH + MICROSECOND * event[3] for event in self._standing.events.values()],
+            shortest_s=self._every_s,
+        )
         if ask(longest_s=self._every_s).stretch <= 1:
             self.state = replace(self.state, plan="")
             return now
@@ -254,9 +293,14 @@ class _Poller:
                 self._hold(batch)
             turn.answered_at, turn.accepted = answer.fetched_at, True
         if answer.is_stale:
-            raise FetchError(f"the provider does not answer; the last it said is of {answer.fetched_at:%Y-%m-%d %H:%M:%S} UTC")
+            raise FetchError(
+                f"the provider does not answer; the last it said is of {answer.fetched_at:%Y-%m-%d %H:%M:%S} UTC"
+            )
         awaited = self._standing.awaited
-        if any(_is_due(turn.scores_at, now, every_s) and awaited(turn.sport, now, _MATCH_S, back_s) for every_s, back_s in _SCORES):
+        if any(
+            _is_due(turn.scores_at, now, every_s) and awaited(turn.sport, now, _MATCH_S, back_s)
+            for every_s, back_s in _SCORES
+        ):
             # also when it fails: scores can wait, the quota cannot
             turn.scores_at = now
             with self._meter.stage(FETCH):
@@ -275,7 +319,9 @@ class _Poller:
         if len(batch.set_aside):
             last = batch.set_aside.iloc[-1]
             self.state = replace(
-                self.state, set_aside=self.state.set_aside + len(batch.set_aside), last_set_aside=f"{last['column']}: {last['reason']}"
+                self.state,
+                set_aside=self.state.set_aside + len(batch.set_aside),
+                last_set_aside=f"{last['column']}: {last['reason']}",
             )
 
     def _write(self) -> None:
@@ -291,7 +337,9 @@ class _Poller:
                     stage.count(rows=done.inserted + done.updated)
             except (StoreError, OSError) as error:
                 if len(rows) > _MOST_WAITING:
-                    self._note(f"{len(rows) - _MOST_WAITING:,} rows of {name} are given up, the oldest of too many that wait for the store")
+                    self._note(
+                        f"{len(rows) - _MOST_WAITING:,} rows of {name} are given up, the oldest of too many that wait for the store"
+                    )
                     rows = rows.tail(_MOST_WAITING)
                 self._waiting[name] = [rows]
                 self._note(str(error))
@@ -302,7 +350,9 @@ class _Poller:
                 own = self._version + bool(done.inserted + done.updated)
                 self._others_wrote |= done.version != own
                 self._version = done.version
-        self.state = replace(self.state, waiting=sum(len(rows) for frames in self._waiting.values() for rows in frames))
+        self.state = replace(
+            self.state, waiting=sum(len(rows) for frames in self._waiting.values() for rows in frames)
+        )
 
     def _keep_house(self) -> None:
         """Take over what the fetcher saw of each call; every few minutes write what was seen, and forget what is over."""
@@ -311,10 +361,12 @@ class _Poller:
             self._calls += calls
             quotas = [one["quota_remaining"] for one in calls if one["quota_remaining"] is not None]
             self.state = replace(
-                self.state, requests=self.state.requests + len(calls), latency_s=calls[-1]["latency_s"],
+                self.state,
+                requests=self.state.requests + len(calls),
+                latency_s=calls[-1]["latency_s"],
                 cache_hits=self.state.cache_hits + sum(bool(one["from_cache"]) for one in calls),
                 quota_remaining=quotas[-1] if quotas else self.state.quota_remaining,
-            )  # fmt: skip
+            )
         now = self._clock()
         if _is_due(self._logged_at, now, _LOG_EVERY_S):
             self._logged_at = now
@@ -340,7 +392,10 @@ class _Poller:
         self._meter.record(FETCH, **request_figures(self._calls))
         before, now = self._logged, self.state
         self._meter.record(
-            POLL, polls=now.polls - before.polls, errors=now.errors - before.errors, prices_unchanged=now.unchanged - before.unchanged
+            POLL,
+            polls=now.polls - before.polls,
+            errors=now.errors - before.errors,
+            prices_unchanged=now.unchanged - before.unchanged,
         )
         for name, rows in (("requests", self._calls), ("measurements", self._meter.frame())):
             try:
@@ -368,7 +423,11 @@ class _Poller:
     def _failed(self, turn: _Turn, now: float, error: OverroundError) -> None:
         turn.failures += 1
         # a single failure costs a poll at most; the tenth in a row is no reason to hammer
-        turn.not_before = now + min(self._every_s * 2 ** (turn.failures - 1), max(_LONGEST_WAIT_S, self._every_s)) - 0.5 * self._every_s
+        turn.not_before = (
+            now
+            + min(self._every_s * 2 ** (turn.failures - 1), max(_LONGEST_WAIT_S, self._every_s))
+            - 0.5 * self._every_s
+        )
         self._note(str(error))
 
     def _note(self, trouble: str) -> None:

@@ -24,9 +24,15 @@ class Plan:
 
 
 def plan(
-    now: datetime, *, remaining: float, resets_at: datetime, cost: float, kick_offs: Iterable[datetime] = (),
-    shortest_s: float = SHORTEST_S, longest_s: float = LONGEST_S,
-) -> Plan:  # fmt: skip
+    now: datetime,
+    *,
+    remaining: float,
+    resets_at: datetime,
+    cost: float,
+    kick_offs: Iterable[datetime] = (),
+    shortest_s: float = SHORTEST_S,
+    longest_s: float = LONGEST_S,
+) -> Plan:
     """When to poll next, so that the quota lasts until its reset and most of it is spent near kick-offs.
 
     Parameters
@@ -38,7 +44,8 @@ def plan(
     kick_offs : iterable of datetime
         Those in the past are ignored.
     shortest_s, longest_s : float
-        No poll sooner or later than this after the one before, but that the quota may ask for more than `longest_s`.
+        No poll sooner or later than this after the one before, but that the quota may ask for more than
+        `longest_s`.
 
     Returns
     -------
@@ -47,9 +54,9 @@ def plan(
 
     Notes
     -----
-    At a time t before the next kick-off d(t) = t / 60 seconds between polls are wanted, within the bounds. The polls wanted until
-    the reset are the integral of 1 / d. Where the quota pays for fewer, n, each poll takes a share 1 / n of the integral, so that all
-    gaps grow alike.
+    At a time t before the next kick-off d(t) = t / 60 seconds between polls are wanted, within the bounds.
+    The polls wanted until the reset are the integral of 1 / d. Where the quota pays for fewer, n, each poll
+    takes a share 1 / n of the integral, so that all gaps grow alike.
 
     Raises
     ------
@@ -116,7 +123,9 @@ class _Pace:
         for begin, end, kick_off in self._segments(ahead):
             amount = self._cumulated(kick_off - begin) - self._cumulated(kick_off - end)
             if share <= amount:
-                return max(self.shortest_s, kick_off - self._inverse(self._cumulated(kick_off - begin) - share))
+                return max(
+                    self.shortest_s, kick_off - self._inverse(self._cumulated(kick_off - begin) - share)
+                )
             share -= amount
         return max(self.shortest_s, (ahead[-1] if ahead else 0.0) + share * self.longest_s)
 
@@ -142,7 +151,13 @@ class _Pace:
 def _plan(now: datetime, spacing_s: float, polls: int, stretch: float, why: str, ahead: list[float]) -> Plan:
     next_poll = now + timedelta(seconds=spacing_s)
     kick_off = f"; the next kick-off is in {_duration(ahead[0])}" if ahead else "; no kick-off is known"
-    return Plan(next_poll, spacing_s, polls, stretch, f"{why}; next poll in {_duration(spacing_s)}, at {_clock(next_poll)}{kick_off}.")
+    return Plan(
+        next_poll,
+        spacing_s,
+        polls,
+        stretch,
+        f"{why}; next poll in {_duration(spacing_s)}, at {_clock(next_poll)}{kick_off}.",
+    )
 
 
 def _clock(time: datetime) -> str:

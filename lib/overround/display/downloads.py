@@ -21,8 +21,8 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
     most_kb : float
         Rows that would make the file larger are left out, and the link says so.
 
-    Numbers have four decimals. Text that a spreadsheet would run as a formula (it begins with =, +, -, @, a tab or a line end) gets
-    an apostrophe in front.
+    Numbers have four decimals. Text that a spreadsheet would run as a formula (it begins with =, +, -, @, a
+    tab or a line end) gets an apostrophe in front.
 
     Examples
     --------
@@ -34,13 +34,21 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
     bets.csv: 93 rows
     """
     safe = frame.rename(columns=lambda column: _no_formula(str(column)))
-    texts = [column for column in safe if not pd.api.types.is_numeric_dtype(safe[column]) and safe[column].dtype.kind not in "Mmb"]
+    texts = [
+        column
+        for column in safe
+        if not pd.api.types.is_numeric_dtype(safe[column]) and safe[column].dtype.kind not in "Mmb"
+    ]
     safe = safe.assign(**{column: safe[column].map(_no_formula, na_action="ignore") for column in texts})
     rows, content = len(frame), _csv(safe)
     while len(content) > 1_000 * most_kb and rows:
         rows = int(0.98 * rows * 1_000 * most_kb / len(content))
         content = _csv(safe.head(rows))
-    what = f"{len(frame):,} rows" if rows == len(frame) else f"the first {rows:,} of {len(frame):,} rows, as many as fit in this page"
+    what = (
+        f"{len(frame):,} rows"
+        if rows == len(frame)
+        else f"the first {rows:,} of {len(frame):,} rows, as many as fit in this page"
+    )
     source = base64.b64encode(content).decode()
     link = f'<a href="data:text/csv;base64,{source}" download="{escape(name, quote=True)}">Download {escape(name)}</a>'
     return Html(f"<p>{link} ({what}, {len(content) / 1_000:,.0f} kB).</p>", f"{name}: {what}")
@@ -48,9 +56,16 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
 
 def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(
-        index=False, float_format=lambda x: f"{x:.4f}".rstrip("0").rstrip("."), date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n"
+        index=False,
+        float_format=lambda x: f"{x:.4f}".rstrip("0").rstrip("."),
+        date_format="%Y-%m-%dT%H:%M:%SZ",
+        lineterminator="\n",
     ).encode()
 
 
 def _no_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+        else value
+    )

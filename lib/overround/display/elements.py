@@ -31,7 +31,11 @@ class Picture:
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
             self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         # a hundredth of a point is finer than any screen, and half the size
-        return re.sub(rb'(?<= d=")[^"]*|(?<= [xy]=")[^"]*', lambda found: _DECIMALS.sub(rb"\1", found[0]), buffer.getvalue())
+        return re.sub(
+            rb'(?<= d=")[^"]*|(?<= [xy]=")[^"]*',
+            lambda found: _DECIMALS.sub(rb"\1", found[0]),
+            buffer.getvalue(),
+        )
 
     def _repr_html_(self) -> str:
         source = base64.b64encode(self.svg()).decode()

@@ -31,16 +31,32 @@ def key_figures(evaluation: pd.DataFrame) -> Html:
     """
     value = evaluation["value"]
     p, tried = value["luck_p_corrected"], int(value["tried"])
-    needed, unsure = value["bets_needed"], f"at a mean price of {FORMATS['odds'](value['mean_price'])}" if value["bets"] else "none"
+    needed, unsure = (
+        value["bets_needed"],
+        f"at a mean price of {FORMATS['odds'](value['mean_price'])}" if value["bets"] else "none",
+    )
     return headline(
         estimate("Yield", *evaluation.loc["yield", ["value", "low", "high"]]),
         ("Profit", FORMATS["money"](value["profit"]), f"on {FORMATS['money'](value['staked'])} staked"),
-        ("Luck test", "–" if np.isnan(p) else f"p {FORMATS['p'](p)}",
-         "chance of this profit by luck alone" if tried == 1 else f"by luck alone, as the best of {tried:,} tried"),
+        (
+            "Luck test",
+            "–" if np.isnan(p) else f"p {FORMATS['p'](p)}",
+            "chance of this profit by luck alone"
+            if tried == 1
+            else f"by luck alone, as the best of {tried:,} tried",
+        ),
         estimate("Closing-line value", *evaluation.loc["clv", ["value", "low", "high"]]),
-        ("Deepest drawdown", percent(value["max_drawdown"]), f"of the peak; {percent(value['drawdown_95'], 0)} in the worst 5 % of paths"),
-        ("Bets", f"{int(value['bets']):,}", unsure if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero"),
-    )  # fmt: skip
+        (
+            "Deepest drawdown",
+            percent(value["max_drawdown"]),
+            f"of the peak; {percent(value['drawdown_95'], 0)} in the worst 5 % of paths",
+        ),
+        (
+            "Bets",
+            f"{int(value['bets']):,}",
+            unsure if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero",
+        ),
+    )
 
 
 def comparison_figures(comparison: pd.DataFrame) -> Html:
@@ -58,27 +74,50 @@ def comparison_figures(comparison: pd.DataFrame) -> Html:
     first, others = comparison.iloc[0], by_significance(comparison.dropna(subset=["difference"]))
     if others.empty:
         levels = (
-            (f"Yield of {name}", percent(row["yield"], sign=True), f"{int(row['bets']):,} bets") for name, row in comparison.iterrows()
+            (f"Yield of {name}", percent(row["yield"], sign=True), f"{int(row['bets']):,} bets")
+            for name, row in comparison.iterrows()
         )
         return headline(
-            *list(levels)[:4], ("Common match days", "0", "a run without bets has none"), ("Beyond noise", "0", "of 0 compared")
+            *list(levels)[:4],
+            ("Common match days", "0", "a run without bets has none"),
+            ("Beyond noise", "0", "of 0 compared"),
         )
     best = others.iloc[0]
     clear = int(others["verdict"].isin((HIGHER, LOWER)).sum())
     among = "" if len(others) == 1 else f", {best.name}, the surest of {len(others)}"
     p = "–" if np.isnan(best["p_adjusted"]) else f"p {FORMATS['p'](best['p_adjusted'])}"
-    name, gap, low_high = estimate("Difference in yield, points", *best[["difference", "low", "high"]], form="points")
+    name, gap, low_high = estimate(
+        "Difference in yield, points", *best[["difference", "low", "high"]], form="points"
+    )
     return headline(
         (name, gap, f"{low_high}{among}"),
-        ("Luck test", p, "chance of such a gap between equals" + ("" if len(others) == 1 else ", allowing for all")),
-        estimate("Difference in closing line, points", *best[["clv_difference", "clv_low", "clv_high"]], form="points"),
-        ("Yields", percent(best["yield"], sign=True), f"against {percent(first['yield'], sign=True)} of {comparison.index[0]}"),
-        ("Common match days", f"{best['common_days']:,.0f}", f"{int(best['bets']):,} bets against {int(first['bets']):,}"),
+        (
+            "Luck test",
+            p,
+            "chance of such a gap between equals" + ("" if len(others) == 1 else ", allowing for all"),
+        ),
+        estimate(
+            "Difference in closing line, points",
+            *best[["clv_difference", "clv_low", "clv_high"]],
+            form="points",
+        ),
+        (
+            "Yields",
+            percent(best["yield"], sign=True),
+            f"against {percent(first['yield'], sign=True)} of {comparison.index[0]}",
+        ),
+        (
+            "Common match days",
+            f"{best['common_days']:,.0f}",
+            f"{int(best['bets']):,} bets against {int(first['bets']):,}",
+        ),
         ("Beyond noise", f"{clear}", f"of {len(others)} compared"),
-    )  # fmt: skip
+    )
 
 
-def cost_figures(costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame, saved: "Change", slower: int, judged: int) -> Html:
+def cost_figures(
+    costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame, saved: "Change", slower: int, judged: int
+) -> Html:
     """The `headline` of a pipeline's cost.
 
     Parameters
@@ -103,7 +142,9 @@ def cost_figures(costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame,
     'All stages 2.0 s no pipeline before it'
     """
     ratio = before["after"].sum() / before["before"].sum() if len(before) else np.nan
-    against = "no pipeline before it" if np.isnan(ratio) else f"{FORMATS['ratio'](ratio)} times the pipeline before"
+    against = (
+        "no pipeline before it" if np.isnan(ratio) else f"{FORMATS['ratio'](ratio)} times the pipeline before"
+    )
     compiling = costs["compile_s"].sum() if "compile_s" in costs else 0.0
     if compiling >= 0.05:
         against = f"{compiling:,.1f} s of it compiling; {against}"
@@ -113,7 +154,11 @@ def cost_figures(costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame,
         ("Highest memory", f"{costs['peak_mb'].max():,.0f} MB", str(costs["peak_mb"].idxmax())),
         estimate("Library against naive", saved.ratio - 1, saved.low - 1, saved.high - 1),
         ("From the cache", percent(calls["from_cache"].mean(), 0), f"of {len(calls):,} calls"),
-        ("Slower than usual", f"{slower:,}" if judged else "–", f"of {judged:,} stages with enough runs to tell"),
+        (
+            "Slower than usual",
+            f"{slower:,}" if judged else "–",
+            f"of {judged:,} stages with enough runs to tell",
+        ),
     )
 
 
@@ -136,16 +181,23 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
 
     def counted(verdict: str) -> tuple[str, str, str]:
         names = changes.loc[changes["verdict"] == verdict, "workload"].tolist()
-        return verdict.capitalize(), f"{len(names):,}", ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+        return (
+            verdict.capitalize(),
+            f"{len(names):,}",
+            ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else ""),
+        )
 
     return headline(
-        ("Workloads", f"{len(changes):,}", pairs), *map(counted, ("worse", "better", "within noise")),
+        ("Workloads", f"{len(changes):,}", pairs),
+        *map(counted, ("worse", "better", "within noise")),
         estimate(f"Largest change: {most['workload']}", *(most[["ratio", "low", "high"]].astype(float) - 1)),
         estimate("All together", together.ratio - 1, together.low - 1, together.high - 1),
-    )  # fmt: skip
+    )
 
 
-def iteration_figures(facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: "Change") -> Html:
+def iteration_figures(
+    facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: "Change"
+) -> Html:
     """The `headline` of iterations: what `overround.perf.experiments.iterations` gives, `compare_all` of its stages, and of all together.
 
     Examples
@@ -162,11 +214,23 @@ def iteration_figures(facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.Dat
     slower = changes.loc[changes["verdict"] == "worse", "workload"].tolist()
     added = (growth["kB, last"] - growth["kB, first"]).sum() / max(1, len(facts) - 1)
     return headline(
-        ("Iterations", f"{len(facts):,}", f"{(facts['store'] == 'empty').sum():,} from an empty store on, the others on the filled one"),
-        ("Different results", f"{len(set(facts['found'])) - 1:,}", f"{facts['bets'].iloc[0]:,} bets each, to the last bit"),
+        (
+            "Iterations",
+            f"{len(facts):,}",
+            f"{(facts['store'] == 'empty').sum():,} from an empty store on, the others on the filled one",
+        ),
+        (
+            "Different results",
+            f"{len(set(facts['found'])) - 1:,}",
+            f"{facts['bets'].iloc[0]:,} bets each, to the last bit",
+        ),
         ("Rows stored again", f"{facts['new'].iloc[1:].sum():,}", f"of {facts['new'].iloc[0]:,} collected"),
         estimate("An iteration on the filled store", whole.ratio - 1, whole.low - 1, whole.high - 1),
-        ("Slower stages", f"{len(slower):,}", ", ".join(slower[:3]) if slower else f"of {len(changes):,}, beyond noise"),
+        (
+            "Slower stages",
+            f"{len(slower):,}",
+            ", ".join(slower[:3]) if slower else f"of {len(changes):,}, beyond noise",
+        ),
         (
             "Room an iteration",
             f"{added:,.0f} kB",
@@ -192,16 +256,31 @@ def sweep_key_figures(sweep: Sweep, choices: Choices) -> Html:
     near = stability(sweep).loc[table.attrs["best"]]
     corrected = _judging_p(sweep)
     sure = int((table[corrected] <= SURE).sum())
-    span, picked = (f"{percent(low)} to {percent(high)}" for low, high in ((best["low"], best["high"]), (choices.low, choices.high)))
-    winning = "–" if not near["neighbours"] else f"{round(near['neighbours'] * near['neighbours_winning'])} of {int(near['neighbours'])}"
+    span, picked = (
+        f"{percent(low)} to {percent(high)}"
+        for low, high in ((best["low"], best["high"]), (choices.low, choices.high))
+    )
+    winning = (
+        "–"
+        if not near["neighbours"]
+        else f"{round(near['neighbours'] * near['neighbours_winning'])} of {int(near['neighbours'])}"
+    )
     return headline(
         ("Variants tried", f"{sweep.tried:,}", f"{int((table['bets'] > 0).sum()):,} of them bet"),
         ("Yield of the best", percent(best["yield"], sign=True), "" if np.isnan(best["low"]) else span),
-        ("Its p, corrected", FORMATS["p"](best[corrected]), FORMATS["p"](best[corrected.removesuffix("_adjusted")]) + " alone"),
+        (
+            "Its p, corrected",
+            FORMATS["p"](best[corrected]),
+            FORMATS["p"](best[corrected.removesuffix("_adjusted")]) + " alone",
+        ),
         ("Significant", f"{sure:,}", f"of {sweep.tried:,}, all counted"),
         ("Neighbours win", winning, f"of the best; they yield {percent(near['neighbour_yield'])}"),
-        ("Picked by the past", percent(choices.value, sign=True), "nothing would have been picked" if np.isnan(choices.low) else picked),
-    )  # fmt: skip
+        (
+            "Picked by the past",
+            percent(choices.value, sign=True),
+            "nothing would have been picked" if np.isnan(choices.low) else picked,
+        ),
+    )
 
 
 def _judging_p(sweep: Sweep) -> str:

@@ -19,9 +19,13 @@ _ARROWS = {HIGHER: f"▲ {HIGHER}", LOWER: f"▼ {LOWER}"}
 
 
 def table(
-    frame: pd.DataFrame, formats: Mapping[str, str | Format] | None = None, *, most: int = 50, empty: str = "None.",
+    frame: pd.DataFrame,
+    formats: Mapping[str, str | Format] | None = None,
+    *,
+    most: int = 50,
+    empty: str = "None.",
     strong: Sequence[bool] = (),
-) -> Html:  # fmt: skip
+) -> Html:
     """A table of a report: right-aligned numbers, everything escaped; below it what `frame.attrs["says"]` says of it.
 
     Parameters
@@ -29,7 +33,8 @@ def table(
     frame : DataFrame
         The index is shown where it has a name, or names.
     formats : mapping, optional
-        Column -> one of `FORMATS`, or a function; columns of our own tables are known by their names (`BY_NAME`).
+        Column -> one of `FORMATS`, or a function; columns of our own tables are known by their names
+        (`BY_NAME`).
     most : int
         Rows shown; a note says how many more there are.
     empty : str
@@ -51,11 +56,16 @@ def table(
     if any(shown.index.names):
         shown = shown.reset_index()
     formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
-    right = {column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats) for column in shown}
+    right = {
+        column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats)
+        for column in shown
+    }
     head = "".join(f'<th scope="col"{right[column]}>{escape(_heading(str(column)))}</th>' for column in shown)
     rows = []
     for at, values in enumerate(shown.itertuples(index=False, name=None)):
-        texts = [escape(_text(value, formats.get(column))) for column, value in zip(shown, values, strict=True)]
+        texts = [
+            escape(_text(value, formats.get(column))) for column, value in zip(shown, values, strict=True)
+        ]
         cells = [f"<td{right[column]}>{text}</td>" for column, text in zip(shown, texts, strict=True)]
         cells[0] = f'<th scope="row"{right[shown.columns[0]]}>{texts[0]}</th>'
         mark = ' class="ov-strong"' if any(strong[at : at + 1]) else ""
@@ -63,7 +73,10 @@ def table(
     more = f"<p class='ov-more'>{len(frame) - most:,} more rows.</p>" if len(frame) > most else ""
     more += f"<p>{escape(frame.attrs['says'])}</p>" if frame.attrs.get("says") else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return Html(f'<div class="ov-table"><table class="dataframe">{body}</table></div>{more}', shown.to_string(index=False))
+    return Html(
+        f'<div class="ov-table"><table class="dataframe">{body}</table></div>{more}',
+        shown.to_string(index=False),
+    )
 
 
 def evaluation_table(evaluation: pd.DataFrame) -> Html:
@@ -93,7 +106,9 @@ def evaluation_table(evaluation: pd.DataFrame) -> Html:
     rows = []
     for metric, row in evaluation.iterrows():
         write = by_unit[row["unit"]]
-        value, low, high = ("–" if pd.isna(row[name]) else write(row[name]) for name in ("value", "low", "high"))
+        value, low, high = (
+            "–" if pd.isna(row[name]) else write(row[name]) for name in ("value", "low", "high")
+        )
         name = _FIGURES.get(str(metric), str(metric).replace("_", " "))
         rows.append({"figure": name, "value": value, INTERVAL: "" if low == "–" else f"{low} to {high}"})
     return table(pd.DataFrame(rows), {"value": "text"})
@@ -114,10 +129,15 @@ def headline(*figures: tuple[str, str, str]) -> Html:
         f"<div><dt>{escape(name)}</dt><dd>{escape(big)}{f'<small>{escape(small)}</small>' if small else ''}</dd></div>"
         for name, big, small in figures
     )
-    return Html(f'<dl class="ov-key">{body}</dl>', "; ".join(f"{name} {big} {small}".strip() for name, big, small in figures))
+    return Html(
+        f'<dl class="ov-key">{body}</dl>',
+        "; ".join(f"{name} {big} {small}".strip() for name, big, small in figures),
+    )
 
 
-def estimate(name: str, value: float, low: float, high: float, *, form: str = "short percent", sign: bool = True) -> tuple[str, str, str]:
+def estimate(
+    name: str, value: float, low: float, high: float, *, form: str = "short percent", sign: bool = True
+) -> tuple[str, str, str]:
     """One figure of a `headline` with its 95 % interval; `form` is one of `FORMATS`, and a `sign` is written where it is not negative.
 
     Examples
@@ -153,7 +173,10 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
 
     corrected = "p, corrected" if rows["p_adjusted"].notna().sum() > 1 else "p"
     shown = rows[named].assign(
-        verdict=[_ARROWS.get(word, word or "baseline").replace(" ", "\N{NO-BREAK SPACE}") for word in rows["verdict"]],
+        verdict=[
+            _ARROWS.get(word, word or "baseline").replace(" ", "\N{NO-BREAK SPACE}")
+            for word in rows["verdict"]
+        ],
         **{
             "difference, points": told("difference", "low", "high"),
             corrected: rows["p_adjusted"],
@@ -161,7 +184,11 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
         },
     )
     shown = shown.assign(**rows[["yield", "bets", "common_days"]])
-    formats: dict[str, str | Format] = {"difference, points": "text", corrected: "p", "closing line, points": "text"}
+    formats: dict[str, str | Format] = {
+        "difference, points": "text",
+        corrected: "p",
+        "closing line, points": "text",
+    }
     return table(shown, formats, most=most, strong=rows["verdict"].isin((HIGHER, LOWER)).tolist())
 
 
@@ -170,7 +197,10 @@ def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> 
     if not {"low", "high"} <= set(frame.columns):
         return frame
     write = _writer(formats.get("low", BY_NAME["low"]))
-    text = ["–" if pd.isna(low) else f"{write(low)} to {write(high)}" for low, high in zip(frame["low"], frame["high"], strict=True)]
+    text = [
+        "–" if pd.isna(low) else f"{write(low)} to {write(high)}"
+        for low, high in zip(frame["low"], frame["high"], strict=True)
+    ]
     at = list(frame.columns).index("low")
     frame = frame.drop(columns=["low", "high"])
     frame.insert(at, INTERVAL, text)
@@ -182,7 +212,11 @@ def _heading(column: str) -> str:
     if column in _HEADINGS or column.endswith("_per_s"):
         return _HEADINGS.get(column, column.replace("_", " ").replace(" per s", " a second"))
     name, _, unit = column.rpartition("_")
-    return f"{name.replace('_', ' ')},\N{NO-BREAK SPACE}{_UNITS[unit]}" if name and unit in _UNITS else column.replace("_", " ")
+    return (
+        f"{name.replace('_', ' ')},\N{NO-BREAK SPACE}{_UNITS[unit]}"
+        if name and unit in _UNITS
+        else column.replace("_", " ")
+    )
 
 
 def _right(numeric: bool) -> str:
@@ -195,7 +229,9 @@ def _text(value: Any, form: str | Format | None) -> str:
     if form:
         return _writer(form)(value)
     if isinstance(value, float):
-        return FORMATS["count"](value) if value.is_integer() and abs(value) < 1e15 else FORMATS["figures"](value)
+        return (
+            FORMATS["count"](value) if value.is_integer() and abs(value) < 1e15 else FORMATS["figures"](value)
+        )
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return FORMATS["count"](value)
     return str(value)
@@ -209,14 +245,29 @@ def _writer(form: str | Format) -> Format:
 
 # short: on a phone the numbers stand beside them
 _FIGURES = {
-    "turnover": "turnover, bankrolls", "roi": "return on bankroll", "drawdown_days": "days under that peak",
-    "under_water": "time under water", "drawdown_median": "drawdown, median path", "drawdown_95": "drawdown, 95 % path",
-    "ruin": "ruin, half lost", "sharpe": "Sharpe-like, a year", "clv": "closing-line value", "beat_close": "beat the close",
-    "luck_p": "p of luck", "luck_bets": "bets in luck test", "tried": "strategies tried", "luck_p_corrected": "p, corrected",
-}  # fmt: skip
+    "turnover": "turnover, bankrolls",
+    "roi": "return on bankroll",
+    "drawdown_days": "days under that peak",
+    "under_water": "time under water",
+    "drawdown_median": "drawdown, median path",
+    "drawdown_95": "drawdown, 95 % path",
+    "ruin": "ruin, half lost",
+    "sharpe": "Sharpe-like, a year",
+    "clv": "closing-line value",
+    "beat_close": "beat the close",
+    "luck_p": "p of luck",
+    "luck_bets": "bets in luck test",
+    "tried": "strategies tried",
+    "luck_p_corrected": "p, corrected",
+}
 
 _HEADINGS = {
-    "wall_s": "runtime,\u00a0s", "cpu_s": "processor time,\u00a0s", "io_wait_s": "I/O wait,\u00a0s", "peak_mb": "memory,\u00a0MB",
-    "rps": "RPS", "brier": "Brier", "clv": "CLV",
-}  # fmt: skip
+    "wall_s": "runtime,\u00a0s",
+    "cpu_s": "processor time,\u00a0s",
+    "io_wait_s": "I/O wait,\u00a0s",
+    "peak_mb": "memory,\u00a0MB",
+    "rps": "RPS",
+    "brier": "Brier",
+    "clv": "CLV",
+}
 _UNITS = {"s": "s", "ms": "ms", "mb": "MB", "h": "h"}

@@ -14,7 +14,12 @@ from overround.stats import interval
 
 
 def baselines(
-    ledger: pd.DataFrame, quotes: pd.DataFrame, results: pd.DataFrame, *, simulations: int = 2_000, seed: int = 7
+    ledger: pd.DataFrame,
+    quotes: pd.DataFrame,
+    results: pd.DataFrame,
+    *,
+    simulations: int = 2_000,
+    seed: int = 7,
 ) -> pd.DataFrame:
     """What bets without any thought earn on the same prices: the same markets at the same bookmakers at the same times.
 
@@ -30,9 +35,9 @@ def baselines(
     Returns
     -------
     DataFrame
-        Index `bets_on`: these bets; every outcome (what the market gives back); a random outcome (low and high hold 95 % of such
-        bettors); every home, draw ... of them. Columns bets, yield, low, high. `attrs["p_random"]`: share of random bettors who earn
-        at least what these bets earn.
+        Index `bets_on`: these bets; every outcome (what the market gives back); a random outcome (low and
+        high hold 95 % of such bettors); every home, draw ... of them. Columns bets, yield, low, high.
+        `attrs["p_random"]`: share of random bettors who earn at least what these bets earn.
 
     Examples
     --------
@@ -48,20 +53,32 @@ def baselines(
     settled = backtest(whole, results, stake=Flat(1.0), bankroll=LARGE)
     settled = settled[settled["result"] != "void"]
     own = back.assign(stake=1.0, profit=unit_profit(back))
-    rows = {"these bets": yield_with_interval(own, simulations, seed), "every outcome": yield_with_interval(settled, simulations, seed)}
+    rows = {
+        "these bets": yield_with_interval(own, simulations, seed),
+        "every outcome": yield_with_interval(settled, simulations, seed),
+    }
     market, n = group_codes(settled, ("event_id", "market", "line", "bookmaker", "placed_at"))
     picked = _random_pickers(market, n, settled["profit"].to_numpy(float), simulations, seed)
     low, high = interval(picked)
-    rows["a random outcome"] = {"bets": n, "yield": float(picked.mean()) if n else np.nan, "low": low, "high": high}
+    rows["a random outcome"] = {
+        "bets": n,
+        "yield": float(picked.mean()) if n else np.nan,
+        "low": low,
+        "high": high,
+    }
     for outcome in dict.fromkeys(name for names in OUTCOMES.values() for name in names):
         part = settled[settled["outcome"] == outcome]
         if len(part):
             rows[f"every {outcome}"] = yield_with_interval(part, simulations, seed)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high"]).rename_axis("bets_on")
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["bets", "yield", "low", "high"]
+    ).rename_axis("bets_on")
     mine = rows["these bets"]["yield"]
     table.attrs["p_random"] = float((1 + (picked >= mine).sum()) / (1 + len(picked))) if n else np.nan
     if n:
-        table.attrs["says"] = f"Of bettors who pick at random, {percent(table.attrs['p_random'])} earn at least as much."
+        table.attrs["says"] = (
+            f"Of bettors who pick at random, {percent(table.attrs['p_random'])} earn at least as much."
+        )
     return table
 
 
@@ -76,12 +93,21 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
     bet = np.repeat(np.arange(len(bets)), [len(names) for names in outcomes])
     each = pd.Series([name for names in outcomes for name in names], dtype="str")
     wanted = bets.iloc[bet].reset_index(drop=True).assign(outcome=each, bet=bet)
-    wanted = wanted.assign(price=price_when_placed(wanted, bets, quotes), probability=np.nan, edge=np.nan, strategy="every outcome")
+    wanted = wanted.assign(
+        price=price_when_placed(wanted, bets, quotes),
+        probability=np.nan,
+        edge=np.nan,
+        strategy="every outcome",
+    )
     missing = np.bincount(bet, wanted["price"].isna(), len(bets)) > 0
-    return wanted.loc[~missing[bet], [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]].reset_index(drop=True)
+    return wanted.loc[~missing[bet], [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]].reset_index(
+        drop=True
+    )
 
 
-def _random_pickers(market: np.ndarray, n: int, profit: np.ndarray, simulations: int, seed: int) -> np.ndarray:
+def _random_pickers(
+    market: np.ndarray, n: int, profit: np.ndarray, simulations: int, seed: int
+) -> np.ndarray:
     """Yield of bettors who pick one row of each market at random, shape (simulations,)."""
     if not n:
         return np.array([])
@@ -89,4 +115,6 @@ def _random_pickers(market: np.ndarray, n: int, profit: np.ndarray, simulations:
     sizes = np.bincount(market, minlength=n)
     begins = np.concatenate([[0], sizes.cumsum()[:-1]])
     rng = np.random.default_rng(seed)
-    return np.array([profit[order[begins + (rng.random(n) * sizes).astype(int)]].mean() for _ in range(simulations)])
+    return np.array(
+        [profit[order[begins + (rng.random(n) * sizes).astype(int)]].mean() for _ in range(simulations)]
+    )

@@ -12,12 +12,17 @@ EVERYBODY, SAME = "everybody, in the mean", "the same bookmaker, with its margin
 
 
 def clv_by_close(
-    ledger: pd.DataFrame, quotes: pd.DataFrame, method: str = "power", *, simulations: int = 2_000, seed: int = 7
+    ledger: pd.DataFrame,
+    quotes: pd.DataFrame,
+    method: str = "power",
+    *,
+    simulations: int = 2_000,
+    seed: int = 7,
 ) -> pd.DataFrame:
     """Closing-line value of the same bets against the reference's close, everybody's, and that of the bookmaker that took the bet.
 
-    Where a reference sees value because it stood still or was wrong, its own close says the same again. The others' does not, unless
-    they came to it.
+    Where a reference sees value because it stood still or was wrong, its own close says the same again. The
+    others' does not, unless they came to it.
 
     Parameters
     ----------
@@ -33,10 +38,11 @@ def clv_by_close(
     Returns
     -------
     DataFrame
-        Index `close_of`: the reference, and again on the bets of the next row where those are fewer; everybody, in the mean; the same
-        bookmaker, with its margin. Columns bets (placed, with such a close), clv (mean, share of the stake), low, high (95 %) and
-        beat_close (share of those that were not void): of the reference what `evaluate` has. `attrs["says"]` where on the same bets the
-        reference shows value beyond noise, and everybody a loss.
+        Index `close_of`: the reference, and again on the bets of the next row where those are fewer;
+        everybody, in the mean; the same bookmaker, with its margin. Columns bets (placed, with such a close),
+        clv (mean, share of the stake), low, high (95 %) and beat_close (share of those that were not void):
+        of the reference what `evaluate` has. `attrs["says"]` where on the same bets the reference shows value
+        beyond noise, and everybody a loss.
 
     Examples
     --------
@@ -52,15 +58,24 @@ def clv_by_close(
     gain = bets["price"] / bets["closing_price"] - 1
     common, own = bets["clv"].where(everybody.notna()), gain.where(bets["side"] == "back", -gain)
     values = pd.DataFrame({REFERENCE: bets["clv"], COMMON: common, EVERYBODY: everybody, SAME: own})
-    sums = pd.concat([values.notna().astype(float), values.fillna(0.0)], axis=1).groupby(day(bets)).sum().to_numpy(float)
+    sums = (
+        pd.concat([values.notna().astype(float), values.fillna(0.0)], axis=1)
+        .groupby(day(bets))
+        .sum()
+        .to_numpy(float)
+    )
     drawn = quotient(resample(sums, simulations, seed).reshape(simulations, 2, -1).swapaxes(1, 2))
     low, high = zip(*(interval(one) for one in drawn.T), strict=True)
     beat = values.apply(beaten, result=bets["result"]).mean()
-    table = pd.DataFrame({"bets": values.count(), "clv": values.mean(), "low": low, "high": high, "beat_close": beat})
+    table = pd.DataFrame(
+        {"bets": values.count(), "clv": values.mean(), "low": low, "high": high, "beat_close": beat}
+    )
     table.index.name = "close_of"
     alone = table.loc[COMMON, "low"] > 0 > table.loc[EVERYBODY, "high"]
     if table.loc[COMMON, "bets"] == table.loc[REFERENCE, "bets"]:
         table = table.drop(index=COMMON)
     if alone:
-        table.attrs["says"] = "Flagged: only the reference's own close shows value; everybody else's says that it was wrong."
+        table.attrs["says"] = (
+            "Flagged: only the reference's own close shows value; everybody else's says that it was wrong."
+        )
     return table

@@ -14,13 +14,27 @@ HIGHER, LOWER, NOISE, FEW = "higher", "lower", "within noise", "too few bets"
 # days drawn again cannot show what a side with fewer has not seen: one that lost every bet would look certain
 LEAST_DAYS, LEAST_OF_A_KIND = 10, 5
 _SUMS = ["staked", "profit", "closes", "clv", "bets", "won", "lost"]
-_DIFFERENCES = ["difference", "low", "high", "p", "p_adjusted", "common_days", "clv_difference", "clv_low", "clv_high", "verdict"]
+_DIFFERENCES = [
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+    "common_days",
+    "clv_difference",
+    "clv_low",
+    "clv_high",
+    "verdict",
+]
 
 
-def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7) -> pd.DataFrame:
+def compare_ledgers(
+    ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7
+) -> pd.DataFrame:
     """Each ledger against the first: the difference in yield, paired by match day.
 
-    The same resampled days are drawn for all, so that what a good or bad day does to both sides of a difference cancels.
+    The same resampled days are drawn for all, so that what a good or bad day does to both sides of a
+    difference cancels.
 
     Parameters
     ----------
@@ -32,12 +46,13 @@ def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 1
     Returns
     -------
     DataFrame
-        Index: name of the ledger, in the order given; columns bets, staked, profit, yield, clv, difference (of yield to the first), low,
-        high (95 %), p (two-sided, of this difference alone), p_adjusted (for all of them: `step_down` over the differences in standard
-        errors), common_days, clv_difference, clv_low, clv_high (of the mean closing-line value), and verdict: higher or lower where
-        p_adjusted is at most 0.05, else within noise. NaN differences for the first. Where a side has fewer than ten days or fewer than
-        five bets of either kind, won and lost, the difference has no interval and no p, and the verdict is that there are too few bets.
-        `attrs["tried"]`: how many ledgers were compared.
+        Index: name of the ledger, in the order given; columns bets, staked, profit, yield, clv, difference
+        (of yield to the first), low, high (95 %), p (two-sided, of this difference alone), p_adjusted (for
+        all of them: `step_down` over the differences in standard errors), common_days, clv_difference,
+        clv_low, clv_high (of the mean closing-line value), and verdict: higher or lower where p_adjusted is
+        at most 0.05, else within noise. NaN differences for the first. Where a side has fewer than ten days
+        or fewer than five bets of either kind, won and lost, the difference has no interval and no p, and the
+        verdict is that there are too few bets. `attrs["tried"]`: how many ledgers were compared.
 
     Examples
     --------
@@ -53,11 +68,15 @@ def compare_ledgers(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 1
     sums = _sums(list(ledgers.values()))
     table = _levels(sums, pd.Index(list(ledgers), name="run"))
     table[_DIFFERENCES] = pd.DataFrame(_NONE, table.index)
-    table.iloc[1:, -len(_DIFFERENCES) :] = _differences(np.repeat(sums[:1], len(sums) - 1, axis=0), sums[1:], simulations, seed).to_numpy()
+    table.iloc[1:, -len(_DIFFERENCES) :] = _differences(
+        np.repeat(sums[:1], len(sums) - 1, axis=0), sums[1:], simulations, seed
+    ).to_numpy()
     return _typed(table, len(ledgers))
 
 
-def compare_within(ledgers: Mapping[str, pd.DataFrame], by: str, *, simulations: int = 2_000, seed: int = 7) -> pd.DataFrame:
+def compare_within(
+    ledgers: Mapping[str, pd.DataFrame], by: str, *, simulations: int = 2_000, seed: int = 7
+) -> pd.DataFrame:
     """Each ledger against the first in every league, at every bookmaker and so on: where the difference comes from.
 
     Parameters
@@ -72,8 +91,8 @@ def compare_within(ledgers: Mapping[str, pd.DataFrame], by: str, *, simulations:
     Returns
     -------
     DataFrame
-        A row for each part in which the first ledger and the other have bets: `by` (named so), run, and the columns of `compare_ledgers`;
-        p_adjusted allows for all rows.
+        A row for each part in which the first ledger and the other have bets: `by` (named so), run, and the
+        columns of `compare_ledgers`; p_adjusted allows for all rows.
 
     Examples
     --------
@@ -88,12 +107,16 @@ def compare_within(ledgers: Mapping[str, pd.DataFrame], by: str, *, simulations:
         raise ParameterError(f"a comparison needs at least two runs; got {len(ledgers)}.")
     first, *others = ledgers
     parts = {name: parts_of(ledger, by).astype(str) for name, ledger in ledgers.items()}
-    pairs = [(part, name) for part in sorted(set(parts[first])) for name in others if (parts[name] == part).any()]
+    pairs = [
+        (part, name) for part in sorted(set(parts[first])) for name in others if (parts[name] == part).any()
+    ]
     sides = [ledgers[name][parts[name] == part] for part, other in pairs for name in (first, other)]
     return _table_of_pairs(_sums(sides), pd.DataFrame(pairs, columns=[by, "run"]), simulations, seed)
 
 
-def compare_parts(ledger: pd.DataFrame, by: str, *, name: str = "all", simulations: int = 2_000, seed: int = 7) -> pd.DataFrame:
+def compare_parts(
+    ledger: pd.DataFrame, by: str, *, name: str = "all", simulations: int = 2_000, seed: int = 7
+) -> pd.DataFrame:
     """Each league, bookmaker and so on of a ledger against the rest of its bets.
 
     Parameters
@@ -110,8 +133,8 @@ def compare_parts(ledger: pd.DataFrame, by: str, *, name: str = "all", simulatio
     Returns
     -------
     DataFrame
-        A row a part: `by` (named so), run, and the columns of `compare_ledgers`, with differences to the rest; p_adjusted allows for all
-        parts. No rows where there is only one part.
+        A row a part: `by` (named so), run, and the columns of `compare_ledgers`, with differences to the
+        rest; p_adjusted allows for all parts. No rows where there is only one part.
 
     Examples
     --------
@@ -132,19 +155,22 @@ def compare_parts(ledger: pd.DataFrame, by: str, *, name: str = "all", simulatio
 def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """How the difference of each ledger to the first came about, day by day.
 
-    A side's profit on a day is counted above what the yield of both together would have brought on its stakes, as a share of all that
-    it stakes in the end. So a curve ends at the difference of `compare_ledgers`, and a side that bets earlier than the other makes none.
+    A side's profit on a day is counted above what the yield of both together would have brought on its
+    stakes, as a share of all that it stakes in the end. So a curve ends at the difference of
+    `compare_ledgers`, and a side that bets earlier than the other makes none.
 
     Returns
     -------
     DataFrame
-        run, at (match day), difference (until then), noise (half the width of the 95 % band around 0 in which the difference of two sides
-        of one yield is at that day). A day on which neither side bets has no row, nor has a ledger without a stake.
+        run, at (match day), difference (until then), noise (half the width of the 95 % band around 0 in which
+        the difference of two sides of one yield is at that day). A day on which neither side bets has no row,
+        nor has a ledger without a stake.
 
     Notes
     -----
-    The variance of the difference at a day is the sum until then of squares of what each day adds beyond its side's own yield: the
-    delta method for a ratio of sums over independent days (Cochran 1977, Sampling Techniques, section 6.3).
+    The variance of the difference at a day is the sum until then of squares of what each day adds beyond its
+    side's own yield: the delta method for a ratio of sums over independent days (Cochran 1977, Sampling
+    Techniques, section 6.3).
 
     Examples
     --------
@@ -176,9 +202,13 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def by_significance(comparison: pd.DataFrame) -> pd.DataFrame:
     """Rows of a comparison, the surest difference first, however large; what cannot be told is last, what all are held against on top."""
-    distance = (comparison["difference"] / (comparison["high"] - comparison["low"]).where(lambda width: width > 0)).abs()
+    distance = (
+        comparison["difference"] / (comparison["high"] - comparison["low"]).where(lambda width: width > 0)
+    ).abs()
     held = comparison["difference"].isna() & comparison["verdict"].eq("")
-    order = pd.DataFrame({"held": ~held, "p": comparison["p_adjusted"].fillna(2.0), "distance": -distance.fillna(0.0)})
+    order = pd.DataFrame(
+        {"held": ~held, "p": comparison["p_adjusted"].fillna(2.0), "distance": -distance.fillna(0.0)}
+    )
     return comparison.iloc[np.lexsort(order[["distance", "p", "held"]].to_numpy(float).T)]
 
 
@@ -206,7 +236,9 @@ def comparison_verdict(comparison: pd.DataFrame) -> str:
         return f"Too few bets to tell the yield of {name} from that of {first}: {gap}, {days}."
     clear = "is within noise of" if row["verdict"] == NOISE else "differs from"
     corrected = f" (corrected for {len(others)} runs compared with it)" if len(others) > 1 else ""
-    return f"The yield of {name} {clear} that of {first}: {gap}, p {row['p_adjusted']:.3f}{corrected}, {days}."
+    return (
+        f"The yield of {name} {clear} that of {first}: {gap}, p {row['p_adjusted']:.3f}{corrected}, {days}."
+    )
 
 
 def in_points(difference: float, low: float = np.nan, high: float = np.nan) -> str:
@@ -229,17 +261,28 @@ def _sums(ledgers: list[pd.DataFrame]) -> Floats:
     days = _days(ledgers)
     blocks = [np.zeros((0, len(days), len(_SUMS)))]
     for ledger in ledgers:
-        rows = pd.DataFrame({
-            "staked": ledger["stake"], "profit": ledger["profit"], "closes": ledger["clv"].notna(), "clv": ledger["clv"].fillna(0.0),
-            "bets": 1.0, "won": ledger["profit"] > 0, "lost": ledger["profit"] < 0,
-        }, index=ledger.index).astype(float)  # fmt: skip
+        rows = pd.DataFrame(
+            {
+                "staked": ledger["stake"],
+                "profit": ledger["profit"],
+                "closes": ledger["clv"].notna(),
+                "clv": ledger["clv"].fillna(0.0),
+                "bets": 1.0,
+                "won": ledger["profit"] > 0,
+                "lost": ledger["profit"] < 0,
+            },
+            index=ledger.index,
+        ).astype(float)
         blocks.append(rows.groupby(day(ledger)).sum().reindex(days, fill_value=0.0).to_numpy(float)[None])
     return np.concatenate(blocks)
 
 
 def _levels(sums: Floats, index: pd.Index) -> pd.DataFrame:
     whole = pd.DataFrame(sums.sum(axis=1), index, _SUMS)
-    columns = {"yield": quotient(whole[["staked", "profit"]].to_numpy(float)), "clv": quotient(whole[["closes", "clv"]].to_numpy(float))}
+    columns = {
+        "yield": quotient(whole[["staked", "profit"]].to_numpy(float)),
+        "clv": quotient(whole[["closes", "clv"]].to_numpy(float)),
+    }
     return whole[["bets", "staked", "profit"]].astype({"bets": int}).assign(**columns)
 
 
@@ -270,16 +313,23 @@ def _differences(base: Floats, other: Floats, simulations: int, seed: int) -> pd
     if not len(known):
         return table
     columns = pair[:, known][..., :4]
-    drawn = resample(columns.transpose(2, 0, 1, 3).reshape(columns.shape[2], -1), simulations, seed).reshape(-1, 2, len(known), 4)
+    drawn = resample(columns.transpose(2, 0, 1, 3).reshape(columns.shape[2], -1), simulations, seed).reshape(
+        -1, 2, len(known), 4
+    )
     gaps, clv_gaps = (np.diff(quotient(drawn[..., at : at + 2]), axis=1)[:, 0] for at in (0, 2))
     spread = np.maximum(np.nanstd(gaps, axis=0), 1e-12)
     # a resample in which a side has no bet says nothing
-    distance, by_chance = np.abs(gap[known]) / spread, np.nan_to_num(np.abs(gaps - gap[known]) / spread, nan=-1.0)
+    distance, by_chance = (
+        np.abs(gap[known]) / spread,
+        np.nan_to_num(np.abs(gaps - gap[known]) / spread, nan=-1.0),
+    )
     p = (1 + (by_chance >= distance).sum(axis=0)) / (1 + (by_chance >= 0).sum(axis=0))
     adjusted = np.maximum(p, step_down(distance, by_chance))
     table.loc[known, ["low", "high"]] = [interval(one) for one in gaps.T]
     table.loc[known, ["clv_low", "clv_high"]] = [interval(one) for one in clv_gaps.T]
     table.loc[known, "p"], table.loc[known, "p_adjusted"] = p, adjusted
     sure = adjusted <= 1 - LEVEL + 1e-12
-    table.loc[known, "verdict"] = np.select([sure & (gap[known] > 0), sure & (gap[known] < 0)], [HIGHER, LOWER], NOISE)
+    table.loc[known, "verdict"] = np.select(
+        [sure & (gap[known] > 0), sure & (gap[known] < 0)], [HIGHER, LOWER], NOISE
+    )
     return table

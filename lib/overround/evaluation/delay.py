@@ -28,8 +28,8 @@ def delayed(signals: pd.DataFrame, quotes: pd.DataFrame, minutes: float) -> pd.D
     Returns
     -------
     DataFrame
-        Signals with new price, edge (by the old probability) and placed_at. Those whose match has begun by then, or whose bookmaker
-        has shown no price for a day, are left out; `attrs["dropped"]` says how many.
+        Signals with new price, edge (by the old probability) and placed_at. Those whose match has begun by
+        then, or whose bookmaker has shown no price for a day, are left out; `attrs["dropped"]` says how many.
 
     Raises
     ------
@@ -48,7 +48,9 @@ def delayed(signals: pd.DataFrame, quotes: pd.DataFrame, minutes: float) -> pd.D
     if not minutes >= 0:
         raise ParameterError(f"minutes is {minutes}; a bet cannot be placed before its signal, at least 0.")
     if len(signals) and not has_clock(quotes):
-        raise ParameterError("these prices have no clock times, only a phase (early, close): what stood minutes later is not known.")
+        raise ParameterError(
+            "these prices have no clock times, only a phase (early, close): what stood minutes later is not known."
+        )
     at = signals["placed_at"] + pd.Timedelta(minutes=minutes)
     price = standing_price(signals, quotes, at, STANDS_H + minutes / 60)
     stands = (~np.isnan(price) & (at < signals["starts_at"]).to_numpy()) if minutes else ~np.isnan(price)
@@ -84,7 +86,8 @@ def delay_curve(
     Returns
     -------
     DataFrame
-        Index `minutes`; columns bets, dropped, yield, low, high (95 %), clv. Without rows where prices have no clock times.
+        Index `minutes`; columns bets, dropped, yield, low, high (95 %), clv. Without rows where prices have
+        no clock times.
 
     Examples
     --------
@@ -99,6 +102,12 @@ def delay_curve(
     for wait in known:
         moved = delayed(signals, quotes, wait)
         ledger = backtest(moved, results, stake=stake, bankroll=bankroll, closing=closing)
-        rows.append({**yield_with_interval(ledger, simulations, seed), "dropped": moved.attrs["dropped"], "clv": ledger["clv"].mean()})
+        rows.append(
+            {
+                **yield_with_interval(ledger, simulations, seed),
+                "dropped": moved.attrs["dropped"],
+                "clv": ledger["clv"].mean(),
+            }
+        )
     columns = ["bets", "dropped", "yield", "low", "high", "clv"]
     return pd.DataFrame(rows, columns=columns, index=pd.Index(known, name="minutes", dtype=float))

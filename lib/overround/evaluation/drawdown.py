@@ -30,7 +30,8 @@ def max_drawdown(ledger: pd.DataFrame) -> float:
 def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
     """Days from the peak before the deepest fall until it was regained (or to the end), and the share of time below any earlier peak.
 
-    Time runs from the first placement to the last settlement. NaN for a ledger without bets, or one that does not say its bankroll.
+    Time runs from the first placement to the last settlement. NaN for a ledger without bets, or one that does
+    not say its bankroll.
     """
     start = bankroll_at_start(ledger)
     if ledger.empty or np.isnan(start):
@@ -59,11 +60,13 @@ def day_returns(ledger: pd.DataFrame) -> Floats:
     return np.divide(profit, before, out=np.zeros_like(profit), where=~(before <= 0))
 
 
-def resampled_drawdowns(ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, ruin: float = 0.5, seed: int = 7) -> tuple[Floats, float]:
+def resampled_drawdowns(
+    ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, ruin: float = 0.5, seed: int = 7
+) -> tuple[Floats, float]:
     """Maximum drawdown of bankroll paths made of this ledger's match days, drawn with replacement, and how many of them are ruined.
 
-    Where every stake is the same amount the days' profits are added; otherwise stakes follow the bankroll, and the days' returns
-    compound.
+    Where every stake is the same amount the days' profits are added; otherwise stakes follow the bankroll,
+    and the days' returns compound.
 
     Parameters
     ----------
@@ -79,7 +82,8 @@ def resampled_drawdowns(ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, 
     Returns
     -------
     drawdowns : ndarray, shape (simulations,)
-        Shares of the peak before them, at most 1; NaN for a ledger that does not say its bankroll, none at all for one without bets.
+        Shares of the peak before them, at most 1; NaN for a ledger that does not say its bankroll, none at
+        all for one without bets.
     ruined : float
         Share of paths; NaN for such ledgers.
 

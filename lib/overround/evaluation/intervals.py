@@ -18,7 +18,9 @@ def unit_profit(bets: pd.DataFrame, net: np.ndarray | None = None) -> np.ndarray
         return np.where(gain > 0, gain * (net - 1), gain)
     profit = gain * (bets["price"].to_numpy(float) - 1)
     won = bets["stake"].to_numpy(float) * profit
-    kept = np.divide(bets["profit"].to_numpy(float), won, out=np.ones(len(bets)), where=(gain > 0) & (won > 0))
+    kept = np.divide(
+        bets["profit"].to_numpy(float), won, out=np.ones(len(bets)), where=(gain > 0) & (won > 0)
+    )
     return np.where(gain > 0, profit * kept, gain)
 
 
@@ -27,4 +29,9 @@ def yield_with_interval(ledger: pd.DataFrame, simulations: int, seed: int) -> di
     sums = by_day(ledger, pd.Index(sorted(set(day(ledger)))))
     low, high = interval(quotient(resample(sums, simulations, seed)))
     staked, profit = sums.sum(axis=0)
-    return {"bets": len(ledger), "yield": float(profit / staked) if staked else np.nan, "low": low, "high": high}
+    return {
+        "bets": len(ledger),
+        "yield": float(profit / staked) if staked else np.nan,
+        "low": low,
+        "high": high,
+    }

@@ -38,19 +38,21 @@ def luck_test(
 ) -> dict[str, float]:
     """Chance that luck alone earns at least the profit of these bets.
 
-    Results are drawn anew from the market's own margin-free closing probabilities: one number between 0 and 1 for the goals of a match
-    and one for who wins by how much, which decide all bets on it, so that they stay dependent. Bets and prices are those of the
-    ledger. Without `stake` so are the stakes, and bets without a closing probability and void bets are left out. With the rule that made
-    the ledger, every history is played from the first bet: stakes are sized on the bankroll of that history, in the order of time, under
+    Results are drawn anew from the market's own margin-free closing probabilities: one number between 0 and 1
+    for the goals of a match and one for who wins by how much, which decide all bets on it, so that they stay
+    dependent. Bets and prices are those of the ledger. Without `stake` so are the stakes, and bets without a
+    closing probability and void bets are left out. With the rule that made the ledger, every history is
+    played from the first bet: stakes are sized on the bankroll of that history, in the order of time, under
     the same limits; bets that cannot be drawn anew keep their result.
 
-    Where the close says that the prices were on the whole better than fair, that advantage is taken out of the histories: it is an edge,
-    not luck. Each unit staked then pays less by what the close says that it was worth, so every bet of every history is a fair one,
-    whatever the stakes; otherwise the histories lose the margin. So histories earn nothing or lose on average.
+    Where the close says that the prices were on the whole better than fair, that advantage is taken out of
+    the histories: it is an edge, not luck. Each unit staked then pays less by what the close says that it was
+    worth, so every bet of every history is a fair one, whatever the stakes; otherwise the histories lose the
+    margin. So histories earn nothing or lose on average.
 
-    A closing probability does not tell how often a whole line pushes, or a quarter line ends half won or half lost. That is as
-    frequent in the histories as among these bets (totals and handicaps, whole and quarter lines apart), and the rest is divided so that
-    the closing probability's own price is fair.
+    A closing probability does not tell how often a whole line pushes, or a quarter line ends half won or half
+    lost. That is as frequent in the histories as among these bets (totals and handicaps, whole and quarter
+    lines apart), and the rest is divided so that the closing probability's own price is fair.
 
     Parameters
     ----------
@@ -66,8 +68,9 @@ def luck_test(
     Returns
     -------
     dict
-        p: (1 + histories at least as good) / (1 + simulations); profit: what the bets earned; expected: what the close says
-        they were worth; bets: how many were drawn anew; restaked: whether the stakes were sized again.
+        p: (1 + histories at least as good) / (1 + simulations); profit: what the bets earned; expected: what
+        the close says they were worth; bets: how many were drawn anew; restaked: whether the stakes were
+        sized again.
 
     Raises
     ------
@@ -90,8 +93,13 @@ def luck_test(
     profits, _ = _play(again, simulations, seed, np.empty(0, np.int64))
     # the last digit of a sum depends on its order
     better = (profits >= again.profit - 1e-9 * again.turnover).sum()
-    return {"p": (1 + better) / (1 + simulations), "profit": again.profit, "expected": again.expected, "bets": again.bets,
-            "restaked": stake is not None}  # fmt: skip
+    return {
+        "p": (1 + better) / (1 + simulations),
+        "profit": again.profit,
+        "expected": again.expected,
+        "bets": again.bets,
+        "restaked": stake is not None,
+    }
 
 
 def luck_band(
@@ -116,7 +124,8 @@ def luck_band(
     Returns
     -------
     DataFrame
-        Index: `settled_at`, at most 400 times of settlement with the last of them; one column a level, in money.
+        Index: `settled_at`, at most 400 times of settlement with the last of them; one column a level, in
+        money.
 
     Examples
     --------
@@ -133,7 +142,9 @@ def luck_band(
     points = np.flatnonzero(again.book.order[4])
     points = points[np.unique(np.linspace(0, len(points) - 1, min(len(points), _POINTS)).round().astype(int))]
     _, paths = _play(again, simulations, seed, points)
-    at = pd.DatetimeIndex(again.settled[again.book.settles[points]].view("M8[us]"), tz="UTC", name="settled_at")
+    at = pd.DatetimeIndex(
+        again.settled[again.book.settles[points]].view("M8[us]"), tz="UTC", name="settled_at"
+    )
     return pd.DataFrame(np.quantile(paths, levels, axis=0).T, columns=list(levels), index=at)
 
 
@@ -165,7 +176,9 @@ def _replay(
     if stake is None:
         book, bets = _as_staked(bets, listed, commission)
     else:
-        book, bets = _restaked(bets, stake, listed, execution, commission, _common_money(ledger, listed, bankroll))
+        book, bets = _restaked(
+            bets, stake, listed, execution, commission, _common_money(ledger, listed, bankroll)
+        )
     ended = how_ended(bets, book.lay)
     drawn, chances, categories = drawn_categories(bets, ended)
     gains = [book.gain(category)[0] for category in categories]
@@ -176,8 +189,15 @@ def _replay(
         gains = [gain - worth for gain in gains]
     draw, n = drawn
     low, high = chances[0], chances[0] + chances[1]
-    return _Replay(book, (draw, low, high, *gains, n), microseconds(bets["settled_at"]), float(bets["profit"].sum()), expected,
-                   float(bets["stake"].sum()), int(redrawn.sum()))  # fmt: skip
+    return _Replay(
+        book,
+        (draw, low, high, *gains, n),
+        microseconds(bets["settled_at"]),
+        float(bets["profit"].sum()),
+        expected,
+        float(bets["stake"].sum()),
+        int(redrawn.sum()),
+    )
 
 
 def drawable(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -194,15 +214,29 @@ def _common_money(ledger: pd.DataFrame, accounts: list[Account] | None, bankroll
     if bankroll is not None:
         return bankroll
     if "bankroll" not in ledger.attrs:
-        raise ParameterError("this ledger does not say what the bankroll was at the start (it was stored or joined): give `bankroll`.")
+        raise ParameterError(
+            "this ledger does not say what the bankroll was at the start (it was stored or joined): give `bankroll`."
+        )
     own = sum(account.bankroll or 0.0 for account in accounts or [])
     return ledger.attrs["bankroll"] - own
 
 
-def _as_staked(bets: pd.DataFrame, accounts: list[Account] | None, commission: Mapping[str, float]) -> tuple[Book, pd.DataFrame]:
+def _as_staked(
+    bets: pd.DataFrame, accounts: list[Account] | None, commission: Mapping[str, float]
+) -> tuple[Book, pd.DataFrame]:
     price, settled = bets["price"].to_numpy(float), microseconds(bets["settled_at"])
-    book, order = make_book(bets, price, np.zeros(len(bets), np.int64), settled, stake=_AsStaked(), bankroll=1.0,
-                            commission=commission, accounts=accounts, execution=None, accepted=None)  # fmt: skip
+    book, order = make_book(
+        bets,
+        price,
+        np.zeros(len(bets), np.int64),
+        settled,
+        stake=_AsStaked(),
+        bankroll=1.0,
+        commission=commission,
+        accounts=accounts,
+        execution=None,
+        accepted=None,
+    )
     return replace(book, stakes=(*book.stakes[:3], True)), bets if order is None else bets.take(order)
 
 
@@ -220,10 +254,17 @@ def _restaked(
     # stakes are sized at the price that was wanted, and pay at the price that was got
     wanted = bets if "wanted_price" not in bets else bets.assign(price=bets["wanted_price"])
     book, order = make_book(
-        wanted, bets["price"].to_numpy(float), microseconds(bets["placed_at"]), microseconds(bets["settled_at"]), stake=stake,
-        bankroll=float(bankroll), commission=commission, accounts=accounts, accepted=accepted,
+        wanted,
+        bets["price"].to_numpy(float),
+        microseconds(bets["placed_at"]),
+        microseconds(bets["settled_at"]),
+        stake=stake,
+        bankroll=float(bankroll),
+        commission=commission,
+        accounts=accounts,
+        accepted=accepted,
         execution=execution if accepted is None or execution is not None else Execution(),
-    )  # fmt: skip
+    )
     bets = bets if order is None else bets.take(order)
     _check_stakes(book, bets)
     return book, bets
@@ -258,17 +299,22 @@ def how_ended(bets: pd.DataFrame, lay: NDArray[np.bool_]) -> Floats:
     return np.where(lay, -mine, mine)
 
 
-def drawn_categories(bets: pd.DataFrame, ended: Floats) -> tuple[tuple[NDArray[np.int64], int], list[Floats], list[Floats]]:
+def drawn_categories(
+    bets: pd.DataFrame, ended: Floats
+) -> tuple[tuple[NDArray[np.int64], int], list[Floats], list[Floats]]:
     """What a bet's random number decides.
 
-    Returns the number of the draw that each bet listens to and how many there are; the chances that the number is in its lowest,
-    middle and highest part; and how the selection ends in each part.
+    Returns the number of the draw that each bet listens to and how many there are; the chances that the
+    number is in its lowest, middle and highest part; and how the selection ends in each part.
     """
     kind, picked, line = kinds(bets["market"]), picks(bets["outcome"]), bets["line"].to_numpy(float)
     p = bets["closing_fair"].to_numpy(float)
-    drawn, n = group_codes(pd.DataFrame({"event_id": bets["event_id"].to_numpy(), "total": kind == 1}), ("event_id", "total"))
+    drawn, n = group_codes(
+        pd.DataFrame({"event_id": bets["event_id"].to_numpy(), "total": kind == 1}), ("event_id", "total")
+    )
     middle, ends = _middle(kind, picked, line, ended)
-    # the price that belongs to the closing probability is fair: chance to win + what the middle wins = p x (all that is not returned)
+    # the price that belongs to the closing probability is fair: chance to win + what the middle wins = p x
+    # (all that is not returned)
     wins = p * (1 - np.where(ends == 0, middle, middle / 2)) - np.where(ends > 0, middle / 2, 0.0)
     wins = np.clip(wins, 0.0, 1 - middle)
     first, draw = picked == 0, picked == 1
@@ -310,7 +356,10 @@ def _below_draw(match: NDArray[np.int64], n: int, kind: NDArray, picked: NDArray
 def _worth(book: Book, chances: list[Floats], categories: list[Floats]) -> Floats:
     """Expected profit per unit staked by the market's margin-free close; bets on one exchange market as if each was alone."""
     alone = replace(book, fee=book.terms[2]) if len(book.terms[2]) else book
-    return sum((chance * alone.gain(ended)[0] for chance, ended in zip(chances, categories, strict=True)), np.zeros(len(book.lay)))
+    return sum(
+        (chance * alone.gain(ended)[0] for chance, ended in zip(chances, categories, strict=True)),
+        np.zeros(len(book.lay)),
+    )
 
 
 def _play(again: _Replay, simulations: int, seed: int, points: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -322,7 +371,20 @@ def _play(again: _Replay, simulations: int, seed: int, points: NDArray[np.int64]
     book = again.book
 
     def some(first: int, last: int) -> None:
-        histories(book.order, book.terms, book.limits, book.stakes, again.draws, book.money, points, key, first, last, profits, paths)
+        histories(
+            book.order,
+            book.terms,
+            book.limits,
+            book.stakes,
+            again.draws,
+            book.money,
+            points,
+            key,
+            first,
+            last,
+            profits,
+            paths,
+        )
 
     threads = cores() if simulations * len(book.lay) > _ALONE else 1
     if threads == 1:

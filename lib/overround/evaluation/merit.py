@@ -9,7 +9,14 @@ from overround._typing import Floats
 from overround.betting.accounts import Account, Execution
 from overround.betting.staking import Staking
 from overround.errors import ParameterError
-from overround.evaluation.drawdown import MOST_PATHS, bankroll_at_start, day_returns, drawdown_time, max_drawdown, resampled_drawdowns
+from overround.evaluation.drawdown import (
+    MOST_PATHS,
+    bankroll_at_start,
+    day_returns,
+    drawdown_time,
+    max_drawdown,
+    resampled_drawdowns,
+)
 from overround.evaluation.luck import luck_test
 from overround.evaluation.multiple_testing import deflated_p
 from overround.evaluation.robustness import bets_needed, suspicious
@@ -32,35 +39,39 @@ def evaluate(
 ) -> pd.DataFrame:
     """Figures of merit of a ledger, each with its 95 % interval where it is an estimate.
 
-    Intervals come from match days drawn with replacement, never from single bets: a copy of every bet changes none of them. Bets
-    without a stake (none was left, or it was refused) are not counted.
+    Intervals come from match days drawn with replacement, never from single bets: a copy of every bet changes
+    none of them. Bets without a stake (none was left, or it was refused) are not counted.
 
     Parameters
     ----------
     ledger : DataFrame
-        What `backtest` returned. One that no longer has its bankroll in `attrs` (it was stored or joined) has no figure that needs it.
+        What `backtest` returned. One that no longer has its bankroll in `attrs` (it was stored or joined) has
+        no figure that needs it.
     stake, accounts, execution, commission : optional
-        What the backtest was called with: the luck test then plays every history by the same rules, stakes sized anew; without a
-        `stake` they stay as they were.
+        What the backtest was called with: the luck test then plays every history by the same rules, stakes
+        sized anew; without a `stake` they stay as they were.
     tried : int
         Strategies that were tried before this one was chosen, itself included.
     ruin : float
         Share of the bankroll whose loss is ruin.
     simulations : int
-        Resamples of match days for the intervals, and re-drawn histories for the luck test (of bankroll paths at most 2,000).
+        Resamples of match days for the intervals, and re-drawn histories for the luck test (of bankroll paths
+        at most 2,000).
     seed : int
         Of all.
 
     Returns
     -------
     DataFrame
-        Index `metric`; columns value, low, high, unit. Shares (yield, clv ...) are fractions, not per cent. Rows:
+        Index `metric`; columns value, low, high, unit. Shares (yield, clv ...) are fractions, not per cent.
+        Rows:
 
         - bets, staked, turnover (staked over the bankroll at the start), profit, yield (profit over staked), roi (profit over the
           bankroll at the start), hit_rate, mean_price, final_bankroll;
         - max_drawdown (share of the peak), drawdown_days (from that peak until it is regained, or to the end), under_water (share of
-          time below an earlier peak); drawdown_median, drawdown_95 (quantiles of the deepest fall over resampled paths), ruin (share
-          of those paths that ever lose the share `ruin` of the bankroll at the start), see `resampled_drawdowns`;
+          time below an earlier peak); drawdown_median, drawdown_95 (quantiles of the deepest fall over
+          resampled paths), ruin (share of those paths that ever lose the share `ruin` of the bankroll at the
+          start), see `resampled_drawdowns`;
         - sharpe: mean over standard deviation of the returns of match days, times the root of the match days in a year;
         - bets_needed to tell this yield from zero, see `bets_needed`;
         - clv (price against the margin-free close), beat_close (share of bets with clv above 0);
@@ -79,14 +90,24 @@ def evaluate(
     """
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
-    luck = luck_test(ledger, simulations=simulations, seed=seed, stake=stake, accounts=accounts, execution=execution, commission=commission)
+    luck = luck_test(
+        ledger,
+        simulations=simulations,
+        seed=seed,
+        stake=stake,
+        accounts=accounts,
+        execution=execution,
+        commission=commission,
+    )
     start = bankroll_at_start(ledger)
     ledger = ledger[ledger["stake"] > 0]
     decided = ledger[ledger["result"] != "void"]
     staked, profit = ledger["stake"].sum(), ledger["profit"].sum()
     drawn = _drawn(ledger, simulations, seed)
     low, high = interval(quotient(drawn["yield"]))
-    falls, ruined = resampled_drawdowns(ledger, simulations=min(simulations, MOST_PATHS), ruin=ruin, seed=seed)
+    falls, ruined = resampled_drawdowns(
+        ledger, simulations=min(simulations, MOST_PATHS), ruin=ruin, seed=seed
+    )
     fall_median, fall_95 = np.quantile(falls, [0.5, 0.95]) if len(falls) else (np.nan, np.nan)
     days, under = drawdown_time(ledger)
     year = _days_a_year(ledger)
@@ -97,7 +118,11 @@ def evaluate(
         "profit": (profit, low * staked, high * staked, "money"),
         "yield": (_ratio(profit, staked), low, high, "share"),
         "roi": (_ratio(profit, start), _ratio(low * staked, start), _ratio(high * staked, start), "share"),
-        "hit_rate": ((decided["profit"] > 0).mean() if len(decided) else np.nan, *interval(quotient(drawn["hit"])), "share"),
+        "hit_rate": (
+            (decided["profit"] > 0).mean() if len(decided) else np.nan,
+            *interval(quotient(drawn["hit"])),
+            "share",
+        ),
         "mean_price": (ledger["price"].mean(), *interval(quotient(drawn["price"])), "odds"),
         "final_bankroll": (start + profit, None, None, "money"),
         "max_drawdown": (max_drawdown(ledger), None, None, "share"),
@@ -106,16 +131,26 @@ def evaluate(
         "drawdown_median": (fall_median, None, None, "share"),
         "drawdown_95": (fall_95, None, None, "share"),
         "ruin": (ruined, None, None, "share"),
-        "sharpe": (_sharpe(_moments(day_returns(ledger)).sum(axis=0)[None], year)[0], *interval(_sharpe(drawn["return"], year)), "ratio"),
+        "sharpe": (
+            _sharpe(_moments(day_returns(ledger)).sum(axis=0)[None], year)[0],
+            *interval(_sharpe(drawn["return"], year)),
+            "ratio",
+        ),
         "bets_needed": (bets_needed(ledger), None, None, "bets"),
         "clv": (ledger["clv"].mean(), *interval(quotient(drawn["clv"])), "share"),
-        "beat_close": (beaten(ledger["clv"], ledger["result"]).mean(), *interval(quotient(drawn["beat"])), "share"),
+        "beat_close": (
+            beaten(ledger["clv"], ledger["result"]).mean(),
+            *interval(quotient(drawn["beat"])),
+            "share",
+        ),
         "luck_p": (luck["p"], None, None, "probability"),
         "luck_bets": (luck["bets"], None, None, "bets"),
         "tried": (tried, None, None, "strategies"),
         "luck_p_corrected": (deflated_p(luck["p"], tried), None, None, "probability"),
     }
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "unit"]).rename_axis("metric")
+    frame = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["value", "low", "high", "unit"]
+    ).rename_axis("metric")
     return frame.astype({"value": float, "low": float, "high": float})
 
 
@@ -134,17 +169,28 @@ def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
     value = evaluation["value"]
     if not value["bets"]:
         return "No bets: nothing met the strategy's conditions."
-    low, high, p, clv = evaluation.loc["yield", "low"], evaluation.loc["yield", "high"], value["luck_p_corrected"], value["clv"]
+    low, high, p, clv = (
+        evaluation.loc["yield", "low"],
+        evaluation.loc["yield", "high"],
+        value["luck_p_corrected"],
+        value["clv"],
+    )
     tried = int(value["tried"])
     count = f"{int(value['bets']):,} bets"
     yielded = f"yield {percent(value['yield'])} ({percent(low)} to {percent(high)})"
-    luck = "no closing prices to test luck with" if np.isnan(p) else f"luck alone does as well in {percent(value['luck_p'])} of histories"
+    luck = (
+        "no closing prices to test luck with"
+        if np.isnan(p)
+        else f"luck alone does as well in {percent(value['luck_p'])} of histories"
+    )
     if tried > 1:
         corrected = "" if np.isnan(p) else f", as the best of {tried:,} strategies in up to {percent(p)}"
         luck += corrected or f", and {tried:,} strategies were tried"
     line = "" if np.isnan(clv) else f", the closing line says {percent(clv, sign=True)} a bet"
     if np.isnan(p):
-        judged = "An edge is not shown" if low <= 0 else "Profit beyond its day-to-day noise, but luck untested"
+        judged = (
+            "An edge is not shown" if low <= 0 else "Profit beyond its day-to-day noise, but luck untested"
+        )
     elif low > 0 and p < 0.05:
         judged = "An edge that luck hardly explains"
     elif value["yield"] > 0:
@@ -168,10 +214,15 @@ def _drawn(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, Float
         "clv": (ledger["clv"].notna(), ledger["clv"].fillna(0.0)),
         "beat": (beat.notna(), beat.fillna(0.0)),
     }
-    columns = pd.DataFrame({(name, i): pair[i].astype(float) for name, pair in pairs.items() for i in (0, 1)}, index=ledger.index)
+    columns = pd.DataFrame(
+        {(name, i): pair[i].astype(float) for name, pair in pairs.items() for i in (0, 1)}, index=ledger.index
+    )
     sums = columns.groupby(day(ledger)).sum().sort_index().to_numpy(float)
     drawn = resample(np.hstack([sums, _moments(day_returns(ledger))]), simulations, seed)
-    return {**{name: drawn[:, 2 * i : 2 * i + 2] for i, name in enumerate(pairs)}, "return": drawn[:, 2 * len(pairs) :]}
+    return {
+        **{name: drawn[:, 2 * i : 2 * i + 2] for i, name in enumerate(pairs)},
+        "return": drawn[:, 2 * len(pairs) :],
+    }
 
 
 def beaten(clv: pd.Series, result: pd.Series) -> pd.Series:

@@ -36,30 +36,34 @@ def correct_for_search(
     Parameters
     ----------
     tried : mapping of str to DataFrame, or DataFrame or ndarray of shape (n_days, n_strategies)
-        A ledger for each strategy, or profit by day and strategy (`daily_profits`). All that were tried belong here, not only those
-        that looked well.
+        A ledger for each strategy, or profit by day and strategy (`daily_profits`). All that were tried
+        belong here, not only those that looked well.
     histories : str
-        "days": match days are drawn with replacement. "market": results are drawn from the market's margin-free closing
-        probabilities, one draw a market for all strategies, as in `luck_test`; it needs ledgers with `closing_fair`.
+        "days": match days are drawn with replacement. "market": results are drawn from the market's
+        margin-free closing probabilities, one draw a market for all strategies, as in `luck_test`; it needs
+        ledgers with `closing_fair`.
     simulations : int
         Histories.
     block_days, bootstrap : float, str
         As in `overround.stats.day_draws`, for "days".
     studentized : bool
-        Whether each strategy's profit is divided by its standard error (Hansen 2005). Without it strategies with large stakes decide.
+        Whether each strategy's profit is divided by its standard error (Hansen 2005). Without it strategies
+        with large stakes decide.
     statistics : array_like, shape (n_strategies,), optional
-        What is corrected in place of profit over its standard error, likewise in standard errors: the scores of luck tests, for instance.
-        How they depend on each other is taken from the histories; a strategy with NaN is as one that never bet.
+        What is corrected in place of profit over its standard error, likewise in standard errors: the scores
+        of luck tests, for instance. How they depend on each other is taken from the histories; a strategy
+        with NaN is as one that never bet.
     seed : int
         Of the histories.
 
     Returns
     -------
     DataFrame
-        Index: strategy, in the order given. Columns profit, statistic, p (of this strategy alone, one-sided), p_adjusted (for all,
-        Romano-Wolf step-down); p NaN where no bet of any can be tested. `attrs`: tried; best (the strategy of the largest
-        statistic); reality_check (White's p that the best has no edge: not studentized, all strategies as good as nothing);
-        spa_lower, spa_consistent, spa_upper (Hansen's). The step-down uses Hansen's consistent centring.
+        Index: strategy, in the order given. Columns profit, statistic, p (of this strategy alone, one-sided),
+        p_adjusted (for all, Romano-Wolf step-down); p NaN where no bet of any can be tested. `attrs`: tried;
+        best (the strategy of the largest statistic); reality_check (White's p that the best has no edge: not
+        studentized, all strategies as good as nothing); spa_lower, spa_consistent, spa_upper (Hansen's). The
+        step-down uses Hansen's consistent centring.
 
     Raises
     ------
@@ -68,8 +72,8 @@ def correct_for_search(
 
     References
     ----------
-    White (2000), Econometrica 68, 1097-1126. Hansen (2005), Journal of Business & Economic Statistics 23, 365-380. Romano and Wolf
-    (2005), Econometrica 73, 1237-1282.
+    White (2000), Econometrica 68, 1097-1126. Hansen (2005), Journal of Business & Economic Statistics 23,
+    365-380. Romano and Wolf (2005), Econometrica 73, 1237-1282.
 
     Examples
     --------
@@ -81,23 +85,30 @@ def correct_for_search(
     >>> bool((found["p_adjusted"] >= found["p"]).all())
     True
     """
-    if isinstance(tried, Mapping) and tried and not any(len(drawable(one) if histories == "market" else one) for one in tried.values()):
+    if (
+        isinstance(tried, Mapping)
+        and tried
+        and not any(len(drawable(one) if histories == "market" else one) for one in tried.values())
+    ):
         return _untested(tried)
     given = None if statistics is None else np.asarray(statistics, float)
     return _judged(_null(tried, histories, simulations, block_days, bootstrap, seed), studentized, given)
 
 
-def luck_of_the_best(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7) -> dict[str, Any]:
+def luck_of_the_best(
+    ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7
+) -> dict[str, Any]:
     """What the best of these strategies is worth, and what the best of as many shows by luck alone.
 
-    Histories are those of `luck_test`, with one draw a market for all strategies: strategies that share bets share their luck.
+    Histories are those of `luck_test`, with one draw a market for all strategies: strategies that share bets
+    share their luck.
 
     Returns
     -------
     dict
-        best: its name (largest profit in standard errors); yield and p: of its tested bets alone; p_corrected: chance that the best
-        of all does as well by luck (Hansen's consistent p); tried: how many; yield_by_luck: median over histories of the yield of
-        the strategy that is best in each.
+        best: its name (largest profit in standard errors); yield and p: of its tested bets alone;
+        p_corrected: chance that the best of all does as well by luck (Hansen's consistent p); tried: how
+        many; yield_by_luck: median over histories of the yield of the strategy that is best in each.
 
     Examples
     --------
@@ -113,19 +124,26 @@ def luck_of_the_best(ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 
     table, staked = _judged(null), np.asarray(null.staked)
     at = int(null.names.get_loc(table.attrs["best"]))
     profit = null.drawn(np.arange(len(null.names))) + null.poor["consistent"]
-    winner = np.divide(profit, null.error, out=np.full_like(profit, -np.inf), where=null.error > 0).argmax(axis=1)
+    winner = np.divide(profit, null.error, out=np.full_like(profit, -np.inf), where=null.error > 0).argmax(
+        axis=1
+    )
     by_luck = profit[np.arange(len(winner)), winner] / staked[winner]
     return {
-        "best": table.attrs["best"], "yield": float(null.observed[at] / staked[at]), "p": float(table["p"].iloc[at]),
-        "p_corrected": table.attrs["spa_consistent"], "tried": len(table), "yield_by_luck": float(np.median(by_luck)),
-    }  # fmt: skip
+        "best": table.attrs["best"],
+        "yield": float(null.observed[at] / staked[at]),
+        "p": float(table["p"].iloc[at]),
+        "p_corrected": table.attrs["spa_consistent"],
+        "tried": len(table),
+        "yield_by_luck": float(np.median(by_luck)),
+    }
 
 
 def deflated_p(p: float, tried: float) -> float:
     """p-value of the winner where all that is known of the losers is their number: 1 - (1 - p)^tried, NaN where p is.
 
-    Exact for independent strategies, conservative for those that move together, as variants of one idea do: with their ledgers use
-    `luck_of_the_best`, or give their `effective_number`. Source: Šidák (1967), JASA 62, 626-633.
+    Exact for independent strategies, conservative for those that move together, as variants of one idea do:
+    with their ledgers use `luck_of_the_best`, or give their `effective_number`. Source: Šidák (1967), JASA
+    62, 626-633.
 
     Examples
     --------
@@ -142,8 +160,8 @@ def deflated_p(p: float, tried: float) -> float:
 def effective_number(tried: Tried) -> float:
     """How many independent strategies these are worth: 1 for copies of one, all of them where their daily profits are not correlated.
 
-    Eigenvalues of the correlation matrix, (sum of roots)^2 / sum. Source: Galwey (2009), Genetic Epidemiology 33, 559-568. With few
-    days a correlation by chance lowers it.
+    Eigenvalues of the correlation matrix, (sum of roots)^2 / sum. Source: Galwey (2009), Genetic Epidemiology
+    33, 559-568. With few days a correlation by chance lowers it.
 
     Examples
     --------
@@ -168,8 +186,9 @@ def effective_number(tried: Tried) -> float:
 def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
     """Probability that the strategy that was best in one half of the time is below the median in the other half.
 
-    Time is cut into blocks; every choice of half of them is once what the strategy is chosen on, with the rest to judge it
-    (combinatorially symmetric cross-validation). The measure is the Sharpe ratio of daily profits.
+    Time is cut into blocks; every choice of half of them is once what the strategy is chosen on, with the
+    rest to judge it (combinatorially symmetric cross-validation). The measure is the Sharpe ratio of daily
+    profits.
 
     Parameters
     ----------
@@ -181,8 +200,9 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
     Returns
     -------
     dict
-        pbo: the probability, about one half for strategies without an edge; loss: share of choices whose winner loses money in the
-        other half; rank: mean rank of the winner there, 0 worst to 1 best; choices: how many there are.
+        pbo: the probability, about one half for strategies without an edge; loss: share of choices whose
+        winner loses money in the other half; rank: mean rank of the winner there, 0 worst to 1 best; choices:
+        how many there are.
 
     References
     ----------
@@ -199,13 +219,18 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
     """
     profits = _matrix(tried)
     if blocks < 2 or blocks % 2 or blocks > len(profits):
-        raise ParameterError(f"blocks is {blocks}; it must be even, at least 2 and at most {len(profits)}, the number of days.")
+        raise ParameterError(
+            f"blocks is {blocks}; it must be even, at least 2 and at most {len(profits)}, the number of days."
+        )
     if profits.shape[1] < 2:
         raise ParameterError("overfitting is the loss of choosing: it needs at least two strategies.")
     parts = np.array_split(profits.to_numpy(), blocks)
     size = np.array([len(part) for part in parts], float)
     total, squares = (np.stack([(part**power).sum(axis=0) for part in parts]) for power in (1, 2))
-    chosen = np.array([[i in half for i in range(blocks)] for half in map(set, combinations(range(blocks), blocks // 2))], float)
+    chosen = np.array(
+        [[i in half for i in range(blocks)] for half in map(set, combinations(range(blocks), blocks // 2))],
+        float,
+    )
     ranks, earned = [], []
     step = max(1, CHUNK // profits.shape[1])
     for begin in range(0, len(chosen), step):
@@ -215,10 +240,17 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
         winner = inside.argmax(axis=1)[:, None]
         mine = np.take_along_axis(outside, winner, axis=1)
         # ties count half: strategies that are the same share their rank
-        ranks.append(((outside < mine).sum(axis=1) + ((outside == mine).sum(axis=1) + 1) / 2) / (outside.shape[1] + 1))
+        ranks.append(
+            ((outside < mine).sum(axis=1) + ((outside == mine).sum(axis=1) + 1) / 2) / (outside.shape[1] + 1)
+        )
         earned.append(np.take_along_axis((1 - half) @ total, winner, axis=1)[:, 0])
     rank, money = np.concatenate(ranks), np.concatenate(earned)
-    return {"pbo": float((rank <= 0.5).mean()), "loss": float((money < 0).mean()), "rank": float(rank.mean()), "choices": len(rank)}
+    return {
+        "pbo": float((rank <= 0.5).mean()),
+        "loss": float((money < 0).mean()),
+        "rank": float(rank.mean()),
+        "choices": len(rank),
+    }
 
 
 def daily_profits(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -252,18 +284,24 @@ def _matrix(tried: Tried) -> pd.DataFrame:
     return profits
 
 
-def _null(tried: Tried, histories: str, simulations: int, block_days: float, bootstrap: str, seed: int) -> Null:
+def _null(
+    tried: Tried, histories: str, simulations: int, block_days: float, bootstrap: str, seed: int
+) -> Null:
     if histories not in HISTORIES:
         raise ParameterError(f"histories {histories!r} is unknown; there are {', '.join(HISTORIES)}.")
     if histories == "days":
         return null_of_days(_matrix(tried), simulations, block_days, bootstrap, seed)
     if not isinstance(tried, Mapping) or not tried:
-        raise ParameterError("histories of the market need a ledger for each strategy; daily profits do not say what was bet.")
+        raise ParameterError(
+            "histories of the market need a ledger for each strategy; daily profits do not say what was bet."
+        )
     return null_of_market(tried, simulations, seed)
 
 
 def _untested(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    table = pd.DataFrame({"profit": [one["profit"].sum() for one in ledgers.values()]}, index=pd.Index(ledgers))
+    table = pd.DataFrame(
+        {"profit": [one["profit"].sum() for one in ledgers.values()]}, index=pd.Index(ledgers)
+    )
     table[["statistic", "p", "p_adjusted"]] = np.nan
     unknown = dict.fromkeys(("reality_check", "spa_lower", "spa_consistent", "spa_upper"), np.nan)
     table.attrs.update(tried=len(table), best=table.index[0], **unknown)

@@ -24,16 +24,23 @@ class Null:
     observed: Floats  # (k,), what is tested: mean profit a day, or profit
     error: Floats  # (k,), its standard error
     simulations: int
-    drawn: Callable[[NDArray[np.intp]], NDArray[np.floating]]  # of these strategies, (simulations, chosen), centred on 0
-    poor: dict[str, Floats]  # by how much strategies that are worse than nothing lie below 0 in the histories: lower, consistent, upper
+    drawn: Callable[
+        [NDArray[np.intp]], NDArray[np.floating]
+    ]  # of these strategies, (simulations, chosen), centred on 0
+    poor: dict[
+        str, Floats
+    ]  # by how much strategies that are worse than nothing lie below 0 in the histories: lower, consistent, upper
     alone: Floats  # the same for a strategy's own p: what the bets are worth at the histories' probabilities
     staked: Floats | None = None
 
 
-def null_of_days(profits: pd.DataFrame, simulations: int, block_days: float, bootstrap: str, seed: int) -> Null:
+def null_of_days(
+    profits: pd.DataFrame, simulations: int, block_days: float, bootstrap: str, seed: int
+) -> Null:
     """Days drawn with replacement from profits by day and strategy, each strategy's mean taken off.
 
-    The bound for rivals too bad to count is that of Hansen (2005), Journal of Business and Economic Statistics 23, 365-380.
+    The bound for rivals too bad to count is that of Hansen (2005), Journal of Business and Economic
+    Statistics 23, 365-380.
     """
     values = profits.to_numpy()
     n = len(values)
@@ -42,13 +49,28 @@ def null_of_days(profits: pd.DataFrame, simulations: int, block_days: float, boo
     deviations = np.subtract(values, mean, dtype=np.float32, casting="same_kind")
 
     def drawn(at: NDArray[np.intp]) -> NDArray[np.floating]:
-        return resample(deviations[:, at], simulations, seed, block_days=block_days, bootstrap=bootstrap) / np.float32(n)
+        return resample(
+            deviations[:, at], simulations, seed, block_days=block_days, bootstrap=bootstrap
+        ) / np.float32(n)
 
     error = np.sqrt(np.maximum(_long_run_variance(deviations, block_days).astype(float), 0) / n)
     # Hansen's bound: worse than this is too bad to be a rival of the best
     bad = mean < -error * np.sqrt(2 * np.log(np.log(max(n, 3))))
-    poor = {"lower": np.minimum(mean, 0.0), "consistent": np.where(bad, mean, 0.0), "upper": np.zeros_like(mean)}
-    return Null(profits.columns, values.sum(axis=0, dtype=float), mean, error, simulations, drawn, poor, np.zeros_like(mean))
+    poor = {
+        "lower": np.minimum(mean, 0.0),
+        "consistent": np.where(bad, mean, 0.0),
+        "upper": np.zeros_like(mean),
+    }
+    return Null(
+        profits.columns,
+        values.sum(axis=0, dtype=float),
+        mean,
+        error,
+        simulations,
+        drawn,
+        poor,
+        np.zeros_like(mean),
+    )
 
 
 def _long_run_variance(deviations: NDArray[np.floating], block_days: float) -> Floats:
@@ -87,19 +109,28 @@ def null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed: 
     shape = len(tested)
     selection, n = group_codes(bets, SELECTION)
     draw, draws, chances, profits = ways_to_end(bets)
-    # what each strategy gains where the draw of a selection ends in its middle way, or its last, over the first
+    # what each strategy gains where the draw of a selection ends in its middle way, or its last, over the
+    # first
     gains = np.zeros((2, n, shape))
     for gain, way in zip(gains, profits[1:], strict=True):
         np.add.at(gain, (selection, strategy), way - profits[0])
     worth = np.bincount(strategy, (chances * profits).sum(axis=0), shape)
     _, one_each = np.unique(selection, return_index=True)
     ways = drawn_ways(draw[one_each], draws, chances[:, one_each], simulations, seed)
-    drawn = np.concatenate([middle.astype(float) @ gains[0] + last.astype(float) @ gains[1] for middle, last in ways])
+    drawn = np.concatenate(
+        [middle.astype(float) @ gains[0] + last.astype(float) @ gains[1] for middle, last in ways]
+    )
     drawn += np.bincount(strategy, profits[0], shape) - worth
     observed = np.bincount(strategy, bets["profit"], shape).astype(float)
     poor = np.minimum(worth, 0.0)
     return Null(
-        pd.Index(ledgers), np.array([ledger["profit"].sum() for ledger in ledgers.values()]), observed, drawn.std(axis=0), simulations,
-        lambda at: drawn[:, at], {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)}, poor,
+        pd.Index(ledgers),
+        np.array([ledger["profit"].sum() for ledger in ledgers.values()]),
+        observed,
+        drawn.std(axis=0),
+        simulations,
+        lambda at: drawn[:, at],
+        {"lower": poor, "consistent": poor, "upper": np.zeros_like(poor)},
+        poor,
         np.bincount(strategy, bets["stake"], shape).astype(float),
-    )  # fmt: skip
+    )

@@ -18,7 +18,9 @@ from overround.signals.value import value_signals
 BEST = "best of all"
 
 
-def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: int = 2_000, seed: int = 7) -> pd.DataFrame:
+def at_each_price(
+    ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: int = 2_000, seed: int = 7
+) -> pd.DataFrame:
     """The same bets, a unit each, at every bookmaker's price, the market's average and the best of all.
 
     Parameters
@@ -33,8 +35,9 @@ def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: in
     Returns
     -------
     DataFrame
-        Index `price_of`: as placed, each bookmaker (on the bets for which it had a price), best of all (accounts); columns bets, yield,
-        low, high. `attrs["only_at_maximum"]`: an edge (interval above 0) at the best or maximum price, but at no single account.
+        Index `price_of`: as placed, each bookmaker (on the bets for which it had a price), best of all
+        (accounts); columns bets, yield, low, high. `attrs["only_at_maximum"]`: an edge (interval above 0) at
+        the best or maximum price, but at no single account.
 
     Examples
     --------
@@ -51,30 +54,42 @@ def at_each_price(ledger: pd.DataFrame, quotes: pd.DataFrame, *, simulations: in
     accounts = [name for name in prices if name not in NOT_AN_ACCOUNT]
     net = net_price(prices, paid_out(prices.columns))
     at = {**{str(name): net[name] for name in net}, BEST: net[accounts].max(axis=1)}
-    rows = {"as placed": yield_with_interval(back.assign(stake=1.0, profit=unit_profit(back)), simulations, seed)}
+    rows = {
+        "as placed": yield_with_interval(back.assign(stake=1.0, profit=unit_profit(back)), simulations, seed)
+    }
     for name, price in at.items():
         known = price.notna().to_numpy()
         bets = back[known]
-        rows[name] = yield_with_interval(bets.assign(stake=1.0, profit=unit_profit(bets, price.to_numpy(float)[known])), simulations, seed)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high"]).rename_axis("price_of")
+        rows[name] = yield_with_interval(
+            bets.assign(stake=1.0, profit=unit_profit(bets, price.to_numpy(float)[known])), simulations, seed
+        )
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["bets", "yield", "low", "high"]
+    ).rename_axis("price_of")
     shown = table["low"] > 0
     best = [name for name in (BEST, "market_maximum") if name in table.index]
     table.attrs["only_at_maximum"] = bool(shown[best].any() and not shown[accounts].any())
     if table.attrs["only_at_maximum"]:
-        table.attrs["says"] = "Flagged: these bets show an edge at the best of all prices, and at no single bookmaker."
+        table.attrs["says"] = (
+            "Flagged: these bets show an edge at the best of all prices, and at no single bookmaker."
+        )
     return table
 
 
-def wrong_prices(ledger: pd.DataFrame, quotes: pd.DataFrame, *, ratio: float = 1.3, lead: float = 1.15, least: int = 3) -> pd.DataFrame:
+def wrong_prices(
+    ledger: pd.DataFrame, quotes: pd.DataFrame, *, ratio: float = 1.3, lead: float = 1.15, least: int = 3
+) -> pd.DataFrame:
     """Bets at prices so far from everybody else's that they are mistakes: of the data, or ones that the bookmaker would void.
 
-    A price is absurd where it is at least `ratio` times the median and `lead` times the best of the other accounts at that moment,
-    with at least `least` of them. One such price made most of a published profit (arXiv 2306.01740).
+    A price is absurd where it is at least `ratio` times the median and `lead` times the best of the other
+    accounts at that moment, with at least `least` of them. One such price made most of a published profit
+    (arXiv 2306.01740).
 
     Returns
     -------
     DataFrame
-        The rows of the ledger that are flagged, with their index, and columns median and best of the others, and others (how many).
+        The rows of the ledger that are flagged, with their index, and columns median and best of the others,
+        and others (how many).
 
     Examples
     --------
@@ -116,7 +131,8 @@ def across_methods(
     Parameters
     ----------
     quotes, results, reference
-        As in `value_signals` and `backtest`; `selection` goes to `value_signals` (min_edge, bookmakers, at_close ...).
+        As in `value_signals` and `backtest`; `selection` goes to `value_signals` (min_edge, bookmakers,
+        at_close ...).
     methods : sequence of str
         Of `overround.prices.fair.METHODS`.
     stake, bankroll
@@ -127,8 +143,8 @@ def across_methods(
     Returns
     -------
     DataFrame
-        Index `method`; columns bets, yield, low, high (95 %), clv. `attrs["only_under"]`: the one method under which the interval is
-        above 0, if there is just one of several, else "".
+        Index `method`; columns bets, yield, low, high (95 %), clv. `attrs["only_under"]`: the one method
+        under which the interval is above 0, if there is just one of several, else "".
 
     Examples
     --------
@@ -140,12 +156,18 @@ def across_methods(
     rows = {}
     for method in methods:
         signals = value_signals(quotes, reference, method, **selection)
-        ledger = backtest(signals, results, stake=stake, bankroll=bankroll, closing=closing_lines(quotes, reference, method))
+        ledger = backtest(
+            signals, results, stake=stake, bankroll=bankroll, closing=closing_lines(quotes, reference, method)
+        )
         rows[method] = {**yield_with_interval(ledger, simulations, seed), "clv": ledger["clv"].mean()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "yield", "low", "high", "clv"]).rename_axis("method")
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["bets", "yield", "low", "high", "clv"]
+    ).rename_axis("method")
     table.attrs["only_under"] = only_one(table)
     if table.attrs["only_under"]:
-        table.attrs["says"] = f"Flagged: an edge shows under {table.attrs['only_under']} alone; the method may have made it."
+        table.attrs["says"] = (
+            f"Flagged: an edge shows under {table.attrs['only_under']} alone; the method may have made it."
+        )
     return table
 
 

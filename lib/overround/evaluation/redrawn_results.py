@@ -1,7 +1,7 @@
 """Results drawn anew from the market's margin-free closing probabilities, for many strategies at once: one draw a match for all of them.
 
-Stakes are those of the ledgers; `luck_test` can size them anew, for one strategy. What a draw decides is the same in both: lines push,
-and quarter lines end by halves, as often as among these bets.
+Stakes are those of the ledgers; `luck_test` can size them anew, for one strategy. What a draw decides is the
+same in both: lines push, and quarter lines end by halves, as often as among these bets.
 """
 
 from collections.abc import Iterator
@@ -27,13 +27,17 @@ def ways_to_end(bets: pd.DataFrame) -> tuple[NDArray[np.int64], int, Floats, Flo
     kept = paid_out(bets["bookmaker"])
     won, lost = np.maximum(ends, 0.0), np.maximum(np.negative(ends), 0.0)
     odds = bets["price"].to_numpy(float) - 1
-    profits = np.where(lay, lost * kept - won * odds, won * odds * kept - lost) * bets["stake"].to_numpy(float)
+    profits = np.where(lay, lost * kept - won * odds, won * odds * kept - lost) * bets["stake"].to_numpy(
+        float
+    )
     return draw, n, np.stack(chances), profits
 
 
 def moments_of_profit(bets: pd.DataFrame) -> tuple[Floats, Floats]:
     """Mean and variance of each bet's profit by the close, or by its own price where it has no close."""
-    _, _, chances, profits = ways_to_end(bets.assign(closing_fair=bets["closing_fair"].fillna(1 / bets["price"])))
+    _, _, chances, profits = ways_to_end(
+        bets.assign(closing_fair=bets["closing_fair"].fillna(1 / bets["price"]))
+    )
     mean = (chances * profits).sum(axis=0)
     return mean, (chances * (profits - mean) ** 2).sum(axis=0)
 
@@ -43,7 +47,8 @@ def drawn_ways(
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Blocks of histories: whether what listens to these draws ends in its middle way, and in its last, shape (histories, draws) each.
 
-    One number from 0 to 1 is drawn for the goals of a match and one for who wins by how much; the ways lie side by side in that range.
+    One number from 0 to 1 is drawn for the goals of a match and one for who wins by how much; the ways lie
+    side by side in that range.
     """
     low, high = chances[0], chances[0] + chances[1]
     rng = np.random.default_rng(seed)

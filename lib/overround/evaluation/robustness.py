@@ -18,7 +18,9 @@ _LEAST_BETS = 30
 _CONCENTRATED = 0.25
 
 
-def without_best(ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), shares: Sequence[float] = (0.01,)) -> pd.DataFrame:
+def without_best(
+    ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), shares: Sequence[float] = (0.01,)
+) -> pd.DataFrame:
     """The yield when the bets that earned most are left out: a handful of lucky or wrong prices can be all of a profit.
 
     Parameters
@@ -33,8 +35,8 @@ def without_best(ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), sh
     Returns
     -------
     DataFrame
-        Index `left_out`; columns bets (that stay), profit and yield (of those), share_of_profit (that the bets left out earned;
-        NaN where there is no profit).
+        Index `left_out`; columns bets (that stay), profit and yield (of those), share_of_profit (that the
+        bets left out earned; NaN where there is no profit).
 
     Examples
     --------
@@ -46,7 +48,11 @@ def without_best(ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), sh
     ['none', 'best 1', 'best 5', 'best 1 %']
     """
     ordered = ledger.sort_values("profit", ascending=False, kind="stable")
-    out = {"none": 0, **{f"best {k}": k for k in counts}, **{f"best {100 * s:g} %": int(np.ceil(s * len(ledger))) for s in shares}}
+    out = {
+        "none": 0,
+        **{f"best {k}": k for k in counts},
+        **{f"best {100 * s:g} %": int(np.ceil(s * len(ledger))) for s in shares},
+    }
     total = ledger["profit"].sum()
     rows = {}
     for name, k in out.items():
@@ -54,7 +60,9 @@ def without_best(ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), sh
         staked, profit = rest["stake"].sum(), rest["profit"].sum()
         share = ordered["profit"].iloc[:k].sum() / total if total > 0 else np.nan
         rows[name] = (len(rest), profit, profit / staked if staked else np.nan, share)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["bets", "profit", "yield", "share_of_profit"]).rename_axis("left_out")
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=["bets", "profit", "yield", "share_of_profit"]
+    ).rename_axis("left_out")
 
 
 def haircut(
@@ -66,7 +74,8 @@ def haircut(
 ) -> pd.DataFrame:
     """The yield had every price been worse by a share, bets and stakes as they were.
 
-    A back bet at price o is paid o (1 - cut), at least 1; a lay bet costs o (1 + cut). The yield never rises with the cut.
+    A back bet at price o is paid o (1 - cut), at least 1; a lay bet costs o (1 + cut). The yield never rises
+    with the cut.
 
     Parameters
     ----------
@@ -113,13 +122,18 @@ def haircut(
         total = profits[cut].sum()
         clv = pd.Series(np.where(lay, 1 - price * (1 + cut) * fair, price * (1 - cut) * fair - 1)).mean()
         rows.append((total, total / staked if staked else np.nan, *interval(quotient(drawn[:, [0, i]])), clv))
-    return pd.DataFrame(rows, columns=["profit", "yield", "low", "high", "clv"], index=pd.Index(cuts, name="cut", dtype=float))
+    return pd.DataFrame(
+        rows, columns=["profit", "yield", "low", "high", "clv"], index=pd.Index(cuts, name="cut", dtype=float)
+    )
 
 
-def bets_needed(ledger: pd.DataFrame, edge: float | None = None, *, power: float = 0.8, size: float = 0.05) -> float:
+def bets_needed(
+    ledger: pd.DataFrame, edge: float | None = None, *, power: float = 0.8, size: float = 0.05
+) -> float:
     """How many bets like these tell an edge from zero: a one-sided test of this size that finds it with this power.
 
-    The noise is that of the ledger's own yield by match day, so that bets that depend on each other count for less.
+    The noise is that of the ledger's own yield by match day, so that bets that depend on each other count for
+    less.
 
     Parameters
     ----------
@@ -158,7 +172,9 @@ def bets_needed(ledger: pd.DataFrame, edge: float | None = None, *, power: float
     return float(np.ceil(len(ledger) * variance * ((ndtri(1 - size) + ndtri(power)) / wanted) ** 2))
 
 
-def missing_odds(quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "competition", "season"), *, market: str = "h2h") -> pd.DataFrame:
+def missing_odds(
+    quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "competition", "season"), *, market: str = "h2h"
+) -> pd.DataFrame:
     """How many matches each bookmaker does not quote: a result on the rest may not be one on all.
 
     Parameters
@@ -173,7 +189,8 @@ def missing_odds(quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "compet
     Returns
     -------
     DataFrame
-        Index: `by`; columns matches (that anybody quotes there), quoted, missing (share). Bookmakers with no quote there are rows, too.
+        Index: `by`; columns matches (that anybody quotes there), quoted, missing (share). Bookmakers with no
+        quote there are rows, too.
 
     Examples
     --------
@@ -186,7 +203,12 @@ def missing_odds(quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "compet
     where = [column for column in by if column != "bookmaker"]
     matches = mine.drop_duplicates([*where, "event_id"])
     matches = matches.assign(all="all").groupby([*where, "all"], sort=True).size().rename("matches")
-    quoted = mine.drop_duplicates([*where, "bookmaker", "event_id"]).assign(all="all").groupby(["bookmaker", *where, "all"]).size()
+    quoted = (
+        mine.drop_duplicates([*where, "bookmaker", "event_id"])
+        .assign(all="all")
+        .groupby(["bookmaker", *where, "all"])
+        .size()
+    )
     names = pd.DataFrame({"bookmaker": sorted(mine["bookmaker"].unique())})
     table = names.merge(matches.reset_index(), how="cross").set_index(["bookmaker", *where, "all"])
     table["quoted"] = quoted.reindex(table.index, fill_value=0)
@@ -216,10 +238,18 @@ def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 
     share = pairs.groupby([*place, "bookmaker"]).size() / matches
     regular = share[share >= least].rename("share").reset_index()
     wanted = regular.groupby(place).size().rename("wanted")
-    shown = pairs.merge(regular, on=[*place, "bookmaker"]).groupby([*place, "event_id"]).size().rename("shown").reset_index()
+    shown = (
+        pairs.merge(regular, on=[*place, "bookmaker"])
+        .groupby([*place, "event_id"])
+        .size()
+        .rename("shown")
+        .reset_index()
+    )
     full = shown.merge(wanted, on=place)
     full = full.loc[full["shown"] == full["wanted"], ["event_id", "market"]]
-    return ledger[pd.MultiIndex.from_frame(ledger[["event_id", "market"]]).isin(pd.MultiIndex.from_frame(full))]
+    return ledger[
+        pd.MultiIndex.from_frame(ledger[["event_id", "market"]]).isin(pd.MultiIndex.from_frame(full))
+    ]
 
 
 def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -250,18 +280,43 @@ def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:
     close = ledger["clv"].dropna()
     won = ledger["profit"].clip(lower=0).sort_values(ascending=False)
     best = float(won.iloc[: int(np.ceil(n / 100))].sum() / won.sum()) if won.sum() else np.nan
-    nowhere = float(ledger.loc[ledger["bookmaker"].isin(NOT_AN_ACCOUNT), "stake"].sum() / ledger["stake"].sum()) if n else 0.0
+    nowhere = (
+        float(ledger.loc[ledger["bookmaker"].isin(NOT_AN_ACCOUNT), "stake"].sum() / ledger["stake"].sum())
+        if n
+        else 0.0
+    )
     rows = {
         "results known": (
-            _foreknowledge(ledger), _DEVIATIONS, n >= _LEAST_BETS, "it wins more often than prices allow, as if results had been known"),
+            _foreknowledge(ledger),
+            _DEVIATIONS,
+            n >= _LEAST_BETS,
+            "it wins more often than prices allow, as if results had been known",
+        ),
         "close known": (
-            float((close > 0).mean()) if len(close) else np.nan, _BEATEN, len(close) >= _LEAST_BETS,
-            "nearly every bet beats the close, as if closing prices had chosen it"),
-        "few bets": (best, _CONCENTRATED, n >= 100, "a hundredth of the bets made over a quarter of all winnings, as if a price was wrong"),
-        "no account": (nowhere, 0.0, True, "it bets at prices that no bookmaker holds, a best or a mean of many"),
-    }  # fmt: skip
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["found", "limit", "enough", "why"]).rename_axis("check")
-    return table.assign(flagged=table["enough"] & (table["found"] > table["limit"]))[["found", "limit", "flagged", "why"]]
+            float((close > 0).mean()) if len(close) else np.nan,
+            _BEATEN,
+            len(close) >= _LEAST_BETS,
+            "nearly every bet beats the close, as if closing prices had chosen it",
+        ),
+        "few bets": (
+            best,
+            _CONCENTRATED,
+            n >= 100,
+            "a hundredth of the bets made over a quarter of all winnings, as if a price was wrong",
+        ),
+        "no account": (
+            nowhere,
+            0.0,
+            True,
+            "it bets at prices that no bookmaker holds, a best or a mean of many",
+        ),
+    }
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["found", "limit", "enough", "why"]
+    ).rename_axis("check")
+    return table.assign(flagged=table["enough"] & (table["found"] > table["limit"]))[
+        ["found", "limit", "flagged", "why"]
+    ]
 
 
 def _foreknowledge(ledger: pd.DataFrame) -> float:
@@ -269,6 +324,8 @@ def _foreknowledge(ledger: pd.DataFrame) -> float:
     if bets.empty:
         return np.nan
     mean, variance = moments_of_profit(bets)
-    over = pd.Series(bets["profit"].to_numpy(float) - np.maximum(mean, 0.0)).groupby(day(bets).to_numpy()).sum()
+    over = (
+        pd.Series(bets["profit"].to_numpy(float) - np.maximum(mean, 0.0)).groupby(day(bets).to_numpy()).sum()
+    )
     spread = np.sqrt(max(float(variance.sum()), float(((over - over.mean()) ** 2).sum())))
     return float(over.sum() / spread) if spread else np.nan

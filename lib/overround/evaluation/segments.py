@@ -13,19 +13,24 @@ from overround.stats import Z, by_day, day, interval, quotient, resample
 
 PRICE_BAND = "price_band"
 _BANDS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, np.inf)
-# true yields of parts of one strategy spread no more than this (standard deviation): few parts, or one lucky one, cannot tell
+# true yields of parts of one strategy spread no more than this (standard deviation): few parts, or one lucky
+# one, cannot tell
 _MOST_SPREAD = 0.1
 COLUMNS = ["bets", "staked", "profit", "yield", "low", "high", "shrunk", "shrunk_low", "shrunk_high", "clv"]
 
 
-def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, simulations: int = 2_000, seed: int = 7) -> pd.DataFrame:
+def breakdown(
+    ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, simulations: int = 2_000, seed: int = 7
+) -> pd.DataFrame:
     """Yield of each part of a ledger, as it is and shrunk toward the yield of all.
 
-    The shrunk yield is the empirical Bayes estimate of a random-effects model: parts' true yields spread with variance t² around the
-    yield of all bets, each is seen with the variance that the prices of its bets imply, and t² is estimated by moments (DerSimonian
-    and Laird 1986, Controlled Clinical Trials 7, 177-188; the idea is James and Stein's). A part of few bets moves to the yield of
-    all, one of many stays; where parts differ by no more than noise all are the same. t is held to at most 0.1: a few parts, or one
-    that was lucky twice, cannot tell it. Variances are raised to what match days show where bets of one day depend on each other.
+    The shrunk yield is the empirical Bayes estimate of a random-effects model: parts' true yields spread with
+    variance t² around the yield of all bets, each is seen with the variance that the prices of its bets
+    imply, and t² is estimated by moments (DerSimonian and Laird 1986, Controlled Clinical Trials 7, 177-188;
+    the idea is James and Stein's). A part of few bets moves to the yield of all, one of many stays; where
+    parts differ by no more than noise all are the same. t is held to at most 0.1: a few parts, or one that
+    was lucky twice, cannot tell it. Variances are raised to what match days show where bets of one day depend
+    on each other.
 
     Parameters
     ----------
@@ -39,8 +44,8 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
     Returns
     -------
     DataFrame
-        Index: the part (part and value where `by` is a list); columns bets, staked, profit, yield, low, high (95 %), shrunk,
-        shrunk_low, shrunk_high (95 %), clv.
+        Index: the part (part and value where `by` is a list); columns bets, staked, profit, yield, low, high
+        (95 %), shrunk, shrunk_low, shrunk_high (95 %), clv.
 
     Examples
     --------
@@ -61,10 +66,22 @@ def breakdown(ledger: pd.DataFrame, by: str | Sequence[str] = "bookmaker", *, si
         days = pd.Index(sorted(set(day(part))))
         low, high = interval(quotient(resample(by_day(part, days), simulations, seed)))
         staked, profit = part["stake"].sum(), part["profit"].sum()
-        rows[name] = (len(part), staked, profit, profit / staked if staked else np.nan, low, high, part["clv"].mean())
+        rows[name] = (
+            len(part),
+            staked,
+            profit,
+            profit / staked if staked else np.nan,
+            low,
+            high,
+            part["clv"].mean(),
+        )
         variances.append(inflation * _price_variance(part) / staked**2 if staked else np.nan)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=[c for c in COLUMNS if "shrunk" not in c]).rename_axis(by)
-    shrunk, error = _shrunk(table["yield"].to_numpy(float), np.array(variances, float), table["staked"].to_numpy(float))
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=[c for c in COLUMNS if "shrunk" not in c]
+    ).rename_axis(by)
+    shrunk, error = _shrunk(
+        table["yield"].to_numpy(float), np.array(variances, float), table["staked"].to_numpy(float)
+    )
     return table.assign(shrunk=shrunk, shrunk_low=shrunk - Z * error, shrunk_high=shrunk + Z * error)[COLUMNS]
 
 
@@ -73,9 +90,14 @@ def parts_of(ledger: pd.DataFrame, by: str) -> pd.Series:
     if by in ledger:
         return ledger[by]
     if by == PRICE_BAND:
-        names = [f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}" for low, high in pairwise(_BANDS)]
+        names = [
+            f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
+            for low, high in pairwise(_BANDS)
+        ]
         return pd.cut(ledger["price"], _BANDS, labels=names)
-    raise ParameterError(f"a ledger has no column {by!r}; it has {', '.join(ledger.columns)}, and {PRICE_BAND}.")
+    raise ParameterError(
+        f"a ledger has no column {by!r}; it has {', '.join(ledger.columns)}, and {PRICE_BAND}."
+    )
 
 
 def _price_variance(bets: pd.DataFrame) -> float:

@@ -1,4 +1,7 @@
-"""Figures of one look: each takes our tables and returns a `Picture`, with words for readers who cannot see. They know tables, never a source."""
+"""Figures of one look: each takes our tables and returns a `Picture`, with words for readers who cannot see.
+
+They know tables, never a source.
+"""
 
 import lazy_loader
 

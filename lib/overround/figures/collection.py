@@ -33,8 +33,15 @@ def looks(observed: pd.DataFrame, *, note: str = "") -> Picture:
     if len(rows):
         dates(axes)
     finish(axes, "Looked at (thick) and not (thin)", "", note)
-    longest = f"the longest, of {missed['hours'].iloc[0]:.1f} hours, at {missed['competition'].iloc[0]}" if len(missed) else "none"
-    return Picture(figure, f"Times at which {len(names)} competitions were looked at, with {len(missed):,} gaps; {longest}.")
+    longest = (
+        f"the longest, of {missed['hours'].iloc[0]:.1f} hours, at {missed['competition'].iloc[0]}"
+        if len(missed)
+        else "none"
+    )
+    return Picture(
+        figure,
+        f"Times at which {len(names)} competitions were looked at, with {len(missed):,} gaps; {longest}.",
+    )
 
 
 def over_time(values: pd.Series, title: str, unit: str, *, note: str = "") -> Picture:
@@ -52,10 +59,21 @@ def over_time(values: pd.Series, title: str, unit: str, *, note: str = "") -> Pi
     known = values.dropna().sort_index()
     figure, axes = canvas(2.4)
     if len(known):
-        axes.plot(known.index, known, color=ACCENT, linewidth=1.2, drawstyle="steps-post", marker="." if len(known) < 60 else "")
+        axes.plot(
+            known.index,
+            known,
+            color=ACCENT,
+            linewidth=1.2,
+            drawstyle="steps-post",
+            marker="." if len(known) < 60 else "",
+        )
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.6g}")
         dates(axes)
     finish(axes, title, unit, note)
-    span = f"from {known.iloc[0]:,.0f} to {known.iloc[-1]:,.0f}, at most {known.max():,.0f} {unit}" if len(known) else "nothing is known"
+    span = (
+        f"from {known.iloc[0]:,.0f} to {known.iloc[-1]:,.0f}, at most {known.max():,.0f} {unit}"
+        if len(known)
+        else "nothing is known"
+    )
     return Picture(figure, f"{title}, {len(known):,} points over time: {span}.")

@@ -45,7 +45,15 @@ def difference_curves(curves: pd.DataFrame, comparison: pd.DataFrame, *, note: s
     for axes, name in zip(grid, names, strict=False):
         mine, verdict = curves[curves["run"] == name], told.loc[name, "verdict"]
         colour = ACCENT if verdict in (HIGHER, LOWER) else DARK
-        axes.fill_between(mine["at"], -100 * mine["noise"], 100 * mine["noise"], color=LIGHT, alpha=0.6, linewidth=0, step="post")
+        axes.fill_between(
+            mine["at"],
+            -100 * mine["noise"],
+            100 * mine["noise"],
+            color=LIGHT,
+            alpha=0.6,
+            linewidth=0,
+            step="post",
+        )
         axes.axhline(0, color=MIDDLE, linewidth=1)
         axes.plot(mine["at"], 100 * mine["difference"], color=colour, linewidth=1.6, drawstyle="steps-post")
         end, noise = mine["difference"].iloc[-1], mine["noise"].iloc[-1]
@@ -54,11 +62,20 @@ def difference_curves(curves: pd.DataFrame, comparison: pd.DataFrame, *, note: s
         dates(axes)
         where = "outside" if abs(end) > noise else "inside"
         words.append(f"{name} ends at {in_points(end)} points, {where} the band of ±{100 * noise:.1f}")
-    figure.suptitle(f"Difference in yield to {short(first)}; grey: noise alone", x=0.01, ha="left", fontweight="bold", fontsize=11)
+    figure.suptitle(
+        f"Difference in yield to {short(first)}; grey: noise alone",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+        fontsize=11,
+    )
     figure.supylabel("percentage points", fontsize=10)
     if note:
         figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
-    return Picture(figure, f"Running difference in yield to {first} over time: {'; '.join(words) or 'no run has bets to compare'}.")
+    return Picture(
+        figure,
+        f"Running difference in yield to {first} over time: {'; '.join(words) or 'no run has bets to compare'}.",
+    )
 
 
 def part_differences(parts: pd.DataFrame, against: str, *, note: str = "", most: int = 24) -> Picture:
@@ -67,7 +84,8 @@ def part_differences(parts: pd.DataFrame, against: str, *, note: str = "", most:
     Parameters
     ----------
     parts : DataFrame
-        What `compare_within` or `compare_parts` returned; several of the latter may be put one below the other.
+        What `compare_within` or `compare_parts` returned; several of the latter may be put one below the
+        other.
     against : str
         What the differences are to.
     note : str
@@ -82,22 +100,39 @@ def part_differences(parts: pd.DataFrame, against: str, *, note: str = "", most:
     order = [part for part in order if part in set(kept)]
     runs = list(dict.fromkeys(known["run"]))[:_MOST]
     columns = min(max(len(runs), 1), 2)
-    figure, grid = panels(0.9 + (0.6 + 0.26 * max(len(order), 1)) * -(-max(len(runs), 1) // columns), len(runs), columns)
+    figure, grid = panels(
+        0.9 + (0.6 + 0.26 * max(len(order), 1)) * -(-max(len(runs), 1) // columns), len(runs), columns
+    )
     for axes, run in zip(grid, runs, strict=False):
         rows = known[known["run"] == run].set_index(by).reindex(order)
         _intervals(axes, rows, [short(part, 24) for part in order])
         axes.set_title(short(run), loc="left", fontsize=10)
     ends = known.loc[known[by].isin(order), ["low", "high"]].to_numpy(float)
-    if np.isfinite(ends).any():  # a part of few bets has no interval, and may lie anywhere: it must not squeeze the rest
+    if np.isfinite(
+        ends
+    ).any():  # a part of few bets has no interval, and may lie anywhere: it must not squeeze the rest
         left, right = min(np.nanmin(ends), 0.0), max(np.nanmax(ends), 0.0)
         grid[0].set_xlim(100 * left - 6 * (right - left), 100 * right + 6 * (right - left))
-    figure.suptitle(f"By {short(by)}: difference to {short(against, 40)} (filled: beyond noise)", x=0.01, ha="left", fontweight="bold",
-                    fontsize=11)  # fmt: skip
-    figure.supxlabel(f"difference in yield, percentage points, with 95 % interval{chr(10) + note if note else ''}", fontsize=9)
+    figure.suptitle(
+        f"By {short(by)}: difference to {short(against, 40)} (filled: beyond noise)",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+        fontsize=11,
+    )
+    figure.supxlabel(
+        f"difference in yield, percentage points, with 95 % interval{chr(10) + note if note else ''}",
+        fontsize=9,
+    )
     sure = known[known["verdict"].isin((HIGHER, LOWER))]
-    text = "; ".join(f"{row['run']} at {row[by]} {_said(row)}" for _, row in by_significance(sure).head(6).iterrows())
+    text = "; ".join(
+        f"{row['run']} at {row[by]} {_said(row)}" for _, row in by_significance(sure).head(6).iterrows()
+    )
     count = f"{len(sure) or 'none'} of {int((known['verdict'] != FEW).sum())} beyond noise"
-    return Picture(figure, f"Differences in yield to {against} by {short(by)}, {len(runs)} runs: {count}{': ' + text if text else ''}.")
+    return Picture(
+        figure,
+        f"Differences in yield to {against} by {short(by)}, {len(runs)} runs: {count}{': ' + text if text else ''}.",
+    )
 
 
 def compared_bankrolls(ledgers: Mapping[str, pd.DataFrame], *, note: str = "") -> Picture:
@@ -122,14 +157,30 @@ def compared_bankrolls(ledgers: Mapping[str, pd.DataFrame], *, note: str = "") -
 def _intervals(axes, rows: pd.DataFrame, names: list[str]) -> None:  # type: ignore[no-untyped-def]
     """A row each: interval and estimate, filled where it is beyond noise, a cross where the bets are too few for an interval."""
     at = np.arange(len(rows))[::-1]
-    value, sure = 100 * rows["difference"].to_numpy(float), rows["verdict"].isin((HIGHER, LOWER)).to_numpy(bool)
+    value, sure = (
+        100 * rows["difference"].to_numpy(float),
+        rows["verdict"].isin((HIGHER, LOWER)).to_numpy(bool),
+    )
     few = rows["verdict"].eq(FEW).to_numpy(bool)
     axes.axvline(0, color=DARK, linewidth=1)
-    axes.hlines(at, 100 * rows["low"], 100 * rows["high"], color=[ACCENT if one else MIDDLE for one in sure], linewidth=1.6)
+    axes.hlines(
+        at,
+        100 * rows["low"],
+        100 * rows["high"],
+        color=[ACCENT if one else MIDDLE for one in sure],
+        linewidth=1.6,
+    )
     axes.scatter(value[few], at[few], s=24, color=MIDDLE, marker="x", linewidths=1.2, zorder=3)
     dots = ~few & ~np.isnan(value)
-    axes.scatter(value[dots], at[dots], s=34, zorder=3, color=[ACCENT if one else "white" for one in sure[dots]],
-                 edgecolors=[ACCENT if one else MIDDLE for one in sure[dots]], linewidths=1.4)  # fmt: skip
+    axes.scatter(
+        value[dots],
+        at[dots],
+        s=34,
+        zorder=3,
+        color=[ACCENT if one else "white" for one in sure[dots]],
+        edgecolors=[ACCENT if one else MIDDLE for one in sure[dots]],
+        linewidths=1.4,
+    )
     axes.set_yticks(at, names)
     axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
     axes.grid(axis="y", visible=False)

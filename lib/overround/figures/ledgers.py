@@ -26,7 +26,9 @@ def bankroll(ledger: pd.DataFrame, *, stake: Staking | None = None, note: str = 
     path = settled_path(ledger)
     if len(band):
         band = band.groupby(level=0).last() + start
-        axes.fill_between(band.index, band[0.05], band[0.95], color=LIGHT, alpha=0.6, linewidth=0, step="post")
+        axes.fill_between(
+            band.index, band[0.05], band[0.95], color=LIGHT, alpha=0.6, linewidth=0, step="post"
+        )
         label(axes, band.index[-1], band[0.95].iloc[-1], " 95 %\n of luck", MIDDLE)
         label(axes, band.index[-1], band[0.05].iloc[-1], " 5 %", MIDDLE)
     axes.axhline(start, color=MIDDLE, linewidth=1)
@@ -38,8 +40,12 @@ def bankroll(ledger: pd.DataFrame, *, stake: Staking | None = None, note: str = 
     inside = ""
     if len(band):
         where = "above" if end > band[0.95].iloc[-1] else "below" if end < band[0.05].iloc[-1] else "inside"
-        inside = f" It ends {where} the band of luck, {band[0.05].iloc[-1]:,.0f} to {band[0.95].iloc[-1]:,.0f}."
-    return Picture(figure, f"Bankroll over time: from {start:,.0f} to {end:,.0f} after {len(ledger):,} bets.{inside}")
+        inside = (
+            f" It ends {where} the band of luck, {band[0.05].iloc[-1]:,.0f} to {band[0.95].iloc[-1]:,.0f}."
+        )
+    return Picture(
+        figure, f"Bankroll over time: from {start:,.0f} to {end:,.0f} after {len(ledger):,} bets.{inside}"
+    )
 
 
 def drawdown(ledger: pd.DataFrame, *, note: str = "") -> Picture:
@@ -67,10 +73,23 @@ def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     width = max((high - low) / 50, 1e-9)
     edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width
     counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
-    axes.bar(edges[:-1], counts, width=width * 0.92, align="edge", color=[ACCENT if edge >= -1e-9 else LIGHT for edge in edges[:-1]])
+    axes.bar(
+        edges[:-1],
+        counts,
+        width=width * 0.92,
+        align="edge",
+        color=[ACCENT if edge >= -1e-9 else LIGHT for edge in edges[:-1]],
+    )
     axes.axvline(0, color=DARK, linewidth=1)
     axes.axvline(values.mean(), color=DARK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.text(values.mean(), counts.max() * 1.02, f" mean {percent(values.mean() / 100, sign=True)}", va="bottom", ha="left", color=DARK)
+    axes.text(
+        values.mean(),
+        counts.max() * 1.02,
+        f" mean {percent(values.mean() / 100, sign=True)}",
+        va="bottom",
+        ha="left",
+        color=DARK,
+    )
     axes.set_ylim(0, counts.max() * 1.18)
     axes.set_xlabel("price taken against the margin-free close, %")
     finish(axes, "Bets by how far they beat the closing line", "bets", note)
@@ -93,19 +112,49 @@ def closing_scatter(ledger: pd.DataFrame, *, note: str = "") -> Picture:
         axes.set_yscale("log")
         axes.plot([low, high], [low, high], color=DARK, linewidth=1)
         for mine, colour, marker in ((~beat, MIDDLE, "x"), (beat, ACCENT, "o")):
-            axes.scatter(fair[mine], taken[mine], s=12, color=colour, marker=marker, alpha=0.5, linewidths=0.8 if marker == "x" else 0,
-                         rasterized=len(bets) > 400)  # fmt: skip
+            axes.scatter(
+                fair[mine],
+                taken[mine],
+                s=12,
+                color=colour,
+                marker=marker,
+                alpha=0.5,
+                linewidths=0.8 if marker == "x" else 0,
+                rasterized=len(bets) > 400,
+            )
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda x, _: f"{x:g}")
-            axis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:g}"[0] in "235" and high / low < 40 else "")
-        axes.text(0.03, 0.96, f"beat the close: {percent(beat.mean(), 0)}", transform=axes.transAxes, color=ACCENT, va="top")
-        axes.text(0.97, 0.05, f"did not: {percent(1 - beat.mean(), 0)}", transform=axes.transAxes, color=MIDDLE, ha="right")
+            axis.set_minor_formatter(
+                lambda x, _: f"{x:g}" if f"{x:g}"[0] in "235" and high / low < 40 else ""
+            )
+        axes.text(
+            0.03,
+            0.96,
+            f"beat the close: {percent(beat.mean(), 0)}",
+            transform=axes.transAxes,
+            color=ACCENT,
+            va="top",
+        )
+        axes.text(
+            0.97,
+            0.05,
+            f"did not: {percent(1 - beat.mean(), 0)}",
+            transform=axes.transAxes,
+            color=MIDDLE,
+            ha="right",
+        )
     axes.set_xlabel("margin-free closing price (logarithmic)")
     finish(axes, "Price taken against the fair close", "price taken", note)
-    share = f"{percent(beat.mean(), 0)} lie on the winning side of the diagonal" if len(bets) else "none has a close"
-    return Picture(figure, f"Scatter of {len(bets):,} bets, price taken against margin-free closing price: {share}.")
+    share = (
+        f"{percent(beat.mean(), 0)} lie on the winning side of the diagonal"
+        if len(bets)
+        else "none has a close"
+    )
+    return Picture(
+        figure, f"Scatter of {len(bets):,} bets, price taken against margin-free closing price: {share}."
+    )
 
 
 def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Picture:
@@ -118,9 +167,14 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
     parts = np.array_split(np.argsort(p, kind="stable"), n_groups) if len(bets) else []
     words = []
     if parts:
-        said, seen = np.array([p[part].mean() for part in parts]), np.array([happened[part].mean() for part in parts])
+        said, seen = (
+            np.array([p[part].mean() for part in parts]),
+            np.array([happened[part].mean() for part in parts]),
+        )
         low, high = wilson(seen, np.array([len(part) for part in parts], float))
-        close = np.array([bets["closing_fair"].iloc[part].mean() for part in parts], float)  # of those that have one
+        close = np.array(
+            [bets["closing_fair"].iloc[part].mean() for part in parts], float
+        )  # of those that have one
         ends = [0.95 * min(said.min(), low.min()), 1.03 * max(said.max(), high.max())]
         axes.plot([100 * end for end in ends], [100 * end for end in ends], color=DARK, linewidth=1)
         axes.vlines(100 * said, 100 * low, 100 * high, color=MIDDLE, linewidth=1.4)
@@ -128,13 +182,19 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
         axes.scatter(100 * said, 100 * close, s=60, color=DARK, marker="_", zorder=3)
         inside = int(((low <= said) & (said <= high)).sum())
         axes.text(
-            0.03, 0.96, "dots: happened, with 95 % interval\ndashes: what the close says", transform=axes.transAxes, va="top", fontsize=9
+            0.03,
+            0.96,
+            "dots: happened, with 95 % interval\ndashes: what the close says",
+            transform=axes.transAxes,
+            va="top",
+            fontsize=9,
         )
         words = [f"{inside} of {len(parts)} groups agree with the diagonal within their intervals"]
     axes.set_xlabel("probability that the strategy gave, %")
     finish(axes, "What happened against what was expected", "happened, %", note)
     return Picture(
-        figure, f"Calibration of {len(bets):,} bets in groups by probability: {'; '.join(words) or 'no probabilities are known'}."
+        figure,
+        f"Calibration of {len(bets):,} bets in groups by probability: {'; '.join(words) or 'no probabilities are known'}.",
     )
 
 
@@ -154,10 +214,20 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     axes.hlines(at, shown["shrunk_low"], shown["shrunk_high"], color=ACCENT, linewidth=1.4)
     sure = (rows["shrunk_low"] > 0) | (rows["shrunk_high"] < 0)
     axes.scatter(
-        shown["shrunk"], at, s=30, zorder=3, color=[ACCENT if flag else "white" for flag in sure], edgecolors=ACCENT, linewidths=1.4
+        shown["shrunk"],
+        at,
+        s=30,
+        zorder=3,
+        color=[ACCENT if flag else "white" for flag in sure],
+        edgecolors=ACCENT,
+        linewidths=1.4,
     )
-    axes.set_yticks(at, [f"{short(label, 34)}  ({bets:,})" for label, bets in zip(labels, rows["bets"], strict=True)])
-    axes.set_xlabel("yield, %; cross as it was; dot shrunk toward all,\nwith 95 % interval, filled if that excludes 0")
+    axes.set_yticks(
+        at, [f"{short(label, 34)}  ({bets:,})" for label, bets in zip(labels, rows["bets"], strict=True)]
+    )
+    axes.set_xlabel(
+        "yield, %; cross as it was; dot shrunk toward all,\nwith 95 % interval, filled if that excludes 0"
+    )
     axes.grid(axis="y", visible=False)
     # one bet that lost is -100 %: it must not squeeze the rest
     ends = np.append(shown[["shrunk_low", "shrunk_high"]].to_numpy().ravel(), 0.0)
@@ -166,7 +236,9 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     left, right = left - 0.06 * (right - left) - 0.1, right + 0.06 * (right - left) + 0.1
     axes.set_xlim(left, right)
     for beyond, edge, marker in ((shown["yield"] < left, left, "<"), (shown["yield"] > right, right, ">")):
-        axes.scatter(np.full(int(beyond.sum()), edge), at[beyond], s=26, marker=marker, color=MIDDLE, clip_on=False)
+        axes.scatter(
+            np.full(int(beyond.sum()), edge), at[beyond], s=26, marker=marker, color=MIDDLE, clip_on=False
+        )
     finish(axes, f"{title or 'Yield by ' + name.replace('_', ' ')} (bets in brackets)", "", note)
     best = labels[int(np.nanargmax(rows["shrunk"]))] if rows["shrunk"].notna().any() else "none"
     return Picture(

@@ -37,7 +37,16 @@ def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pi
     if parts:
         axes.set_xlim(-0.6, len(parts) - 0.6)
     spread_labels(axes, [end for end in ends if np.isfinite(end[0])])
-    finish(axes, f"Log loss less that of {reference}, by {by}", "thousandths of a nat, with 95 % interval", note)
-    means = {name: 1000 * np.average(rows["gap"], weights=rows["matches"]) for name, rows in scores.groupby(level=0) if name in names}
+    finish(
+        axes, f"Log loss less that of {reference}, by {by}", "thousandths of a nat, with 95 % interval", note
+    )
+    means = {
+        name: 1000 * np.average(rows["gap"], weights=rows["matches"])
+        for name, rows in scores.groupby(level=0)
+        if name in names
+    }
     text = "; ".join(f"{name} {mean:+.1f}" for name, mean in means.items())
-    return Picture(figure, f"Log loss above {reference} over {len(parts)} values of {by}, mean in thousandths of a nat: {text or 'none'}.")
+    return Picture(
+        figure,
+        f"Log loss above {reference} over {len(parts)} values of {by}, mean in thousandths of a nat: {text or 'none'}.",
+    )

@@ -24,7 +24,8 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     Parameters
     ----------
     stacks : mapping
-        Stack, outermost first, joined by semicolons -> microseconds (`overround.runs.profile_files.of_stage`).
+        Stack, outermost first, joined by semicolons -> microseconds
+        (`overround.runs.profile_files.of_stage`).
     stage : str
         What they are of.
     note : str
@@ -49,8 +50,14 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("seconds (blue: this library, grey: what it calls)")
     finish(axes, f"{stage}: where its time went", "", note)
-    dear = "; ".join(f"{row.function} ({row.module}) {row.itself:.0%}" for row in call_table(stacks).head(5).itertuples(index=False))
-    return Picture(figure, f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. Dearest functions by themselves: {dear}.")
+    dear = "; ".join(
+        f"{row.function} ({row.module}) {row.itself:.0%}"
+        for row in call_table(stacks).head(5).itertuples(index=False)
+    )
+    return Picture(
+        figure,
+        f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. Dearest functions by themselves: {dear}.",
+    )
 
 
 def _shortened(stack: str) -> tuple[str, ...]:
@@ -70,7 +77,13 @@ def _package(name: str) -> str:
     return name.partition("(")[2].rstrip(")").partition(".")[0] or name
 
 
-def _lay(stacks: Mapping[tuple[str, ...], int], level: int, left: float, whole: int, boxes: list[tuple[int, float, float, str]]) -> None:
+def _lay(
+    stacks: Mapping[tuple[str, ...], int],
+    level: int,
+    left: float,
+    whole: int,
+    boxes: list[tuple[int, float, float, str]],
+) -> None:
     """Boxes of one level and those below: level, left, width (microseconds), name; the widest first."""
     below: dict[str, Counter] = {}
     for stack, spent in stacks.items():
@@ -95,4 +108,12 @@ def _box(axes, level: int, left: float, width: float, name: str, whole: float) -
     text = text.replace("<", "").replace(">", "").replace("$", r"\$")
     if room >= 4:
         text = text if len(text) <= room else function[: room - 1] + "…" if len(function) > room else function
-        axes.text(left + 0.004 * whole, level, text, va="center", fontsize=7.5, color=DARK if colour == LIGHT else "white", clip_on=True)
+        axes.text(
+            left + 0.004 * whole,
+            level,
+            text,
+            va="center",
+            fontsize=7.5,
+            color=DARK if colour == LIGHT else "white",
+            clip_on=True,
+        )

@@ -24,26 +24,46 @@ def price_cuts(curve: pd.DataFrame, *, note: str = "") -> Picture:
     axes.set_xlabel("every price worse by, %")
     finish(axes, "At worse prices", "yield, %", note)
     gone = curve.index[curve["yield"] <= 0]
-    turns = f"; it is gone at {percent(gone[0])}" if len(gone) else f"; it is above zero up to {percent(curve.index.max())}"
-    return Picture(figure, f"Yield against a cut of every price: {_ends(curve, percent)}{turns if curve['yield'].notna().any() else ''}.")
+    turns = (
+        f"; it is gone at {percent(gone[0])}"
+        if len(gone)
+        else f"; it is above zero up to {percent(curve.index.max())}"
+    )
+    return Picture(
+        figure,
+        f"Yield against a cut of every price: {_ends(curve, percent)}{turns if curve['yield'].notna().any() else ''}.",
+    )
 
 
 def delays(curve: pd.DataFrame, *, note: str = "") -> Picture:
     """Yield had every bet been placed later, as `delay_curve` has it; without clock times the figure says so."""
     figure, axes = canvas(2.9 if len(curve) else 1.6)
     if curve.empty:
-        axes.text(0.5, 0.5, "These prices have no clock times:\nwhat stood later is not known.", transform=axes.transAxes, ha="center",
-                  va="center", color=MIDDLE)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            "These prices have no clock times:\nwhat stood later is not known.",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color=MIDDLE,
+        )
         axes.set_axis_off()
         finish(axes, "Placed later", "", note)
-        return Picture(figure, "Yield against later placement cannot be told: these prices have no clock times.")
+        return Picture(
+            figure, "Yield against later placement cannot be told: these prices have no clock times."
+        )
     # waits grow by doubling: equal steps read better than minutes to scale
     at = np.arange(len(curve), dtype=float)
     _curve(axes, at, curve)
-    axes.set_xticks(at, [f"{wait:g}\n{bets:,}" for wait, bets in zip(curve.index, curve["bets"], strict=True)])
+    axes.set_xticks(
+        at, [f"{wait:g}\n{bets:,}" for wait, bets in zip(curve.index, curve["bets"], strict=True)]
+    )
     axes.set_xlabel("minutes later, and the bets that could still be placed")
     finish(axes, "Placed later", "yield, %", note)
-    return Picture(figure, f"Yield against later placement: {_ends(curve, lambda wait: f'{wait:g} minutes')}.")
+    return Picture(
+        figure, f"Yield against later placement: {_ends(curve, lambda wait: f'{wait:g} minutes')}."
+    )
 
 
 def _curve(axes: "Axes", x: NDArray[np.float64], curve: pd.DataFrame) -> None:
@@ -52,7 +72,14 @@ def _curve(axes: "Axes", x: NDArray[np.float64], curve: pd.DataFrame) -> None:
     axes.plot(x, 100 * curve["yield"], color=ACCENT, linewidth=1.8, marker="o", markersize=4)
     axes.plot(x, 100 * curve["clv"], color=DARK, linewidth=1.2, linestyle=(0, (4, 3)))
     ends = (("yield", "yield", ACCENT), ("high", "95 %", MIDDLE), ("clv", "closing line", DARK))
-    spread_labels(axes, [(100 * curve[name].iloc[-1], x[-1], word, colour) for name, word, colour in ends if curve[name].notna().any()])
+    spread_labels(
+        axes,
+        [
+            (100 * curve[name].iloc[-1], x[-1], word, colour)
+            for name, word, colour in ends
+            if curve[name].notna().any()
+        ],
+    )
 
 
 def _ends(curve: pd.DataFrame, write: Callable[[float], str]) -> str:

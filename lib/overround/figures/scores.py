@@ -29,13 +29,17 @@ def sharpness(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pictur
     axes.axvline(0, color=DARK, linewidth=1)
     axes.hlines(at, 1000 * rows["low"], 1000 * rows["high"], color=MIDDLE, linewidth=1.4)
     _dots(axes, 1000 * rows["gap"], at, sure)
-    axes.set_yticks(at, [f"{short(name)}  ({percent(margin - 1)})" for name, margin in rows["overround"].items()])
+    axes.set_yticks(
+        at, [f"{short(name)}  ({percent(margin - 1)})" for name, margin in rows["overround"].items()]
+    )
     axes.set_xlabel("excess log loss, thousandths; filled if Holm's p < 0.05")
     axes.grid(axis="y", visible=False)
     finish(axes, f"Last prices against {short(reference)} (margin in brackets)", "", note)
     worse, better = int((sure & (rows["gap"] > 0)).sum()), int((sure & (rows["gap"] < 0)).sum())
     text = f"{worse} bookmakers are less accurate than {reference} beyond noise, {better} more accurate, allowing for {len(rows)} compared"
-    return Picture(figure, f"Log loss of each bookmaker's last price against {reference} on the same matches: {text}.")
+    return Picture(
+        figure, f"Log loss of each bookmaker's last price against {reference} on the same matches: {text}."
+    )
 
 
 def reliability_diagram(table: pd.DataFrame, panel: str = "bookmaker", *, note: str = "") -> Picture:
@@ -60,7 +64,11 @@ def reliability_diagram(table: pd.DataFrame, panel: str = "bookmaker", *, note: 
     grid[0].set_xlim(0, None)
     _say_empty(grid, table)
     _around(
-        figure, "Observed less predicted; filled if the 95 % interval excludes 0", "predicted probability, %", "percentage points", note
+        figure,
+        "Observed less predicted; filled if the 95 % interval excludes 0",
+        "predicted probability, %",
+        "percentage points",
+        note,
     )
     text = "; ".join(lines) or "no decided matches"
     return Picture(figure, f"Reliability: bins whose interval excludes the predicted probability: {text}.")
@@ -72,10 +80,13 @@ def longshots(table: pd.DataFrame, *, note: str = "") -> Picture:
     Raises
     ------
     ParameterError
-        Where the table has more than one row of a method and price band: choose one bookmaker, market and phase.
+        Where the table has more than one row of a method and price band: choose one bookmaker, market and
+        phase.
     """
     if table.duplicated(["method", "band"]).any():
-        raise ParameterError("the table has several groups; a figure of long shots shows one: choose a bookmaker, market and phase.")
+        raise ParameterError(
+            "the table has several groups; a figure of long shots shows one: choose a bookmaker, market and phase."
+        )
     methods = list(dict.fromkeys(table["method"]))
     figure, grid = panels(3.2, len(methods), len(methods) or 1)
     rows = table[table["selections"] * table["expected"] >= _FEWEST_WINS]
@@ -94,19 +105,30 @@ def longshots(table: pd.DataFrame, *, note: str = "") -> Picture:
         grid[0].set_xticks([], minor=True)
     _say_empty(grid, rows)
     at = f" at {short(table['bookmaker'].iloc[0], 20)}" if "bookmaker" in table and len(table) else ""
-    _around(figure, f"Wins over expected wins{at}; filled if the interval excludes 1", "price (logarithmic)", "ratio", note)
+    _around(
+        figure,
+        f"Wins over expected wins{at}; filled if the interval excludes 1",
+        "price (logarithmic)",
+        "ratio",
+        note,
+    )
     return Picture(
-        figure, f"Observed over expected wins{at} by price: bands whose interval excludes 1: {'; '.join(off) or 'no decided matches'}."
+        figure,
+        f"Observed over expected wins{at} by price: bands whose interval excludes 1: {'; '.join(off) or 'no decided matches'}.",
     )
 
 
-def methods_compared(table: pd.DataFrame, reference: str, panel: str = "bookmaker", *, note: str = "") -> Picture:
+def methods_compared(
+    table: pd.DataFrame, reference: str, panel: str = "bookmaker", *, note: str = ""
+) -> Picture:
     """Log loss under each method of margin removal less that under another, as `score_table` with a method as reference has it."""
     rows = table[(table["method"] != reference) & table["gap"].notna()]
     names = list(dict.fromkeys(rows[panel]))
     methods = list(rows.groupby("method")["gap"].mean().sort_values(ascending=False).index)
     columns = min(len(names), 3) or 1
-    figure, grid = panels(1.2 + (0.5 + 0.22 * max(len(methods), 1)) * max(1, -(-len(names) // columns)), len(names), columns)
+    figure, grid = panels(
+        1.2 + (0.5 + 0.22 * max(len(methods), 1)) * max(1, -(-len(names) // columns)), len(names), columns
+    )
     best = []
     for axes, name in zip(grid, names, strict=False):
         mine = rows[rows[panel] == name].set_index("method").reindex(methods)
@@ -122,10 +144,14 @@ def methods_compared(table: pd.DataFrame, reference: str, panel: str = "bookmake
     _say_empty(grid, rows)
     unit = f"log loss less that of {short(reference)}, thousandths; lower is better"
     _around(figure, "Methods of margin removal; filled if the 95 % interval excludes 0", unit, "", note)
-    return Picture(figure, f"Log loss against {reference}, lowest in thousandths at {'; '.join(best) or 'none'}.")
+    return Picture(
+        figure, f"Log loss against {reference}, lowest in thousandths at {'; '.join(best) or 'none'}."
+    )
 
 
-def sharpness_by_season(table: pd.DataFrame, reference: str, bookmakers: Sequence[str] = (), *, note: str = "") -> Picture:
+def sharpness_by_season(
+    table: pd.DataFrame, reference: str, bookmakers: Sequence[str] = (), *, note: str = ""
+) -> Picture:
     """Log loss less the reference's, season by season, as `score_table` by season has it; by default the five with most matches."""
     rows = table[(table["bookmaker"] != reference) & table["gap"].notna()]
     names = list(bookmakers) or list(rows.groupby("bookmaker")["common"].sum().nlargest(5).index)
@@ -135,7 +161,9 @@ def sharpness_by_season(table: pd.DataFrame, reference: str, bookmakers: Sequenc
     ends, above = [], []
     for i, name in enumerate(names):
         mine = rows[rows["bookmaker"] == name].sort_values("season")
-        at = np.array([seasons.index(season) for season in mine["season"]], float) + 0.12 * (i - (len(names) - 1) / 2)
+        at = np.array([seasons.index(season) for season in mine["season"]], float) + 0.12 * (
+            i - (len(names) - 1) / 2
+        )
         colour = LINES[i % len(LINES)]
         axes.vlines(at, 1000 * mine["low"], 1000 * mine["high"], color=colour, linewidth=1, alpha=0.45)
         axes.plot(at, 1000 * mine["gap"], color=colour, linewidth=1.3, marker="o", markersize=3.5)
@@ -145,17 +173,36 @@ def sharpness_by_season(table: pd.DataFrame, reference: str, bookmakers: Sequenc
     axes.set_xticks(range(len(seasons)), [short(season) for season in seasons])
     spread_labels(axes, ends)
     finish(axes, f"Log loss less that of {short(reference)}; bars: 95 % intervals", "thousandths", note)
-    return Picture(figure, f"Log loss against {reference} by season: {'; '.join(above) or 'no decided matches'}.")
+    return Picture(
+        figure, f"Log loss against {reference} by season: {'; '.join(above) or 'no decided matches'}."
+    )
 
 
 def _dots(axes: "Axes", x: ArrayLike, y: ArrayLike, filled: pd.Series) -> None:
-    axes.scatter(x, y, s=26, zorder=3, color=[ACCENT if flag else "white" for flag in filled], edgecolors=ACCENT, linewidths=1.3)
+    axes.scatter(
+        x,
+        y,
+        s=26,
+        zorder=3,
+        color=[ACCENT if flag else "white" for flag in filled],
+        edgecolors=ACCENT,
+        linewidths=1.3,
+    )
 
 
 def _say_empty(grid: Sequence["Axes"], rows: pd.DataFrame) -> None:
     for axes in grid if rows.empty else ():
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "too few matches with a result", ha="center", va="center", transform=axes.transAxes, color=MIDDLE, fontsize=9)
+        axes.text(
+            0.5,
+            0.5,
+            "too few matches with a result",
+            ha="center",
+            va="center",
+            transform=axes.transAxes,
+            color=MIDDLE,
+            fontsize=9,
+        )
 
 
 def _around(figure: "Figure", title: str, across: str, up: str, note: str) -> None:

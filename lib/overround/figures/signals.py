@@ -26,16 +26,33 @@ def edge_certainty(signals: pd.DataFrame, *, note: str = "") -> Picture:
     error, edge = 100 * rows["edge_se"], 100 * rows["edge"]
     clear = edge > 1.96 * error
     for chosen, colour in ((~clear, MIDDLE), (clear, ACCENT)):
-        axes.scatter(error[chosen], edge[chosen], s=10, color=colour, alpha=0.5, linewidths=0, rasterized=_is_many(figure, rows))
+        axes.scatter(
+            error[chosen],
+            edge[chosen],
+            s=10,
+            color=colour,
+            alpha=0.5,
+            linewidths=0,
+            rasterized=_is_many(figure, rows),
+        )
     if len(rows):
         most = min(error.max(), edge.max() / 1.96)
         axes.plot([0, most], [0, 1.96 * most], color=DARK, linewidth=1)
-        axes.annotate("edge = 1.96 errors", (most, 1.96 * most), xytext=(4, 0), textcoords="offset points", va="top", fontsize=9)
+        axes.annotate(
+            "edge = 1.96 errors",
+            (most, 1.96 * most),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="top",
+            fontsize=9,
+        )
         axes.set_xlim(0, error.max() * 1.08)
         axes.set_ylim(0, edge.max() * 1.12)
     axes.set_xlabel("standard error of the edge, % (from the spread between bookmakers)")
     finish(axes, "How certain each edge is", "edge, %", note)
-    share = f", {percent(clear.mean(), 0)} of them more than 1.96 standard errors above zero" if len(rows) else ""
+    share = (
+        f", {percent(clear.mean(), 0)} of them more than 1.96 standard errors above zero" if len(rows) else ""
+    )
     return Picture(figure, f"Scatter of the edge of {len(rows):,} bets against its standard error{share}.")
 
 
@@ -50,16 +67,28 @@ def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
     for lay, colour, name in ((False, ACCENT, "all outcomes backed"), (True, LINES[1], "back against lay")):
         chosen = rows["lay"] == lay
         label = name if rows["lay"].any() else None
-        axes.scatter(hours[chosen], 100 * rows["guaranteed"][chosen], s=14, color=colour, alpha=0.6, linewidths=0, label=label,
-                     rasterized=_is_many(figure, rows))  # fmt: skip
+        axes.scatter(
+            hours[chosen],
+            100 * rows["guaranteed"][chosen],
+            s=14,
+            color=colour,
+            alpha=0.6,
+            linewidths=0,
+            label=label,
+            rasterized=_is_many(figure, rows),
+        )
     axes.invert_xaxis()
     axes.set_ylim(0, None)
     if rows["lay"].any():
         axes.legend(loc="upper left", fontsize=9, frameon=False)
     axes.set_xlabel("hours before kick-off")
     finish(axes, "Arbitrages: profit whatever happens", "% of the outlay", note)
-    middle = f"median {percent(rows['guaranteed'].median(), 2)}, largest {percent(rows['guaranteed'].max(), 2)}"
-    return Picture(figure, f"Guaranteed return of {len(rows):,} arbitrages by hours before kick-off, {middle}.")
+    middle = (
+        f"median {percent(rows['guaranteed'].median(), 2)}, largest {percent(rows['guaranteed'].max(), 2)}"
+    )
+    return Picture(
+        figure, f"Guaranteed return of {len(rows):,} arbitrages by hours before kick-off, {middle}."
+    )
 
 
 def middles(signals: pd.DataFrame, *, note: str = "") -> Picture:
@@ -90,7 +119,9 @@ def velocities(found: pd.DataFrame, *, note: str = "") -> Picture:
     axes.set_xlabel("relative change of the probability an hour, %")
     axes.grid(axis="y", visible=False)
     finish(axes, "How fast prices move when they move (median, middle half)", "", note)
-    last = f"; fastest {short(speed.index[-1])} with {speed['50%'].iloc[-1]:.1f} % an hour" if len(speed) else ""
+    last = (
+        f"; fastest {short(speed.index[-1])} with {speed['50%'].iloc[-1]:.1f} % an hour" if len(speed) else ""
+    )
     return Picture(figure, f"Median speed of {len(rows):,} price changes at {len(speed)} bookmakers{last}.")
 
 
@@ -101,7 +132,10 @@ def steam(moves: pd.DataFrame, *, note: str = "") -> Picture:
     figure, axes = canvas(2.8)
     books = pd.Series(moves["books"].astype(int))
     numbers = np.arange(books.min(), books.max() + 1)
-    for direction, shift, colour, name in ((1, -0.2, ACCENT, "price shortens"), (-1, 0.2, MIDDLE, "price lengthens")):
+    for direction, shift, colour, name in (
+        (1, -0.2, ACCENT, "price shortens"),
+        (-1, 0.2, MIDDLE, "price lengthens"),
+    ):
         count = [int(((books == number) & (moves["direction"] == direction)).sum()) for number in numbers]
         axes.bar(numbers + shift, count, width=0.38, color=colour, label=name)
     axes.set_xticks(numbers)
@@ -109,16 +143,23 @@ def steam(moves: pd.DataFrame, *, note: str = "") -> Picture:
     axes.set_xlabel("bookmakers that moved the same way")
     finish(axes, "Steam: several bookmakers move together", "moves", note)
     text = f"mean size {percent(moves['move'].abs().mean())}, up to {books.max()} bookmakers"
-    return Picture(figure, f"Number of steam moves by how many bookmakers took part: {len(moves):,} moves, {text}.")
+    return Picture(
+        figure, f"Number of steam moves by how many bookmakers took part: {len(moves):,} moves, {text}."
+    )
 
 
 def reverses(found: pd.DataFrame, *, note: str = "") -> Picture:
     """Moves of each bookmaker against the others, and moves that it took back, as `reverse_moves` has them."""
-    counts = pd.crosstab(found["bookmaker"], found["kind"]).reindex(columns=["consensus", "own"], fill_value=0)
+    counts = pd.crosstab(found["bookmaker"], found["kind"]).reindex(
+        columns=["consensus", "own"], fill_value=0
+    )
     counts = counts.loc[counts.sum(axis=1).sort_values().index]
     figure, axes = canvas(1.2 + 0.3 * max(len(counts), 1))
     at = np.arange(len(counts))
-    for kind, shift, colour, name in (("consensus", 0.18, ACCENT, "against the others"), ("own", -0.18, MIDDLE, "taken back")):
+    for kind, shift, colour, name in (
+        ("consensus", 0.18, ACCENT, "against the others"),
+        ("own", -0.18, MIDDLE, "taken back"),
+    ):
         axes.barh(at + shift, counts[kind], height=0.34, color=colour, label=name)
     axes.set_yticks(at, [short(name) for name in counts.index])
     if len(counts):
@@ -138,13 +179,21 @@ def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
     curves = {name: _followed(part) for name, part in found.groupby("bookmaker")}
     within = max(hours[-1] for hours, _ in curves.values())
     ranked = sorted(curves, key=lambda name: _area(*curves[name], within))
-    marked = dict(zip((ranked[:1] + ranked[-1:] if len(ranked) > 1 else ranked), (LINES[1], ACCENT), strict=False))
+    marked = dict(
+        zip((ranked[:1] + ranked[-1:] if len(ranked) > 1 else ranked), (LINES[1], ACCENT), strict=False)
+    )
     ends = []
     for name in ranked:
         hours, share = curves[name]
         colour = marked.get(name, MIDDLE)
-        axes.plot([*hours, within], [*share, share[-1]], drawstyle="steps-post", color=colour, linewidth=2 if name in marked else 0.9,
-                  zorder=2 + (name in marked))  # fmt: skip
+        axes.plot(
+            [*hours, within],
+            [*share, share[-1]],
+            drawstyle="steps-post",
+            color=colour,
+            linewidth=2 if name in marked else 0.9,
+            zorder=2 + (name in marked),
+        )
         ends.append((share[-1], short(name), colour))
     axes.set_ylim(0, 102)
     axes.set_xlim(0, within)
@@ -154,7 +203,8 @@ def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
     moves = found.drop_duplicates(["event_id", "market", "line", "outcome", "at"])
     text = f"; soonest {short(ranked[-1])}, latest {short(ranked[0])}" if len(ranked) > 1 else ""
     return Picture(
-        figure, f"Share of {len(moves):,} moves of {short(leader)} that each of {len(curves)} bookmakers has followed by time{text}."
+        figure,
+        f"Share of {len(moves):,} moves of {short(leader)} that each of {len(curves)} bookmakers has followed by time{text}.",
     )
 
 
@@ -165,14 +215,24 @@ def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
     figure, axes = canvas(3.0)
     good = found["edge"] > 0
     for chosen, colour in ((~good, MIDDLE), (good, ACCENT)):
-        axes.scatter(100 * found["move"][chosen], 100 * found["edge"][chosen], s=10, color=colour, alpha=0.5, linewidths=0,
-                     rasterized=_is_many(figure, found))  # fmt: skip
+        axes.scatter(
+            100 * found["move"][chosen],
+            100 * found["edge"][chosen],
+            s=10,
+            color=colour,
+            alpha=0.5,
+            linewidths=0,
+            rasterized=_is_many(figure, found),
+        )
     axes.axhline(0, color=DARK, linewidth=1)
     axes.axvline(0, color=LIGHT, linewidth=1)
     axes.set_xlabel("move of the others since the price stands, % of the probability")
     finish(axes, "Stale prices: the others have moved, this one has not", "worth, % of the stake", note)
     share = f"{percent(good.mean(), 0)} of them better than the others' probability says is fair"
-    return Picture(figure, f"Scatter of {len(found):,} stale prices by the others' move and what they are worth, {share}.")
+    return Picture(
+        figure,
+        f"Scatter of {len(found):,} stale prices by the others' move and what they are worth, {share}.",
+    )
 
 
 def _is_many(figure: "Figure", rows: pd.DataFrame) -> bool:

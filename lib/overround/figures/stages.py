@@ -13,7 +13,9 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     figure, axes = canvas(1.1 + 0.3 * max(len(table), 1))
     at = np.arange(len(table))[::-1]
     blocked = table["io_wait_s"].to_numpy(float)
-    compiling = table["compile_s"].fillna(0.0).to_numpy(float) if "compile_s" in table else np.zeros(len(table))
+    compiling = (
+        table["compile_s"].fillna(0.0).to_numpy(float) if "compile_s" in table else np.zeros(len(table))
+    )
     parts = {"working": (np.maximum(table["wall_s"].to_numpy(float) - blocked - compiling, 0), ACCENT)}
     if compiling.any():
         parts["compiling (once)"] = compiling, MIDDLE
@@ -23,7 +25,13 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
         axes.barh(at, seconds, left=left, color=colour, height=0.62)
         left = left + seconds
     for y, total in zip(at, left, strict=True):
-        axes.text(total, y, f" {total:.2f} s" if total >= 0.01 else f" {total * 1000:.1f} ms", va="center", fontsize=9)
+        axes.text(
+            total,
+            y,
+            f" {total:.2f} s" if total >= 0.01 else f" {total * 1000:.1f} ms",
+            va="center",
+            fontsize=9,
+        )
     axes.set_yticks(at, [short(str(name), 40) for name in table.index])
     axes.set_xlabel(f"seconds: {', '.join(parts)}")
     axes.margins(x=0.12)
@@ -31,7 +39,10 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     finish(axes, "Wall time of each stage", "", note)
     slowest = table["wall_s"].idxmax() if len(table) else "none"
     compiled = f", {compiling.sum():.1f} s of them compiling" if compiling.any() else ""
-    return Picture(figure, f"Wall time of {len(table)} stages, {table['wall_s'].sum():.1f} s in all{compiled}; the longest is {slowest}.")
+    return Picture(
+        figure,
+        f"Wall time of {len(table)} stages, {table['wall_s'].sum():.1f} s in all{compiled}; the longest is {slowest}.",
+    )
 
 
 def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
@@ -40,13 +51,21 @@ def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
         return nothing("No call to a provider is on record.")
     figure, axes = canvas(2.6)
     words = []
-    alone = requests["from_cache"] & (requests["bytes"] > 0)  # what the provider confirmed has none, and went there and back
+    alone = requests["from_cache"] & (
+        requests["bytes"] > 0
+    )  # what the provider confirmed has none, and went there and back
     for i, (cached, colour) in enumerate(((False, ACCENT), (True, MIDDLE))):
         values = np.sort(1000 * requests.loc[alone == cached, "latency_s"].to_numpy(float))
         if not len(values):
             continue
         name = "cache" if cached else "network"
-        axes.plot(values, 100 * np.arange(1, len(values) + 1) / len(values), color=colour, drawstyle="steps-post", linewidth=1.8)
+        axes.plot(
+            values,
+            100 * np.arange(1, len(values) + 1) / len(values),
+            color=colour,
+            drawstyle="steps-post",
+            linewidth=1.8,
+        )
         middle = float(np.median(values))
         axes.annotate(
             f"{name}: median {middle:.1f} ms, {len(values):,} calls",
@@ -55,7 +74,9 @@ def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
             textcoords="offset points",
             color=colour,
         )
-        words.append(f"{name} median {middle:.1f} ms over {len(values):,} calls, 95 % below {np.quantile(values, 0.95):.1f} ms")
+        words.append(
+            f"{name} median {middle:.1f} ms over {len(values):,} calls, 95 % below {np.quantile(values, 0.95):.1f} ms"
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.xaxis.set_minor_formatter("")

@@ -13,11 +13,22 @@ if TYPE_CHECKING:
 
 _WIDTH = 6.8
 _LOOK = {
-    "font.size": 10, "font.family": "sans-serif", "text.color": DARK, "axes.labelcolor": DARK, "axes.edgecolor": MIDDLE,
-    "xtick.color": DARK, "ytick.color": DARK, "axes.spines.top": False, "axes.spines.right": False,
+    "font.size": 10,
+    "font.family": "sans-serif",
+    "text.color": DARK,
+    "axes.labelcolor": DARK,
+    "axes.edgecolor": MIDDLE,
+    "xtick.color": DARK,
+    "ytick.color": DARK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     "figure.facecolor": PAPER,
-    "axes.grid": True, "axes.grid.axis": "y", "grid.color": GRID, "axes.axisbelow": True, "legend.frameon": False,
-}  # fmt: skip
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
 
 
 def canvas(height: float) -> tuple["Figure", "Axes"]:
@@ -38,7 +49,9 @@ def panels(height: float, count: int, columns: int) -> tuple["Figure", list["Axe
 
     with rc_context(_LOOK):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        grid = figure.subplots(-(-max(count, 1) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
+        grid = figure.subplots(
+            -(-max(count, 1) // columns), columns, sharex=True, sharey=True, squeeze=False
+        ).ravel()
     for unused in grid[max(count, 1) :]:
         unused.set_visible(False)
     for lowest in grid[max(count - columns, 0) : count]:  # where nothing is below it
@@ -85,7 +98,16 @@ def dates(axes: "Axes") -> None:
 def label(axes: "Axes", x: Any, y: float, text: str, colour: str) -> None:
     """Write a text beside a point, outside the axes where it must."""
     text = text.replace(" ", "\N{NO-BREAK SPACE}")  # a browser drops a space at the beginning of a line
-    axes.annotate(text, (x, y), xytext=(2, 0), textcoords="offset points", va="center", fontsize=9, color=colour, annotation_clip=False)
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(2, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+        color=colour,
+        annotation_clip=False,
+    )
 
 
 def spread_labels(axes: "Axes", ends: list[tuple]) -> None:

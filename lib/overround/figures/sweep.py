@@ -54,20 +54,29 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
     marks = f"● p < 0.05 with all that were tried counted; ○ only alone\nframe: the best; brackets: fewer than {_FEW} bets"
     axes.set_xlabel(f"{titles[0] if titles else 'nothing varies'}\n{marks}")
     finish(axes, "Yield, %, median of the variants of a cell", titles[1] if len(titles) > 1 else "", note)
-    return Picture(figure, f"Map of median yield over {' and '.join(titles) or 'one variant'}: {_ends_of_map(cells, titles)}.")
+    return Picture(
+        figure,
+        f"Map of median yield over {' and '.join(titles) or 'one variant'}: {_ends_of_map(cells, titles)}.",
+    )
 
 
 def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
     """Each variant a line through its parameters to its yield: what the best of them share."""
     table = sweep.table[sweep.table["bets"] > 0].sort_values("statistic", ascending=False, kind="stable")
-    few = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), _MOST_LINES)).astype(int))] if len(table) else table
+    few = (
+        table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), _MOST_LINES)).astype(int))]
+        if len(table)
+        else table
+    )
     figure, axes = canvas(3.6)
     scales = [_scale(sweep, name) for name in sweep.varied]
     low, high = (100 * table["yield"].agg(["min", "max"])) if len(table) else (0.0, 0.0)
     width = (high - low) or 1.0
 
     def heights(rows: pd.DataFrame) -> np.ndarray:
-        return np.array([*(scale.loc[rows.index] for scale, _ in scales), (100 * rows["yield"] - low) / width])
+        return np.array(
+            [*(scale.loc[rows.index] for scale, _ in scales), (100 * rows["yield"] - low) / width]
+        )
 
     at = np.arange(len(scales) + 1)
     axes.plot(at, heights(few), color=LIGHT, linewidth=0.7)
@@ -77,8 +86,17 @@ def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
     for x, marks in enumerate([*(marks for _, marks in scales), ends]):
         axes.axvline(x, color=MIDDLE, linewidth=0.8, zorder=0)
         for y, text in marks:
-            axes.annotate(short(text, 16), (x, y), xytext=(6, 0), textcoords="offset points", fontsize=8.5, color=DARK, va="center",
-                          zorder=4, bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
+            axes.annotate(
+                short(text, 16),
+                (x, y),
+                xytext=(6, 0),
+                textcoords="offset points",
+                fontsize=8.5,
+                color=DARK,
+                va="center",
+                zorder=4,
+                bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"},
+            )
     axes.set_xticks(at, [name.replace("_", " ") for name in sweep.varied] + ["yield, %"])
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(scales) + 0.35)
@@ -87,8 +105,13 @@ def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
     axes.spines[:].set_visible(False)
     shown = f", {len(few)} of them drawn" if len(few) < len(table) else ""
     finish(axes, f"Every variant a line; the {len(best)} most significant with dots", "", note)
-    told = "; ".join(f"{sweep.labels[variant]}: {percent(row['yield'])}" for variant, row in best.head(3).iterrows())
-    return Picture(figure, f"Parallel coordinates of {len(table):,} variants that bet{shown}. Most significant: {told or 'none'}.")
+    told = "; ".join(
+        f"{sweep.labels[variant]}: {percent(row['yield'])}" for variant, row in best.head(3).iterrows()
+    )
+    return Picture(
+        figure,
+        f"Parallel coordinates of {len(table):,} variants that bet{shown}. Most significant: {told or 'none'}.",
+    )
 
 
 def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
@@ -107,12 +130,22 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
         ends = [own.min(), own.max()]
         axes.plot(ends, ends, color=MIDDLE, linewidth=1, linestyle=(0, (4, 3)))
         together = np.corrcoef(own, theirs)[0, 1] if own.std() > 0 and theirs.std() > 0 else np.nan
-        text = f"{len(near):,} variants, correlation {together:.2f}" if together == together else f"{len(near):,} variants"
+        text = (
+            f"{len(near):,} variants, correlation {together:.2f}"
+            if together == together
+            else f"{len(near):,} variants"
+        )
     if best in near.index:
         row = near.loc[best]
         axes.scatter([own[best]], [theirs[best]], s=60, color=ACCENT, marker="D", zorder=3)
         axes.annotate(
-            "the best", (own[best], theirs[best]), xytext=(-8, 8), textcoords="offset points", ha="right", color=ACCENT, fontsize=9
+            "the best",
+            (own[best], theirs[best]),
+            xytext=(-8, 8),
+            textcoords="offset points",
+            ha="right",
+            color=ACCENT,
+            fontsize=9,
         )
         text += (
             f"; the best yields {percent(row['yield'])}, its {int(row['neighbours'])} neighbours {percent(row['neighbour_yield'])}, "
@@ -133,14 +166,27 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
     rows = table.dropna(subset=[all_counted]).sort_values([alone, all_counted])
     figure, axes = canvas(3.0)
     rank = np.arange(1, len(rows) + 1)
-    few = np.unique(np.geomspace(1, max(len(rows), 1), 300).astype(int)) - 1 if len(rows) else np.empty(0, int)
+    few = (
+        np.unique(np.geomspace(1, max(len(rows), 1), 300).astype(int)) - 1 if len(rows) else np.empty(0, int)
+    )
     axes.axhline(SURE, color=DARK, linewidth=1)
-    lines = ((rows[alone], "alone", MIDDLE, (0, (4, 3))), (np.sort(rows[all_counted]), "all counted", ACCENT, "-"))
+    lines = (
+        (rows[alone], "alone", MIDDLE, (0, (4, 3))),
+        (np.sort(rows[all_counted]), "all counted", ACCENT, "-"),
+    )
     for values, _, colour, dashes in lines:
         # a history in a thousand is as good as none
         height = np.clip(np.asarray(values, float), 1e-4, 1.0)
-        axes.plot(rank[few], height[few], color=colour, linewidth=1.8, linestyle=dashes, drawstyle="steps-post" if len(rows) > 1 else None,
-                  marker="o" if len(rows) < 20 else None, markersize=4)  # fmt: skip
+        axes.plot(
+            rank[few],
+            height[few],
+            color=colour,
+            linewidth=1.8,
+            linestyle=dashes,
+            drawstyle="steps-post" if len(rows) > 1 else None,
+            marker="o" if len(rows) < 20 else None,
+            markersize=4,
+        )
     axes.set_yscale("log")
     axes.set_xscale("log")
     axes.set_yticks([1e-4, 1e-3, 1e-2, SURE, 0.2, 1], ["0.0001", "0.001", "0.01", "0.05", "0.2", "1"])
@@ -150,12 +196,17 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if len(rows) > 9 else FixedLocator(rank.tolist()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xlabel("variants, the smallest p first (logarithmic)\ndashed: alone; line: corrected for all that were tried")
+    axes.set_xlabel(
+        "variants, the smallest p first (logarithmic)\ndashed: alone; line: corrected for all that were tried"
+    )
     by = "luck test" if tested else "days drawn anew"
     finish(axes, f"p-values ({by}), before and after correction", "p (logarithmic)", note)
     counts = [int((rows[name] <= SURE).sum()) for name in (alone, all_counted)]
-    return Picture(figure, f"p-values of {len(rows):,} variants by the {by}: {counts[0]:,} are at most 0.05 alone, {counts[1]:,} with all "
-                           f"{sweep.tried:,} counted.")  # fmt: skip
+    return Picture(
+        figure,
+        f"p-values of {len(rows):,} variants by the {by}: {counts[0]:,} are at most 0.05 alone, {counts[1]:,} with all "
+        f"{sweep.tried:,} counted.",
+    )
 
 
 def picks(choices: Choices, *, note: str = "") -> Picture:
@@ -164,13 +215,23 @@ def picks(choices: Choices, *, note: str = "") -> Picture:
     figure, axes = canvas(3.0)
     axes.axhline(0, color=DARK, linewidth=1)
     if daily.empty:
-        axes.text(0.5, 0.5, "No variant had a profit behind it long enough to be picked.", transform=axes.transAxes, ha="center",
-                  va="center", color=MIDDLE)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            "No variant had a profit behind it long enough to be picked.",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color=MIDDLE,
+        )
         axes.set_axis_off()
         finish(axes, "Picked by the past alone", "", note)
         return Picture(figure, "Profit of picks by the past alone: no variant would have been picked.")
     ends = []
-    for column, name, colour, dashes in (("hindsight_profit", "in hindsight", MIDDLE, (0, (4, 3))), ("profit", "picked", ACCENT, "-")):
+    for column, name, colour, dashes in (
+        ("hindsight_profit", "in hindsight", MIDDLE, (0, (4, 3))),
+        ("profit", "picked", ACCENT, "-"),
+    ):
         total = daily[column].cumsum()
         axes.plot(daily.index, total, color=colour, linewidth=1.8, linestyle=dashes)
         ends.append((total.iloc[-1], daily.index[-1], name, colour))
@@ -183,7 +244,9 @@ def picks(choices: Choices, *, note: str = "") -> Picture:
     spread_labels(axes, ends)
     axes.set_xlabel("a stroke: another variant is picked")
     finish(axes, "Picked by the past alone, and the best in hindsight", "profit since the first pick", note)
-    profit, staked, best, best_staked = (daily[name].sum() for name in ("profit", "staked", "hindsight_profit", "hindsight_staked"))
+    profit, staked, best, best_staked = (
+        daily[name].sum() for name in ("profit", "staked", "hindsight_profit", "hindsight_staked")
+    )
     text = (
         f"{profit:,.0f} on {staked:,.0f} staked, yield {percent(choices.value)}, with {max(len(at) - 1, 0)} changes; the variant that is "
         f"best in hindsight yields {percent(best / best_staked) if best_staked else 'nothing'} over the same days"
@@ -195,7 +258,9 @@ def _axes_of_map(sweep: Sweep, x: str, y: str) -> list[str]:
     """The parameters along and up a map: those asked for, the others by how much they matter."""
     wanted = [name for name in (x, y) if name]
     if unknown := [name for name in wanted if name not in sweep.varied]:
-        raise ParameterError(f"parameter {unknown[0]!r} does not vary in this sweep; those that do: {', '.join(sweep.varied)}.")
+        raise ParameterError(
+            f"parameter {unknown[0]!r} does not vary in this sweep; those that do: {', '.join(sweep.varied)}."
+        )
     names = most_telling(sweep, wanted)
     return names[::-1] if y and not x else names
 
@@ -230,7 +295,9 @@ def _cells(sweep: Sweep, names: list[str]) -> dict:
     shape = len(sides[1]), len(sides[0])
     cell = up * shape[1] + across
     bet = (table["bets"] > 0).to_numpy()
-    middles = table.loc[bet, ["yield", "bets"]].groupby(cell[bet]).median().reindex(range(shape[0] * shape[1]))
+    middles = (
+        table.loc[bet, ["yield", "bets"]].groupby(cell[bet]).median().reindex(range(shape[0] * shape[1]))
+    )
     middle = middles["yield"].to_numpy(float)
     marks = {}
     for name, columns in (("sure", ("luck_p_adjusted", "p_adjusted")), ("alone", ("luck_p", "p"))):
@@ -238,7 +305,14 @@ def _cells(sweep: Sweep, names: list[str]) -> dict:
         marks[name] = (np.bincount(cell[judged <= SURE], minlength=len(middle)) > 0).reshape(shape)
     best = cell[table.index.get_loc(table.attrs["best"])] if bet.any() else -1
     few = (middles["bets"] < _FEW).to_numpy().reshape(shape)
-    return {"middle": middle.reshape(shape), "few": few, **marks, "across": sides[0], "up": sides[1], "best": best}
+    return {
+        "middle": middle.reshape(shape),
+        "few": few,
+        **marks,
+        "across": sides[0],
+        "up": sides[1],
+        "best": best,
+    }
 
 
 def _draw_cells(axes: "Axes", cells: dict) -> None:
@@ -256,12 +330,21 @@ def _draw_cells(axes: "Axes", cells: dict) -> None:
         colour = _NOTHING if np.isnan(value) else shades(0.5 + share / 2)
         best = up * columns + across == cells["best"]
         axes.add_patch(
-            Rectangle((across - 0.48, up - 0.46), 0.96, 0.92, facecolor=colour, edgecolor=LINES[1] if best else "none", linewidth=2.2)
+            Rectangle(
+                (across - 0.48, up - 0.46),
+                0.96,
+                0.92,
+                facecolor=colour,
+                edgecolor=LINES[1] if best else "none",
+                linewidth=2.2,
+            )
         )
         mark = " ●" if cells["sure"][up, across] else " ○" if cells["alone"][up, across] else ""
         # adding 0 makes a 0 of what rounding has left as -0
         number = f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
-        text = "–" if np.isnan(value) else f"({number}){mark}" if cells["few"][up, across] else f"{number}{mark}"
+        text = (
+            "–" if np.isnan(value) else f"({number}){mark}" if cells["few"][up, across] else f"{number}{mark}"
+        )
         axes.text(
             across,
             up,
@@ -287,4 +370,6 @@ def _scale(sweep: Sweep, name: str) -> tuple[pd.Series, list[tuple[float, str]]]
     codes, words = value_groups(sweep, name, _MOST_WORDS)
     last = max(len(words) - 1, 1)
     step = -(-len(words) // _MOST_WORDS)
-    return pd.Series(codes / last, sweep.table.index), [(at / last, word) for at, word in list(enumerate(words))[::step]]
+    return pd.Series(codes / last, sweep.table.index), [
+        (at / last, word) for at, word in list(enumerate(words))[::step]
+    ]

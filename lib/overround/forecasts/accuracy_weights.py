@@ -14,7 +14,13 @@ _OVER = pd.Timedelta(days=1)
 
 
 def past_accuracy_weights(
-    quotes: pd.DataFrame, results: pd.DataFrame, reference: str, method: str = "power", *, blocks: int = 8, least: int = 50
+    quotes: pd.DataFrame,
+    results: pd.DataFrame,
+    reference: str,
+    method: str = "power",
+    *,
+    blocks: int = 8,
+    least: int = 50,
 ) -> pd.DataFrame:
     """Weights of bookmakers by the accuracy of their closing 1X2 prices in all matches that were over, made anew several times.
 
@@ -29,15 +35,16 @@ def past_accuracy_weights(
     method : str
         Margin removal.
     blocks : int
-        Into so many parts with equally many matches the time is cut; at the beginning of each but the first weights are made.
+        Into so many parts with equally many matches the time is cut; at the beginning of each but the first
+        weights are made.
     least : int
         Matches that scores need; until there are so many, there are no weights.
 
     Returns
     -------
     DataFrame
-        Index: the time from which a row of weights is known; a column a bookmaker (`accuracy_weights`), 0 for one without a score. What
-        `value_signals` and `closing_lines` take as `weights`.
+        Index: the time from which a row of weights is known; a column a bookmaker (`accuracy_weights`), 0 for
+        one without a score. What `value_signals` and `closing_lines` take as `weights`.
 
     Raises
     ------

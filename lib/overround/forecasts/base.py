@@ -39,8 +39,8 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
     events : DataFrame
         With `starts_at`.
     lead_h : float, optional
-        Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of the Friday or Tuesday
-        before, or kick-off where that comes first.
+        Hours before kick-off; by default the time at which a bet at an early price counts as placed: noon of
+        the Friday or Tuesday before, or kick-off where that comes first.
 
     Raises
     ------
@@ -59,7 +59,9 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
 SETTLED_IN = 180 * 86_400_000_000  # microseconds
 
 
-def team_codes(matches: pd.DataFrame) -> tuple[pd.Index, NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
+def team_codes(
+    matches: pd.DataFrame,
+) -> tuple[pd.Index, NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
     """Teams in alphabetical order, the number of each match's home and away team, and when each team was first seen (microseconds)."""
     check_scores(matches, 1)
     names = np.concatenate([matches["home"].to_numpy(object), matches["away"].to_numpy(object)])

@@ -19,7 +19,12 @@ _CLOSE_ENOUGH = 1e-10
 
 
 def reliability(
-    quotes: pd.DataFrame, results: pd.DataFrame, methods: Sequence[str] = ("power",), by: Sequence[str] = BY, *, bins: int = 10
+    quotes: pd.DataFrame,
+    results: pd.DataFrame,
+    methods: Sequence[str] = ("power",),
+    by: Sequence[str] = BY,
+    *,
+    bins: int = 10,
 ) -> pd.DataFrame:
     """How often what was given a probability happened: the table behind a reliability diagram.
 
@@ -30,14 +35,16 @@ def reliability(
     by : sequence of str
         Columns of `quotes` to tell apart, `outcome` among them if wanted; prices of all else are pooled.
     bins : int
-        Bins of equally many selections (fewer where probabilities are equal), for a method the same in every group.
+        Bins of equally many selections (fewer where probabilities are equal), for a method the same in every
+        group.
 
     Returns
     -------
     DataFrame
-        A row for each of `by`, method and bin; columns bin; selections; predicted (mean probability), observed (share that happened),
-        low and high (its 95 % interval: Wilson 1927, JASA 22, 209-212, with the sample size that selections depending on each other
-        within a match day are worth, Korn and Graubard 1998, Survey Methodology 24, 193-201; never more than their number).
+        A row for each of `by`, method and bin; columns bin; selections; predicted (mean probability),
+        observed (share that happened), low and high (its 95 % interval: Wilson 1927, JASA 22, 209-212, with
+        the sample size that selections depending on each other within a match day are worth, Korn and
+        Graubard 1998, Survey Methodology 24, 193-201; never more than their number).
 
     Examples
     --------
@@ -47,19 +54,27 @@ def reliability(
     ['market', 'phase', 'bookmaker', 'method']
     """
     rows = [_shares(part, *_bins(part.p, bins), "bin") for part in _selections(quotes, results, methods, by)]
-    return pd.concat(rows, ignore_index=True)[[*by, "method", "bin", "selections", "predicted", "observed", "low", "high"]]
+    return pd.concat(rows, ignore_index=True)[
+        [*by, "method", "bin", "selections", "predicted", "observed", "low", "high"]
+    ]
 
 
 def calibration_table(
-    quotes: pd.DataFrame, results: pd.DataFrame, methods: Sequence[str] = ("power",), by: Sequence[str] = BY, *, bins: int = 10
+    quotes: pd.DataFrame,
+    results: pd.DataFrame,
+    methods: Sequence[str] = ("power",),
+    by: Sequence[str] = BY,
+    *,
+    bins: int = 10,
 ) -> pd.DataFrame:
     """How far probabilities are from what happened, in a few numbers.
 
-    Log-odds of what happened are regressed on the log-odds of the probability over all selections (Cox 1958, Biometrika 45, 562-565).
-    A slope of 1 and an intercept of 0 is perfect; a slope above 1 says that probabilities are not far enough from even: long shots
-    happen less often than they say and favourites more, as with a margin that was not removed where it lies. Both selections of a
-    two-way market are counted, so that its intercept is 0; that of a three-way market follows its slope, as both sides sum to 1, unless
-    `by` has `outcome`.
+    Log-odds of what happened are regressed on the log-odds of the probability over all selections (Cox 1958,
+    Biometrika 45, 562-565). A slope of 1 and an intercept of 0 is perfect; a slope above 1 says that
+    probabilities are not far enough from even: long shots happen less often than they say and favourites
+    more, as with a margin that was not removed where it lies. Both selections of a two-way market are
+    counted, so that its intercept is 0; that of a three-way market follows its slope, as both sides sum to 1,
+    unless `by` has `outcome`.
 
     Parameters
     ----------
@@ -69,10 +84,11 @@ def calibration_table(
     Returns
     -------
     DataFrame
-        A row for each of `by` and method; columns matches; slope, slope_error, intercept, intercept_error (standard errors robust to
-        dependence within a match day: Liang and Zeger 1986); p (of a slope of 1, two-sided); ece (expected calibration error: mean
-        distance of predicted and observed over bins; Naeini, Cooper and Hauskrecht 2015, AAAI 29, 2901-2907) and ece_by_chance (what
-        perfect probabilities would show on so many matches: mean |N(0, s)| = s sqrt(2 / pi)).
+        A row for each of `by` and method; columns matches; slope, slope_error, intercept, intercept_error
+        (standard errors robust to dependence within a match day: Liang and Zeger 1986); p (of a slope of 1,
+        two-sided); ece (expected calibration error: mean distance of predicted and observed over bins;
+        Naeini, Cooper and Hauskrecht 2015, AAAI 29, 2901-2907) and ece_by_chance (what perfect probabilities
+        would show on so many matches: mean |N(0, s)| = s sqrt(2 / pi)).
 
     Examples
     --------
@@ -90,11 +106,19 @@ def calibration_table(
         coefficients, covariance, days = _recalibrated(part, n)
         error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         off, off_by_chance = _distances(part, *_bins(part.p, bins))
-        tables.append(part.names.assign(
-            method=part.method, matches=part.matches, slope=coefficients[:, 1], slope_error=error[:, 1], intercept=coefficients[:, 0],
-            intercept_error=error[:, 0], p=2 * stdtr(days - 1.0, -np.abs(coefficients[:, 1] - 1) / error[:, 1]),
-            ece=off, ece_by_chance=off_by_chance,
-        ))  # fmt: skip
+        tables.append(
+            part.names.assign(
+                method=part.method,
+                matches=part.matches,
+                slope=coefficients[:, 1],
+                slope_error=error[:, 1],
+                intercept=coefficients[:, 0],
+                intercept_error=error[:, 0],
+                p=2 * stdtr(days - 1.0, -np.abs(coefficients[:, 1] - 1) / error[:, 1]),
+                ece=off,
+                ece_by_chance=off_by_chance,
+            )
+        )
     return pd.concat(tables, ignore_index=True).query("matches > 0").reset_index(drop=True)
 
 
@@ -108,9 +132,9 @@ def longshot_bias(
 ) -> pd.DataFrame:
     """Favourite-longshot bias: what happened against what was expected, by price.
 
-    With the bias, the longer the price the more a bettor loses and, unless the method of margin removal allows for it, the less often
-    a selection wins than its probability says (Griffith 1949, American Journal of Psychology 62, 290-294; Thaler and Ziemba 1988,
-    Journal of Economic Perspectives 2(2), 161-174).
+    With the bias, the longer the price the more a bettor loses and, unless the method of margin removal
+    allows for it, the less often a selection wins than its probability says (Griffith 1949, American Journal
+    of Psychology 62, 290-294; Thaler and Ziemba 1988, Journal of Economic Perspectives 2(2), 161-174).
 
     Parameters
     ----------
@@ -122,9 +146,10 @@ def longshot_bias(
     Returns
     -------
     DataFrame
-        A row for each of `by`, method and price band; columns band (its lower edge), selections, price (mean), yield (profit per unit
-        of backing each selection at its price) and yield_error (robust to dependence within a match day), expected (mean probability),
-        observed (share that won), ratio (observed / expected, 1 without bias), low and high (its 95 % interval, as for `reliability`).
+        A row for each of `by`, method and price band; columns band (its lower edge), selections, price
+        (mean), yield (profit per unit of backing each selection at its price) and yield_error (robust to
+        dependence within a match day), expected (mean probability), observed (share that won), ratio
+        (observed / expected, 1 without bias), low and high (its 95 % interval, as for `reliability`).
 
     Examples
     --------
@@ -144,8 +169,25 @@ def longshot_bias(
         band = np.searchsorted(edges, part.price, side="right") - 1
         shares = _shares(part, np.clip(band, 0, len(edges) - 2), len(edges) - 1, "band")
         ratio, low, high = (shares[name] / shares["predicted"] for name in ("observed", "low", "high"))
-        tables.append(shares.assign(band=edges[shares["band"]], expected=shares["predicted"], ratio=ratio, low=low, high=high))
-    columns = [*by, "method", "band", "selections", "price", "yield", "yield_error", "expected", "observed", "ratio", "low", "high"]
+        tables.append(
+            shares.assign(
+                band=edges[shares["band"]], expected=shares["predicted"], ratio=ratio, low=low, high=high
+            )
+        )
+    columns = [
+        *by,
+        "method",
+        "band",
+        "selections",
+        "price",
+        "yield",
+        "yield_error",
+        "expected",
+        "observed",
+        "ratio",
+        "low",
+        "high",
+    ]
     return pd.concat(tables, ignore_index=True)[columns]
 
 
@@ -163,10 +205,14 @@ class _Selections:
         self.group = group[rows]
         self.day = markets.day[market]
         self.price = markets.frame["price"].to_numpy(float)[rows]
-        self.matches = np.bincount(pd.unique(self.group * len(fair) + market) // max(len(fair), 1), minlength=len(names))
+        self.matches = np.bincount(
+            pd.unique(self.group * len(fair) + market) // max(len(fair), 1), minlength=len(names)
+        )
 
 
-def _selections(quotes: pd.DataFrame, results: pd.DataFrame, methods: Sequence[str], by: Sequence[str]) -> Iterator[_Selections]:
+def _selections(
+    quotes: pd.DataFrame, results: pd.DataFrame, methods: Sequence[str], by: Sequence[str]
+) -> Iterator[_Selections]:
     if not methods:
         raise ParameterError(f"methods is empty; choose of {', '.join(METHODS)}.")
     markets = decided_markets(early_and_close(quotes), results)
@@ -197,15 +243,25 @@ def _shares(part: _Selections, cell: Whole, n_cells: int, name: str) -> pd.DataF
     variance, days = clustered_variance(part.y - part.p, where, part.day, size)
     observed = mean(part.y)
     independent = np.asarray(np.bincount(where, part.p * (1 - part.p), size), float)
-    low, high = wilson(observed, _worth(n, independent, variance), stdtrit(np.maximum(days - 1.0, 1.0), (1 + LEVEL) / 2))
+    low, high = wilson(
+        observed, _worth(n, independent, variance), stdtrit(np.maximum(days - 1.0, 1.0), (1 + LEVEL) / 2)
+    )
     back = part.y * part.price - 1
     mean_back = mean(back)
     back_variance, _ = clustered_variance(back - mean_back[where], where, part.day, size)
-    cells = pd.DataFrame({
-        name: np.tile(np.arange(n_cells), len(part.names)), "selections": n.astype(int), "predicted": mean(part.p), "observed": observed,
-        "low": low, "high": high, "price": mean(part.price), "yield": mean_back,
-        "yield_error": np.sqrt(back_variance) / np.where(n, n, np.nan),
-    })  # fmt: skip
+    cells = pd.DataFrame(
+        {
+            name: np.tile(np.arange(n_cells), len(part.names)),
+            "selections": n.astype(int),
+            "predicted": mean(part.p),
+            "observed": observed,
+            "low": low,
+            "high": high,
+            "price": mean(part.price),
+            "yield": mean_back,
+            "yield_error": np.sqrt(back_variance) / np.where(n, n, np.nan),
+        }
+    )
     names = part.names.loc[part.names.index.repeat(n_cells)].reset_index(drop=True).assign(method=part.method)
     return pd.concat([names, cells], axis=1)[n > 0]
 

@@ -10,7 +10,9 @@ from overround.forecasts.base import _THREE, MARKET_COLUMNS, PROBABILITIES
 from overround.forecasts.scores import probability_scores
 
 
-def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close", common: bool = False) -> pd.DataFrame:
+def as_bookmakers(
+    forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close", common: bool = False
+) -> pd.DataFrame:
     """Forecasts as the prices of bookmakers without a margin, for all that judges bookmakers: scores, calibration, their figures.
 
     Parameters
@@ -25,8 +27,8 @@ def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close"
     Returns
     -------
     DataFrame
-        event_id, bookmaker (the name), market, line, outcome, phase, price (1 / probability), overround (1), fair (the probability), as of
-        `fair_probabilities`; without a probability there is no row.
+        event_id, bookmaker (the name), market, line, outcome, phase, price (1 / probability), overround (1),
+        fair (the probability), as of `fair_probabilities`; without a probability there is no row.
 
     Examples
     --------
@@ -45,7 +47,9 @@ def as_bookmakers(forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close"
     if common:
         prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(_THREE) * len(forecasts)]
     prices = prices.assign(market="h2h", line=np.nan, phase=phase, price=1 / prices["fair"], overround=1.0)
-    return prices[["event_id", "bookmaker", "market", "line", "outcome", "phase", "price", "overround", "fair"]]
+    return prices[
+        ["event_id", "bookmaker", "market", "line", "outcome", "phase", "price", "overround", "fair"]
+    ]
 
 
 def compare_forecasts(
@@ -67,8 +71,8 @@ def compare_forecasts(
     Returns
     -------
     DataFrame
-        As `probability_scores`, but that the index is called `forecast` and there is no overround; with `by` as a column of its own,
-        first, in order.
+        As `probability_scores`, but that the index is called `forecast` and there is no overround; with `by`
+        as a column of its own, first, in order.
 
     Examples
     --------

@@ -33,17 +33,21 @@ class Elo:
     Parameters
     ----------
     k : float
-        Points at stake in a draw; a match won by g goals moves k (1 + g)^margin_power (score - expected score).
+        Points at stake in a draw; a match won by g goals moves k (1 + g)^margin_power (score - expected
+        score).
     margin_power : float
         0: goals do not count. The source has 1.
     home_points : float
-        Added to the home team's rating when its score is expected. The source has none, and lets home teams be underrated at home.
+        Added to the home team's rating when its score is expected. The source has none, and lets home teams
+        be underrated at home.
     newcomers : float
-        Points above the mean at which a team begins that was not there in the first half year: promoted teams are weaker.
+        Points above the mean at which a team begins that was not there in the first half year: promoted teams
+        are weaker.
 
     References
     ----------
-    Hvattum and Arntzen (2010), International Journal of Forecasting 26, 460-470: ELO_g, k 10, margin_power 1, ordered logit.
+    Hvattum and Arntzen (2010), International Journal of Forecasting 26, 460-470: ELO_g, k 10, margin_power 1,
+    ordered logit.
 
     Examples
     --------
@@ -80,7 +84,9 @@ class Elo:
     def predict(self, params: Ratings, fixtures: pd.DataFrame) -> Floats:
         """Probabilities of home, draw and away, shape (n, 3)."""
         rating = np.append(params.rating, params.newcomer)
-        home, away = (rating[params.teams.get_indexer(fixtures[side].to_numpy(object))] for side in ("home", "away"))
+        home, away = (
+            rating[params.teams.get_indexer(fixtures[side].to_numpy(object))] for side in ("home", "away")
+        )
         return ordered_logit(home - away, params.home, params.draw, params.slope)
 
 
@@ -109,7 +115,9 @@ def outcome_logit(lead: Floats, margin: Floats) -> tuple[float, float, float]:
         d_upper, d_lower = s_upper * (1 - s_upper), s_lower * (1 - s_lower)
         by_upper = np.choose(happened, [d_upper, -d_upper, 0 * d_upper]) / p
         by_lower = np.choose(happened, [0 * d_lower, d_lower, -d_lower]) / p
-        gradient = np.array([(by_upper + by_lower).sum(), draw * by_lower.sum(), ((by_upper + by_lower) * x).sum()])
+        gradient = np.array(
+            [(by_upper + by_lower).sum(), draw * by_lower.sum(), ((by_upper + by_lower) * x).sum()]
+        )
         off = theta - begin
         return -np.log(p).sum() + off @ off / 2, off - gradient
 

@@ -9,7 +9,8 @@ from overround.measure.numba_compile import njit
 def run_elo(home, away, margin, start, k, margin_power, home_points):
     """Ratings after all matches, and the home team's lead before each.
 
-    home, away: (n,) numbers of teams; margin: (n,) goals of home less goals of away; start: (teams,) ratings to begin with.
+    home, away: (n,) numbers of teams; margin: (n,) goals of home less goals of away; start: (teams,) ratings
+    to begin with.
     """
     rating = start.copy()
     lead = np.empty(len(home))

@@ -1,8 +1,9 @@
 """Goal models: independent Poisson scores (Maher 1982) and the correction of low scores by Dixon and Coles (1997), recent matches first.
 
-The fit is our own although penaltyblog has both models: a walk-forward refits thousands of times. Only pairs of teams enter the likelihood,
-not matches, so that a fit costs the same after ten seasons as after three; penaltyblog's also has no prior, without which a team of two
-matches has strengths of its luck. Its parameters and probabilities are the oracle of the tests.
+The fit is our own although penaltyblog has both models: a walk-forward refits thousands of times. Only pairs
+of teams enter the likelihood, not matches, so that a fit costs the same after ten seasons as after three;
+penaltyblog's also has no prior, without which a team of two matches has strengths of its luck. Its parameters
+and probabilities are the oracle of the tests.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ _RHO = 0.2  # beyond it a score of a likely match would have a negative probabil
 class Strengths:
     """What a goal model has learnt: expected goals are exp(attack of one + defence of the other), times exp(home) at home.
 
-    `attack` and `defence` are in the order of `teams`, `newcomer` are both of a team never seen, `rho` is the dependence of low scores.
+    `attack` and `defence` are in the order of `teams`, `newcomer` are both of a team never seen, `rho` is the
+    dependence of low scores.
     """
 
     teams: pd.Index
@@ -42,11 +44,13 @@ class Poisson:
     Parameters
     ----------
     half_life_days : float
-        A match this long ago counts half. Dixon and Coles's 0.0065 per half week is 373 days; infinity: all count the same.
+        A match this long ago counts half. Dixon and Coles's 0.0065 per half week is 373 days; infinity: all
+        count the same.
     spread : float
-        Standard deviation, in log goals, of the normal prior on attack and defence: of teams that were there from the start about their
-        mean, of newcomers about theirs, and of the one mean about the other. Infinity: no prior. The default did well among few that
-        were tried on the Premier League of 2013 to 2025, there and on its neighbours 0.25 and 0.6 within 0.003 of log loss.
+        Standard deviation, in log goals, of the normal prior on attack and defence: of teams that were there
+        from the start about their mean, of newcomers about theirs, and of the one mean about the other.
+        Infinity: no prior. The default did well among few that were tried on the Premier League of 2013 to
+        2025, there and on its neighbours 0.25 and 0.6 within 0.003 of log loss.
 
     References
     ----------
@@ -73,7 +77,9 @@ class Poisson:
 
     def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Strengths:
         """Strengths as of a time, from matches with home, away, home_score, away_score and starts_at."""
-        return fit_strengths(matches, at, half_life_days=self.half_life_days, spread=self.spread, low_scores=self.low_scores)
+        return fit_strengths(
+            matches, at, half_life_days=self.half_life_days, spread=self.spread, low_scores=self.low_scores
+        )
 
     def predict(self, params: Strengths, fixtures: pd.DataFrame) -> Floats:
         """Probabilities of home, draw and away, shape (n, 3)."""
@@ -102,7 +108,9 @@ class DixonColes(Poisson):
     low_scores = True
 
 
-def fit_strengths(matches: pd.DataFrame, at: pd.Timestamp, *, half_life_days: float, spread: float, low_scores: bool) -> Strengths:
+def fit_strengths(
+    matches: pd.DataFrame, at: pd.Timestamp, *, half_life_days: float, spread: float, low_scores: bool
+) -> Strengths:
     """Maximum of the penalised weighted likelihood, by Newton's method.
 
     Parameters
@@ -128,7 +136,14 @@ def fit_strengths(matches: pd.DataFrame, at: pd.Timestamp, *, half_life_days: fl
     shift = (attack.mean() - defence.mean()) / 2
     attack, defence = attack - shift, defence + shift
     like = newcomer if newcomer.any() else ~newcomer
-    return Strengths(teams, attack, defence, float(found[-2]), float(found[-1]), (attack[like].mean(), defence[like].mean()))
+    return Strengths(
+        teams,
+        attack,
+        defence,
+        float(found[-2]),
+        float(found[-1]),
+        (attack[like].mean(), defence[like].mean()),
+    )
 
 
 def score_grid(strengths: Strengths, home: ArrayLike, away: ArrayLike) -> Floats:
@@ -181,7 +196,10 @@ def _start(sums: _Sums) -> Floats:
     played = sums.weight.sum(1) + sums.weight.sum(0)
     scored, conceded = sums.scored.sum(1) + sums.conceded.sum(0), sums.conceded.sum(1) + sums.scored.sum(0)
     mean, half = max(scored.sum() / played.sum(), 1e-3), 0.5 * played.sum() / n
-    attack, defence = (np.log((goals + half * mean) / (played + half) / mean) + np.log(mean) / 2 for goals in (scored, conceded))
+    attack, defence = (
+        np.log((goals + half * mean) / (played + half) / mean) + np.log(mean) / 2
+        for goals in (scored, conceded)
+    )
     home = np.log(max(sums.scored.sum(), 1e-3) / max(sums.conceded.sum(), 1e-3))
     return np.concatenate([attack, defence - home / 2, [home, 0.0]])
 
@@ -218,7 +236,8 @@ def _maximum(x: Floats, sums: _Sums, prior: Floats, low_scores: bool) -> Floats:
 
 
 def _solve(information: Floats, gradient: Floats) -> Floats:
-    # what the data cannot tell (a shift between attack and defence; teams that no chain of matches links) stays where it is
+    # what the data cannot tell (a shift between attack and defence; teams that no chain of matches links)
+    # stays where it is
     flat = 1e-9 * np.trace(information) / len(information) * np.eye(len(information))
     try:
         np.linalg.cholesky(information + flat)
@@ -243,7 +262,8 @@ def _value(x: Floats, sums: _Sums, prior: Floats) -> float:
 def _derivatives(x: Floats, sums: _Sums, prior: Floats, low_scores: bool) -> tuple[Floats, Floats]:
     """Gradient of `_value` and its negative second derivatives.
 
-    u and v are the log goals expected of home i and away j: u = home + attack i + defence j, v = attack j + defence i.
+    u and v are the log goals expected of home i and away j: u = home + attack i + defence j, v = attack j +
+    defence i.
     """
     n = len(prior)
     attack, defence, home, rho = x[:n], x[n : 2 * n], x[-2], x[-1]
@@ -263,15 +283,23 @@ def _derivatives(x: Floats, sums: _Sums, prior: Floats, low_scores: bool) -> tup
         u_rho, v_rho = lam * s01 - lam * mu * s00, mu * s10 - lam * mu * s00
         rho_rho = -((lam * mu) ** 2 * s00 + lam**2 * s01 + mu**2 * s10 + s11).sum()
 
-    gradient = np.concatenate([
-        by_u.sum(1) + by_v.sum(0) - prior @ attack, by_u.sum(0) + by_v.sum(1) - prior @ defence, [by_u.sum(), by_rho]
-    ])  # fmt: skip
+    gradient = np.concatenate(
+        [
+            by_u.sum(1) + by_v.sum(0) - prior @ attack,
+            by_u.sum(0) + by_v.sum(1) - prior @ defence,
+            [by_u.sum(), by_rho],
+        ]
+    )
     second = np.zeros((2 * n + 2, 2 * n + 2))
     cross = uv + uv.T
     second[:n, :n] = np.diag(uu.sum(1) + vv.sum(0)) + cross - prior
     second[n:-2, n:-2] = np.diag(uu.sum(0) + vv.sum(1)) + cross - prior
     second[:n, n:-2] = uu + vv.T + np.diag(uv.sum(1) + uv.sum(0))
-    second[:n, -2], second[n:-2, -2], second[-2, -2] = uu.sum(1) + uv.sum(0), uu.sum(0) + uv.sum(1), uu.sum() / 2
+    second[:n, -2], second[n:-2, -2], second[-2, -2] = (
+        uu.sum(1) + uv.sum(0),
+        uu.sum(0) + uv.sum(1),
+        uu.sum() / 2,
+    )
     second[:n, -1], second[n:-2, -1] = u_rho.sum(1) + v_rho.sum(0), u_rho.sum(0) + v_rho.sum(1)
     second[-2, -1], second[-1, -1] = u_rho.sum(), rho_rho / 2
     # the blocks below the diagonal mirror those above it

@@ -1,8 +1,9 @@
 """Models of 1X2 markets, and the market itself as one. A model knows tables and times, never a price it could bet at.
 
-A model has `fit(matches, at)`, which gives parameters learnt from finished matches as of a time, and `predict(parameters, fixtures)`, which
-gives probabilities of home, draw and away, shape (n, 3), NaN where it has none. Nothing is kept in between, so that a fit is a function of
-what it is shown. `overround.forecasts.out_of_sample` sees to it that it is shown the past only.
+A model has `fit(matches, at)`, which gives parameters learnt from finished matches as of a time, and
+`predict(parameters, fixtures)`, which gives probabilities of home, draw and away, shape (n, 3), NaN where it
+has none. Nothing is kept in between, so that a fit is a function of what it is shown.
+`overround.forecasts.out_of_sample` sees to it that it is shown the past only.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ class MarketModel:
 
     References
     ----------
-    Cox (1958), Biometrika 45, 562-565; for several outcomes Van Hoorde et al. (2014), Statistics in Medicine 33, 2585-2596.
+    Cox (1958), Biometrika 45, 562-565; for several outcomes Van Hoorde et al. (2014), Statistics in Medicine
+    33, 2585-2596.
 
     Examples
     --------
@@ -66,9 +68,13 @@ class MarketModel:
             p = _recalibrated(log_q, theta)
             error, off = happened - p, theta - identity
             gradient = np.array([(error * log_q).sum(), error[:, 0].sum(), error[:, 2].sum()])
-            return -np.log((p * happened).sum(axis=1)).sum() + precision * off @ off / 2, precision * off - gradient
+            return -np.log(
+                (p * happened).sum(axis=1)
+            ).sum() + precision * off @ off / 2, precision * off - gradient
 
-        return minimize(loss, identity, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(known), 1)}).x
+        return minimize(
+            loss, identity, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(known), 1)}
+        ).x
 
     def predict(self, params: Floats, fixtures: pd.DataFrame) -> Floats:
         """Probabilities of home, draw and away, shape (n, 3); NaN without market."""
@@ -76,7 +82,12 @@ class MarketModel:
 
 
 def market_probabilities(
-    quotes: pd.DataFrame, reference: str = "pinnacle", method: str = "power", *, lead_h: float | None = None, at_close: bool = False
+    quotes: pd.DataFrame,
+    reference: str = "pinnacle",
+    method: str = "power",
+    *,
+    lead_h: float | None = None,
+    at_close: bool = False,
 ) -> pd.DataFrame:
     """What a reference's prices said of each match when it was to be foretold.
 
@@ -91,8 +102,8 @@ def market_probabilities(
     lead_h : float, optional
         As of `forecast_times`: the last market known by then counts.
     at_close : bool
-        The closing market instead: it judges a forecast, it must not make one. Where the reference has none, the mean of all bookmakers
-        stands in, as in `closing_lines`.
+        The closing market instead: it judges a forecast, it must not make one. Where the reference has none,
+        the mean of all bookmakers stands in, as in `closing_lines`.
 
     Returns
     -------
@@ -113,9 +124,17 @@ def market_probabilities(
         fair = fair.rename(columns={"closing_fair": "fair"})
     else:
         mine = quotes[quotes["bookmaker"] == reference]
-        parts = [_last_known(board, board.names.index(reference), lead_h) for board in boards(mine, method, max_age_h=None)]
+        parts = [
+            _last_known(board, board.names.index(reference), lead_h)
+            for board in boards(mine, method, max_age_h=None)
+        ]
         fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
-    wide = fair.dropna(subset=["fair"]).set_index(["event_id", "outcome"])["fair"].unstack().reindex(columns=list(_THREE))  # noqa: PD010 one value each
+    wide = (
+        fair.dropna(subset=["fair"])  # noqa: PD010  one value each
+        .set_index(["event_id", "outcome"])["fair"]
+        .unstack()
+        .reindex(columns=list(_THREE))
+    )
     wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
     return wide.reset_index()
 
@@ -123,7 +142,9 @@ def market_probabilities(
 def _last_known(board: Board, book: int, lead_h: float | None) -> pd.DataFrame:
     """Probabilities of a bookmaker's last market that was known when each match was to be foretold."""
     moment, slot = np.nonzero(board.row[book] >= 0)
-    shown = board.what(board.row[book, moment, slot]).assign(fair=board.fair[book, moment, slot], at=board.time[moment])
+    shown = board.what(board.row[book, moment, slot]).assign(
+        fair=board.fair[book, moment, slot], at=board.time[moment]
+    )
     known = shown[shown["at"] <= microseconds(forecast_times(shown, lead_h))].sort_values("at", kind="stable")
     return known.drop_duplicates(["event_id", "outcome"], keep="last")[["event_id", "outcome", "fair"]]
 
@@ -137,5 +158,7 @@ def _recalibrated(log_q: Floats, theta: Floats) -> Floats:
 def _market(rows: pd.DataFrame) -> list[str]:
     missing = [column for column in MARKET_COLUMNS if column not in rows]
     if missing:
-        raise ParameterError(f"the market model needs the column {missing[0]!r}; merge market_probabilities(quotes) into the events.")
+        raise ParameterError(
+            f"the market model needs the column {missing[0]!r}; merge market_probabilities(quotes) into the events."
+        )
     return list(MARKET_COLUMNS)

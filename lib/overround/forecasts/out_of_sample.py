@@ -28,16 +28,17 @@ def walk_forward(
 ) -> pd.DataFrame:
     """Probabilities of every match by a model that had seen only results known before it was asked.
 
-    The model is fitted when a match is to be foretold and its last fit is `refit_days` old, on the results known by then, less an
-    embargo. A result is known at its `settled_at`, or else at the end of the match's day; a match without a score
-    teaches nothing, but is foretold.
+    The model is fitted when a match is to be foretold and its last fit is `refit_days` old, on the results
+    known by then, less an embargo. A result is known at its `settled_at`, or else at the end of the match's
+    day; a match without a score teaches nothing, but is foretold.
 
     Parameters
     ----------
     model : Model
         As in `overround.forecasts.market`.
     events : DataFrame
-        The table `events`, with any more columns that the model asks for and that were known when the match was to be foretold.
+        The table `events`, with any more columns that the model asks for and that were known when the match
+        was to be foretold.
     results : DataFrame
         The table `results`.
     start : Timestamp or str, optional
@@ -51,16 +52,18 @@ def walk_forward(
     lead_h : float, optional
         Hours before kick-off at which a match is foretold; by default as `forecast_times`.
     by : str or None
-        Column of `events`: each of its values has its own model. None: one for all, in which leagues that exchange teams help each other.
+        Column of `events`: each of its values has its own model. None: one for all, in which leagues that
+        exchange teams help each other.
     least_matches : int
         With fewer to learn from, a fit and its matches are left out.
 
     Returns
     -------
     DataFrame
-        event_id, competition, season, starts_at, probability_home, probability_draw, probability_away, predicted_at (when it was
-        foretold), fitted_at (when its model was fitted, at or before), trained_until (when the last result that the model saw was
-        known, before fitted_at), trained_on (how many results); in the order of predicted_at.
+        event_id, competition, season, starts_at, probability_home, probability_draw, probability_away,
+        predicted_at (when it was foretold), fitted_at (when its model was fitted, at or before),
+        trained_until (when the last result that the model saw was known, before fitted_at), trained_on (how
+        many results); in the order of predicted_at.
 
     Examples
     --------
@@ -71,19 +74,35 @@ def walk_forward(
     (True, True)
     """
     _check(events, results, refit_days, window_days, embargo_days, least_matches, by)
-    known = results.dropna(subset=["home_score", "away_score"])[["event_id", "home_score", "away_score", "settled_at"]]
-    fixtures = events.assign(predicted_at=forecast_times(events, lead_h)).sort_values(["predicted_at", "event_id"], ignore_index=True)
+    known = results.dropna(subset=["home_score", "away_score"])[
+        ["event_id", "home_score", "away_score", "settled_at"]
+    ]
+    fixtures = events.assign(predicted_at=forecast_times(events, lead_h)).sort_values(
+        ["predicted_at", "event_id"], ignore_index=True
+    )
     if start is not None:
         fixtures = fixtures[fixtures["predicted_at"] >= moment(start, "start", "2015-08-01")]
     matches = events.merge(known, on="event_id")
     # one order whatever the order given, so that the same past gives the same bits
-    matches = matches.assign(known_at=_known_at(matches)).sort_values(["known_at", "event_id"], ignore_index=True)
+    matches = matches.assign(known_at=_known_at(matches)).sort_values(
+        ["known_at", "event_id"], ignore_index=True
+    )
     groups = [slice(None)] if by is None else [fixtures[by] == name for name in sorted(set(fixtures[by]))]
     folds: list[pd.DataFrame] = []
     for group in groups:
         mine = fixtures[group]
         theirs = matches if by is None else matches[matches[by] == mine[by].iloc[0]]
-        folds.append(_folds(model, mine, theirs.reset_index(drop=True), refit_days, window_days, embargo_days, least_matches))
+        folds.append(
+            _folds(
+                model,
+                mine,
+                theirs.reset_index(drop=True),
+                refit_days,
+                window_days,
+                embargo_days,
+                least_matches,
+            )
+        )
     return _table(folds)
 
 
@@ -98,7 +117,9 @@ def _folds(
 ) -> pd.DataFrame:
     known_at, embargo = matches["known_at"], pd.Timedelta(days=embargo_days)
     # the first fit waits until there is enough to learn from
-    fixtures = fixtures[known_at.searchsorted(fixtures["predicted_at"] - embargo, side="left") >= least_matches]
+    fixtures = fixtures[
+        known_at.searchsorted(fixtures["predicted_at"] - embargo, side="left") >= least_matches
+    ]
     fold, fitted_at = _fits(fixtures["predicted_at"], refit_days)
     last = known_at.searchsorted(fitted_at - embargo, side="left")
     first = np.zeros(len(fitted_at), int)
@@ -112,8 +133,12 @@ def _folds(
         asked = slice(bounds[number], bounds[number + 1])
         params = model.fit(matches.iloc[first[number] : last[number]], fitted_at[number])
         p[asked] = model.predict(params, fixtures.iloc[asked])
-    told = fixtures[[*_CARRIED, "predicted_at"]].assign(**dict(zip(PROBABILITIES, p.T, strict=True)), fitted_at=fitted_at[fold])
-    told = told.assign(trained_until=pd.DatetimeIndex(known_at.reindex(last - 1))[fold], trained_on=(last - first)[fold])
+    told = fixtures[[*_CARRIED, "predicted_at"]].assign(
+        **dict(zip(PROBABILITIES, p.T, strict=True)), fitted_at=fitted_at[fold]
+    )
+    told = told.assign(
+        trained_until=pd.DatetimeIndex(known_at.reindex(last - 1))[fold], trained_on=(last - first)[fold]
+    )
     return told[enough[fold]]
 
 
@@ -147,7 +172,9 @@ def _table(folds: list[pd.DataFrame]) -> pd.DataFrame:
             "trained_on": "int64",
         }
         return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "str")) for column in columns})
-    told = pd.concat(folds).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)[columns]
+    told = pd.concat(folds).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)[
+        columns
+    ]
     return told.astype(dict.fromkeys(times, "datetime64[us, UTC]"))
 
 
@@ -169,12 +196,21 @@ def _check(
     if not least_matches >= 1:
         raise ParameterError(f"least_matches is {least_matches}; it must be at least 1.")
     wanted = [*_CARRIED, "home", "away", *([by] if by else [])]
-    for name, frame, columns in (("events", events, wanted), ("results", results, ["event_id", "home_score", "away_score", "settled_at"])):
+    for name, frame, columns in (
+        ("events", events, wanted),
+        ("results", results, ["event_id", "home_score", "away_score", "settled_at"]),
+    ):
         missing = [column for column in columns if column not in frame]
         if missing:
-            raise ParameterError(f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}.")
+            raise ParameterError(
+                f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}."
+            )
     clash = sorted({"home_score", "away_score", "settled_at", "status"} & set(events))
     if clash:
-        raise ParameterError(f"events have the column {clash[0]!r}, which a model would be shown before the match; leave it out.")
+        raise ParameterError(
+            f"events have the column {clash[0]!r}, which a model would be shown before the match; leave it out."
+        )
     if events["event_id"].duplicated().any():
-        raise ParameterError(f"event {events['event_id'][events['event_id'].duplicated()].iloc[0]} is listed twice in events.")
+        raise ParameterError(
+            f"event {events['event_id'][events['event_id'].duplicated()].iloc[0]} is listed twice in events."
+        )

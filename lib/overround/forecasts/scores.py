@@ -23,7 +23,8 @@ _LEAST = 3  # bookmakers that a consensus needs
 def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:
     """How good each bookmaker's margin-free probabilities were on 1X2 markets; lower is better.
 
-    Bookmakers quote different matches, some easier to foretell than others: only the column `gap` compares them fairly.
+    Bookmakers quote different matches, some easier to foretell than others: only the column `gap` compares
+    them fairly.
 
     Parameters
     ----------
@@ -71,8 +72,9 @@ def score_table(
     Parameters
     ----------
     quotes : DataFrame
-        The table `quotes` with `starts_at`; of snapshots the first and the last before kick-off count (`early_and_close`). Scored are
-        whole markets without pushes and halves: h2h, and totals at half-goal lines.
+        The table `quotes` with `starts_at`; of snapshots the first and the last before kick-off count
+        (`early_and_close`). Scored are whole markets without pushes and halves: h2h, and totals at half-goal
+        lines.
     results : DataFrame
         The table `results`.
     methods : sequence of str
@@ -80,21 +82,23 @@ def score_table(
     by : sequence of str
         Columns of `quotes` to tell apart, such as market, phase, competition, season.
     reference : str
-        A bookmaker, or "consensus" (the mean of the other accounts, three or more): each row against it under the same method.
-        Or a method of margin removal: each row against the same prices under that method. Or "early" or "close": each row against the
-        same bookmaker's prices of that phase.
+        A bookmaker, or "consensus" (the mean of the other accounts, three or more): each row against it under
+        the same method. Or a method of margin removal: each row against the same prices under that method. Or
+        "early" or "close": each row against the same bookmaker's prices of that phase.
 
     Returns
     -------
     DataFrame
-        A row for each of `by`, bookmaker and method, best gap first; columns matches; overround (mean book); brier (Brier 1950,
-        Monthly Weather Review 78, 1-3: squared errors summed over outcomes); log_loss (nats) and ignorance (the same in bits; Good
-        1952, JRSS B 14, 107-114; Roulston and Smith 2002, Monthly Weather Review 130, 1653-1660); rps (ranked probability score in
-        the order home, draw, away; Epstein 1969, Journal of Applied Meteorology 8, 985-987; divided by outcomes - 1), each the
-        mean over matches; common (matches that both quote); gap (mean difference in log loss to the reference on those), low and
-        high (its 95 % interval) and p (two-sided, as Diebold and Mariano 1995, Journal of Business & Economic Statistics 13,
-        253-263), robust to dependence within a match day (Liang and Zeger 1986, Biometrika 73, 13-22; Student's t with days - 1
-        degrees of freedom); p_adjusted for all the comparisons of the table (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
+        A row for each of `by`, bookmaker and method, best gap first; columns matches; overround (mean book);
+        brier (Brier 1950, Monthly Weather Review 78, 1-3: squared errors summed over outcomes); log_loss
+        (nats) and ignorance (the same in bits; Good 1952, JRSS B 14, 107-114; Roulston and Smith 2002,
+        Monthly Weather Review 130, 1653-1660); rps (ranked probability score in the order home, draw, away;
+        Epstein 1969, Journal of Applied Meteorology 8, 985-987; divided by outcomes - 1), each the mean over
+        matches; common (matches that both quote); gap (mean difference in log loss to the reference on
+        those), low and high (its 95 % interval) and p (two-sided, as Diebold and Mariano 1995, Journal of
+        Business & Economic Statistics 13, 253-263), robust to dependence within a match day (Liang and Zeger
+        1986, Biometrika 73, 13-22; Student's t with days - 1 degrees of freedom); p_adjusted for all the
+        comparisons of the table (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
 
     Examples
     --------
@@ -126,7 +130,8 @@ def score_table(
 def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
     """One early and one closing price of each selection and bookmaker, from providers with clock times and without.
 
-    Quotes whose phase is early or close are kept; of snapshots the first that was seen before kick-off becomes early, the last close.
+    Quotes whose phase is early or close are kept; of snapshots the first that was seen before kick-off
+    becomes early, the last close.
 
     Parameters
     ----------
@@ -149,11 +154,20 @@ def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
     if not timed.any():
         return quotes
     if "starts_at" not in quotes:
-        raise ParameterError("quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it.")
-    before = quotes[timed & ~(quotes["observed_at"] >= quotes["starts_at"])].sort_values("observed_at", kind="stable")
+        raise ParameterError(
+            "quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it."
+        )
+    before = quotes[timed & ~(quotes["observed_at"] >= quotes["starts_at"])].sort_values(
+        "observed_at", kind="stable"
+    )
     whose = [*SELECTION, "bookmaker"]
-    both = [before.drop_duplicates(whose).assign(phase="early"), before.drop_duplicates(whose, keep="last").assign(phase="close")]
-    untimed = [rows.assign(observed_at=pd.Series(pd.NaT, rows.index, before["observed_at"].dtype)) for rows in both]
+    both = [
+        before.drop_duplicates(whose).assign(phase="early"),
+        before.drop_duplicates(whose, keep="last").assign(phase="close"),
+    ]
+    untimed = [
+        rows.assign(observed_at=pd.Series(pd.NaT, rows.index, before["observed_at"].dtype)) for rows in both
+    ]
     return pd.concat([quotes[~timed], *untimed], ignore_index=True)
 
 
@@ -193,7 +207,11 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
     ended = results.drop_duplicates("event_id").set_index("event_id").reindex(matches)
     # a kick-off is the match's own: forecasts have none
     dated = ended if "starts_at" in ended else frame.drop_duplicates("event_id")
-    days = pd.factorize(day(dated), use_na_sentinel=False)[0] if "starts_at" in dated else np.arange(len(matches))
+    days = (
+        pd.factorize(day(dated), use_na_sentinel=False)[0]
+        if "starts_at" in dated
+        else np.arange(len(matches))
+    )
     outcome = frame["outcome"].to_numpy(object)
     has_draw = np.zeros(len(matches), bool)
     has_draw[event[outcome == "draw"]] = True
@@ -209,7 +227,12 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
     line = frame["line"].to_numpy(float)[first] if "line" in frame else np.full(n, np.nan)
     lead = np.where(is_h2h, home - away, home + away - line)
     three = is_h2h & has_draw[event]
-    decided = ~np.isnan(lead) & ((lead != 0) | three) & (rows[:, ::2] >= 0).all(axis=1) & ((rows[:, 1] >= 0) == three)
+    decided = (
+        ~np.isnan(lead)
+        & ((lead != 0) | three)
+        & (rows[:, ::2] >= 0).all(axis=1)
+        & ((rows[:, 1] >= 0) == three)
+    )
     keyed, _ = group_codes(frame, [column for column in MARKET if column in frame and column != "bookmaker"])
     won = 1 - np.sign(lead[decided]).astype(np.int64)
     return Decided(frame, rows[decided], won, days[event[decided]], keyed[first[decided]])
@@ -219,7 +242,9 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> tuple[Whole, pd.DataFrame]
     """Number of the group of each row, and what each group has in the columns `by`."""
     missing = [column for column in by if column not in frame]
     if missing:
-        raise ParameterError(f"quotes have no column {missing[0]!r} to group by; they have {', '.join(frame.columns)}.")
+        raise ParameterError(
+            f"quotes have no column {missing[0]!r} to group by; they have {', '.join(frame.columns)}."
+        )
     code, n = group_codes(frame, by)
     one = np.zeros(n, np.int64)
     one[code] = np.arange(len(frame))
@@ -229,7 +254,9 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> tuple[Whole, pd.DataFrame]
 def _check_reference(reference: str, quotes: pd.DataFrame) -> None:
     names = sorted(quotes["bookmaker"].unique())
     if names and reference != CONSENSUS and reference not in names:
-        raise ParameterError(f"reference {reference!r} has no prices here; bookmakers are {', '.join(names)}, or consensus.")
+        raise ParameterError(
+            f"reference {reference!r} has no prices here; bookmakers are {', '.join(names)}, or consensus."
+        )
 
 
 def _log_loss(p: Floats, won: Whole) -> Floats:
@@ -269,16 +296,24 @@ def _against_consensus(chance: Floats, counted: NDArray[np.bool_], key: Whole) -
         return np.where(others >= _LEAST, -np.log(total / others), np.nan)
 
 
-def _score_rows(p: Floats, book: Floats, against: Floats, markets: Decided, group: Whole, n: int) -> pd.DataFrame:
+def _score_rows(
+    p: Floats, book: Floats, against: Floats, markets: Decided, group: Whole, n: int
+) -> pd.DataFrame:
     """Mean scores of each group and its mean difference to the reference, with standard error and number of days."""
     known = ~np.isnan(p[:, 0])
     count = np.bincount(group, known, n)
     happened = markets.won[:, None] == np.arange(3)
     squared = np.nan_to_num(p - happened) ** 2
     loss = _log_loss(p, markets.won)
-    # the ranked score of ordered outcomes: half the squared errors of both ends, whose cumulative sums are P(home) and 1 - P(away)
-    scores = {"overround": book, "brier": squared.sum(axis=1), "log_loss": loss, "ignorance": loss / np.log(2),
-              "rps": squared[:, ::2].sum(axis=1) / 2}  # fmt: skip
+    # the ranked score of ordered outcomes: half the squared errors of both ends, whose cumulative sums are
+    # P(home) and 1 - P(away)
+    scores = {
+        "overround": book,
+        "brier": squared.sum(axis=1),
+        "log_loss": loss,
+        "ignorance": loss / np.log(2),
+        "rps": squared[:, ::2].sum(axis=1) / 2,
+    }
     gap = loss - against
     common = np.bincount(group, ~np.isnan(gap), n)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -286,17 +321,31 @@ def _score_rows(p: Floats, book: Floats, against: Floats, markets: Decided, grou
         mean = np.bincount(group, np.nan_to_num(gap), n) / common
         variance, days = clustered_variance(gap - mean[group], group, markets.day, n)
         error = np.sqrt(variance) / common
-    return pd.DataFrame({"matches": count.astype(int), **means, "common": common.astype(int), "gap": mean, "error": error, "days": days})
+    return pd.DataFrame(
+        {
+            "matches": count.astype(int),
+            **means,
+            "common": common.astype(int),
+            "gap": mean,
+            "error": error,
+            "days": days,
+        }
+    )
 
 
 def _tested(rows: pd.DataFrame) -> pd.DataFrame:
     """Interval and p-values in place of the standard error and the number of days."""
-    from scipy.special import stdtr, stdtrit  # Student's t without scipy.stats, which takes a second to import
+    from scipy.special import (
+        stdtr,
+        stdtrit,
+    )  # Student's t without scipy.stats, which takes a second to import
 
     rows = rows[rows["matches"] > 0]
     gap, error, freedom = rows["gap"].to_numpy(), rows["error"].to_numpy(), rows["days"].to_numpy() - 1.0
     half = stdtrit(freedom, (1 + LEVEL) / 2) * error
     some = np.where(error > _NOTHING, error, np.nan)
     p = 2 * stdtr(freedom, -np.abs(gap) / some)
-    tested = rows.drop(columns=["error", "days"]).assign(low=gap - half, high=gap + half, p=p, p_adjusted=holm(p))
+    tested = rows.drop(columns=["error", "days"]).assign(
+        low=gap - half, high=gap + half, p=p, p_adjusted=holm(p)
+    )
     return tested.sort_values("gap", kind="stable")

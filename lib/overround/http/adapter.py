@@ -15,7 +15,14 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from tenacity import RetryCallState, Retrying, retry_if_exception, retry_if_result, stop_after_attempt, stop_before_delay
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    stop_before_delay,
+)
 from tenacity.stop import stop_base
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -24,7 +31,12 @@ from overround.http.loopback import on_loopback
 from overround.http.redaction import is_secret
 
 # no answer, or one that broke off
-_RETRIED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
+_RETRIED = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
 _LONGEST_REST_S = 3600.0
 _CHUNK = 1 << 16
 
@@ -33,7 +45,8 @@ _CHUNK = 1 << 16
 class Patience:
     """How long one call may take, how often it is repeated, how large its answer may be.
 
-    A `Retry-After` of more than `longest_wait_s` ends the call, and the provider is left alone for that long (an hour at most).
+    A `Retry-After` of more than `longest_wait_s` ends the call, and the provider is left alone for that long
+    (an hour at most).
     """
 
     attempts: int = 5
@@ -75,7 +88,9 @@ class Circuit:
         Seconds that never go backwards, whatever is done to the clock on the wall.
     """
 
-    def __init__(self, provider: str, failures: int, rest_s: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, provider: str, failures: int, rest_s: float, clock: Callable[[], float] = time.monotonic
+    ):
         self._provider, self._limit, self._rest_s, self._clock = provider, failures, rest_s, clock
         self._failures, self._until, self._lock = 0, 0.0, threading.Lock()
 
@@ -129,9 +144,17 @@ class PoliteAdapter(HTTPAdapter):
     """
 
     def __init__(
-        self, host: str, min_interval_s: float, query: Mapping[str, str], headers: Mapping[str, str], patience: Patience,
-        circuit: Circuit, *, workers: int = 4, sleep: Callable[[float], None] = time.sleep,
-    ):  # fmt: skip
+        self,
+        host: str,
+        min_interval_s: float,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        patience: Patience,
+        circuit: Circuit,
+        *,
+        workers: int = 4,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
         self._host, self._query, self._headers = host, dict(query), dict(headers)
         self._patience, self._circuit, self._sleep = patience, circuit, sleep
         self._interval, self._next, self._turn = min_interval_s, 0.0, threading.Lock()
@@ -153,10 +176,15 @@ class PoliteAdapter(HTTPAdapter):
         patience, trial = self._patience, self._circuit.enter()
         options.update(stream=True, timeout=(patience.connect_s, patience.read_s))
         if on_loopback(request.url or ""):
-            options["proxies"] = {}  # a proxy that the environment names cannot reach this machine's own addresses
+            options[
+                "proxies"
+            ] = {}  # a proxy that the environment names cannot reach this machine's own addresses
         retrying = Retrying(
-            retry=retry_if_exception(_may_heal) | retry_if_result(lambda response: failed(response.status_code)),
-            stop=stop_after_attempt(1 if trial else patience.attempts) | stop_before_delay(patience.deadline_s) | _Asked(patience),
+            retry=retry_if_exception(_may_heal)
+            | retry_if_result(lambda response: failed(response.status_code)),
+            stop=stop_after_attempt(1 if trial else patience.attempts)
+            | stop_before_delay(patience.deadline_s)
+            | _Asked(patience),
             wait=self._wait,
             sleep=self._sleep,
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
@@ -176,7 +204,9 @@ class PoliteAdapter(HTTPAdapter):
         response.request, response.url = request, request.url or ""
         return response
 
-    def _attempt(self, request: requests.PreparedRequest, deadline: float, options: dict[str, Any]) -> requests.Response:
+    def _attempt(
+        self, request: requests.PreparedRequest, deadline: float, options: dict[str, Any]
+    ) -> requests.Response:
         self._wait_turn()
         _deadline.at = deadline
         response = super().send(request, **options)
@@ -205,8 +235,14 @@ class PoliteAdapter(HTTPAdapter):
         parts = urlsplit(sent.url or "")
         if str(parts.netloc) == self._host:
             # a redirect may have quoted the key already; what is asked for stays as it was written
-            query = [pair for pair in str(parts.query).split("&") if pair and pair.partition("=")[0] not in self._query]
-            sent.url = urlunsplit(parts._replace(query="&".join([*query, *([urlencode(self._query)] if self._query else [])])))
+            query = [
+                pair
+                for pair in str(parts.query).split("&")
+                if pair and pair.partition("=")[0] not in self._query
+            ]
+            sent.url = urlunsplit(
+                parts._replace(query="&".join([*query, *([urlencode(self._query)] if self._query else [])]))
+            )
             sent.headers.update(self._headers)
         else:
             for name in [name for name in sent.headers if is_secret(name)]:
@@ -216,7 +252,11 @@ class PoliteAdapter(HTTPAdapter):
     def _wait(self, state: RetryCallState) -> float:
         patience = self._patience
         asked = _retry_after(state.outcome.result()) if state.outcome and not state.outcome.failed else None
-        wait = min(patience.first_wait_s * 2 ** (state.attempt_number - 1), patience.longest_wait_s) if asked is None else asked
+        wait = (
+            min(patience.first_wait_s * 2 ** (state.attempt_number - 1), patience.longest_wait_s)
+            if asked is None
+            else asked
+        )
         return wait + random.uniform(0, patience.first_wait_s)  # noqa: S311 (so that many pollers do not come back together)
 
 
@@ -241,14 +281,19 @@ def _retry_after(response: requests.Response) -> float | None:
         return float(text)
     try:
         until = parsedate_to_datetime(text)
-        now = parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else datetime.now(UTC)
+        now = (
+            parsedate_to_datetime(response.headers["Date"])
+            if "Date" in response.headers
+            else datetime.now(UTC)
+        )
         return max(0.0, (until - now).total_seconds())
     except (ValueError, TypeError):
         return None
 
 
-# A timeout of a socket begins anew with each byte: a server that sends one a second would hold a call for days. The connections
-# made here read under the deadline of the call that runs in their thread; urllib3 has no parameter that would carry it so far down.
+# A timeout of a socket begins anew with each byte: a server that sends one a second would hold a call for
+# days. The connections made here read under the deadline of the call that runs in their thread; urllib3 has
+# no parameter that would carry it so far down.
 _deadline = threading.local()
 
 

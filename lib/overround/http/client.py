@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 class Answer:
     """What a provider answered; `fetched_at` is when it did, also if the answer comes from the cache.
 
-    `is_stale` tells that the provider failed just now, and that this is what it said before, older than was asked for.
+    `is_stale` tells that the provider failed just now, and that this is what it said before, older than was
+    asked for.
     """
 
     url: str  # redacted
@@ -62,9 +63,11 @@ class Fetcher:
     base_url : str
         Where the provider's paths begin.
     cache_folder : Path
-        Holds `http.sqlite`, readable by its owner only. Where it cannot be used, calls go on without it, with one warning.
+        Holds `http.sqlite`, readable by its owner only. Where it cannot be used, calls go on without it, with
+        one warning.
     identity : str, optional
-        What stands for `base_url` in the cache's keys: a server whose address changes but whose answers do not.
+        What stands for `base_url` in the cache's keys: a server whose address changes but whose answers do
+        not.
     min_interval_s : float
         Least time between two calls that reach the network.
     secrets, secret_headers : mapping, optional
@@ -77,17 +80,25 @@ class Fetcher:
     Attributes
     ----------
     requests : list of dict
-        One row a call, as in the table `requests`. An answer that the provider confirmed (304) is `from_cache` and has 0 bytes.
-        Take them with `drain` where calls go on for days.
+        One row a call, as in the table `requests`. An answer that the provider confirmed (304) is
+        `from_cache` and has 0 bytes. Take them with `drain` where calls go on for days.
     quota : float or None
         Credits that are left, as the provider said with its last answer that said so.
     """
 
     def __init__(
-        self, provider: str, base_url: str, cache_folder: Path, *,
-        identity: str = "", min_interval_s: float = 0.0, secrets: Mapping[str, str] | None = None,
-        secret_headers: Mapping[str, str] | None = None, workers: int = 4, patience: Patience | None = None,
-    ):  # fmt: skip
+        self,
+        provider: str,
+        base_url: str,
+        cache_folder: Path,
+        *,
+        identity: str = "",
+        min_interval_s: float = 0.0,
+        secrets: Mapping[str, str] | None = None,
+        secret_headers: Mapping[str, str] | None = None,
+        workers: int = 4,
+        patience: Patience | None = None,
+    ):
         self.provider = provider
         try:
             self.base_url, user, password = _without_user(base_url.rstrip("/"))
@@ -98,26 +109,40 @@ class Fetcher:
         self.quota: float | None = None
         self._identity = identity or self.base_url
         query, headers = dict(secrets or {}), {**user, **(secret_headers or {})}
-        self._secret_values = [value for value in (*query.values(), *headers.values(), password) if len(value) > 3]
+        self._secret_values = [
+            value for value in (*query.values(), *headers.values(), password) if len(value) > 3
+        ]
         self._folder = Path(cache_folder)
         self._flights: Flights[Answer] = Flights()
         self._lock, self._said_stale = Lock(), False
         patience = patience or Patience()
         self._cache = AnswerCache(self._folder / "http.sqlite")
         adapter = PoliteAdapter(
-            urlsplit(self.base_url).netloc, min_interval_s, query, headers, patience,
-            Circuit(provider, patience.failures, patience.rest_s), workers=workers,
-        )  # fmt: skip
-        self._session = _session(self.base_url, self._cache, adapter, lambda request, **_: self._key(request.url))
+            urlsplit(self.base_url).netloc,
+            min_interval_s,
+            query,
+            headers,
+            patience,
+            Circuit(provider, patience.failures, patience.rest_s),
+            workers=workers,
+        )
+        self._session = _session(
+            self.base_url, self._cache, adapter, lambda request, **_: self._key(request.url)
+        )
         redact_debug_logs()
 
     def get(
-        self, path: str, params: Mapping[str, Any] | None = None, *, ttl: float = FOREVER, stale_if_error: bool = True
-    ) -> Answer:  # fmt: skip
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        ttl: float = FOREVER,
+        stale_if_error: bool = True,
+    ) -> Answer:
         """Fetch one path, from the cache while the cached answer is younger than `ttl` seconds.
 
-        An older answer is confirmed where the provider gave it an ETag or a date, and else fetched anew. Threads and processes that
-        miss the same together make one call.
+        An older answer is confirmed where the provider gave it an ETag or a date, and else fetched anew.
+        Threads and processes that miss the same together make one call.
 
         Parameters
         ----------
@@ -128,9 +153,10 @@ class Fetcher:
         ttl : float
             Seconds; 0 always asks the provider.
         stale_if_error : bool
-            Where the provider fails (no answer, 429, 5xx, or resting after failures), return what it said before, up to a day too
-            old, marked `is_stale` and with its own `fetched_at`. A row stamped with that time is the row that was stored before.
-            Never done for other errors: a key or quota that is refused (401) is for the user to know.
+            Where the provider fails (no answer, 429, 5xx, or resting after failures), return what it said
+            before, up to a day too old, marked `is_stale` and with its own `fetched_at`. A row stamped with
+            that time is the row that was stored before. Never done for other errors: a key or quota that is
+            refused (401) is for the user to know.
 
         Raises
         ------
@@ -145,7 +171,9 @@ class Fetcher:
             return self._hit(url, cached, started)
         failure: tuple[str, int] | None = None
         try:
-            answer, shared = self._flights.share(f"{key} {stale_if_error}", partial(self._fetch, url, key, ttl, stale_if_error, started))
+            answer, shared = self._flights.share(
+                f"{key} {stale_if_error}", partial(self._fetch, url, key, ttl, stale_if_error, started)
+            )
         except FetchError as error:
             failure = str(error), error.status
         if failure:  # raised here and anew: what happened below knows the URL with its key, and others wait for the same error
@@ -157,20 +185,27 @@ class Fetcher:
         return answer
 
     def get_many(
-        self, calls: Iterable[tuple[str, Mapping[str, Any]]], *, ttl: float = FOREVER, stale_if_error: bool = True
+        self,
+        calls: Iterable[tuple[str, Mapping[str, Any]]],
+        *,
+        ttl: float = FOREVER,
+        stale_if_error: bool = True,
     ) -> Iterable[Answer]:
         """Answers to many calls in their order, fetched by a pool of `workers` threads that runs a little ahead of the reader."""
         calls = iter(calls)
         pool = WatchedPool(self.workers)
         started: deque[Future[Answer]] = deque()
         try:
-            # twice the workers: one being slow leaves the others something to do, and a hundred thousand answers never wait in memory
+            # twice the workers: one being slow leaves the others something to do, and a hundred thousand
+            # answers never wait in memory
             for path, params in islice(calls, 2 * self.workers):
                 started.append(pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error))
             while started:
                 answer = started.popleft().result()
                 for path, params in islice(calls, 1):
-                    started.append(pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error))
+                    started.append(
+                        pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error)
+                    )
                 yield answer
         finally:
             pool.shutdown(cancel_futures=True)
@@ -201,7 +236,9 @@ class Fetcher:
         with suppress(requests.RequestException):  # whose message quotes the parameters
             prepared.prepare_url(f"{self.base_url}/{path.lstrip('/')}", dict(params or {}))
         if not prepared.url:
-            raise FetchError(f"{self.provider}: {redact(self.base_url)}/{self._scrub(path)} is no address that can be asked for.")
+            raise FetchError(
+                f"{self.provider}: {redact(self.base_url)}/{self._scrub(path)} is no address that can be asked for."
+            )
         return prepared.url
 
     def _fetch(self, url: str, key: str, ttl: float, stale_if_error: bool, started: float) -> Answer:
@@ -211,13 +248,22 @@ class Fetcher:
                 return self._hit(url, cached, started)
             response: requests.Response | None = None
             try:
-                # kept in any case, also for whom it is too old at once: it may be confirmed, or stand in, later
-                response = self._session.get(url, expire_after=FOREVER if ttl == FOREVER else max(1, math.ceil(ttl)))
+                # kept in any case, also for whom it is too old at once: it may be confirmed, or stand in,
+                # later
+                response = self._session.get(
+                    url, expire_after=FOREVER if ttl == FOREVER else max(1, math.ceil(ttl))
+                )
                 trouble = failed(response.status_code)
             except requests.RequestException as error:
                 # the library's own message quotes more than is meant for users
-                reason, trouble = self._reason(url, error, time.perf_counter() - started), not isinstance(error, AnswerTooLarge)
-        status, confirmed = response.status_code if response is not None else 0, bool(getattr(response, "revalidated", False))
+                reason, trouble = (
+                    self._reason(url, error, time.perf_counter() - started),
+                    not isinstance(error, AnswerTooLarge),
+                )
+        status, confirmed = (
+            response.status_code if response is not None else 0,
+            bool(getattr(response, "revalidated", False)),
+        )
         body = b"" if response is None else response.content
         headers = {} if response is None else dict(response.headers)
         quota = credits_left(headers)
@@ -227,7 +273,9 @@ class Fetcher:
             self._said_stale = False
             return Answer(redact(url), status, body, _answered_at(response), confirmed, headers)
         if response is not None:
-            reason = f"{redact(url)} answered {status}: {' '.join(body[:160].decode('utf-8', 'replace').split())}"
+            reason = (
+                f"{redact(url)} answered {status}: {' '.join(body[:160].decode('utf-8', 'replace').split())}"
+            )
         if trouble and stale_if_error:
             kept = self._cache.get_response(key)
             if kept is not None and _age_s(kept) < ttl + KEPT_STALE_S:
@@ -244,17 +292,29 @@ class Fetcher:
     def _hit(self, url: str, cached: CachedResponse, started: float) -> Answer:
         content = cached.content or b""
         self._observe(redact(url), cached.status_code, True, started, len(content), None)
-        return Answer(redact(url), cached.status_code, content, _answered_at(cached), True, dict(cached.headers))
+        return Answer(
+            redact(url), cached.status_code, content, _answered_at(cached), True, dict(cached.headers)
+        )
 
     def _stale(self, url: str, cached: CachedResponse, reason: str) -> Answer:
         answered_at = _answered_at(cached)
         logger.log(
             logging.DEBUG if self._said_stale else logging.WARNING,
-            "%s: %s; what it said at %s stands in until it answers again.", self.provider, self._scrub(reason).rstrip("."),
+            "%s: %s; what it said at %s stands in until it answers again.",
+            self.provider,
+            self._scrub(reason).rstrip("."),
             f"{answered_at:%Y-%m-%d %H:%M:%S} UTC",
-        )  # fmt: skip
+        )
         self._said_stale = True
-        return Answer(redact(url), cached.status_code, cached.content or b"", answered_at, True, dict(cached.headers), is_stale=True)
+        return Answer(
+            redact(url),
+            cached.status_code,
+            cached.content or b"",
+            answered_at,
+            True,
+            dict(cached.headers),
+            is_stale=True,
+        )
 
     def _reason(self, url: str, error: requests.RequestException, took_s: float) -> str:
         if isinstance(error, ProviderResting):
@@ -271,26 +331,41 @@ class Fetcher:
     def _key(self, url: str | None) -> str:
         parts = urlsplit(url or "")
         path = parts.path.removeprefix(urlsplit(self.base_url).path)
-        query = sorted((name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not is_secret(name))
-        return blake2b(f"{self.provider} {self._identity} {path} {query}".encode(), digest_size=16).hexdigest()
+        query = sorted(
+            (name, value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if not is_secret(name)
+        )
+        return blake2b(
+            f"{self.provider} {self._identity} {path} {query}".encode(), digest_size=16
+        ).hexdigest()
 
-    def _observe(self, endpoint: str, status: int, from_cache: bool, started: float, size: int, quota: float | None) -> None:
+    def _observe(
+        self, endpoint: str, status: int, from_cache: bool, started: float, size: int, quota: float | None
+    ) -> None:
         row = {
-            "provider": self.provider, "endpoint": endpoint, "status": status, "from_cache": from_cache,
-            "latency_s": time.perf_counter() - started, "bytes": size, "quota_remaining": quota,
+            "provider": self.provider,
+            "endpoint": endpoint,
+            "status": status,
+            "from_cache": from_cache,
+            "latency_s": time.perf_counter() - started,
+            "bytes": size,
+            "quota_remaining": quota,
             "at": datetime.now(UTC),
-        }  # fmt: skip
+        }
         with self._lock:
             self.requests.append(row)
 
 
 def _session(base_url: str, cache: AnswerCache, adapter: PoliteAdapter, key_fn: Any) -> CachedSession:
-    # requests-cache's own stale_if_error would turn a 401 into a 200, so it stays off; redirects are looked up by the same key
+    # requests-cache's own stale_if_error would turn a 401 into a 200, so it stays off; redirects are looked
+    # up by the same key
     session = CachedSession(backend=cache, key_fn=key_fn, allowable_methods=("GET",), stale_if_error=False)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = "overround (research workbench)"
-    # proxies and certificates named by the environment, read once: requests reads them at every call, which costs more than the call
+    # proxies and certificates named by the environment, read once: requests reads them at every call, which
+    # costs more than the call
     named = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies.update(named["proxies"])
     session.verify, session.cert, session.trust_env = named["verify"], named["cert"], False

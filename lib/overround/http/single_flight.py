@@ -57,7 +57,9 @@ def _lock(file: Path, wait_s: float) -> int | None:
     while True:
         try:
             held = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError:  # no folder, a read-only or full disk: nothing is cached there, so nothing is waited for
+        except (
+            OSError
+        ):  # no folder, a read-only or full disk: nothing is cached there, so nothing is waited for
             return None
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

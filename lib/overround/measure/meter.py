@@ -20,14 +20,37 @@ from overround.stopwatch import listener
 _PARTS = ("encode", "look", "write", "fsync", "commit", "lock")
 _KINDS = ("hit", "revalidated", "missed")
 UNITS = {
-    "wall_s": "s", "cpu_s": "s", "io_wait_s": "s", "block_io_s": "s", "compile_s": "s", **{f"store_{part}_s": "s" for part in _PARTS},
-    "peak_mb": "MB", "allocated_peak_mb": "MB", "rows": "rows", "rows_per_s": "rows/s", "thread_efficiency": "share", "errors": "errors",
-    "requests": "requests", "requests_failed": "requests", "cache_hits": "requests", "cache_hit_share": "share",
-    **dict.fromkeys(_KINDS, "requests"), "latency_p50_ms": "ms", "latency_p95_ms": "ms", "latency_p99_ms": "ms", "latency_max_ms": "ms",
+    "wall_s": "s",
+    "cpu_s": "s",
+    "io_wait_s": "s",
+    "block_io_s": "s",
+    "compile_s": "s",
+    **{f"store_{part}_s": "s" for part in _PARTS},
+    "peak_mb": "MB",
+    "allocated_peak_mb": "MB",
+    "rows": "rows",
+    "rows_per_s": "rows/s",
+    "thread_efficiency": "share",
+    "errors": "errors",
+    "requests": "requests",
+    "requests_failed": "requests",
+    "cache_hits": "requests",
+    "cache_hit_share": "share",
+    **dict.fromkeys(_KINDS, "requests"),
+    "latency_p50_ms": "ms",
+    "latency_p95_ms": "ms",
+    "latency_p99_ms": "ms",
+    "latency_max_ms": "ms",
     **{f"latency_{kind}_{q}_ms": "ms" for kind in _KINDS[:2] for q in ("p50", "p95", "p99", "max")},
-    "bytes": "bytes", "read_bytes": "bytes", "written_bytes": "bytes", "disk_read_bytes": "bytes", "disk_written_bytes": "bytes",
-}  # fmt: skip
-_LARGER = frozenset(metric for metric, unit in UNITS.items() if unit in ("MB", "ms", "share"))  # the others add up
+    "bytes": "bytes",
+    "read_bytes": "bytes",
+    "written_bytes": "bytes",
+    "disk_read_bytes": "bytes",
+    "disk_written_bytes": "bytes",
+}
+_LARGER = frozenset(
+    metric for metric, unit in UNITS.items() if unit in ("MB", "ms", "share")
+)  # the others add up
 _TIMES = ("store_", "compile_")
 _HIDDEN = ("busy_s", "worker_s", "helpers_cpu_s")
 
@@ -52,7 +75,9 @@ class Stage:
                     self.counts[name] = self.counts.get(name, 0.0) + number
         if late:  # a pool goes on working when the stage that asked for the work has ended
             self._meter.record(self.name, **numbers)
-        if self.outer is not None and (times := {name: number for name, number in numbers.items() if name.startswith(_TIMES)}):
+        if self.outer is not None and (
+            times := {name: number for name, number in numbers.items() if name.startswith(_TIMES)}
+        ):
             self.outer.count(**times)
 
     def end(self) -> dict[str, float]:
@@ -94,7 +119,8 @@ class _Measuring(ContextDecorator):
         # not by the token of `set`: a generator may be left in another context than it was entered in
         listener.set(stage.outer)
         counts = stage.end()
-        # where stages run side by side the process's counters are those of all: then the thread's, and what its helpers tell
+        # where stages run side by side the process's counters are those of all: then the thread's, and what
+        # its helpers tell
         values = procfs.between(self._began, now, thread_only=stage.shared)
         if stage.shared:
             values["cpu_s"] += counts.get("helpers_cpu_s", 0.0)
@@ -134,24 +160,26 @@ class Meter:
     def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> _Measuring:
         """Measure what happens inside, also when it fails; as context manager or decorator.
 
-        Records wall_s; cpu_s; io_wait_s, what is left of the wall time without cpu_s and without this thread's waiting for a
-        processor (it waited for a disk, the network, a lock or another process), and block_io_s where the kernel counts it;
-        peak_mb, the highest resident memory of the process inside the stage (on Linux; elsewhere so far); bytes read and written by
-        system calls and from and to storage; errors; the store's time by part; compile_s, what kernels took to be compiled, once on a
-        machine; rows_per_s where rows were counted. Bytes, errors and parts of 0 are left out.
+        Records wall_s; cpu_s; io_wait_s, what is left of the wall time without cpu_s and without this
+        thread's waiting for a processor (it waited for a disk, the network, a lock or another process), and
+        block_io_s where the kernel counts it; peak_mb, the highest resident memory of the process inside the
+        stage (on Linux; elsewhere so far); bytes read and written by system calls and from and to storage;
+        errors; the store's time by part; compile_s, what kernels took to be compiled, once on a machine;
+        rows_per_s where rows were counted. Bytes, errors and parts of 0 are left out.
 
-        Processor time and bytes are the whole process's while no other stage runs beside this one, and else those of this thread
-        and of the pools that it started.
+        Processor time and bytes are the whole process's while no other stage runs beside this one, and else
+        those of this thread and of the pools that it started.
 
         Parameters
         ----------
         name : str
             Of the stage.
         workers : int
-            Threads or processes that share the work: adds thread_efficiency, their busy time over wall x workers. A `WatchedPool`
-            tells of itself.
+            Threads or processes that share the work: adds thread_efficiency, their busy time over wall x
+            workers. A `WatchedPool` tells of itself.
         allocations : bool
-            Also the highest sum of what Python and NumPy hold that was allocated inside, by `tracemalloc`: this slows Python down.
+            Also the highest sum of what Python and NumPy hold that was allocated inside, by `tracemalloc`:
+            this slows Python down.
         """
         return _Measuring(self, name, workers, allocations)
 
@@ -164,7 +192,9 @@ class Meter:
             kept = self.stages.setdefault(stage, {})
             for metric, value in values.items():
                 old = kept.get(metric)
-                kept[metric] = float(value) if old is None else max(old, value) if metric in _LARGER else old + value
+                kept[metric] = (
+                    float(value) if old is None else max(old, value) if metric in _LARGER else old + value
+                )
 
     def away(self, name: str, work: Callable[..., Any]) -> "Away":
         """The work, measured wherever it is done: hand it to a pool of processes or a cluster, and its answers to `home`."""
@@ -185,7 +215,14 @@ class Meter:
         with self._lock:
             stages = {stage: dict(values) for stage, values in self.stages.items()}
         rows = [
-            {"run_id": self.run_id, "stage": stage, "metric": metric, "value": float(value), "unit": UNITS.get(metric, ""), "at": now}
+            {
+                "run_id": self.run_id,
+                "stage": stage,
+                "metric": metric,
+                "value": float(value),
+                "unit": UNITS.get(metric, ""),
+                "at": now,
+            }
             for stage, values in stages.items()
             for metric, value in _with_ratios(values).items()
         ]
@@ -222,7 +259,8 @@ class Away:
 def request_figures(requests: list[dict]) -> dict[str, float]:
     """Figures of calls, from the rows of a `Fetcher`: answered by the cache (hit), confirmed by the provider (revalidated), or missed.
 
-    latency_p50_ms and so on are of those that missed; of the others latency_hit_p50_ms and latency_revalidated_p50_ms.
+    latency_p50_ms and so on are of those that missed; of the others latency_hit_p50_ms and
+    latency_revalidated_p50_ms.
     """
     if not requests:
         return {}
@@ -241,7 +279,10 @@ def request_figures(requests: list[dict]) -> dict[str, float]:
         if rows.any():
             name = "latency" if kind == "missed" else f"latency_{kind}"
             quantiles = frame.loc[rows, "latency_s"].quantile([0.5, 0.95, 0.99, 1.0]) * 1000
-            figures |= {f"{name}_{q}_ms": float(value) for q, value in zip(("p50", "p95", "p99", "max"), quantiles, strict=True)}
+            figures |= {
+                f"{name}_{q}_ms": float(value)
+                for q, value in zip(("p50", "p95", "p99", "max"), quantiles, strict=True)
+            }
     return figures
 
 
@@ -257,7 +298,9 @@ def cost_table(measurements: pd.DataFrame) -> pd.DataFrame:
     >>> "stage" in ov.measure.cost_table(meter.frame()).reset_index()
     True
     """
-    wide = measurements.pivot_table(index="stage", columns="metric", values="value", aggfunc="last", sort=False)
+    wide = measurements.pivot_table(
+        index="stage", columns="metric", values="value", aggfunc="last", sort=False
+    )
     return wide[[metric for metric in UNITS if metric in wide]]
 
 
@@ -265,7 +308,11 @@ def machine() -> dict[str, str]:
     """What the numbers were measured on."""
     import platform
 
-    return {"cores": str(os.cpu_count()), "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def innermost() -> Stage | None:
@@ -284,8 +331,9 @@ def _with_ratios(values: dict[str, float]) -> dict[str, float]:
     return shown
 
 
-# The high-water marks of memory are one for the process. Whenever a stage begins they are first told to all stages that run, and
-# then reset; whenever one ends they are told again: so each stage sees the highest of all spans between its begin and its end.
+# The high-water marks of memory are one for the process. Whenever a stage begins they are first told to all
+# stages that run, and then reset; whenever one ends they are told again: so each stage sees the highest of
+# all spans between its begin and its end.
 _running: list[Stage] = []
 _tracing: dict[Stage, int] = {}  # bytes that were held when it began
 _traced_before = False

@@ -1,8 +1,9 @@
 """Whether one of two programs is faster, from samples taken in turns on a machine that is busy now and then. Only computes.
 
-Both sides of a pair were taken one after the other, each with a fixed calibration loop beside it. A pair in which the loop was slow was
-taken while the machine was busy, and is set aside: this looks at the loop alone, never at what is compared, so it favours nobody. What the
-loop says of the others is taken out of their times as well, as far as times and loop go together within each side.
+Both sides of a pair were taken one after the other, each with a fixed calibration loop beside it. A pair in
+which the loop was slow was taken while the machine was busy, and is set aside: this looks at the loop alone,
+never at what is compared, so it favours nobody. What the loop says of the others is taken out of their times
+as well, as far as times and loop go together within each side.
 """
 
 from dataclasses import dataclass
@@ -48,10 +49,19 @@ class Change:
 
     def change(self) -> str:
         """The change in per cent, with its interval."""
-        return f"{100 * (self.ratio - 1):+z.1f} % ({100 * (self.low - 1):+z.1f} to {100 * (self.high - 1):+z.1f})".replace("-", "−")
+        return f"{100 * (self.ratio - 1):+z.1f} % ({100 * (self.low - 1):+z.1f} to {100 * (self.high - 1):+z.1f})".replace(
+            "-", "−"
+        )
 
 
-def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05, resamples: int = 4000, seed: int = 0) -> Change:
+def compare(
+    samples: pd.DataFrame,
+    metric: str = "wall_s",
+    *,
+    threshold: float = 0.05,
+    resamples: int = 4000,
+    seed: int = 0,
+) -> Change:
     """Ratio of the medians of two sides, with a bootstrap interval over pairs.
 
     Parameters
@@ -70,18 +80,21 @@ def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float =
     Returns
     -------
     Change
-        `verdict` is better or worse where the 95 % interval excludes 1 and the ratio is beyond the threshold, else within noise.
+        `verdict` is better or worse where the 95 % interval excludes 1 and the ratio is beyond the threshold,
+        else within noise.
 
     Raises
     ------
     ParameterError
-        For fewer than five pairs, a metric that no sample has, or one that is 0: it has no ratio, see `difference`.
+        For fewer than five pairs, a metric that no sample has, or one that is 0: it has no ratio, see
+        `difference`.
 
     Notes
     -----
-    Percentile bootstrap of the ratio of medians; pairs are drawn whole, so that a machine that slowed both sides of a pair counts as
-    one accident and not as two (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). Times of eight quiet pairs or
-    more are at the usual speed of the machine, `corrected`, unless a side slows the loop itself.
+    Percentile bootstrap of the ratio of medians; pairs are drawn whole, so that a machine that slowed both
+    sides of a pair counts as one accident and not as two (Efron and Tibshirani 1993, An Introduction to the
+    Bootstrap, chapter 13). Times of eight quiet pairs or more are at the usual speed of the machine,
+    `corrected`, unless a side slows the loop itself.
     """
     before, after, draws, aside = _draws(samples, metric, resamples, seed)
     name = str(samples["workload"].iloc[0]) if "workload" in samples else ""
@@ -90,14 +103,27 @@ def compare(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float =
     ratio = float(np.median(after) / np.median(before))
     ratios = np.median(after[draws], axis=1) / np.median(before[draws], axis=1)
     low, high = np.quantile(ratios, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    floor = float(samples["floor_s"].median()) if metric in _FLOORED and "floor_s" in samples else float("nan")
+    floor = (
+        float(samples["floor_s"].median()) if metric in _FLOORED and "floor_s" in samples else float("nan")
+    )
     return Change(
-        name, metric, float(np.median(before)), float(np.median(after)), ratio, float(low), float(high),
-        _verdict(ratio, low, high, threshold), len(before), aside, floor,
-    )  # fmt: skip
+        name,
+        metric,
+        float(np.median(before)),
+        float(np.median(after)),
+        ratio,
+        float(low),
+        float(high),
+        _verdict(ratio, low, high, threshold),
+        len(before),
+        aside,
+        floor,
+    )
 
 
-def difference(samples: pd.DataFrame, metric: str, *, resamples: int = 4000, seed: int = 0) -> tuple[float, float, float]:
+def difference(
+    samples: pd.DataFrame, metric: str, *, resamples: int = 4000, seed: int = 0
+) -> tuple[float, float, float]:
     """Difference of the medians of two sides, B less A, and its 95 % interval: for figures that may be 0, which have no ratio.
 
     Parameters are those of `compare`, and so are errors.
@@ -115,11 +141,17 @@ def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], N
     """
     loop = loop_of(samples, metric)
     if missing := [column for column in ("pair", "side", metric, loop) if column not in samples]:
-        raise ParameterError(f"samples have no {missing[0]!r}; they have {', '.join(map(str, samples.columns))}.")
+        raise ParameterError(
+            f"samples have no {missing[0]!r}; they have {', '.join(map(str, samples.columns))}."
+        )
     name = str(samples["workload"].iloc[0]) if "workload" in samples and len(samples) else ""
     wide = samples.pivot_table(index="pair", columns="side", values=[metric, loop], aggfunc="median")
-    values, calibration = (wide.reindex(columns=[(one, "A"), (one, "B")]).to_numpy(float) for one in (metric, loop))
-    whole = np.isfinite(values).all(axis=1) & (calibration > 0).all(axis=1)  # a loop that took no time was not timed
+    values, calibration = (
+        wide.reindex(columns=[(one, "A"), (one, "B")]).to_numpy(float) for one in (metric, loop)
+    )
+    whole = np.isfinite(values).all(axis=1) & (calibration > 0).all(
+        axis=1
+    )  # a loop that took no time was not timed
     if whole.sum() < LEAST_PAIRS:
         raise ParameterError(
             f"{name or 'a comparison'} has {whole.sum()} pairs of samples with {metric} and a timed loop on both sides; "
@@ -132,7 +164,9 @@ def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], N
     return values, quiet
 
 
-def corrected(values: NDArray[np.float64], calibration: NDArray[np.float64], quiet: NDArray[np.bool_]) -> NDArray[np.float64]:
+def corrected(
+    values: NDArray[np.float64], calibration: NDArray[np.float64], quiet: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Times as they would have been had the calibration loop beside each run at its usual speed.
 
     Parameters
@@ -149,10 +183,11 @@ def corrected(values: NDArray[np.float64], calibration: NDArray[np.float64], qui
 
     Notes
     -----
-    The loop is a control variate (Glynn and Szechtman 2002, Some New Perspectives on the Method of Control Variates): a process in which
-    it was 4 % slow has 4 % times the slope of log time on log loop taken off. The slope is Siegel's repeated medians (1982, Biometrika 69,
-    242-244) of deviations from each program's own medians, so that it cannot know which is faster, and kept within 0 (work that the loop
-    says nothing of stays as it is) and 1.
+    The loop is a control variate (Glynn and Szechtman 2002, Some New Perspectives on the Method of Control
+    Variates): a process in which it was 4 % slow has 4 % times the slope of log time on log loop taken off.
+    The slope is Siegel's repeated medians (1982, Biometrika 69, 242-244) of deviations from each program's
+    own medians, so that it cannot know which is faster, and kept within 0 (work that the loop says nothing of
+    stays as it is) and 1.
     """
     from scipy.stats import siegelslopes  # takes most of a second to import
 
@@ -167,8 +202,9 @@ def corrected(values: NDArray[np.float64], calibration: NDArray[np.float64], qui
 def _is_chance(calibration: NDArray[np.float64]) -> bool:
     """Whether only chance made the loop faster beside one side (n pairs x 2).
 
-    Else the program did, by threads that it leaves behind or memory that it holds: what would be taken out is part of its cost. Fewer
-    than eight pairs cannot tell (Wilcoxon 1945, Biometrics Bulletin 1, 80-83, at 1 %).
+    Else the program did, by threads that it leaves behind or memory that it holds: what would be taken out is
+    part of its cost. Fewer than eight pairs cannot tell (Wilcoxon 1945, Biometrics Bulletin 1, 80-83, at 1
+    %).
     """
     if len(calibration) < _TELLING_PAIRS:
         return False
@@ -198,7 +234,9 @@ def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def compare_all(
-    samples: pd.DataFrame, metrics: tuple[str, ...] = ("wall_s", "own_s", "cpu_s", "peak_mb"), **settings: float
+    samples: pd.DataFrame,
+    metrics: tuple[str, ...] = ("wall_s", "own_s", "cpu_s", "peak_mb"),
+    **settings: float,
 ) -> pd.DataFrame:
     """`compare` for each workload and metric; a row each, in the columns of `Change`."""
     rows = [
@@ -215,7 +253,9 @@ def largest(changes: pd.DataFrame) -> pd.Series:
     return changes.loc[np.log(changes["ratio"]).abs().idxmax()]
 
 
-def significant_first(samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05) -> pd.DataFrame:
+def significant_first(
+    samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05
+) -> pd.DataFrame:
     """The same samples, workloads that became worse first, then those that became better, then noise; of each the largest change first.
 
     Figures and tables have their rows in the order of the samples. A workload without the metric comes last.
@@ -223,7 +263,9 @@ def significant_first(samples: pd.DataFrame, metric: str = "wall_s", *, threshol
     changes = compare_all(samples, (metric,), threshold=threshold)
     kind, size = changes["verdict"].map([WORSE, BETTER, NOISE].index), np.log(changes["ratio"]).abs()
     place = dict(zip(changes["workload"].iloc[np.lexsort((-size, kind))], range(len(changes)), strict=True))
-    return samples.iloc[np.argsort(samples["workload"].map(place).fillna(len(changes)).to_numpy(), kind="stable")]
+    return samples.iloc[
+        np.argsort(samples["workload"].map(place).fillna(len(changes)).to_numpy(), kind="stable")
+    ]
 
 
 def _draws(

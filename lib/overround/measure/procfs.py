@@ -10,8 +10,9 @@ from pathlib import Path
 _BLOCK_IO = Path("/proc/sys/kernel/task_delayacct")
 
 
-# wall s, process CPU s, thread CPU s, then texts of the kernel: thread's schedule, thread's and process's input and output, process's
-# block delay. They are read only by `between`: most of a stage's cost would else be reading numbers that nobody wants.
+# wall s, process CPU s, thread CPU s, then texts of the kernel: thread's schedule, thread's and process's
+# input and output, process's block delay. They are read only by `between`: most of a stage's cost would else
+# be reading numbers that nobody wants.
 Moment = tuple[float, float, float, bytes, bytes, bytes, bytes]
 
 
@@ -80,8 +81,8 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
     Returns
     -------
     dict
-        wall_s; cpu_s; io_wait_s, in which nobody was on a processor and the thread not ready to be; block_io_s; bytes read and written
-        by system calls, and from and to storage.
+        wall_s; cpu_s; io_wait_s, in which nobody was on a processor and the thread not ready to be;
+        block_io_s; bytes read and written by system calls, and from and to storage.
     """
     wall, thread_cpu = last[0] - first[0], last[2] - first[2]
     cpu = thread_cpu if thread_only else last[1] - first[1]
@@ -90,7 +91,8 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
     spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - worked - queued_s(first, last))}
     if _counts_block_io:
         spent["block_io_s"] = _block_io_s(last[6]) - _block_io_s(first[6])
-    # reading these counters counts as reading, but not until it is done: what was read after the first and before the last
+    # reading these counters counts as reading, but not until it is done: what was read after the first and
+    # before the last
     before, after = (first[4], last[4]) if thread_only else (first[5], last[5])
     own = len(first[5]) + (len(first[4]) + len(last[5]) if thread_only else 0)
     if before and after:
@@ -106,7 +108,8 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
 def queued_s(first: Moment, last: Moment) -> float:
     """Seconds in which this thread could have gone on and stood in the queue for a processor, see schedstats in the kernel's manual.
 
-    At most what its time on a processor leaves of the wall time: it may also have to queue between the reading of two counters.
+    At most what its time on a processor leaves of the wall time: it may also have to queue between the
+    reading of two counters.
     """
     if not first[3] or not last[3]:
         return 0.0
@@ -131,7 +134,8 @@ def reset_peak() -> None:
 
 def peak_mb() -> float:
     """Highest resident memory since `reset_peak`; where that cannot be, since the process began."""
-    # getrusage costs an eighth of reading the file, but never tells less than what the program had that started this one
+    # getrusage costs an eighth of reading the file, but never tells less than what the program had that
+    # started this one
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if highest <= _inherited and (status := _status.read()):
         at = status.index(b"VmHWM:") + 6

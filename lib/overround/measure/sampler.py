@@ -1,7 +1,8 @@
 """Where a run's stages spend their time: the main thread looks at its own calls a hundred times a second.
 
-A profiler that is told of every call makes code of many small calls much slower than it is; this one only looks. What it has seen is
-kept as folded stacks (`a;b;c microseconds`, a line each), which other programs for flame graphs read, too.
+A profiler that is told of every call makes code of many small calls much slower than it is; this one only
+looks. What it has seen is kept as folded stacks (`a;b;c microseconds`, a line each), which other programs for
+flame graphs read, too.
 """
 
 import signal
@@ -33,10 +34,10 @@ Stacks = dict[str, Counter]  # stage -> stack, outermost first -> microseconds
 class Sampler:
     """Looks at the main thread's stages, from `start` to `stop`; `stacks` is what it has seen, `cpu_s` what looking took.
 
-    A timer's signal interrupts the main thread between two steps of Python, or as soon as a call into a compiled library is back; the
-    time since the look before is then that call's. Other threads are not looked at: before Python 3.12 that can end the process
-    (python/cpython#99110 and #106883). Where there is no such timer, in another thread than the main one, or where somebody else
-    handles the signal, nothing is seen.
+    A timer's signal interrupts the main thread between two steps of Python, or as soon as a call into a
+    compiled library is back; the time since the look before is then that call's. Other threads are not looked
+    at: before Python 3.12 that can end the process (python/cpython#99110 and #106883). Where there is no such
+    timer, in another thread than the main one, or where somebody else handles the signal, nothing is seen.
     """
 
     def __init__(self, interval_s: float = _INTERVAL_S):
@@ -50,7 +51,9 @@ class Sampler:
         if main and hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
             self._looks, self._last = True, time.perf_counter()
             signal.signal(signal.SIGALRM, self._look)
-            signal.siginterrupt(signal.SIGALRM, False)  # libraries that do not expect it go on with what they wait for
+            signal.siginterrupt(
+                signal.SIGALRM, False
+            )  # libraries that do not expect it go on with what they wait for
             signal.setitimer(signal.ITIMER_REAL, self._interval_s)
         return self
 
@@ -71,7 +74,9 @@ class Sampler:
             self.stacks.setdefault(stage.name, Counter())[_stack(frame)] += int(1e6 * (now - self._last))
         self._last = now
         self.cpu_s += time.thread_time() - began
-        if self._looks:  # each look orders the next: on a busy machine a timer that repeats would see the look before
+        if (
+            self._looks
+        ):  # each look orders the next: on a busy machine a timer that repeats would see the look before
             signal.setitimer(signal.ITIMER_REAL, self._interval_s)
 
 
@@ -87,7 +92,9 @@ def sampled(interval_s: float = _INTERVAL_S) -> "Iterator[Sampler]":
 
 def write(stacks: Stacks, file: Path) -> None:
     """Keep stacks, those of a stage below its name."""
-    lines = [f"{stage};{stack} {spent}" for stage, seen in stacks.items() for stack, spent in sorted(seen.items())]
+    lines = [
+        f"{stage};{stack} {spent}" for stage, seen in stacks.items() for stack, spent in sorted(seen.items())
+    ]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
@@ -115,8 +122,8 @@ def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        function, module, itself (share of the whole), with_calls (share of it in which the function was on the stack), seconds (of
-        itself); the dearest first.
+        function, module, itself (share of the whole), with_calls (share of it in which the function was on
+        the stack), seconds (of itself); the dearest first.
     """
     itself: Counter = Counter()
     inside: Counter = Counter()
@@ -126,12 +133,19 @@ def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
         inside.update(dict.fromkeys(names, spent))
     whole = max(1, sum(stacks.values()))
     rows = [
-        {"function": name.partition(" ")[0], "module": name.partition(" ")[2].strip("()"), "itself": itself[name] / whole,
-         "with_calls": spent / whole, "seconds": itself[name] / 1e6}
+        {
+            "function": name.partition(" ")[0],
+            "module": name.partition(" ")[2].strip("()"),
+            "itself": itself[name] / whole,
+            "with_calls": spent / whole,
+            "seconds": itself[name] / 1e6,
+        }
         for name, spent in inside.items()
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows, columns=["function", "module", "itself", "with_calls", "seconds"])
-    return table.sort_values(["itself", "with_calls", "function"], ascending=[False, False, True], kind="stable", ignore_index=True)
+    return table.sort_values(
+        ["itself", "with_calls", "function"], ascending=[False, False, True], kind="stable", ignore_index=True
+    )
 
 
 _NAMES: dict[CodeType, str] = {}
@@ -163,6 +177,10 @@ def _module(filename: str) -> str:
     elif "site-packages" in path.parts:
         parts = path.parts[len(path.parts) - path.parts[::-1].index("site-packages") :]
     else:  # the standard library, a script, or code without a file
-        parts = path.parts[-2:] if path.parent.name in ("json", "email", "http", "concurrent", "futures", "urllib") else (path.name,)
+        parts = (
+            path.parts[-2:]
+            if path.parent.name in ("json", "email", "http", "concurrent", "futures", "urllib")
+            else (path.name,)
+        )
     name = ".".join(parts).removesuffix(".py").removesuffix(".__init__").replace(" ", "_").replace(";", ",")
     return name.strip("<>").removeprefix("frozen_")

@@ -1,7 +1,8 @@
 """Notebooks in git: stored without what running them left, and shown as plain text in a diff.
 
-`python -m overround.notebook.git_filter strip < in > out` and `... text FILE` are what git calls; `... install` tells the clone in the working
-folder to do so. Only the standard library is loaded: git calls this for every notebook.
+`python -m overround.notebook.git_filter strip < in > out` and `... text FILE` are what git calls; `...
+install` tells the clone in the working folder to do so. Only the standard library is loaded: git calls this
+for every notebook.
 """
 
 import json
@@ -12,7 +13,16 @@ from pathlib import Path
 NAME = "notebook"  # of the filter and the diff driver in .gitattributes
 # what an editor writes about itself or the last run
 _OF_THE_RUN = ("widgets", "papermill", "signature", "execution", "ExecuteTime", "toc-autonumbering")
-_OF_A_CELL = ("execution", "papermill", "ExecuteTime", "collapsed", "scrolled", "trusted", "vscode", "jp-MarkdownHeadingCollapsed")
+_OF_A_CELL = (
+    "execution",
+    "papermill",
+    "ExecuteTime",
+    "collapsed",
+    "scrolled",
+    "trusted",
+    "vscode",
+    "jp-MarkdownHeadingCollapsed",
+)
 
 
 def strip(text: str) -> str:
@@ -23,10 +33,14 @@ def strip(text: str) -> str:
     for cell in notebook["cells"]:
         if cell.get("cell_type") == "code":
             cell |= {"execution_count": None, "outputs": []}
-        cell["metadata"] = {name: value for name, value in cell.get("metadata", {}).items() if name not in _OF_A_CELL}
+        cell["metadata"] = {
+            name: value for name, value in cell.get("metadata", {}).items() if name not in _OF_A_CELL
+        }
         source = cell.get("source", [])
         cell["source"] = source.splitlines(keepends=True) if isinstance(source, str) else source
-    metadata = {name: value for name, value in notebook.get("metadata", {}).items() if name not in _OF_THE_RUN}
+    metadata = {
+        name: value for name, value in notebook.get("metadata", {}).items() if name not in _OF_THE_RUN
+    }
     if "language_info" in metadata:  # the rest is that of whoever ran it last
         metadata["language_info"] = {"name": metadata["language_info"].get("name", "python")}
     if "kernelspec" in metadata and metadata["kernelspec"].get("language") == "python":
@@ -69,7 +83,11 @@ def _read(text: str) -> dict | None:
         notebook = json.loads(text)
     except ValueError:  # a conflict, say: nothing of it may be lost
         return None
-    known = isinstance(notebook, dict) and notebook.get("nbformat") == 4 and isinstance(notebook.get("cells"), list)
+    known = (
+        isinstance(notebook, dict)
+        and notebook.get("nbformat") == 4
+        and isinstance(notebook.get("cells"), list)
+    )
     return notebook if known and all(isinstance(cell, dict) for cell in notebook["cells"]) else None
 
 

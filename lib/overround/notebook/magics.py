@@ -1,6 +1,7 @@
 """What `%load_ext overround` brings to a notebook: `%%sql` over the store, and tables of ours that show themselves.
 
-`python -m overround.notebook.magics` makes sure that the simulated market is in the store, for notebooks that are opened to look around.
+`python -m overround.notebook.magics` makes sure that the simulated market is in the store, for notebooks that
+are opened to look around.
 """
 
 import re
@@ -18,21 +19,52 @@ from overround.schema import LEDGER_COLUMNS, SIGNAL_COLUMNS
 from overround.store.store import Store
 
 _ROWS, _ANSWER_ROWS = 8, 50
-_LEDGER = ["settled_at", "event_id", "market", "line", "outcome", "bookmaker", "price", "stake", "result", "profit", "bankroll", "clv"]
-_SIGNALS = ["placed_at", "event_id", "market", "line", "outcome", "side", "bookmaker", "price", "probability", "edge"]
+_LEDGER = [
+    "settled_at",
+    "event_id",
+    "market",
+    "line",
+    "outcome",
+    "bookmaker",
+    "price",
+    "stake",
+    "result",
+    "profit",
+    "bankroll",
+    "clv",
+]
+_SIGNALS = [
+    "placed_at",
+    "event_id",
+    "market",
+    "line",
+    "outcome",
+    "side",
+    "bookmaker",
+    "price",
+    "probability",
+    "edge",
+]
 _GIVEN = re.compile(r"\$([A-Za-z_]\w*)")
 _CELL = ":is(.jp-OutputArea, .output_container, .cell-output)"
 # a strip of key figures and our tables as a report has them, in JupyterLab and VS Code; a report has its own
-_STYLE = "<style>" + "".join(f"{_CELL} {rule}" for rule in (
-    "dl.ov-key { display: flex; flex-wrap: wrap; gap: 0.8rem 1.6rem; margin: 0.5rem 0; }",
-    ".ov-key > div { border-top: 1.5px solid; padding-top: 0.3rem; min-width: 8rem; max-width: 12rem; }",
-    ".ov-key :is(dt, dd) { float: none; width: auto; margin: 0; padding: 0; }",
-    ".ov-key dt { font-weight: 400; }",
-    ".ov-key dd { font-size: 1.5rem; font-weight: 650; }",
-    ".ov-key small { display: block; font-size: 0.8rem; font-weight: 400; }",
-    ".ov-table { overflow-x: auto; }",
-    ".ov-table :is(th, td) { white-space: nowrap; }",
-)) + "</style>"  # fmt: skip
+_STYLE = (
+    "<style>"
+    + "".join(
+        f"{_CELL} {rule}"
+        for rule in (
+            "dl.ov-key { display: flex; flex-wrap: wrap; gap: 0.8rem 1.6rem; margin: 0.5rem 0; }",
+            ".ov-key > div { border-top: 1.5px solid; padding-top: 0.3rem; min-width: 8rem; max-width: 12rem; }",
+            ".ov-key :is(dt, dd) { float: none; width: auto; margin: 0; padding: 0; }",
+            ".ov-key dt { font-weight: 400; }",
+            ".ov-key dd { font-size: 1.5rem; font-weight: 650; }",
+            ".ov-key small { display: block; font-size: 0.8rem; font-weight: 400; }",
+            ".ov-table { overflow-x: auto; }",
+            ".ov-table :is(th, td) { white-space: nowrap; }",
+        )
+    )
+    + "</style>"
+)
 
 
 def load(shell: Any) -> None:
@@ -66,7 +98,9 @@ def shown(frame: pd.DataFrame, events: Any = None) -> str:
     if set(LEDGER_COLUMNS) <= columns:
         return f"{_STYLE}<p>{_ledger_in_words(frame)}</p>{_few(frame, _LEDGER, events)}"
     if set(SIGNAL_COLUMNS) <= columns:
-        words = f"{len(frame):,} signals" + (f", mean edge {percent(frame['edge'].mean())}" if len(frame) else "")
+        words = f"{len(frame):,} signals" + (
+            f", mean edge {percent(frame['edge'].mean())}" if len(frame) else ""
+        )
         return f"{_STYLE}<p>{words}.</p>{_few(frame, _SIGNALS, events)}"
     return frame._repr_html_()
 
@@ -81,8 +115,12 @@ def _answer(frame: pd.DataFrame) -> Html:
         else:
             forms[name] = (ours if ours in ("day", "time") else "time") if dated else "text"
     # lists, long decimals and the like as Python has them
-    odd = {name: column.map(str, na_action="ignore") for name, column in frame.items() if column.dtype == object}
-    return table(frame.assign(**odd), {str(name): form for name, form in forms.items() if form}, most=_ANSWER_ROWS)
+    odd = {
+        name: column.map(str, na_action="ignore") for name, column in frame.items() if column.dtype == object
+    }
+    return table(
+        frame.assign(**odd), {str(name): form for name, form in forms.items() if form}, most=_ANSWER_ROWS
+    )
 
 
 def _ledger_in_words(ledger: pd.DataFrame) -> str:
@@ -106,7 +144,11 @@ def _few(frame: pd.DataFrame, columns: list[str], events: Any) -> str:
         rows = rows.assign(match=rows["event_id"].map(lambda event: names.get(event, event)))
         columns = ["match" if column == "event_id" else column for column in columns]
     usual = {"market": "h2h", "side": "back"}  # what goes without saying
-    known = [column for column in columns if not rows[column].isna().all() and not rows[column].eq(usual.get(column)).all()]
+    known = [
+        column
+        for column in columns
+        if not rows[column].isna().all() and not rows[column].eq(usual.get(column)).all()
+    ]
     more = f"<p class='ov-more'>{len(frame) - _ROWS:,} more rows; the columns are {', '.join(map(escape, map(str, frame.columns)))}.</p>"
     return table(rows[known], {"settled_at": "day"}).html + (more if len(frame) > _ROWS else "")
 
@@ -118,11 +160,15 @@ def _whole(names: pd.Series) -> pd.Series:
 def _asked(names: dict[str, Any], line: str, cell: str | None) -> Any:
     query, keep = (line, "") if cell is None else (cell, line.strip())
     if keep and not keep.isidentifier():
-        raise ParameterError(f"%%sql {keep!r}: what stands after it is a name to keep the answer under; the query goes below.")
+        raise ParameterError(
+            f"%%sql {keep!r}: what stands after it is a name to keep the answer under; the query goes below."
+        )
     wanted = dict.fromkeys(_GIVEN.findall(query))
     unknown = [name for name in wanted if name not in names]
     if unknown:
-        raise ParameterError(f"%%sql: the query asks for ${unknown[0]}, and the notebook has no {unknown[0]}.")
+        raise ParameterError(
+            f"%%sql: the query asks for ${unknown[0]}, and the notebook has no {unknown[0]}."
+        )
     store, version = _store(names)
     answer = store.sql(query, version, {name: names[name] for name in wanted})
     answer.attrs["sql"] = query
@@ -148,7 +194,11 @@ def ensure_sample() -> str:
 
     store = Store()
     known = len(store.read("events", {"source": "sample"}, ["event_id"]))
-    return f"{store.root}: {known:,} simulated matches are there." if known else str(collect("sample", store=store))
+    return (
+        f"{store.root}: {known:,} simulated matches are there."
+        if known
+        else str(collect("sample", store=store))
+    )
 
 
 if __name__ == "__main__":

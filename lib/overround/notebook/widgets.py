@@ -1,7 +1,7 @@
 """Sliders over a sweep: every variant is computed beforehand, so a moved slider only looks up and draws.
 
-The luck test's p that they show is corrected for all variants which they can reach: who drags a slider until the curve looks good has
-tried them all.
+The luck test's p that they show is corrected for all variants which they can reach: who drags a slider until
+the curve looks good has tried them all.
 """
 
 from collections.abc import Hashable, Sequence
@@ -40,8 +40,8 @@ def sliders(sweep: "Sweep") -> "Sliders":
     Returns
     -------
     Sliders
-        Shows itself where a notebook is opened; in a page, which cannot move, the variant in the middle. `value` is the variant that
-        the sliders stand at, `sweep.ledger(sliders.value)` its bets.
+        Shows itself where a notebook is opened; in a page, which cannot move, the variant in the middle.
+        `value` is the variant that the sliders stand at, `sweep.ledger(sliders.value)` its bets.
 
     Raises
     ------
@@ -119,16 +119,21 @@ class Sliders:
         try:
             import ipywidgets as w
         except ImportError:
-            raise ParameterError("sliders need ipywidgets, which comes with the extra lab: pip install 'overround[lab]'.") from None
+            raise ParameterError(
+                "sliders need ipywidgets, which comes with the extra lab: pip install 'overround[lab]'."
+            ) from None
         shown = w.HTML(self._html())
         start = self._values()
         found = {
             name: w.SelectionSlider(
-                options=[(_spelled(name, value), value) for value in values], value=start[name], description=name.replace("_", " "),
-                layout=w.Layout(width="460px"), style={"description_width": "96px"},
+                options=[(_spelled(name, value), value) for value in values],
+                value=start[name],
+                description=name.replace("_", " "),
+                layout=w.Layout(width="460px"),
+                style={"description_width": "96px"},
             )
             for name, values in self.options.items()
-        }  # fmt: skip
+        }
 
         def moved(_: Any) -> None:
             shown.value = self.at(**{name: one.value for name, one in found.items()})
@@ -149,7 +154,9 @@ class Sliders:
 
     def _html(self) -> str:
         words = self._sentence()
-        drawing = _drawing(self.sweep.days, self._paths[self._place[self.value]], self.sweep.bankroll, self._scale, words)
+        drawing = _drawing(
+            self.sweep.days, self._paths[self._place[self.value]], self.sweep.bankroll, self._scale, words
+        )
         return f'<figure class="ov-figure" tabindex="0">{drawing}</figure><p>{escape(words)}</p>'
 
     def _sentence(self) -> str:
@@ -161,7 +168,9 @@ class Sliders:
         p = row["luck_p_adjusted"]
         luck = f"luck test p {FORMATS['p'](p)}, corrected for the {tried:,} settings reachable here"
         luck = "no closing prices to test luck with" if pd.isna(p) else luck
-        ends = f"bankroll {FORMATS['money'](self.sweep.bankroll)} to {FORMATS['money'](row['final_bankroll'])}"
+        ends = (
+            f"bankroll {FORMATS['money'](self.sweep.bankroll)} to {FORMATS['money'](row['final_bankroll'])}"
+        )
         return (
             f"{where}: {row['bets']:,.0f} bets, yield {percent(row['yield'], sign=True)} "
             f"({percent(row['low'])} to {percent(row['high'])}), "
@@ -169,7 +178,9 @@ class Sliders:
         )
 
 
-def _drawing(days: pd.DatetimeIndex, path: NDArray[np.float64], start: float, scale: tuple[float, float], words: str) -> str:
+def _drawing(
+    days: pd.DatetimeIndex, path: NDArray[np.float64], start: float, scale: tuple[float, float], words: str
+) -> str:
     """A bankroll over time as SVG, written by hand: matplotlib takes twenty times as long."""
     ticks = _ticks(*scale)
     low, high = min(ticks[0], scale[0]), max(ticks[-1], scale[1])
@@ -186,13 +197,23 @@ def _drawing(days: pd.DatetimeIndex, path: NDArray[np.float64], start: float, sc
         x = _LEFT + (right - _LEFT) * max(pd.Timestamp(year, 1, 1, tz="UTC").value - began, 0) / span
         if not texts or x <= right - 20:
             texts.append(_text(x, _HEIGHT - 6, str(year), _SOFT, "start"))
-    lines.append(f'<path d="M{_LEFT} {y(start)}H{right}" style="stroke:{_SOFT};stroke-dasharray:3 3;fill:none"/>')
+    lines.append(
+        f'<path d="M{_LEFT} {y(start)}H{right}" style="stroke:{_SOFT};stroke-dasharray:3 3;fill:none"/>'
+    )
     if len(path):
         kept = np.unique(np.linspace(0, len(path) - 1, min(len(path), _MOST_POINTS)).round().astype(int))
-        xs = _LEFT + (right - _LEFT) * (days.asi8[kept] - days.asi8[0]) / max(int(days.asi8[-1] - days.asi8[0]), 1)
-        steps = "".join(f"H{x:.1f}V{y(value)}" for x, value in zip(xs.tolist(), path[kept].tolist(), strict=True))
-        lines.append(f'<path d="M{_LEFT} {y(start)}{steps}" style="stroke:{_ACCENT};stroke-width:1.8;fill:none"/>')
-        texts.append(_text(right + 6, y(float(path[-1])) + 4, FORMATS["money"](float(path[-1])), _ACCENT, "start"))
+        xs = _LEFT + (right - _LEFT) * (days.asi8[kept] - days.asi8[0]) / max(
+            int(days.asi8[-1] - days.asi8[0]), 1
+        )
+        steps = "".join(
+            f"H{x:.1f}V{y(value)}" for x, value in zip(xs.tolist(), path[kept].tolist(), strict=True)
+        )
+        lines.append(
+            f'<path d="M{_LEFT} {y(start)}{steps}" style="stroke:{_ACCENT};stroke-width:1.8;fill:none"/>'
+        )
+        texts.append(
+            _text(right + 6, y(float(path[-1])) + 4, FORMATS["money"](float(path[-1])), _ACCENT, "start")
+        )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
         f'aria-label="Bankroll over time. {escape(words, quote=True)}">{"".join(lines)}{"".join(texts)}</svg>'
@@ -200,9 +221,8 @@ def _drawing(days: pd.DatetimeIndex, path: NDArray[np.float64], start: float, sc
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str) -> str:
-    return (
-        f'<text x="{x:.0f}" y="{y:.1f}" text-anchor="{anchor}" style="font:12px sans-serif;fill:{colour};stroke:none">{escape(text)}</text>'
-    )
+    style = f"font:12px sans-serif;fill:{colour};stroke:none"
+    return f'<text x="{x:.0f}" y="{y:.1f}" text-anchor="{anchor}" style="{style}">{escape(text)}</text>'
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -224,4 +244,6 @@ def _spelled(name: str, value: Any) -> str:
 
 
 def _order(value: Any) -> tuple[bool, Any]:
-    return isinstance(value, str | Sequence) or value is None, value if isinstance(value, int | float | str) else str(value)
+    return isinstance(value, str | Sequence) or value is None, value if isinstance(
+        value, int | float | str
+    ) else str(value)

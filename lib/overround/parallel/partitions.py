@@ -1,6 +1,7 @@
 """Work on the store league by league, so that data larger than memory passes through it: here, in processes of this machine, or on Dask.
 
-What is computed is the caller's function, what is read is the store's; what runs when is `overround.parallel.tasks`'.
+What is computed is the caller's function, what is read is the store's; what runs when is
+`overround.parallel.tasks`'.
 """
 
 import pickle
@@ -40,28 +41,30 @@ def map_partitions(
 ) -> pd.DataFrame:
     """What a function makes of each competition's season, one below the other.
 
-    All partitions are read in one version of the store, and their results are in order of competition and season: the answer is
-    the same to the last bit wherever, and in whatever order, they were worked on.
+    All partitions are read in one version of the store, and their results are in order of competition and
+    season: the answer is the same to the last bit wherever, and in whatever order, they were worked on.
 
     Parameters
     ----------
     store : Store
         On an object store where the workers are on other machines.
     work : callable
-        Takes a dict, table name -> rows of one competition and season as `Store.read` gives them, and returns a DataFrame. Importable
-        by name where it runs in other processes, and without a memory of its own.
+        Takes a dict, table name -> rows of one competition and season as `Store.read` gives them, and returns
+        a DataFrame. Importable by name where it runs in other processes, and without a memory of its own.
     tables : iterable of str
         Those it needs, each partitioned by competition and season.
     where : mapping, optional
-        As in `Store.read`, of each table that has the column; a condition on competition or season leaves out the others.
+        As in `Store.read`, of each table that has the column; a condition on competition or season leaves out
+        the others.
     version : str or mapping, optional
         What `Store.version` returned; by default as the store stands now.
     scheduler : str or distributed.Client, optional
-        "here" for this process; the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by default the setting
-        OVERROUND_SCHEDULER, and where that is empty processes of this machine.
+        "here" for this process; the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by
+        default the setting OVERROUND_SCHEDULER, and where that is empty processes of this machine.
     memory_mb : float, optional
-        Partitions are begun only as long as those in work take this together, at 1.7 kB for each row that the store's log
-        counts; by default the setting OVERROUND_MEMORY_MB. The libraries of each process (about 250 MB) come on top.
+        Partitions are begun only as long as those in work take this together, at 1.7 kB for each row that the
+        store's log counts; by default the setting OVERROUND_MEMORY_MB. The libraries of each process (about
+        250 MB) come on top.
     workers : int, optional
         Processes of this machine; by default the setting OVERROUND_PROCESSES, and where that is 0 one a core.
 
@@ -73,10 +76,11 @@ def map_partitions(
     Raises
     ------
     ParameterError
-        For a table that is not partitioned so, a condition on a column that none has, work that cannot be sent, a scheduler that cannot
-        be reached, or a partition that alone takes more memory than allowed.
+        For a table that is not partitioned so, a condition on a column that none has, work that cannot be
+        sent, a scheduler that cannot be reached, or a partition that alone takes more memory than allowed.
     RunError
-        Naming the partition whose work failed, or killed its process again and again; or where the cluster stayed away.
+        Naming the partition whose work failed, or killed its process again and again; or where the cluster
+        stayed away.
 
     Examples
     --------
@@ -108,9 +112,14 @@ def map_partitions(
         todo.append(pieces.Piece(" ".join(part), _of_partition, own, size=float(rows), mb=mb))
     many = 1 if scheduler == pieces.HERE else workers or settings.processes
     done = pieces.work(
-        todo, scheduler=scheduler or pieces.HERE, processes=scheduler == "", workers=many, memory_mb=memory_mb,
-        what="seasons of leagues", patience_s=_PATIENCE_S,
-    )  # fmt: skip
+        todo,
+        scheduler=scheduler or pieces.HERE,
+        processes=scheduler == "",
+        workers=many,
+        memory_mb=memory_mb,
+        what="seasons of leagues",
+        patience_s=_PATIENCE_S,
+    )
     full = [frame for frame in done if len(frame)]
     return pd.concat(full, ignore_index=True) if full else (done[0] if done else pd.DataFrame())
 
@@ -126,7 +135,8 @@ def partition_sizes(
     Returns
     -------
     DataFrame
-        Index competition, season, in order; columns rows, and mb: what it is expected to take in memory while worked on.
+        Index competition, season, in order; columns rows, and mb: what it is expected to take in memory while
+        worked on.
 
     Raises
     ------
@@ -147,7 +157,9 @@ def partition_sizes(
     for name in names:
         if name not in TABLES or TABLES[name].partition != _PARTITION:
             fit = ", ".join(one.name for one in TABLES.values() if one.partition == _PARTITION)
-            raise ParameterError(f"table {name!r} is not partitioned by competition and season; these are: {fit}.")
+            raise ParameterError(
+                f"table {name!r} is not partitioned by competition and season; these are: {fit}."
+            )
         log = store.files(name, version)
         found.append(pd.DataFrame({column: log[column].to_pylist() for column in (*_PARTITION, "rows")}))
     for column in where:
@@ -167,10 +179,14 @@ def _check(parts: pd.DataFrame, memory_mb: float) -> None:
     if len(parts) and parts["mb"].max() > memory_mb:
         worst = parts["mb"].idxmax()
         rows, mb = parts.loc[worst, ["rows", "mb"]]
-        raise ParameterError(f"{' '.join(worst)} has {rows:,.0f} rows, about {mb:,.4g} MB in work; memory_mb is {memory_mb:,.4g}.")
+        raise ParameterError(
+            f"{' '.join(worst)} has {rows:,.0f} rows, about {mb:,.4g} MB in work; memory_mb is {memory_mb:,.4g}."
+        )
 
 
-def partition_frames(store: Store, tables: Iterable[str], where: Mapping[str, Any], version: str | Mapping[str, int]) -> Frames:
+def partition_frames(
+    store: Store, tables: Iterable[str], where: Mapping[str, Any], version: str | Mapping[str, int]
+) -> Frames:
     """Rows of these tables; each condition is one on the tables that have its column."""
     frames = {}
     for name in tables:
@@ -189,7 +205,9 @@ def _of_partition(
         if not isinstance(answer, pd.DataFrame):
             raise TypeError(f"the work returned {type(answer).__name__}, not a DataFrame")
     except Exception as error:
-        raise RunError(f"{' '.join(where[name] for name in _PARTITION)}: {type(error).__name__}: {error}") from error
+        raise RunError(
+            f"{' '.join(where[name] for name in _PARTITION)}: {type(error).__name__}: {error}"
+        ) from error
     answer = _apart(answer)
     frames.clear()
     pa.default_memory_pool().release_unused()

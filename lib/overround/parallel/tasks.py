@@ -1,7 +1,7 @@
 """Pieces of work done wherever there is room, each answer kept as a file as soon as it is there: what was interrupted goes on.
 
-Here in threads (where the work is compiled or NumPy's, and lets others run), in processes of this machine, which may die, or on a Dask
-cluster, whose workers and scheduler may.
+Here in threads (where the work is compiled or NumPy's, and lets others run), in processes of this machine,
+which may die, or on a Dask cluster, whose workers and scheduler may.
 """
 
 import logging
@@ -62,7 +62,9 @@ class Progress:
 
     def __str__(self) -> str:
         """In words, with the time left."""
-        left = "" if np.isnan(self.seconds_left) or self.done == self.of else f", {said(self.seconds_left)} left"
+        left = (
+            "" if np.isnan(self.seconds_left) or self.done == self.of else f", {said(self.seconds_left)} left"
+        )
         kept = f" ({self.kept} kept from before)" if self.kept else ""
         return f"{self.done} of {self.of} {self.what}{kept}{left}"
 
@@ -111,11 +113,13 @@ def work(
     pieces : sequence of Piece
         With names of their own where they are kept.
     keep : Path, optional
-        Folder in which each answer is put as soon as it is there, whole or not at all; those that are there are not worked on again.
+        Folder in which each answer is put as soon as it is there, whole or not at all; those that are there
+        are not worked on again.
     scheduler : str or distributed.Client
         "here", the address of a Dask scheduler or a client of one.
     processes : bool
-        Whether here means in processes of this machine, and not in threads of this one; a piece whose process dies is begun again.
+        Whether here means in processes of this machine, and not in threads of this one; a piece whose process
+        dies is begun again.
     workers : int, optional
         Threads or processes here, by default one a core.
     memory_mb : float
@@ -132,7 +136,8 @@ def work(
     ParameterError
         For a scheduler that cannot be reached at the beginning.
     RunError
-        Where the cluster stayed away, or a piece killed its worker again and again. What the work itself raises is passed on.
+        Where the cluster stayed away, or a piece killed its worker again and again. What the work itself
+        raises is passed on.
     """
     answers = {piece: kept for piece in pieces if (kept := _read(keep, piece.name)) is not None}
     todo = [piece for piece in pieces if piece not in answers]
@@ -142,7 +147,9 @@ def work(
         most = min(workers or cores(), len(todo))
         found = _in_processes(todo, most, memory_mb) if processes else _in_threads(todo, most, memory_mb)
     else:
-        found = _on_dask(todo, scheduler, memory_mb, patience_s, count, "" if keep is None else "; what was done is kept")
+        found = _on_dask(
+            todo, scheduler, memory_mb, patience_s, count, "" if keep is None else "; what was done is kept"
+        )
     for piece, answer in found:
         answers[piece] = answer
         _write(keep, piece.name, answer)
@@ -161,17 +168,25 @@ def client_of(address: str) -> "Client":
     try:
         from distributed import Client
     except ImportError:
-        raise ParameterError("a Dask scheduler needs the extra `cluster`: pip install 'overround[cluster]'.") from None
+        raise ParameterError(
+            "a Dask scheduler needs the extra `cluster`: pip install 'overround[cluster]'."
+        ) from None
     try:
         return Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ParameterError(f"scheduler {address!r} cannot be reached: {str(error).splitlines()[0]}") from None
+        raise ParameterError(
+            f"scheduler {address!r} cannot be reached: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _bar() -> Show | None:
     """A bar where somebody watches."""
     show = watched()
-    return None if show is None else lambda progress: show(progress.done / progress.of if progress.of else 1.0, str(progress))
+    return (
+        None
+        if show is None
+        else lambda progress: show(progress.done / progress.of if progress.of else 1.0, str(progress))
+    )
 
 
 def _in_threads(pieces: list[Piece], most: int, memory_mb: float) -> Iterator[tuple[Piece, Answer]]:
@@ -200,8 +215,15 @@ def _in_processes(pieces: list[Piece], most: int, memory_mb: float) -> Iterator[
         with ProcessPoolExecutor(most, mp_context=get_context("spawn")) as pool:
             try:
                 while running or (waiting and not failed):
-                    # after an error none is begun, but those in work are waited for: the first in order is told, not the quickest
-                    _begin([] if failed else waiting, running, most, memory_mb, lambda piece: pool.submit(_call, piece))
+                    # after an error none is begun, but those in work are waited for: the first in order is
+                    # told, not the quickest
+                    _begin(
+                        [] if failed else waiting,
+                        running,
+                        most,
+                        memory_mb,
+                        lambda piece: pool.submit(_call, piece),
+                    )
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         error = future.exception()
                         if isinstance(error, BrokenProcessPool):
@@ -225,7 +247,13 @@ def _call(piece: Piece) -> Answer:
     return piece.call(*(() if piece.shared is None else (piece.shared,)), *piece.own)
 
 
-def _begin(waiting: list[Piece], running: dict[Any, Piece], most: int, memory_mb: float, submit: Callable[[Piece], Any]) -> None:
+def _begin(
+    waiting: list[Piece],
+    running: dict[Any, Piece],
+    most: int,
+    memory_mb: float,
+    submit: Callable[[Piece], Any],
+) -> None:
     """Begin what there is room for; one piece always."""
     while waiting and len(running) < most:
         if running and sum(piece.mb for piece in running.values()) + waiting[0].mb > memory_mb:
@@ -235,7 +263,12 @@ def _begin(waiting: list[Piece], running: dict[Any, Piece], most: int, memory_mb
 
 
 def _on_dask(
-    pieces: list[Piece], scheduler: "str | Client", memory_mb: float, patience_s: float, count: _Count, kept: str
+    pieces: list[Piece],
+    scheduler: "str | Client",
+    memory_mb: float,
+    patience_s: float,
+    count: _Count,
+    kept: str,
 ) -> Iterator[tuple[Piece, Answer]]:
     """On a cluster: a worker's death is Dask's to mend; when the scheduler dies all that is not here yet is sent to its successor."""
     waiting, first, gone_since = list(pieces), True, None
@@ -247,7 +280,9 @@ def _on_dask(
                 raise
             gone_since = gone_since or time.monotonic()
             if time.monotonic() - gone_since > patience_s:
-                raise RunError(f"scheduler {scheduler!r} has been gone for {patience_s:.0f} s{kept}.") from None
+                raise RunError(
+                    f"scheduler {scheduler!r} has been gone for {patience_s:.0f} s{kept}."
+                ) from None
             time.sleep(1)
             continue
         try:
@@ -262,7 +297,9 @@ def _on_dask(
         except _Lost:
             gone_since = gone_since or time.monotonic()
             if client is scheduler or time.monotonic() - gone_since > patience_s:
-                raise RunError(f"the Dask cluster {client.scheduler_info().get('address', '')} is gone{kept}.") from None
+                raise RunError(
+                    f"the Dask cluster {client.scheduler_info().get('address', '')} is gone{kept}."
+                ) from None
             _log.warning("the cluster was lost; %d pieces of work are sent again", len(waiting))
             time.sleep(0.5)
         finally:
@@ -275,7 +312,9 @@ class _Lost(Exception):
     """The scheduler, or what only a dead worker had."""
 
 
-def _until_lost(client: "Client", pieces: list[Piece], memory_mb: float, patience_s: float, kept: str) -> Iterator[tuple[Piece, Answer]]:
+def _until_lost(
+    client: "Client", pieces: list[Piece], memory_mb: float, patience_s: float, kept: str
+) -> Iterator[tuple[Piece, Answer]]:
     from distributed import KilledWorker
 
     waiting, running, sent = list(pieces), dict[Any, Piece](), dict[int, Any]()

@@ -50,14 +50,16 @@ def changes(values: ArrayLike) -> list[Change]:
     Returns
     -------
     list of Change
-        slower; recovered (back at what was usual before); faster; accepted (slower for 30 runs: that is usual now).
+        slower; recovered (back at what was usual before); faster; accepted (slower for 30 runs: that is usual
+        now).
 
     Notes
     -----
-    Logarithms of the newest five runs are held against median and MAD (times 1.4826) of up to sixty before. Each deviation is clipped
-    at 2.5 MADs and their mean compared with 2.2, which takes at least four slow runs of five; the medians must differ by a tenth
-    as well. Both limits were set on simulated histories (`tests/test_anomalies.py`). The clipped score is Huber's (1981, Robust
-    Statistics); judging runs as they come follows Page (1954), Biometrika 41, 100-115.
+    Logarithms of the newest five runs are held against median and MAD (times 1.4826) of up to sixty before.
+    Each deviation is clipped at 2.5 MADs and their mean compared with 2.2, which takes at least four slow
+    runs of five; the medians must differ by a tenth as well. Both limits were set on simulated histories
+    (`tests/test_anomalies.py`). The clipped score is Huber's (1981, Robust Statistics); judging runs as they
+    come follows Page (1954), Biometrika 41, 100-115.
     """
     logs = np.log(np.asarray(values, float))
     found: list[Change] = []
@@ -91,7 +93,9 @@ def changes(values: ArrayLike) -> list[Change]:
     return found
 
 
-def histories(measurements: pd.DataFrame, runs: pd.DataFrame, metric: str = "cpu_s", *, least: float = 0.01) -> pd.DataFrame:
+def histories(
+    measurements: pd.DataFrame, runs: pd.DataFrame, metric: str = "cpu_s", *, least: float = 0.01
+) -> pd.DataFrame:
     """What each stage cost in each run of the same notebook with the same parameters, oldest first.
 
     Parameters
@@ -106,8 +110,8 @@ def histories(measurements: pd.DataFrame, runs: pd.DataFrame, metric: str = "cpu
     Returns
     -------
     DataFrame
-        stage, run_id, at, value (times `without_compiling`); `stage` is `<label>: <stage>`, with a number behind it where parameters
-        differ.
+        stage, run_id, at, value (times `without_compiling`); `stage` is `<label>: <stage>`, with a number
+        behind it where parameters differ.
     """
     measurements = without_compiling(measurements)
     rows = measurements[(measurements["metric"] == metric) & (measurements["stage"] != FOUND)]
@@ -115,7 +119,9 @@ def histories(measurements: pd.DataFrame, runs: pd.DataFrame, metric: str = "cpu
     if rows.empty:
         return pd.DataFrame({"stage": [], "run_id": [], "at": [], "value": []})
     label = rows["run_id"].str.partition(".")[2]
-    rows = rows.assign(stage=label + ": " + rows["stage"], under=rows["parameters"].map(_what_counts), at=rows["started_at"])
+    rows = rows.assign(
+        stage=label + ": " + rows["stage"], under=rows["parameters"].map(_what_counts), at=rows["started_at"]
+    )
     number = rows.groupby("stage")["under"].transform(lambda under: pd.factorize(under)[0])
     rows["stage"] = rows["stage"].where(number == 0, rows["stage"] + " (" + (number + 1).astype(str) + ")")
     usual = rows.groupby("stage")["value"].transform("median")
@@ -129,20 +135,30 @@ def watch(history: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        stage, kind, run_id (at which it was noticed), began_at, noticed_at, usual, now, ratio, open (slower, and not over yet); newest
-        first.
+        stage, kind, run_id (at which it was noticed), began_at, noticed_at, usual, now, ratio, open (slower,
+        and not over yet); newest first.
     """
     rows = []
     for stage, mine in history.groupby("stage", sort=False):
         found = changes(mine["value"])
         for number, one in enumerate(found):
-            rows.append({
-                "stage": stage, "kind": one.kind, "run_id": mine["run_id"].iloc[one.noticed], "began_at": mine["at"].iloc[one.began],
-                "noticed_at": mine["at"].iloc[one.noticed], "usual": one.usual, "now": one.now, "ratio": one.ratio,
-                "open": one.kind == SLOWER and number == len(found) - 1,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "stage": stage,
+                    "kind": one.kind,
+                    "run_id": mine["run_id"].iloc[one.noticed],
+                    "began_at": mine["at"].iloc[one.began],
+                    "noticed_at": mine["at"].iloc[one.noticed],
+                    "usual": one.usual,
+                    "now": one.now,
+                    "ratio": one.ratio,
+                    "open": one.kind == SLOWER and number == len(found) - 1,
+                }
+            )
     columns = ["stage", "kind", "run_id", "began_at", "noticed_at", "usual", "now", "ratio", "open"]
-    return pd.DataFrame(rows, columns=columns).sort_values("noticed_at", ascending=False, kind="stable", ignore_index=True)
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        "noticed_at", ascending=False, kind="stable", ignore_index=True
+    )
 
 
 def _spread(usual: NDArray[np.float64], middle: float) -> float:
@@ -160,5 +176,9 @@ def _change(kind: str, at: int, began: int, middle: float, now: NDArray[np.float
 def _what_counts(parameters: str) -> str:
     """Parameters without those that name a run and not what it does."""
     return json.dumps(
-        {name: value for name, value in json.loads(parameters).items() if name not in ("run_id", "pipeline", "store_version")}
+        {
+            name: value
+            for name, value in json.loads(parameters).items()
+            if name not in ("run_id", "pipeline", "store_version")
+        }
     )

@@ -31,16 +31,24 @@ def save(values: Mapping[str, float | str]) -> Path:
     Raises
     ------
     SettingsError
-        Where the file cannot be read or written, or is written in a way in which a line cannot be set without touching others.
+        Where the file cannot be read or written, or is written in a way in which a line cannot be set without
+        touching others.
     """
     file = FILE.resolve()
     try:
         before = file.read_bytes().decode() if file.exists() else ""
-        after = with_values(before, {f"OVERROUND_{name.upper()}": f"{value:g}" if isinstance(value, float) else str(value)
-                                     for name, value in values.items()})  # fmt: skip
+        after = with_values(
+            before,
+            {
+                f"OVERROUND_{name.upper()}": f"{value:g}" if isinstance(value, float) else str(value)
+                for name, value in values.items()
+            },
+        )
         _replace(file, after)
     except UnicodeDecodeError:
-        raise SettingsError(f"{file} cannot be read (UnicodeDecodeError); a text file in UTF-8 is expected.") from None
+        raise SettingsError(
+            f"{file} cannot be read (UnicodeDecodeError); a text file in UTF-8 is expected."
+        ) from None
     except OSError as error:
         raise SettingsError(f"{file} cannot be written ({error.strerror}).") from None
     return file
@@ -68,7 +76,9 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
 
 
 def _read(text: str) -> dict[str, str | None]:
-    return {name.lower(): value for name, value in dotenv_values(stream=StringIO(text), interpolate=False).items()}
+    return {
+        name.lower(): value for name, value in dotenv_values(stream=StringIO(text), interpolate=False).items()
+    }
 
 
 def _replace(file: Path, text: str) -> None:

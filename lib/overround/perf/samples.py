@@ -1,7 +1,7 @@
 """Baselines and comparisons of what the library costs: samples taken in turns, A B A B, each in a fresh process.
 
-A side is this checkout, another revision of it, a setting, or a baseline that was kept. Samples, with the revision, versions and load
-under which they were taken, are JSON files in `data/perf` under the project.
+A side is this checkout, another revision of it, a setting, or a baseline that was kept. Samples, with the
+revision, versions and load under which they were taken, are JSON files in `data/perf` under the project.
 """
 
 import json
@@ -48,7 +48,12 @@ class Side:
 
 
 def measure(
-    sides: Mapping[str, Side], workloads: Iterable[str] = DEFAULT, *, pairs: int = PAIRS, repeats: int = REPEATS, progress: Progress = str
+    sides: Mapping[str, Side],
+    workloads: Iterable[str] = DEFAULT,
+    *,
+    pairs: int = PAIRS,
+    repeats: int = REPEATS,
+    progress: Progress = str,
 ) -> pd.DataFrame:
     """Samples of each workload, the sides in turns, each sample in a process of its own.
 
@@ -75,8 +80,8 @@ def measure(
     ParameterError
         For a workload that does not exist or an option that it does not take.
     RunError
-        Where a workload fails, with its last words. One that another revision cannot do, or that a baseline has no samples of, is left
-        out, as long as there are others: `attrs["left_out"]` has the reasons.
+        Where a workload fails, with its last words. One that another revision cannot do, or that a baseline
+        has no samples of, is left out, as long as there are others: `attrs["left_out"]` has the reasons.
     """
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
@@ -94,7 +99,12 @@ def measure(
 
 
 def in_turns(
-    name: str, before: Callable[[], object], after: Callable[[], object], *, pairs: int = PAIRS, warm: bool = True
+    name: str,
+    before: Callable[[], object],
+    after: Callable[[], object],
+    *,
+    pairs: int = PAIRS,
+    warm: bool = True,
 ) -> pd.DataFrame:
     """Samples of two ways to do one thing, in turns in this process, as `measure` gives them.
 
@@ -123,7 +133,8 @@ def in_turns(
 @contextmanager
 def resolved(*names: str) -> Iterator[list[Side]]:
     """What each name means: `.` for this checkout, `name=value,...` for options of the workload (or, in capitals, of the environment), a
-    baseline's name, or a git revision, which is checked out in a temporary folder for as long as the context lasts.
+    baseline's name, or a git revision, which is checked out in a temporary folder for as long as the context
+    lasts.
 
     Raises
     ------
@@ -140,12 +151,22 @@ def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side]) -> Path:
     file = _file(name, load_settings())
     file.parent.mkdir(parents=True, exist_ok=True)
     about = {
-        "name": name, "taken_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "versions": versions(),
-        "sides": {side: {"name": one.name, "revision": one.revision, "options": dict(one.options), "environment": dict(one.environment)}
-                  for side, one in sides.items()},
+        "name": name,
+        "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
+        "sides": {
+            side: {
+                "name": one.name,
+                "revision": one.revision,
+                "options": dict(one.options),
+                "environment": dict(one.environment),
+            }
+            for side, one in sides.items()
+        },
         "left_out": samples.attrs.get("left_out", {}),
         "samples": json.loads(samples.to_json(orient="records")),
-    }  # fmt: skip
+    }
     draft = file.with_suffix(".part")
     draft.write_text(json.dumps(about, indent=1) + "\n")
     draft.replace(file)
@@ -170,7 +191,9 @@ def kept(name: str, settings: Settings | None = None) -> tuple[pd.DataFrame, dic
     except FileNotFoundError:
         raise ParameterError(f"there is no baseline {name!r} in {file.parent}.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # JSON, but of something else
-        raise ParameterError(f"{file} is no baseline ({type(error).__name__}); remove it and take another.") from None
+        raise ParameterError(
+            f"{file} is no baseline ({type(error).__name__}); remove it and take another."
+        ) from None
 
 
 def newest_comparison(settings: Settings | None = None) -> str:
@@ -184,7 +207,9 @@ def newest_comparison(settings: Settings | None = None) -> str:
     folder = (settings or load_settings()).home / "data" / "perf"
     names = sorted(file.stem for file in folder.glob(f"{COMPARED}*.json"))
     if not names:
-        raise ParameterError(f"there is no comparison in {folder}: overround perf compare HEAD~1 . makes one.")
+        raise ParameterError(
+            f"there is no comparison in {folder}: overround perf compare HEAD~1 . makes one."
+        )
     return names[-1]
 
 
@@ -193,11 +218,21 @@ def said(about: Mapping[str, Any], samples: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for side, mine in samples.groupby("side", sort=False):
         one, taken = about["sides"][side], pd.to_datetime(mine["at"])
-        rows.append({
-            "side": {"A": "before", "B": "after"}.get(str(side), side), "name": one["name"], "revision": one["revision"] or "–",
-            "options": ", ".join(f"{name}={value}" for name, value in {**one["options"], **one["environment"]}.items()) or "–",
-            "samples": len(mine), "load": float(mine["load"].median()), "first": taken.min(), "last": taken.max(),
-        })  # fmt: skip
+        rows.append(
+            {
+                "side": {"A": "before", "B": "after"}.get(str(side), side),
+                "name": one["name"],
+                "revision": one["revision"] or "–",
+                "options": ", ".join(
+                    f"{name}={value}" for name, value in {**one["options"], **one["environment"]}.items()
+                )
+                or "–",
+                "samples": len(mine),
+                "load": float(mine["load"].median()),
+                "first": taken.min(),
+                "last": taken.max(),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -206,7 +241,9 @@ def known(workloads: Iterable[str]) -> list[str]:
     asked = list(dict.fromkeys(workloads))
     unknown = [name for name in asked if name not in WORKLOADS]
     if unknown or not asked:
-        raise ParameterError(f"workload {(unknown or [''])[0]!r} is unknown; there are {', '.join(WORKLOADS)}.")
+        raise ParameterError(
+            f"workload {(unknown or [''])[0]!r} is unknown; there are {', '.join(WORKLOADS)}."
+        )
     return asked
 
 
@@ -214,11 +251,15 @@ class _NotThere(RunError):
     """Another revision cannot do a workload of this one, or a baseline has no samples of it."""
 
 
-def _in_turns(sides: Mapping[str, Side], workload: str, pairs: int, repeats: int, progress: Progress) -> list[dict[str, Any]]:
+def _in_turns(
+    sides: Mapping[str, Side], workload: str, pairs: int, repeats: int, progress: Progress
+) -> list[dict[str, Any]]:
     rows = []
     for side in sides.values():
         if side.kept is not None and workload not in set(side.kept["workload"]):
-            raise _NotThere(f"{side.name} has no samples of {workload}; it has {', '.join(side.kept['workload'].unique())}.")
+            raise _NotThere(
+                f"{side.name} has no samples of {workload}; it has {', '.join(side.kept['workload'].unique())}."
+            )
     if all(side.kept is not None for side in sides.values()):  # nothing to measure: all that there is
         pairs = 1 + max(int(side.kept["pair"].max()) for side in sides.values() if side.kept is not None)
     for pair in range(pairs):
@@ -229,7 +270,9 @@ def _in_turns(sides: Mapping[str, Side], workload: str, pairs: int, repeats: int
                 rows += earlier.assign(side=name).to_dict("records")
                 continue
             try:
-                rows.append({"workload": workload, "pair": pair, "side": name, **_sample(side, workload, repeats)})
+                rows.append(
+                    {"workload": workload, "pair": pair, "side": name, **_sample(side, workload, repeats)}
+                )
             except RunError as error:
                 if pair or side.library == PACKAGE.parent:
                     raise
@@ -252,8 +295,12 @@ def _side(name: str, settings: Settings, stack: ExitStack) -> Side:
     if _is_name(name) and _file(name, settings).exists():
         samples, about = kept(name, settings)
         if len(about["sides"]) > 1:
-            raise ParameterError(f"{name!r} is a comparison of two; a side is one: a baseline, a revision, name=value or '.'.")
-        return Side(f"baseline {name}", revision=next(iter(about["sides"].values()))["revision"], kept=samples)
+            raise ParameterError(
+                f"{name!r} is a comparison of two; a side is one: a baseline, a revision, name=value or '.'."
+            )
+        return Side(
+            f"baseline {name}", revision=next(iter(about["sides"].values()))["revision"], kept=samples
+        )
     found = _git(settings.home, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if not found or name.startswith("-"):
         raise ParameterError(
@@ -278,13 +325,27 @@ def _checkout(home: Path, revision: str) -> Iterator[Path]:
 def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
     asked = json.dumps({"workload": workload, "options": dict(side.options), "repeats": repeats})
     # both sides keep their bytecode: else a new checkout compiles in every sample, and this one in none
-    environment = {**os.environ, **side.environment, "PYTHONPATH": str(side.library), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {
+        **os.environ,
+        **side.environment,
+        "PYTHONPATH": str(side.library),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
     try:
-        # without the folder of the program on the path, whose modules would be found as if they were the standard library's
-        done = subprocess.run([sys.executable, "-P", str(PACKAGE / "perf" / "worker.py"), asked],  # noqa: S603  our own module
-                              env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False)  # fmt: skip
+        # without the folder of the program on the path, whose modules would be found as if they were the
+        # standard library's
+        done = subprocess.run(  # noqa: S603  our own module
+            [sys.executable, "-P", str(PACKAGE / "perf" / "worker.py"), asked],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_S,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        raise RunError(f"workload {workload} of {side.name} took more than {_LONGEST_S} s: ask for fewer repeats, or less work.") from None
+        raise RunError(
+            f"workload {workload} of {side.name} took more than {_LONGEST_S} s: ask for fewer repeats, or less work."
+        ) from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         if "unexpected keyword argument" in last and side.options:
@@ -297,7 +358,8 @@ def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
 def _on_one_scale(samples: pd.DataFrame) -> pd.DataFrame:
     """Times in units of each side's own calibration loop: a baseline was taken when the machine had another speed.
 
-    Each by the loop that it is judged by: a queue for the processor makes the wall time of the loop longer, and no own time.
+    Each by the loop that it is judged by: a queue for the processor makes the wall time of the loop longer,
+    and no own time.
     """
     return pd.concat([_scaled(mine) for _, mine in samples.groupby("workload", sort=False)])
 
@@ -306,17 +368,28 @@ def _scaled(samples: pd.DataFrame) -> pd.DataFrame:
     usual = samples.groupby("side")[[loop for loop in LOOPS if loop in samples]].quantile(0.25)
     times = [column for column in ("wall_s", "own_s", "cpu_s", "floor_s", *LOOPS) if column in samples]
     by_loop = {column: usual[loop_of(samples, column)] for column in times}
-    return samples.assign(**{column: samples[column] * samples["side"].map(loop["A"] / loop) for column, loop in by_loop.items()})
+    return samples.assign(
+        **{
+            column: samples[column] * samples["side"].map(loop["A"] / loop)
+            for column, loop in by_loop.items()
+        }
+    )
 
 
 def _file(name: str, settings: Settings) -> Path:
     if not _is_name(name):
-        raise ParameterError(f"{name!r} cannot be a baseline's name; it takes letters, digits, -, _ and dots inside.")
+        raise ParameterError(
+            f"{name!r} cannot be a baseline's name; it takes letters, digits, -, _ and dots inside."
+        )
     return settings.home / "data" / "perf" / f"{name}.json"
 
 
 def _is_name(name: str) -> bool:
-    return bool(name) and not name.startswith(".") and all(letter.isalnum() or letter in "-_." for letter in name)
+    return (
+        bool(name)
+        and not name.startswith(".")
+        and all(letter.isalnum() or letter in "-_." for letter in name)
+    )
 
 
 def _plain(text: str) -> Any:
@@ -328,7 +401,14 @@ def _plain(text: str) -> Any:
 
 def _git(home: Path, *words: str) -> str | None:
     try:
-        done = subprocess.run(["git", *words], cwd=home, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607
+        done = subprocess.run(  # noqa: S603
+            ["git", *words],  # noqa: S607
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -1,7 +1,8 @@
 """How long a live answer may stand in for a new one: the calls that it saves against the prices that are outdated by then.
 
-Nothing is timed: calls that were made are gone through again with other times to live, and prices that were stored, or recorded, say
-what each answer that the cache would have given had wrong. Longer saves more and is wrong more, so what may be outdated is the user's.
+Nothing is timed: calls that were made are gone through again with other times to live, and prices that were
+stored, or recorded, say what each answer that the cache would have given had wrong. Longer saves more and is
+wrong more, so what may be outdated is the user's.
 """
 
 from collections.abc import Iterable
@@ -29,8 +30,9 @@ _KEY = ["event_id", "bookmaker", "market", "line", "outcome"]
 class Record:
     """Calls in order of time, and what they were, or would have been, answered.
 
-    `times` are in seconds since 1970, shape (calls,); `prices` has the shape (calls, quotes), NaN where a quote was not on offer;
-    `starts`, shape (quotes,), is when each quote's event begins: prices of events that have begun are nobody's loss.
+    `times` are in seconds since 1970, shape (calls,); `prices` has the shape (calls, quotes), NaN where a
+    quote was not on offer; `starts`, shape (quotes,), is when each quote's event begins: prices of events
+    that have begun are nobody's loss.
     """
 
     times: Floats
@@ -49,7 +51,9 @@ class _Told:
 
     def share(self, of: str, draws: NDArray[np.int64]) -> tuple[float, float, float]:
         part = getattr(self, of)
-        return _with_interval(part.sum() / self.calls.sum(), part[draws].sum(axis=1) / self.calls[draws].sum(axis=1))
+        return _with_interval(
+            part.sum() / self.calls.sum(), part[draws].sum(axis=1) / self.calls[draws].sum(axis=1)
+        )
 
 
 def from_store(store: Store) -> list[Record]:
@@ -65,7 +69,9 @@ def from_store(store: Store) -> list[Record]:
         quotes = quotes[quotes["starts_at"].notna() & (_seconds(quotes["starts_at"]) > at[0])]
         if len(quotes):
             # a price is known from the first call after it was collected, until the next of its kind
-            record = _record(at, quotes.assign(call=np.searchsorted(at, _seconds(quotes["collected_at"]))), str(name))
+            record = _record(
+                at, quotes.assign(call=np.searchsorted(at, _seconds(quotes["collected_at"]))), str(name)
+            )
             found.append(replace(record, prices=pd.DataFrame(record.prices).ffill().to_numpy()))
     return found
 
@@ -85,18 +91,27 @@ def from_feed(folder: Path) -> list[Record]:
     begin = max(0, (len(answers) - _MOST_FEED) // 2)
     answers = answers[begin : begin + _MOST_FEED]
     if len(answers) < LEAST_CALLS:
-        raise ParameterError(f"{folder} has {len(answers)} recorded answers; at least {LEAST_CALLS} are needed.")
+        raise ParameterError(
+            f"{folder} has {len(answers)} recorded answers; at least {LEAST_CALLS} are needed."
+        )
     frames = []
     for number, one in enumerate(answers):
         batch = parse_odds(one.content(), str(folder), fetched_at=one.at)
-        frames.append(batch.quotes.merge(batch.events[["event_id", "starts_at"]], on="event_id").assign(call=number))
+        frames.append(
+            batch.quotes.merge(batch.events[["event_id", "starts_at"]], on="event_id").assign(call=number)
+        )
     at = np.array([one.at.timestamp() for one in answers])
     name = folder.parent.name if folder.name == "odds" else folder.name
     return [_record(at, pd.concat([rows for rows in frames if len(rows)], ignore_index=True), name)]
 
 
 def time_to_live(
-    records: list[Record], current: float, *, outdated: float = 0.01, threshold: float = 0.05, values: Iterable[float] = VALUES
+    records: list[Record],
+    current: float,
+    *,
+    outdated: float = 0.01,
+    threshold: float = 0.05,
+    values: Iterable[float] = VALUES,
 ) -> Tuned:
     """The time to live that saves most calls while no more than a share of the prices used is outdated.
 
@@ -109,8 +124,8 @@ def time_to_live(
     current : float
         The value that stands, seconds.
     outdated : float
-        Share of the prices used, over all calls, that may differ from what the provider would have said; the upper end of its 95 %
-        interval has to stay below.
+        Share of the prices used, over all calls, that may differ from what the provider would have said; the
+        upper end of its 95 % interval has to stay below.
     threshold : float
         A saving smaller than this share of the calls is none.
     values : iterable of float
@@ -121,7 +136,10 @@ def time_to_live(
     told = {ttl: half[0] for ttl, half in zip(ordered, halves, strict=True)}
     after = {ttl: half[1] for ttl, half in zip(ordered, halves, strict=True)}
     whole = {ttl: _joined(list(half)) for ttl, half in zip(ordered, halves, strict=True)}
-    where = "; ".join(f"{len(one.times):,} calls for {one.said}, {np.median(np.diff(one.times)):,.0f} s apart" for one in records)
+    where = "; ".join(
+        f"{len(one.times):,} calls for {one.said}, {np.median(np.diff(one.times)):,.0f} s apart"
+        for one in records
+    )
     curve = _curve(whole, current)
     same = [f"{ttl:g}" for ttl in ordered if ttl not in set(curve["value"])]
     notes = [f"{', '.join(same)} s: as many calls as now"] if same else []
@@ -131,20 +149,35 @@ def time_to_live(
     if _outdated(told[current])[1] > outdated:
         smaller = [ttl for ttl in allowed if ttl < current]
         best = max(smaller, default=None)
-        wrong = f"at the value that stands {_per_cent(_outdated(whole[current]))} of the prices used are outdated"
+        wrong = (
+            f"at the value that stands {_per_cent(_outdated(whole[current]))} of the prices used are outdated"
+        )
         if best is None or not (_outdated(after[best])[2] <= outdated < _outdated(after[current])[1]):
             return replace(result, why=f"{wrong}, and none that was tried is surely better")
         gain = f"{_per_cent(_outdated(after[best]))} of the prices used in place of {_per_cent(_outdated(after[current]))}"
-        return replace(result, chosen=best, gain=gain, why=f"{wrong}; outdated will be {gain}, by the second half of the calls")
-    fewer = {ttl: change[0] for ttl in allowed if (change := _change(told[current], told[ttl]))[2] < 1 and change[0] < 1 / (1 + threshold)}
+        return replace(
+            result,
+            chosen=best,
+            gain=gain,
+            why=f"{wrong}; outdated will be {gain}, by the second half of the calls",
+        )
+    fewer = {
+        ttl: change[0]
+        for ttl in allowed
+        if (change := _change(told[current], told[ttl]))[2] < 1 and change[0] < 1 / (1 + threshold)
+    }
     best = next((ttl for ttl, ratio in fewer.items() if ratio <= min(fewer.values()) * (1 + threshold)), None)
     if best is None:
-        return replace(result, why=f"no other saves calls with at most {100 * outdated:g} % of the prices used outdated")
+        return replace(
+            result, why=f"no other saves calls with at most {100 * outdated:g} % of the prices used outdated"
+        )
     ratio, low, high = _change(after[current], after[best])
     wrong = f"{_per_cent(_outdated(after[best]))} of the prices used outdated"
     said = f"{_signed(ratio, low, high)} calls, {wrong}, by the second half of the calls"
     if not (high < 1 and ratio < 1 / (1 + threshold) and _outdated(after[best])[2] <= outdated):
-        return replace(result, why=f"{best:g} s looked better in the first half of the calls, but the second says {said}")
+        return replace(
+            result, why=f"{best:g} s looked better in the first half of the calls, but the second says {said}"
+        )
     return replace(result, chosen=best, gain=said, why=said)
 
 
@@ -181,13 +214,19 @@ def _halves(records: list[Record], ttl: float) -> tuple[_Told, _Told]:
         out, outdated = _gone_through(record, ttl)
         for half, calls in zip(halves, np.array_split(np.arange(len(out)), 2), strict=True):
             blocks = np.array_split(calls, _BLOCKS)
-            sums = ([float(len(one)) for one in blocks], [out[one].sum() for one in blocks], [outdated[one].sum() for one in blocks])
+            sums = (
+                [float(len(one)) for one in blocks],
+                [out[one].sum() for one in blocks],
+                [outdated[one].sum() for one in blocks],
+            )
             half.append(_Told(*(np.array(one, dtype=float) for one in sums)))
     return _joined(halves[0]), _joined(halves[1])
 
 
 def _joined(parts: list[_Told]) -> _Told:
-    return _Told(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("calls", "out", "outdated")))
+    return _Told(
+        *(np.concatenate([getattr(one, name) for one in parts]) for name in ("calls", "out", "outdated"))
+    )
 
 
 def _draws(blocks: int) -> NDArray[np.int64]:
@@ -206,7 +245,10 @@ def _outdated(told: _Told) -> tuple[float, float, float]:
 def _change(before: _Told, after: _Told) -> tuple[float, float, float]:
     """Calls that go out, as a share of those that go out now."""
     draws = _draws(len(before.calls))
-    return _with_interval(after.out.sum() / before.out.sum(), after.out[draws].sum(axis=1) / np.maximum(before.out[draws].sum(axis=1), 1))
+    return _with_interval(
+        after.out.sum() / before.out.sum(),
+        after.out[draws].sum(axis=1) / np.maximum(before.out[draws].sum(axis=1), 1),
+    )
 
 
 def _curve(whole: dict[float, _Told], current: float) -> pd.DataFrame:
@@ -216,10 +258,16 @@ def _curve(whole: dict[float, _Told], current: float) -> pd.DataFrame:
             continue  # calls are farther apart than that, or nearer together than the value that stands
         middle, low, high = (100 * one for one in told.share("out", _draws(len(told.calls))))
         change = "stands now" if ttl == current else f"{_signed(*_change(whole[current], told))} calls"
-        rows.append({
-            "value": ttl, "shown": f"{ttl:g} s", "middle": middle, "low": low, "high": high,
-            "change": f"{_per_cent(_outdated(told))} of prices outdated; {change}",
-        })  # fmt: skip
+        rows.append(
+            {
+                "value": ttl,
+                "shown": f"{ttl:g} s",
+                "middle": middle,
+                "low": low,
+                "high": high,
+                "change": f"{_per_cent(_outdated(told))} of prices outdated; {change}",
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -234,4 +282,7 @@ def _signed(*ratios: float) -> str:
 
 
 def _seconds(times: pd.Series) -> Floats:
-    return times.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]").astype("int64").to_numpy() / 1e6
+    return (
+        times.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]").astype("int64").to_numpy()
+        / 1e6
+    )

@@ -42,8 +42,8 @@ _NOTHING = pd.DataFrame()
 class Ask:
     """What is to be tuned: which settings, for how long, how far away the provider is (0: as the store's log says), what tells of prices.
 
-    `feed` is a folder of recorded answers, by default the calls in the store's log; `outdated` the share of the prices used that may be
-    outdated.
+    `feed` is a folder of recorded answers, by default the calls in the store's log; `outdated` the share of
+    the prices used that may be outdated.
     """
 
     settings: tuple[str, ...] = SETTINGS
@@ -57,15 +57,20 @@ class Ask:
             if name not in SETTINGS:
                 raise ParameterError(f"setting {name!r} cannot be tuned; these can: {', '.join(SETTINGS)}.")
         if not 0 <= self.latency_s <= 10:
-            raise ParameterError(f"a latency of {1000 * self.latency_s:g} ms cannot be measured with; it is from 0 to 10,000 ms.")
+            raise ParameterError(
+                f"a latency of {1000 * self.latency_s:g} ms cannot be measured with; it is from 0 to 10,000 ms."
+            )
         if not 0 < self.outdated < 1:
-            raise ParameterError(f"outdated is {self.outdated:g}; it is a share above 0 and below 1, e.g. 0.01.")
+            raise ParameterError(
+                f"outdated is {self.outdated:g}; it is a share above 0 and below 1, e.g. 0.01."
+            )
 
 
 def tune(ask: Ask, settings: Settings) -> Iterator[Tuned]:
     """Measure one setting after the other; what a setting leaves of its share of the budget, the next may use.
 
-    A setting for which the budget is too small, or of which nothing is recorded, is left as it is, and `why` says so.
+    A setting for which the budget is too small, or of which nothing is recorded, is left as it is, and `why`
+    says so.
     """
     ends = time.monotonic() + ask.budget_s
     with tempfile.TemporaryDirectory() as folder:
@@ -74,15 +79,24 @@ def tune(ask: Ask, settings: Settings) -> Iterator[Tuned]:
             try:
                 yield _TUNE[name](ask, settings, Path(folder) / name, share * (ends - time.monotonic()))
             except ParameterError as error:
-                yield Tuned(name, "not measured", "", getattr(settings, name), _NOTHING, why=str(error).rstrip("."))
+                yield Tuned(
+                    name, "not measured", "", getattr(settings, name), _NOTHING, why=str(error).rstrip(".")
+                )
 
 
 def _batch_rows(ask: Ask, settings: Settings, folder: Path, budget_s: float) -> Tuned:
-    what = f"rows that a collection gathers before it stores them; {_ANSWERS} answers of {36 * _MATCHES} prices"
+    what = (
+        f"rows that a collection gathers before it stores them; {_ANSWERS} answers of {36 * _MATCHES} prices"
+    )
     return search(
-        "batch_rows", what, partial(storing, folder), BATCH_ROWS, settings.batch_rows, budget_s=budget_s,
+        "batch_rows",
+        what,
+        partial(storing, folder),
+        BATCH_ROWS,
+        settings.batch_rows,
+        budget_s=budget_s,
         name=lambda rows: f"{rows:,}" if rows else "each answer",
-    )  # fmt: skip
+    )
 
 
 def _fetch_workers(ask: Ask, settings: Settings, folder: Path, budget_s: float) -> Tuned:
@@ -90,7 +104,12 @@ def _fetch_workers(ask: Ask, settings: Settings, folder: Path, budget_s: float) 
     what = f"calls on their way together; {_CALLS} calls of {1000 * latency_s:.0f} ms ({whence}), at most 25 a second"
     with provider(latency_s) as (url, calls):
         return search(
-            "fetch_workers", what, partial(fetching, folder, url, calls), FETCH_WORKERS, settings.fetch_workers, budget_s=budget_s
+            "fetch_workers",
+            what,
+            partial(fetching, folder, url, calls),
+            FETCH_WORKERS,
+            settings.fetch_workers,
+            budget_s=budget_s,
         )
 
 
@@ -114,12 +133,22 @@ def _processes(ask: Ask, settings: Settings, folder: Path, budget_s: float) -> T
     values = [0 if one == here and not current else one for one in powers]
     what = f"processes that work on partitions; signals of {which}, the start of the processes counted"
     return search(
-        "processes", what, partial(partitioned, store, where), values, current, budget_s=budget_s - (time.monotonic() - began),
+        "processes",
+        what,
+        partial(partitioned, store, where),
+        values,
+        current,
+        budget_s=budget_s - (time.monotonic() - began),
         name=lambda number: f"{number:,}" if number else f"0 (one a core: {here})",
-    )  # fmt: skip
+    )
 
 
-_TUNE = {"batch_rows": _batch_rows, "fetch_workers": _fetch_workers, "live_ttl": _live_ttl, "processes": _processes}
+_TUNE = {
+    "batch_rows": _batch_rows,
+    "fetch_workers": _fetch_workers,
+    "live_ttl": _live_ttl,
+    "processes": _processes,
+}
 
 
 def _latency(settings: Settings) -> tuple[float, str]:
@@ -128,7 +157,9 @@ def _latency(settings: Settings) -> tuple[float, str]:
     waits = calls.loc[calls["status"] == 200, "latency_s"]
     if len(waits) < _LEAST_LATENCIES:
         return _USUAL_LATENCY_S, f"a usual distance: the store’s log has no {_LEAST_LATENCIES} calls"
-    return float(min(max(waits.median(), 0.001), 10.0)), f"the median of {len(waits):,} calls in the store’s log"
+    return float(
+        min(max(waits.median(), 0.001), 10.0)
+    ), f"the median of {len(waits):,} calls in the store’s log"
 
 
 @contextmanager
@@ -141,7 +172,9 @@ def storing(folder: Path, batch_rows: int) -> Iterator[Run]:
 
     def run() -> None:
         root = folder / f"store-{batch_rows}-{next(numbers)}"
-        totals = pd.DataFrame(0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"])
+        totals = pd.DataFrame(
+            0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"]
+        )
         gathering = Gathering(Store(root), Meter("tune"), totals, batch_rows, changes_only=True)
         for answer in answers:
             gathering.add(answer)
@@ -160,7 +193,10 @@ def provider(latency_s: float) -> Iterator[tuple[str, list[Call]]]:
     asked = {"regions": "sim", "markets": "h2h", "oddsFormat": "decimal", "dateFormat": "iso"}
     path = f"/v4/historical/sports/{next(iter(LEAGUES))}/odds"
     with serving(market, latency_s=latency_s) as url:
-        yield url, [(path, {**asked, "date": iso(time)}) for time in snapshot_times(market, 0).ravel()[:_CALLS]]
+        yield (
+            url,
+            [(path, {**asked, "date": iso(time)}) for time in snapshot_times(market, 0).ravel()[:_CALLS]],
+        )
 
 
 @contextmanager
@@ -170,7 +206,9 @@ def fetching(folder: Path, url: str, calls: list[Call], workers: int) -> Iterato
     from overround.sources.the_odds_api.client import INTERVAL_S, SOURCE
 
     secrets = {"apiKey": "simulated"}
-    with Fetcher(SOURCE, url, folder / f"cache-{workers}", min_interval_s=INTERVAL_S, secrets=secrets, workers=workers) as fetcher:
+    with Fetcher(
+        SOURCE, url, folder / f"cache-{workers}", min_interval_s=INTERVAL_S, secrets=secrets, workers=workers
+    ) as fetcher:
         yield lambda: sum(1 for _ in fetcher.get_many(calls, ttl=0))
 
 

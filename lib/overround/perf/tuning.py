@@ -1,7 +1,8 @@
 """Which value of a setting is fastest on this machine: a bounded search that never takes a value whose gain is within noise.
 
-First the curve: every value in turns with the others. Then the best of it, in fresh pairs, against the value that stands: the best of
-many looks better than it is, and samples that it was chosen by cannot tell by how much.
+First the curve: every value in turns with the others. Then the best of it, in fresh pairs, against the value
+that stands: the best of many looks better than it is, and samples that it was chosen by cannot tell by how
+much.
 """
 
 import time
@@ -30,8 +31,9 @@ Open = Callable[[int], AbstractContextManager[Run]]
 class Tuned:
     """What a search found; `chosen` is None where the value that stands is left.
 
-    `curve` has a row a value: value, shown (text), middle, low, high (of the metric, with its 95 % interval) and change (text, against
-    the value that stands). `gain` is text with its interval, and `why` says in a sentence why that is so.
+    `curve` has a row a value: value, shown (text), middle, low, high (of the metric, with its 95 % interval)
+    and change (text, against the value that stands). `gain` is text with its interval, and `why` says in a
+    sentence why that is so.
     """
 
     setting: str
@@ -46,9 +48,16 @@ class Tuned:
 
 
 def search(
-    setting: str, what: str, open_with: Open, values: Iterable[int], current: int, *, budget_s: float,
-    threshold: float = 0.05, name: Callable[[int], str] = str,
-) -> Tuned:  # fmt: skip
+    setting: str,
+    what: str,
+    open_with: Open,
+    values: Iterable[int],
+    current: int,
+    *,
+    budget_s: float,
+    threshold: float = 0.05,
+    name: Callable[[int], str] = str,
+) -> Tuned:
     """Measure some values of a setting, and choose one if it is better than the value that stands.
 
     Parameters
@@ -58,7 +67,8 @@ def search(
     open_with : callable
         Value -> context that gives the work.
     values : iterable of int
-        In order of what they cost otherwise (memory, politeness): of several that are as fast the first is taken.
+        In order of what they cost otherwise (memory, politeness): of several that are as fast the first is
+        taken.
     current : int
         The value that stands; measured as well.
     budget_s : float
@@ -85,16 +95,25 @@ def search(
         half = (ends - time.monotonic()) / 2
         samples = _curve(works, int(np.clip(half / (_SLOWER * once), LEAST_ROUNDS, MOST_ROUNDS)), ends - half)
         order = [value for value in dict.fromkeys(values) if value in works and value != current]
-        changes = {value: compare(_pair(samples, current, value), METRIC, threshold=threshold) for value in order}
+        changes = {
+            value: compare(_pair(samples, current, value), METRIC, threshold=threshold) for value in order
+        }
         result = Tuned(setting, what, "ms", current, _rows(samples, [*works], changes, name), notes=left_out)
         best = _best(changes, threshold)
         if best is None:
             return replace(result, why="no value is better than the one that stands by more than noise")
         each = _SLOWER * (first[current] + first[best])
         pairs = int(np.clip((ends - time.monotonic()) / each, LEAST_FRESH, MOST_FRESH))
-        fresh = compare(in_turns(setting, works[current], works[best], pairs=pairs, warm=False), METRIC, threshold=threshold)
+        fresh = compare(
+            in_turns(setting, works[current], works[best], pairs=pairs, warm=False),
+            METRIC,
+            threshold=threshold,
+        )
     if fresh.verdict != BETTER:
-        return replace(result, why=f"{name(best)} looked best, but {pairs} fresh pairs say {fresh.change()}: within noise")
+        return replace(
+            result,
+            why=f"{name(best)} looked best, but {pairs} fresh pairs say {fresh.change()}: within noise",
+        )
     return replace(result, chosen=best, gain=fresh.change(), why=f"{fresh.change()} in {pairs} fresh pairs")
 
 
@@ -116,16 +135,22 @@ def _affordable(
 
     def needs() -> float:
         slowest = max(first[value] for value in kept)
-        return _SLOWER * (LEAST_ROUNDS * sum(first[value] for value in kept) + LEAST_FRESH * (first[current] + slowest))
+        return _SLOWER * (
+            LEAST_ROUNDS * sum(first[value] for value in kept) + LEAST_FRESH * (first[current] + slowest)
+        )
 
     left_out = []
     while len(kept) > 1 and needs() > left_s:
         slowest = max((value for value in kept if value != current), key=lambda value: first[value])
         kept.pop(slowest)
-        left_out.append(f"{slowest:,} was left out: the budget does not pay for it ({first[slowest]:.2g} s each time)")
+        left_out.append(
+            f"{slowest:,} was left out: the budget does not pay for it ({first[slowest]:.2g} s each time)"
+        )
     if len(kept) < 2:
         least = _SLOWER * (LEAST_ROUNDS + LEAST_FRESH) * (first[current] + min(first.values()))
-        raise ParameterError(f"{max(left_s, 0):.0f} s are left to measure {setting}; it takes about {least:.0f} s at least.")
+        raise ParameterError(
+            f"{max(left_s, 0):.0f} s are left to measure {setting}; it takes about {least:.0f} s at least."
+        )
     return kept, left_out
 
 
@@ -149,10 +174,14 @@ def _pair(samples: pd.DataFrame, current: int, value: int) -> pd.DataFrame:
 def _best(changes: Mapping[int, Change], threshold: float) -> int | None:
     """Of the values that are better, the first that is as good as the best but for the threshold."""
     better = {value: one.ratio for value, one in changes.items() if one.verdict == BETTER}
-    return next((value for value, ratio in better.items() if ratio <= min(better.values()) * (1 + threshold)), None)
+    return next(
+        (value for value, ratio in better.items() if ratio <= min(better.values()) * (1 + threshold)), None
+    )
 
 
-def _rows(samples: pd.DataFrame, values: list[int], changes: Mapping[int, Change], name: Callable[[int], str]) -> pd.DataFrame:
+def _rows(
+    samples: pd.DataFrame, values: list[int], changes: Mapping[int, Change], name: Callable[[int], str]
+) -> pd.DataFrame:
     rows = []
     for value in sorted(values):
         mine = samples[samples["value"] == value]
@@ -161,10 +190,16 @@ def _rows(samples: pd.DataFrame, values: list[int], changes: Mapping[int, Change
         draws = np.random.default_rng(0).integers(0, len(quiet), (4000, len(quiet)))
         low, high = np.quantile(np.median(quiet[draws], axis=1), [0.025, 0.975])
         change = f"{changes[value].change()}, {changes[value].verdict}" if value in changes else "stands now"
-        rows.append({
-            "value": value, "shown": name(value), "middle": 1000 * np.median(quiet), "low": 1000 * low, "high": 1000 * high,
-            "change": change,
-        })  # fmt: skip
+        rows.append(
+            {
+                "value": value,
+                "shown": name(value),
+                "middle": 1000 * np.median(quiet),
+                "low": 1000 * low,
+                "high": 1000 * high,
+                "change": change,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -177,7 +212,9 @@ def lines_of(tuned: Tuned) -> list[str]:
         top = max(curve["high"].max(), 1e-9)
         for row in curve.itertuples(index=False):
             bar = "█" * max(1, round(widest * row.middle / top)) if row.middle > 0 else ""
-            middle, low, high = (f"{one:,.0f}" if one >= 100 else f"{one:.3g}" for one in (row.middle, row.low, row.high))
+            middle, low, high = (
+                f"{one:,.0f}" if one >= 100 else f"{one:.3g}" for one in (row.middle, row.low, row.high)
+            )
             figure = f"{middle} {tuned.unit} ({low} to {high})"
             lines.append(f"  {row.shown:>{width}}  {bar:<{widest}}  {figure:<30}  {row.change}".rstrip())
     lines += [f"  {note}." for note in tuned.notes]

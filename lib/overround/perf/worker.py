@@ -1,6 +1,7 @@
 """One sample of a workload: run as a program in a fresh process, or called in this one. Needs nothing but the standard library.
 
-So the same measurement can be made of any revision of the project: `PYTHONPATH` says whose library the workload imports.
+So the same measurement can be made of any revision of the project: `PYTHONPATH` says whose library the
+workload imports.
 """
 
 import importlib.util
@@ -22,15 +23,18 @@ def calibrate() -> tuple[float, float]:
     return _clocked(_loop)
 
 
-def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *, repeats: int = 1) -> dict[str, float]:
+def take(
+    run: Callable[[], object], floor: Callable[[], object] | None = None, *, repeats: int = 1
+) -> dict[str, float]:
     """Run it so many times, each beside the calibration loop; the median of each figure, of the peak the highest.
 
     Returns
     -------
     dict
-        wall_s, own_s (wall time less what this thread stood in the queue for a processor: what other programs do is not in it), cpu_s
-        (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s and calibration_own_s (of the loop); floor_s where
-        there is one: the own time of the least work that could give the same.
+        wall_s, own_s (wall time less what this thread stood in the queue for a processor: what other programs
+        do is not in it), cpu_s (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s
+        and calibration_own_s (of the loop); floor_s where there is one: the own time of the least work that
+        could give the same.
     """
     taken: dict[str, list[float]] = {}
     for _ in range(repeats):
@@ -44,14 +48,19 @@ def take(run: Callable[[], object], floor: Callable[[], object] | None = None, *
         figures["own_s"] = figures["wall_s"] - _procfs.queued_s(first, last)
         figures["peak_mb"] = _procfs.peak_mb()
         # before and after: a machine that became busy meanwhile is seen by the second
-        figures |= dict(zip(("calibration_s", "calibration_own_s"), map(max, before, calibrate()), strict=True))
+        figures |= dict(
+            zip(("calibration_s", "calibration_own_s"), map(max, before, calibrate()), strict=True)
+        )
         if isinstance(told, dict):  # what only the work itself can know
             figures |= told
         if floor is not None:
             figures["floor_s"] = _clocked(floor)[1]
         for name, value in figures.items():
             taken.setdefault(name, []).append(value)
-    return {name: max(values) if name == "peak_mb" else statistics.median(values) for name, values in taken.items()}
+    return {
+        name: max(values) if name == "peak_mb" else statistics.median(values)
+        for name, values in taken.items()
+    }
 
 
 def _loop() -> None:
@@ -73,7 +82,10 @@ def main(text: str) -> None:
     """Take the sample that the text (JSON) asks for, and print it as the last line."""
     asked = json.loads(text)
     workloads = _beside("workloads")
-    with tempfile.TemporaryDirectory() as folder, workloads.WORKLOADS[asked["workload"]](Path(folder), **asked["options"]) as work:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        workloads.WORKLOADS[asked["workload"]](Path(folder), **asked["options"]) as work,
+    ):
         run, floor = work
         run()  # compilers, caches, imports
         figures: dict[str, Any] = take(run, floor, repeats=asked["repeats"])

@@ -1,7 +1,8 @@
 """Small pieces of the library's real work, each about a tenth of a second: what `overround perf` measures.
 
-A workload is a context that gives the work, as a function without arguments, and its floor: the least work that could give the same, or
-None. It uses public names only, so that older revisions of the library can do it too.
+A workload is a context that gives the work, as a function without arguments, and its floor: the least work
+that could give the same, or None. It uses public names only, so that older revisions of the library can do it
+too.
 """
 
 import os
@@ -53,7 +54,10 @@ def signals(folder: Path, *, matches: int = 30) -> Iterator[Work]:
     import overround as ov
 
     prices = quotes(matches)
-    yield lambda: ov.value_signals(prices, reference="book00", min_edge=0.01), lambda: prices.sort_values("observed_at", kind="stable")
+    yield (
+        lambda: ov.value_signals(prices, reference="book00", min_edge=0.01),
+        lambda: prices.sort_values("observed_at", kind="stable"),
+    )
 
 
 @contextmanager
@@ -65,7 +69,10 @@ def backtest(folder: Path, *, bets: int = 20_000) -> Iterator[Work]:
 
     wanted, results = book(bets)
     price = wanted["price"].to_numpy()
-    yield lambda: ov.backtest(wanted, results, stake=ov.Kelly(0.25), bankroll=1_000), lambda: np.cumprod(1 + 0.001 * price)
+    yield (
+        lambda: ov.backtest(wanted, results, stake=ov.Kelly(0.25), bankroll=1_000),
+        lambda: np.cumprod(1 + 0.001 * price),
+    )
 
 
 @contextmanager
@@ -91,7 +98,9 @@ def append(folder: Path, *, rows: int = 20_000) -> Iterator[Work]:
     store, batch, numbers = ov.Store(folder / "store"), quotes(rows // 36, times=1), count(1)
 
     def run() -> object:
-        return store.append("quotes", batch.assign(observed_at=batch["observed_at"] + pd.Timedelta(seconds=next(numbers))))
+        return store.append(
+            "quotes", batch.assign(observed_at=batch["observed_at"] + pd.Timedelta(seconds=next(numbers)))
+        )
 
     def floor() -> None:
         with (folder / "floor.parquet").open("wb") as file:
@@ -123,14 +132,21 @@ def collect(folder: Path, *, workers: int = 4, latency_ms: float = 2.0) -> Itera
 
         def run() -> dict[str, float]:
             secrets, began = {"apiKey": "simulated"}, time.perf_counter()
-            with Fetcher("sample", url, folder / f"cache{next(numbers)}", secrets=secrets, workers=workers) as fetcher:
+            with Fetcher(
+                "sample", url, folder / f"cache{next(numbers)}", secrets=secrets, workers=workers
+            ) as fetcher:
                 for _ in sample.batches(fetcher, market):
                     pass
-            could, waits = workers * (time.perf_counter() - began), [row["latency_s"] for row in fetcher.requests]
+            could, waits = (
+                workers * (time.perf_counter() - began),
+                [row["latency_s"] for row in fetcher.requests],
+            )
             return {
-                "latency_ms": 1000 * median(waits), "calls": float(len(waits)), "thread_efficiency": min(1.0, sum(waits) / could),
+                "latency_ms": 1000 * median(waits),
+                "calls": float(len(waits)),
+                "thread_efficiency": min(1.0, sum(waits) / could),
                 "workers": float(workers),
-            }  # fmt: skip
+            }
 
         yield run, None
 
@@ -144,16 +160,28 @@ def _either(now: str, before: str) -> Any:
 
 
 WORKLOADS: Mapping[str, Callable[..., AbstractContextManager[Work]]] = {
-    "spin": spin, "margin": margin, "signals": signals, "backtest": backtest, "evaluate": evaluate, "append": append, "read": read,
+    "spin": spin,
+    "margin": margin,
+    "signals": signals,
+    "backtest": backtest,
+    "evaluate": evaluate,
+    "append": append,
+    "read": read,
     "collect": collect,
-}  # fmt: skip
+}
 
 
 # which module of the library each is of
 MODULES: Mapping[str, str] = {
-    "collect": "collector", "append": "collector", "read": "collector", "margin": "signals", "signals": "signals", "backtest": "backtest",
-    "evaluate": "backtest", "spin": "overall",
-}  # fmt: skip
+    "collect": "collector",
+    "append": "collector",
+    "read": "collector",
+    "margin": "signals",
+    "signals": "signals",
+    "backtest": "backtest",
+    "evaluate": "backtest",
+    "spin": "overall",
+}
 
 
 BOOK_SEED = 1  # of the results that `book` draws
@@ -167,19 +195,31 @@ def quotes(matches: int, *, books: int = 12, times: int = 20) -> "pd.DataFrame":
     rng = np.random.default_rng(2)
     start = pd.Timestamp("2025-01-04 15:00", tz="UTC")
     fair = rng.dirichlet([6, 3.5, 4], matches)
-    drift = rng.normal(0, 0.02, (matches, times, 1, 3)).cumsum(axis=1) + rng.normal(0, 0.03, (matches, times, books, 3))
+    drift = rng.normal(0, 0.02, (matches, times, 1, 3)).cumsum(axis=1) + rng.normal(
+        0, 0.03, (matches, times, books, 3)
+    )
     chance = np.clip(fair[:, None, None, :], 0.02, 0.95) * np.exp(drift)
     price = 1 / (chance / chance.sum(axis=-1, keepdims=True) * np.linspace(1.02, 1.08, books)[:, None])
     match, at, book, outcome = (index.ravel() for index in np.indices(price.shape))
     observed = start + pd.to_timedelta(match // 10, unit="D") - pd.to_timedelta(24 * 60 - 60 * at, unit="min")
     observed = observed.astype("datetime64[us, UTC]")
-    return pd.DataFrame({
-        "event_id": np.array([f"{n:016x}" for n in range(matches)])[match],
-        "bookmaker": np.array([f"book{n:02}" for n in range(books)])[book],
-        "market": "h2h", "line": np.nan, "outcome": np.array(["home", "draw", "away"])[outcome], "phase": "snapshot",
-        "observed_at": observed, "price": np.round(np.maximum(price.ravel(), 1.01), 2), "collected_at": observed, "source": "workload",
-        "competition": "L1", "season": "x", "starts_at": (start + pd.to_timedelta(match // 10, unit="D")).astype("datetime64[us, UTC]"),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "event_id": np.array([f"{n:016x}" for n in range(matches)])[match],
+            "bookmaker": np.array([f"book{n:02}" for n in range(books)])[book],
+            "market": "h2h",
+            "line": np.nan,
+            "outcome": np.array(["home", "draw", "away"])[outcome],
+            "phase": "snapshot",
+            "observed_at": observed,
+            "price": np.round(np.maximum(price.ravel(), 1.01), 2),
+            "collected_at": observed,
+            "source": "workload",
+            "competition": "L1",
+            "season": "x",
+            "starts_at": (start + pd.to_timedelta(match // 10, unit="D")).astype("datetime64[us, UTC]"),
+        }
+    )
 
 
 def book(bets: int) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -193,12 +233,31 @@ def book(bets: int) -> "tuple[pd.DataFrame, pd.DataFrame]":
     start = start.astype("datetime64[us, UTC]")
     event = np.array([f"{number:016x}" for number in range(bets)])
     same: dict[str, Any] = {"competition": "L1", "season": "x"}
-    wanted = pd.DataFrame({
-        "event_id": event, "market": "h2h", "line": np.nan, "outcome": "home", "side": "back", "bookmaker": "b", "price": 1.01 / chance,
-        "probability": chance, "edge": 0.01, "placed_at": start - pd.Timedelta(hours=2), "strategy": "s", "starts_at": start, **same,
-    })  # fmt: skip
-    results = pd.DataFrame({
-        "event_id": event, "home_score": (rng.random(bets) < chance).astype(float), "away_score": 0.0, "status": "final",
-        "settled_at": pd.Series(pd.NaT, range(bets), "datetime64[us, UTC]"), **same,
-    })  # fmt: skip
+    wanted = pd.DataFrame(
+        {
+            "event_id": event,
+            "market": "h2h",
+            "line": np.nan,
+            "outcome": "home",
+            "side": "back",
+            "bookmaker": "b",
+            "price": 1.01 / chance,
+            "probability": chance,
+            "edge": 0.01,
+            "placed_at": start - pd.Timedelta(hours=2),
+            "strategy": "s",
+            "starts_at": start,
+            **same,
+        }
+    )
+    results = pd.DataFrame(
+        {
+            "event_id": event,
+            "home_score": (rng.random(bets) < chance).astype(float),
+            "away_score": 0.0,
+            "status": "final",
+            "settled_at": pd.Series(pd.NaT, range(bets), "datetime64[us, UTC]"),
+            **same,
+        }
+    )
     return wanted, results

@@ -1,7 +1,7 @@
 """What every bookmaker showed at every moment, as arrays: the one view from which all signals are read, so that none can look ahead.
 
-A moment is a time at which the collector learnt something (`collected_at`), not the bookmaker's own: what changed between two polls is
-known only at the second, and then of all bookmakers at once.
+A moment is a time at which the collector learnt something (`collected_at`), not the bookmaker's own: what
+changed between two polls is known only at the second, and then of all bookmakers at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,8 @@ _NEVER = np.iinfo(np.int64).min
 class Board:
     """The standing prices of some markets, moment by moment: K bookmakers, T moments, 3 slots (home or over, draw, away or under).
 
-    The moments of a market follow each other in time; prices without a clock are one moment. Where nothing stands there is -1 or NaN.
+    The moments of a market follow each other in time; prices without a clock are one moment. Where nothing
+    stands there is -1 or NaN.
     """
 
     quotes: pd.DataFrame
@@ -84,14 +85,16 @@ def boards(
     method : str, optional
         Margin removal; None where no probabilities are needed (`fair` is then NaN).
     at_close : bool
-        One moment a market, its kick-off: the closing prices, or the last snapshots before it, whatever their age. Otherwise all
-        earlier prices.
+        One moment a market, its kick-off: the closing prices, or the last snapshots before it, whatever their
+        age. Otherwise all earlier prices.
     judged_later : bool
-        With `at_close`: also what was observed before kick-off but collected later. It can judge a bet, never select one.
+        With `at_close`: also what was observed before kick-off but collected later. It can judge a bet, never
+        select one.
     max_age_h : float, optional
         A bookmaker's prices of a market no longer stand when it has changed none of them for so many hours.
     across_lines : bool
-        All lines of a market on one board: the bookmakers are there again for each line, `names` over and over, lowest line first.
+        All lines of a market on one board: the bookmakers are there again for each line, `names` over and
+        over, lowest line first.
     cells : int
         Places of an array of one board, about.
 
@@ -130,7 +133,9 @@ class _Coded:
 
 def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_lines: bool) -> _Coded:
     check_quotes(quotes)
-    observed, collected, starts = (microseconds(quotes[name]) for name in ("observed_at", "collected_at", "starts_at"))
+    observed, collected, starts = (
+        microseconds(quotes[name]) for name in ("observed_at", "collected_at", "starts_at")
+    )
     starts = np.where(starts == _NEVER, np.iinfo(np.int64).max, starts)
     phase = _coded_as(quotes["phase"], {"early": _EARLY, "snapshot": _SNAPSHOT, "close": _CLOSE})
     usable = (observed < starts) & (phase != (_EARLY if at_close else _CLOSE))
@@ -166,10 +171,23 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     first = np.flatnonzero((np.diff(chain, prepend=-1) != 0) | (np.diff(time, prepend=_NEVER) != 0))
     begin = np.searchsorted(first, fresh[np.searchsorted(fresh, first, side="right") - 1])
     rows = rows[order]
-    return _Coded(names, rows, chain // 3, book[order], slot[order], lays[order], time, quotes["price"].to_numpy(float), first, begin)
+    return _Coded(
+        names,
+        rows,
+        chain // 3,
+        book[order],
+        slot[order],
+        lays[order],
+        time,
+        quotes["price"].to_numpy(float),
+        first,
+        begin,
+    )
 
 
-def _board(quotes: pd.DataFrame, coded: _Coded, a: int, b: int, method: str | None, limit: float | None) -> Board:
+def _board(
+    quotes: pd.DataFrame, coded: _Coded, a: int, b: int, method: str | None, limit: float | None
+) -> Board:
     """The board of the moments from a to b."""
     first = coded.first[a:b]
     part = slice(first[0], coded.first[b] if b < len(coded.first) else len(coded.row))
@@ -196,7 +214,21 @@ def _board(quotes: pd.DataFrame, coded: _Coded, a: int, b: int, method: str | No
     row, price, since, three = standing(~lays if any_lay else slice(None))
     lay_row, lay = standing(lays)[:2] if any_lay else (None, None)
     fair, overround = _fair(price, since, three, method)
-    return Board(quotes, coded.names, time, coded.market[first], begin, three, row, price, since, fair, overround, lay, lay_row)
+    return Board(
+        quotes,
+        coded.names,
+        time,
+        coded.market[first],
+        begin,
+        three,
+        row,
+        price,
+        since,
+        fair,
+        overround,
+        lay,
+        lay_row,
+    )
 
 
 def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | None) -> tuple[Floats, Floats]:
@@ -224,15 +256,17 @@ def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | N
 def check_quotes(quotes: pd.DataFrame) -> None:
     """Refuse quotes of which it is not known when their match begins."""
     if "starts_at" not in quotes:
-        raise ParameterError("quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it.")
+        raise ParameterError(
+            "quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it."
+        )
 
 
 def early_placed_at(starts: Whole) -> Whole:
     """When an early price could have been bet, for kick-offs in microseconds.
 
-    football-data.co.uk says (notes.txt) that it collects on Friday afternoon for weekend matches and on Tuesday afternoon for midweek
-    ones: no result of those days can have been known, so the bet is placed on that Friday or Tuesday at noon, or at kick-off where
-    that comes first.
+    football-data.co.uk says (notes.txt) that it collects on Friday afternoon for weekend matches and on
+    Tuesday afternoon for midweek ones: no result of those days can have been known, so the bet is placed on
+    that Friday or Tuesday at noon, or at kick-off where that comes first.
     """
     day = starts // (24 * HOUR_US)
     weekday = (day + 3) % 7  # Monday is 0: 1970 began on a Thursday
@@ -254,7 +288,9 @@ def _coded_as(values: pd.Series, numbers: dict[str, int]) -> Whole:
     coded = np.array([numbers.get(name, -1) for name in found], np.int64)[codes]
     if (coded < 0).any():
         word = values.iloc[int((coded < 0).argmax())]
-        raise ParameterError(f"quotes, column {values.name!r}: {word!r} is unknown; allowed: {', '.join(numbers)}.")
+        raise ParameterError(
+            f"quotes, column {values.name!r}: {word!r} is unknown; allowed: {', '.join(numbers)}."
+        )
     return coded
 
 

@@ -38,8 +38,9 @@ def chain_cumsum(step, begin):
 def first_passage(fair, move_at, slot, leader, need, until, end, when):
     """For each move and bookmaker the first later moment at which its own probability has moved by `need` (relative, signed).
 
-    `fair` is (K, T, 3); over moves: `move_at` the moment before which nobody had seen it, `need`, and the last moment that counts
-    (`end`, exclusive). `when` (moves, K) is filled with that moment; -1: not within the time, -2: no price to move.
+    `fair` is (K, T, 3); over moves: `move_at` the moment before which nobody had seen it, `need`, and the
+    last moment that counts (`end`, exclusive). `when` (moves, K) is filled with that moment; -1: not within
+    the time, -2: no price to move.
     """
     for i in range(len(move_at)):
         for book in range(fair.shape[0]):

@@ -26,14 +26,14 @@ def closing_lines(
     quotes : DataFrame
         The table `quotes`, with `starts_at`.
     reference, method, weights
-        As in `value_signals`, but of the whole market: here no bookmaker is left out. Where the reference has no closing price, the
-        mean of all bookmakers stands in, where there are three.
+        As in `value_signals`, but of the whole market: here no bookmaker is left out. Where the reference has
+        no closing price, the mean of all bookmakers stands in, where there are three.
 
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, closing_price, closing_fair. An exchange's lay prices keep their market, h2h_lay,
-        and are judged by the same probability.
+        event_id, market, line, outcome, bookmaker, closing_price, closing_fair. An exchange's lay prices keep
+        their market, h2h_lay, and are judged by the same probability.
 
     Examples
     --------
@@ -46,7 +46,8 @@ def closing_lines(
     parts = []
     for board in boards(quotes, method, at_close=True, judged_later=True):
         closing = board_reference(board, CONSENSUS, judged=False)[0][0]
-        # asked for but not there (an exchange without lay prices, a bookmaker that has left): the mean stands in
+        # asked for but not there (an exchange without lay prices, a bookmaker that has left): the mean stands
+        # in
         if reference not in (CONSENSUS, CLOSE) and reference in (*board.names, *REFERENCES):
             check_reference(reference, board.names, weights=weights)
             own = board_reference(board, reference, weights, judged=False)[0][0]
@@ -57,7 +58,9 @@ def closing_lines(
                 parts.append((rows[at], closing[moment, slot]))
     if not parts:
         kinds = {"line": float, "closing_price": float, "closing_fair": float}
-        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "str")) for column in _CLOSING_COLUMNS})
+        return pd.DataFrame(
+            {column: pd.Series(dtype=kinds.get(column, "str")) for column in _CLOSING_COLUMNS}
+        )
     row, fair = (np.concatenate(part) for part in zip(*parts, strict=True))
     prices = quotes[[*SELECTION, "bookmaker", "price"]].iloc[row].reset_index(drop=True)
     return prices.rename(columns={"price": "closing_price"}).assign(closing_fair=fair)
@@ -66,7 +69,8 @@ def closing_lines(
 def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
     """The closing quotes: those that the provider calls so, and the last snapshot of each bookmaker and selection before kick-off.
 
-    Their `observed_at` is empty, so that a market's outcomes are seen as one market although they were last touched at different times.
+    Their `observed_at` is empty, so that a market's outcomes are seen as one market although they were last
+    touched at different times.
 
     Examples
     --------

@@ -9,8 +9,15 @@ from overround.grouping import MARKET, SELECTION, group_codes
 from overround.prices.margin import METHODS, STATUSES, remove_margin
 
 __all__ = [
-    "MARKET", "METHODS", "SELECTION", "complete_markets", "fair_probabilities", "group_codes", "overround", "remove_margin",
-]  # fmt: skip
+    "MARKET",
+    "METHODS",
+    "SELECTION",
+    "complete_markets",
+    "fair_probabilities",
+    "group_codes",
+    "overround",
+    "remove_margin",
+]
 
 
 def overround(prices: ArrayLike) -> Floats:
@@ -41,16 +48,17 @@ def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFra
     Parameters
     ----------
     quotes : DataFrame
-        The table `quotes`. A market is what one bookmaker showed of one match, market and line at one time, with the prices that
-        still stood then (`complete_markets`); it is whole when it has every outcome that any bookmaker quotes for that match.
+        The table `quotes`. A market is what one bookmaker showed of one match, market and line at one time,
+        with the prices that still stood then (`complete_markets`); it is whole when it has every outcome that
+        any bookmaker quotes for that match.
     method : str
         One of `METHODS`.
 
     Returns
     -------
     DataFrame
-        A copy with the columns `overround` and `fair`, NaN where the market is not whole or the method cannot solve it, and
-        `margin_status`, one of `overround.prices.margin.STATUSES`: "ok", or why it cannot.
+        A copy with the columns `overround` and `fair`, NaN where the market is not whole or the method cannot
+        solve it, and `margin_status`, one of `overround.prices.margin.STATUSES`: "ok", or why it cannot.
 
     Examples
     --------
@@ -64,7 +72,11 @@ def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFra
     whole = complete_markets(quotes)
     market, _ = group_codes(whole, MARKET)
     width, slot = _places(whole)
-    fair, book, status = np.full(len(whole), np.nan), np.full(len(whole), np.nan), np.zeros(len(whole), np.int8)
+    fair, book, status = (
+        np.full(len(whole), np.nan),
+        np.full(len(whole), np.nan),
+        np.zeros(len(whole), np.int8),
+    )
     prices = whole["price"].to_numpy(float)
     for k in np.unique(width):
         rows = np.flatnonzero(width == k)
@@ -75,14 +87,17 @@ def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFra
         fair[rows], status[rows] = solved[codes, slot[rows]], reason[codes]
         book[rows] = overround(matrix)[codes]
     n = len(quotes)
-    return quotes.assign(overround=book[:n], fair=fair[:n], margin_status=pd.Categorical.from_codes(status[:n], STATUSES))
+    return quotes.assign(
+        overround=book[:n], fair=fair[:n], margin_status=pd.Categorical.from_codes(status[:n], STATUSES)
+    )
 
 
 def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
     """Quotes with every outcome of a market at each time at which the bookmaker changed any of them.
 
-    A collector that stores changes only writes the outcomes that moved; the others still stand. They are added here, after the given
-    rows, at their standing price and with the times of the change. Quotes without clock times (early, close) are left as they are.
+    A collector that stores changes only writes the outcomes that moved; the others still stand. They are
+    added here, after the given rows, at their standing price and with the times of the change. Quotes without
+    clock times (early, close) are left as they are.
 
     Parameters
     ----------
@@ -115,10 +130,13 @@ def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([quotes, added], ignore_index=True)
 
 
-def moments(chain: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def moments(
+    chain: NDArray[np.int64], time: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Every time of every chain of rows, chain by chain in order of time.
 
-    Returns the moment that each row belongs to and, for each moment, one of its rows and the first moment of its chain.
+    Returns the moment that each row belongs to and, for each moment, one of its rows and the first moment of
+    its chain.
     """
     order = np.lexsort((time, chain))
     new = np.ones(len(order), bool)

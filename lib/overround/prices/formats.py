@@ -39,18 +39,21 @@ def convert_odds(values: ArrayLike, source: str, target: str, *, largest_denomin
     Parameters
     ----------
     values : array_like
-        Prices of any shape; NaN (None in fractional) where there is none. Fractions are text: "5/2", "5-2", "evens".
+        Prices of any shape; NaN (None in fractional) where there is none. Fractions are text: "5/2", "5-2",
+        "evens".
     source, target : str
         One of `FORMATS`.
     largest_denominator : int
-        A fractional price is the nearest fraction with at most this denominator. 100 keeps every decimal price of two digits exact
-        (1.91 is 91/100); 20 is nearer to what is written on a board (10/11). Never 0: the shortest prices become 1/n.
+        A fractional price is the nearest fraction with at most this denominator. 100 keeps every decimal
+        price of two digits exact (1.91 is 91/100); 20 is nearer to what is written on a board (10/11). Never
+        0: the shortest prices become 1/n.
 
     Returns
     -------
     float, str or ndarray
-        One price for one price, else an array of the shape of `values`: of float, for fractional of text. Evens are +100, +1 and
-        "1/1". American odds are whole numbers where they are so up to rounding; others keep their decimals.
+        One price for one price, else an array of the shape of `values`: of float, for fractional of text.
+        Evens are +100, +1 and "1/1". American odds are whole numbers where they are so up to rounding; others
+        keep their decimals.
 
     Raises
     ------
@@ -104,7 +107,10 @@ def _american(profit: Floats) -> Floats:
 _NUMERIC = {
     "decimal": _Format("above 1", lambda x: x > 1, lambda x: x - 1, lambda profit: 1 + profit),
     "american": _Format(
-        "+100 and above or -100 and below", lambda x: np.abs(x) >= 100, lambda x: np.where(x > 0, x / 100, -100 / x), _american
+        "+100 and above or -100 and below",
+        lambda x: np.abs(x) >= 100,
+        lambda x: np.where(x > 0, x / 100, -100 / x),
+        _american,
     ),
     "hong_kong": _Format("above 0", lambda x: x > 0, lambda x: x, lambda profit: profit),
     "indonesian": _Format("+1 and above or -1 and below", lambda x: np.abs(x) >= 1, _unsigned, _signed),
@@ -114,7 +120,9 @@ _NUMERIC = {
         _unsigned,
         lambda profit: np.where(profit <= 1, profit, -1 / profit),
     ),
-    "probability": _Format("between 0 and 1", lambda x: (x > 0) & (x < 1), lambda x: (1 - x) / x, lambda profit: 1 / (1 + profit)),
+    "probability": _Format(
+        "between 0 and 1", lambda x: (x > 0) & (x < 1), lambda x: (1 - x) / x, lambda profit: 1 / (1 + profit)
+    ),
 }
 FORMATS = ("decimal", "american", "fractional", "hong_kong", "indonesian", "malay", "probability")
 
@@ -156,7 +164,9 @@ def _parse_fractions(values: ArrayLike) -> Floats:
         if text not in known:
             value = _parse_fraction(text)
             if value is None:
-                raise _error(text, position, "fractional", 'text such as "5/2", "1/1" or "evens", with numbers above 0')
+                raise _error(
+                    text, position, "fractional", 'text such as "5/2", "1/1" or "evens", with numbers above 0'
+                )
             known[text] = value
         profit[position] = known[text]
     return profit
@@ -178,7 +188,9 @@ def _write_fractions(profit: Floats, largest: int) -> NDArray[np.object_]:
     if largest < 1:
         raise ParameterError(f"largest_denominator is {largest}; allowed is 1 and above.")
     different, back = np.unique(profit, return_inverse=True)
-    names = np.array([None if np.isnan(value) else _write_fraction(float(value), largest) for value in different], object)
+    names = np.array(
+        [None if np.isnan(value) else _write_fraction(float(value), largest) for value in different], object
+    )
     return np.asarray(names[back.reshape(profit.shape)], object)
 
 

@@ -1,8 +1,9 @@
 """Margin removal and its inverse: bookmakers' prices to fair probabilities and back, on arrays of markets of any width.
 
-A method is one function here, with its formula and where it comes from. r is an inverse price, S the sum of a market's r (its book),
-T the sum that the probabilities p shall have, n the number of outcomes. A market that a method cannot solve is not a number in every
-cell and has a status that says why; no method returns a wrong value in silence.
+A method is one function here, with its formula and where it comes from. r is an inverse price, S the sum of a
+market's r (its book), T the sum that the probabilities p shall have, n the number of outcomes. A market that
+a method cannot solve is not a number in every cell and has a status that says why; no method returns a wrong
+value in silence.
 """
 
 from collections.abc import Callable
@@ -58,18 +59,38 @@ def remove_margin(
 ) -> Floats: ...
 @overload
 def remove_margin(
-    prices: ArrayLike, method: str = ..., *, target: float = ..., return_parameter: Literal[True], return_status: Literal[False] = ...
+    prices: ArrayLike,
+    method: str = ...,
+    *,
+    target: float = ...,
+    return_parameter: Literal[True],
+    return_status: Literal[False] = ...,
 ) -> tuple[Floats, Floats]: ...
 @overload
 def remove_margin(
-    prices: ArrayLike, method: str = ..., *, target: float = ..., return_parameter: Literal[False] = ..., return_status: Literal[True]
+    prices: ArrayLike,
+    method: str = ...,
+    *,
+    target: float = ...,
+    return_parameter: Literal[False] = ...,
+    return_status: Literal[True],
 ) -> tuple[Floats, Statuses]: ...
 @overload
 def remove_margin(
-    prices: ArrayLike, method: str = ..., *, target: float = ..., return_parameter: Literal[True], return_status: Literal[True]
+    prices: ArrayLike,
+    method: str = ...,
+    *,
+    target: float = ...,
+    return_parameter: Literal[True],
+    return_status: Literal[True],
 ) -> Solution: ...
 def remove_margin(
-    prices: ArrayLike, method: str = "shin", *, target: float = 1.0, return_parameter: bool = False, return_status: bool = False
+    prices: ArrayLike,
+    method: str = "shin",
+    *,
+    target: float = 1.0,
+    return_parameter: bool = False,
+    return_status: bool = False,
 ) -> Floats | tuple[Floats, Floats] | tuple[Floats, Statuses] | Solution:
     """Fair probabilities implied by bookmakers' prices.
 
@@ -78,11 +99,14 @@ def remove_margin(
     prices : array_like, shape (n_markets, n_outcomes) or (n_outcomes,)
         Decimal odds; NaN where an outcome was not quoted.
     method : str
-        One of `METHODS` or `ALIASES`; `overround.prices.margin` has a function with formula and source for each.
+        One of `METHODS` or `ALIASES`; `overround.prices.margin` has a function with formula and source for
+        each.
     target : float
-        What the probabilities of a market sum to: 1 for a winner market, k for "k places" (not for Shin's model).
+        What the probabilities of a market sum to: 1 for a winner market, k for "k places" (not for Shin's
+        model).
     return_parameter : bool
-        Also return the method's own parameter for each market: the book (multiplicative), the exponent (power), Shin's z ...
+        Also return the method's own parameter for each market: the book (multiplicative), the exponent
+        (power), Shin's z ...
     return_status : bool
         Also return for each market the number of its status in `STATUSES`; 0 is "ok".
 
@@ -119,14 +143,29 @@ def remove_margin(
 
 @overload
 def add_margin(
-    probabilities: ArrayLike, margin: ArrayLike, method: str = ..., *, target: float = ..., return_status: Literal[False] = ...
+    probabilities: ArrayLike,
+    margin: ArrayLike,
+    method: str = ...,
+    *,
+    target: float = ...,
+    return_status: Literal[False] = ...,
 ) -> Floats: ...
 @overload
 def add_margin(
-    probabilities: ArrayLike, margin: ArrayLike, method: str = ..., *, target: float = ..., return_status: Literal[True]
+    probabilities: ArrayLike,
+    margin: ArrayLike,
+    method: str = ...,
+    *,
+    target: float = ...,
+    return_status: Literal[True],
 ) -> tuple[Floats, Statuses]: ...
 def add_margin(
-    probabilities: ArrayLike, margin: ArrayLike, method: str = "shin", *, target: float = 1.0, return_status: bool = False
+    probabilities: ArrayLike,
+    margin: ArrayLike,
+    method: str = "shin",
+    *,
+    target: float = 1.0,
+    return_status: bool = False,
 ) -> Floats | tuple[Floats, Statuses]:
     """Prices that a bookmaker would make of fair probabilities: what `remove_margin` takes back.
 
@@ -144,8 +183,8 @@ def add_margin(
     Returns
     -------
     ndarray, shape (n_markets, n_outcomes)
-        Decimal odds; NaN in every cell of a market whose probabilities do not sum to the target or that has no prices above 1 with
-        this margin.
+        Decimal odds; NaN in every cell of a market whose probabilities do not sum to the target or that has
+        no prices above 1 with this margin.
 
     Raises
     ------
@@ -163,7 +202,9 @@ def add_margin(
     _check_target(target, method, rows.shape[1])
     margins = np.asarray(margin, float)
     if margins.ndim and margins.shape != (len(rows),):
-        raise ParameterError(f"margin has the shape {margins.shape}; it is one number, or one for each of {len(rows)} markets.")
+        raise ParameterError(
+            f"margin has the shape {margins.shape}; it is one number, or one for each of {len(rows)} markets."
+        )
     if not (margins > -1).all():
         raise ParameterError(f"margin is {margins.min()}; it is above -1, and 0.05 for 5 %.")
     books = _for_each(target * (1 + margins), rows)
@@ -182,8 +223,8 @@ def add_margin(
 def multiplicative(prices: Floats, targets: Floats) -> Solution:
     """Every inverse price is too large by the same factor: p = T r / S; the parameter is S.
 
-    Defined below a book of T as well. The oldest method; the longer the price the more it flatters an outcome (Clarke, Kovalchik
-    and Ingram 2017, American Journal of Sports Science 5(6), 45-49).
+    Defined below a book of T as well. The oldest method; the longer the price the more it flatters an outcome
+    (Clarke, Kovalchik and Ingram 2017, American Journal of Sports Science 5(6), 45-49).
     """
     return _compiled("multiplicative", prices, targets)
 
@@ -191,9 +232,10 @@ def multiplicative(prices: Floats, targets: Floats) -> Solution:
 def additive(prices: Floats, targets: Floats) -> Solution:
     """Every inverse price is too large by the same amount: p = r - (S - T) / n; the parameter is that amount.
 
-    Not between 0 and 1 where that is more than a long shot's r. Below a book of T the same amount is added. Margin weights
-    proportional to the odds (Buchdahl 2015, Using the wisdom of the crowd, football-data.co.uk), with the fair price
-    n O / (n - M O) of a price O in a book with margin M, is this method in other words. Clarke, Kovalchik and Ingram (2017).
+    Not between 0 and 1 where that is more than a long shot's r. Below a book of T the same amount is added.
+    Margin weights proportional to the odds (Buchdahl 2015, Using the wisdom of the crowd,
+    football-data.co.uk), with the fair price n O / (n - M O) of a price O in a book with margin M, is this
+    method in other words. Clarke, Kovalchik and Ingram (2017).
     """
     return _compiled("additive", prices, targets)
 
@@ -201,8 +243,8 @@ def additive(prices: Floats, targets: Floats) -> Solution:
 def power(prices: Floats, targets: Floats) -> Solution:
     """Inverse prices to a common power: p = r**k; the parameter is k, above 1 for a book above T (R's implied gives 1 / k).
 
-    Has a solution for every book. Vovk and Zhdanov (2009), Journal of Machine Learning Research 10, 2445-2471; Clarke, Kovalchik
-    and Ingram (2017). Buchdahl's (2015) "logarithmic" method.
+    Has a solution for every book. Vovk and Zhdanov (2009), Journal of Machine Learning Research 10,
+    2445-2471; Clarke, Kovalchik and Ingram (2017). Buchdahl's (2015) "logarithmic" method.
     """
     return _compiled("power", prices, targets)
 
@@ -210,8 +252,9 @@ def power(prices: Floats, targets: Floats) -> Solution:
 def odds_ratio(prices: Floats, targets: Floats) -> Solution:
     """The odds of every r are too large by the same factor c: p = r / (c + r - c r); the parameter is c.
 
-    Has a solution for every book. Cheung (2015), Fixed-odds betting and traditional odds, sportstradingnetwork.com. The same
-    constant taken from every log-odds (penaltyblog's "logarithmic") is this method.
+    Has a solution for every book. Cheung (2015), Fixed-odds betting and traditional odds,
+    sportstradingnetwork.com. The same constant taken from every log-odds (penaltyblog's "logarithmic") is
+    this method.
     """
     return _compiled("odds_ratio", prices, targets)
 
@@ -219,9 +262,9 @@ def odds_ratio(prices: Floats, targets: Floats) -> Solution:
 def shin(prices: Floats, targets: Floats) -> Solution:
     """Prices that guard against a share z of bettors who know the winner: p = (sqrt(z**2 + 4 (1 - z) r**2 / S) - z) / (2 (1 - z)).
 
-    The parameter is z. For markets with one winner (T = 1); a book below 1 is an underround, which no share of insiders explains.
-    For two outcomes the same as `additive`. Shin (1992), Economic Journal 102, 426-435; Shin (1993), Economic Journal 103,
-    1141-1153; Jullien and Salanie (1994), Economic Journal 104, 1385-1395.
+    The parameter is z. For markets with one winner (T = 1); a book below 1 is an underround, which no share
+    of insiders explains. For two outcomes the same as `additive`. Shin (1992), Economic Journal 102, 426-435;
+    Shin (1993), Economic Journal 103, 1141-1153; Jullien and Salanie (1994), Economic Journal 104, 1385-1395.
     """
     return _compiled("shin", prices, targets)
 
@@ -229,8 +272,9 @@ def shin(prices: Floats, targets: Floats) -> Solution:
 def balanced_book(prices: Floats, targets: Floats) -> Solution:
     """Insiders as in Shin's model, a bookmaker who evens the worst case: p = (r - z) / (1 - z), z = (S - T) / (n - T).
 
-    The parameter is z; a book below T is an underround. Not between 0 and 1 where z is more than a long shot's r. Fingleton and
-    Waldron (1999), Optimal determination of bookmakers' betting odds: theory and tests, Trinity College Dublin.
+    The parameter is z; a book below T is an underround. Not between 0 and 1 where z is more than a long
+    shot's r. Fingleton and Waldron (1999), Optimal determination of bookmakers' betting odds: theory and
+    tests, Trinity College Dublin.
     """
     return _compiled("balanced_book", prices, targets)
 
@@ -238,9 +282,9 @@ def balanced_book(prices: Floats, targets: Floats) -> Solution:
 def jensen_shannon(prices: Floats, targets: Floats) -> Solution:
     """Every outcome's p is as far from r as any other's, in the Jensen-Shannon distance D of the two coins p and r.
 
-    D**2 = (KL(p, m) + KL(r, m)) / 2 with m = (p + r) / 2 and KL the Kullback-Leibler divergence of two coins. The parameter is D,
-    negative below a book of T. Not between 0 and 1 where a long shot would have to go beyond 0. Christopher D. Long (octonion),
-    described in the vignette of R's implied.
+    D**2 = (KL(p, m) + KL(r, m)) / 2 with m = (p + r) / 2 and KL the Kullback-Leibler divergence of two coins.
+    The parameter is D, negative below a book of T. Not between 0 and 1 where a long shot would have to go
+    beyond 0. Christopher D. Long (octonion), described in the vignette of R's implied.
     """
     return _compiled("jensen_shannon", prices, targets)
 
@@ -248,8 +292,8 @@ def jensen_shannon(prices: Floats, targets: Floats) -> Solution:
 def goto_conversion(prices: Floats, targets: Floats) -> Solution:
     """Every r is too large by the same number c of its standard errors: p = r - c sqrt(1 - r), c = (S - T) / sum(sqrt(1 - r)).
 
-    The parameter is c; a book below T is an underround. Not between 0 and 1 where that is more than a long shot's r (the package
-    of that name then raises). Kaito Goto, github.com/gotoConversion/goto_conversion.
+    The parameter is c; a book below T is an underround. Not between 0 and 1 where that is more than a long
+    shot's r (the package of that name then raises). Kaito Goto, github.com/gotoConversion/goto_conversion.
     """
     return _compiled("goto_conversion", prices, targets)
 
@@ -264,7 +308,8 @@ METHODS: dict[str, Callable[[Floats, Floats], Solution]] = {
     "jensen_shannon": jensen_shannon,
     "goto_conversion": goto_conversion,
 }
-# the other methods lead back by their own formula: from the sum of the probabilities to the larger sum of the book
+# the other methods lead back by their own formula: from the sum of the probabilities to the larger sum of the
+# book
 _INVERSES = {name: f"add_{name}" for name in ("shin", "balanced_book", "goto_conversion")}
 
 
@@ -278,7 +323,9 @@ def _compiled(kernel: str, prices: Floats, targets: Floats) -> Solution:
 
 def _method(name: str) -> str:
     if name in _AMBIGUOUS:
-        raise UnknownMethod(f"margin removal {name!r} is the name of two methods, {_AMBIGUOUS[name]}; say which.")
+        raise UnknownMethod(
+            f"margin removal {name!r} is the name of two methods, {_AMBIGUOUS[name]}; say which."
+        )
     method = ALIASES.get(name, name)
     if method not in METHODS:
         raise UnknownMethod(f"margin removal {name!r} is unknown; the methods are {', '.join(METHODS)}.")
@@ -288,15 +335,21 @@ def _method(name: str) -> str:
 def _rows(name: str, values: ArrayLike) -> Floats:
     rows = np.ascontiguousarray(np.atleast_2d(np.asarray(values, float)))
     if rows.ndim != 2 or rows.shape[1] < 2:
-        raise ParameterError(f"{name} have the shape {rows.shape}; they are markets x outcomes, with at least 2 outcomes.")
+        raise ParameterError(
+            f"{name} have the shape {rows.shape}; they are markets x outcomes, with at least 2 outcomes."
+        )
     return rows
 
 
 def _check_target(target: float, method: str, outcomes: int) -> None:
     if method in _ONE_WINNER and target != 1.0:
-        raise ParameterError(f"Shin's model is for markets with one winner; target is {target}, allowed is 1.")
+        raise ParameterError(
+            f"Shin's model is for markets with one winner; target is {target}, allowed is 1."
+        )
     if not 0 < target < outcomes:
-        raise ParameterError(f"target is {target}; a market of {outcomes} outcomes can have a target above 0 and below {outcomes}.")
+        raise ParameterError(
+            f"target is {target}; a market of {outcomes} outcomes can have a target above 0 and below {outcomes}."
+        )
 
 
 def _for_each(target: ArrayLike, rows: Floats) -> Floats:

@@ -1,10 +1,11 @@
 """Compiled margin removal, one market after the other; import this module only inside the function that needs it.
 
-Every kernel reads prices (n_markets, n_outcomes) and the sum that each market's probabilities shall have, and fills `fair`,
-`parameter` and `status`. A market is solved from its own row alone, so that its result never depends on the batch it is in.
-The iterations end when the next correction is below rounding; that correction is applied to first order, which makes the
-probabilities sum to the target. All kernels are in one file: numba's store on disk forgets a compiled kernel when the file that it
-is in changes, not when one does that it calls into.
+Every kernel reads prices (n_markets, n_outcomes) and the sum that each market's probabilities shall have, and
+fills `fair`, `parameter` and `status`. A market is solved from its own row alone, so that its result never
+depends on the batch it is in. The iterations end when the next correction is below rounding; that correction
+is applied to first order, which makes the probabilities sum to the target. All kernels are in one file:
+numba's store on disk forgets a compiled kernel when the file that it is in changes, not when one does that it
+calls into.
 """
 
 import math
@@ -129,7 +130,8 @@ def power(prices, targets, fair, parameter, status):
 
 @njit(cache=True, error_model="numpy")
 def _power(prices, book, target, logs, fair):
-    # log of the sum of exp(k * log(inverse)) is convex and nearly straight in k: Halley's steps, and at k = 1 no exp is needed
+    # log of the sum of exp(k * log(inverse)) is convex and nearly straight in k: Halley's steps, and at k = 1
+    # no exp is needed
     n = len(prices)
     first = second = 0.0
     for j in range(n):
@@ -203,7 +205,11 @@ def _odds_ratio(prices, target, fair):
                 fair[j] -= ahead * (prices[j] - 1) * fair[j] * fair[j]
             return c + ahead, OK
         if not low < c + step < high:
-            step = (math.sqrt(low * high) if low > 0 and high < math.inf else (c * 64 if high == math.inf else c / 64)) - c
+            step = (
+                math.sqrt(low * high)
+                if low > 0 and high < math.inf
+                else (c * 64 if high == math.inf else c / 64)
+            ) - c
         c += step
     return c, NOT_CONVERGED
 
@@ -223,8 +229,9 @@ def shin(prices, targets, fair, parameter, status):
 
 @njit(cache=True, error_model="numpy")
 def _shin(prices, book, fair):
-    # p(z) = 2 s / (sqrt(z^2 + 4 (1 - z) s) + z) with s = inverse^2 / book is Shin's formula without its difference of near
-    # equals; every p falls with z. At z = 0 all derivatives are known without a square root for each outcome.
+    # p(z) = 2 s / (sqrt(z^2 + 4 (1 - z) s) + z) with s = inverse^2 / book is Shin's formula without its
+    # difference of near equals; every p falls with z. At z = 0 all derivatives are known without a square
+    # root for each outcome.
     n = len(prices)
     root_book = math.sqrt(book)
     second = 0.0
@@ -277,8 +284,8 @@ def jensen_shannon(prices, targets, fair, parameter, status):
 
 @njit(cache=True, error_model="numpy")
 def _jensen_shannon(prices, book, target, fair):
-    # The signed distance of p from r is nearly straight in p, so Newton's method goes for all p and their common distance at once:
-    # each p moves along its own tangent, by as much as makes the sum right.
+    # The signed distance of p from r is nearly straight in p, so Newton's method goes for all p and their
+    # common distance at once: each p moves along its own tangent, by as much as makes the sum right.
     n = len(prices)
     widths = 0.0
     for j in range(n):
@@ -317,7 +324,8 @@ def _jensen_shannon(prices, book, target, fair):
 
 @njit(cache=True, error_model="numpy")
 def _jensen_shannon_slowly(prices, book, target, fair):
-    # by halving, for long shots that come near to 0: there the distance is bent, and it may be too short to reach the target
+    # by halving, for long shots that come near to 0: there the distance is bent, and it may be too short to
+    # reach the target
     bound = 1.0 if target > book else 0.0
     low, high = 0.0, math.inf
     for price in prices:
@@ -374,7 +382,9 @@ def _twin(u):
     """(1 + u) log(1 + u) + (1 - u) log(1 - u)."""
     x = u * u
     if x < 0.01:
-        return x * (1 + x * (1 / 6 + x * (1 / 15 + x * (1 / 28 + x * (1 / 45 + x * (1 / 66 + x * (1 / 91)))))))
+        return x * (
+            1 + x * (1 / 6 + x * (1 / 15 + x * (1 / 28 + x * (1 / 45 + x * (1 / 66 + x * (1 / 91))))))
+        )
     if x >= 1:
         return 2 * math.log(2.0)
     return (1 + u) * math.log1p(u) + (1 - u) * math.log1p(-u)
@@ -460,7 +470,8 @@ def add_shin(odds, targets, fair, parameter, status):
 
 @njit(cache=True, error_model="numpy")
 def _add_shin(odds, root_book, fair):
-    # sum of y = sqrt(z p + (1 - z) p^2) is the root of the book; it rises with z, from 1 to the sum of the roots of p
+    # sum of y = sqrt(z p + (1 - z) p^2) is the root of the book; it rises with z, from 1 to the sum of the
+    # roots of p
     z, low, high = 0.0, 0.0, 1.0
     for _ in range(_STEPS):
         gap, slope = -root_book, 0.0

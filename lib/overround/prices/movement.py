@@ -1,7 +1,7 @@
 """How prices move: velocity, steam, reverse moves, time to react, stale prices. All in margin-free probabilities, by time of collection.
 
-A move within a window can only be told as finely as the collector looked: between two polls that are further apart, a window is their
-distance. Prices without a clock time (early, close) do not move.
+A move within a window can only be told as finely as the collector looked: between two polls that are further
+apart, a window is their distance. Prices without a clock time (early, close) do not move.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,8 @@ def velocity(quotes: pd.DataFrame, method: str = "power", *, window_h: float = 1
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, at, fair, per_hour (relative change of the probability an hour), ordered by time.
+        event_id, market, line, outcome, bookmaker, at, fair, per_hour (relative change of the probability an
+        hour), ordered by time.
 
     Examples
     --------
@@ -58,12 +59,18 @@ def velocity(quotes: pd.DataFrame, method: str = "power", *, window_h: float = 1
 
 
 def steam_moves(
-    quotes: pd.DataFrame, method: str = "power", *, window_min: float = 30.0, least_books: int = 3, least_move: float = 0.02
+    quotes: pd.DataFrame,
+    method: str = "power",
+    *,
+    window_min: float = 30.0,
+    least_books: int = 3,
+    least_move: float = 0.02,
 ) -> pd.DataFrame:
     """Several bookmakers moving the same way within minutes.
 
-    A selection steams from the moment at which at least `least_books` bookmakers, and more than move the other way, show a
-    margin-free probability that differs by at least `least_move` (relative) from what they showed `window_min` minutes before.
+    A selection steams from the moment at which at least `least_books` bookmakers, and more than move the
+    other way, show a margin-free probability that differs by at least `least_move` (relative) from what they
+    showed `window_min` minutes before.
 
     Parameters
     ----------
@@ -79,8 +86,9 @@ def steam_moves(
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, at, direction (1: more probable, the price shortens; -1), books (how many moved so), move (mean
-        relative change of these), bookmaker and price (the best price that stands at that moment), ordered by time.
+        event_id, market, line, outcome, at, direction (1: more probable, the price shortens; -1), books (how
+        many moved so), move (mean relative change of these), bookmaker and price (the best price that stands
+        at that moment), ordered by time.
 
     Examples
     --------
@@ -106,13 +114,16 @@ def steam_moves(
     return _tidy(parts, ["at", "direction", "books", "move", "bookmaker", "price"])
 
 
-def reverse_moves(quotes: pd.DataFrame, method: str = "power", *, window_min: float = 60.0, least_move: float = 0.02) -> pd.DataFrame:
+def reverse_moves(
+    quotes: pd.DataFrame, method: str = "power", *, window_min: float = 60.0, least_move: float = 0.02
+) -> pd.DataFrame:
     """Moves against the market, and moves taken back.
 
-    `kind` "consensus": within the window a bookmaker's margin-free probability moved by at least `least_move` (relative) while the
-    mean move of the others over the same window was the other way and at least half as large as `least_move`. `kind` "own": it
-    moved by at least `least_move` after it had moved at least as far the other way in the window before.
-    (What the press calls reverse line movement, a price against the public's money, cannot be seen in prices alone.)
+    `kind` "consensus": within the window a bookmaker's margin-free probability moved by at least `least_move`
+    (relative) while the mean move of the others over the same window was the other way and at least half as
+    large as `least_move`. `kind` "own": it moved by at least `least_move` after it had moved at least as far
+    the other way in the window before. (What the press calls reverse line movement, a price against the
+    public's money, cannot be seen in prices alone.)
 
     Parameters
     ----------
@@ -126,8 +137,8 @@ def reverse_moves(quotes: pd.DataFrame, method: str = "power", *, window_min: fl
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, at, kind, move (the bookmaker's), against (what it moved against: the mean of the
-        others, or its own earlier move), ordered by time.
+        event_id, market, line, outcome, bookmaker, at, kind, move (the bookmaker's), against (what it moved
+        against: the mean of the others, or its own earlier move), ordered by time.
 
     Examples
     --------
@@ -147,7 +158,11 @@ def reverse_moves(quotes: pd.DataFrame, method: str = "power", *, window_min: fl
         for kind, against, enough in (("consensus", mean, least_move / 2), ("own", earlier, least_move)):
             found = (np.abs(change) >= least_move) & (np.abs(against) >= enough) & (change * against < 0)
             at = np.nonzero(_onset(board, found))
-            parts.append(_rows(board, *at, kind=np.full(len(at[0]), kind, object), move=change[at], against=against[at]))
+            parts.append(
+                _rows(
+                    board, *at, kind=np.full(len(at[0]), kind, object), move=change[at], against=against[at]
+                )
+            )
     return _tidy(parts, ["bookmaker", "at", "kind", "move", "against"])
 
 
@@ -163,9 +178,10 @@ def reactions(
 ) -> pd.DataFrame:
     """How long each bookmaker takes to follow each move of a leader.
 
-    The leader moves at the first moment at which its margin-free probability differs by at least `least_move` (relative) from what it
-    showed `window_min` minutes before. A bookmaker has followed when its own differs from what it showed then by at least `follow`
-    times the leader's move, the same way; 0 minutes where it had by the time that the leader's move was seen.
+    The leader moves at the first moment at which its margin-free probability differs by at least `least_move`
+    (relative) from what it showed `window_min` minutes before. A bookmaker has followed when its own differs
+    from what it showed then by at least `follow` times the leader's move, the same way; 0 minutes where it
+    had by the time that the leader's move was seen.
 
     Parameters
     ----------
@@ -183,9 +199,9 @@ def reactions(
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, at (of the leader's move), move (the leader's), minutes (until the bookmaker
-        followed, or as long as was looked), followed (bool; False is censored: it had not by then), ordered by time. It judges the past: a
-        row is known only when its minutes are over.
+        event_id, market, line, outcome, bookmaker, at (of the leader's move), move (the leader's), minutes
+        (until the bookmaker followed, or as long as was looked), followed (bool; False is censored: it had
+        not by then), ordered by time. It judges the past: a row is known only when its minutes are over.
 
     Raises
     ------
@@ -210,14 +226,26 @@ def reactions(
         leads = board.names.index(leader)
         before = _before(board, window_min * _MINUTE_US)
         change = _change(board, before)[leads]
-        moment, slot = at = np.nonzero(_onset(board, change >= least_move) | _onset(board, change <= -least_move))
+        moment, slot = at = np.nonzero(
+            _onset(board, change >= least_move) | _onset(board, change <= -least_move)
+        )
         end = _within(board, within_h * HOUR_US)[moment]
         when = np.full((len(moment), len(board.names)), -2)
         first_passage(board.fair, before[moment], slot, leads, follow * change[at], moment, end, when)
         move, book = np.nonzero((when > -2) & ~np.isin(board.names, NOT_AN_ACCOUNT))
         until = when[move, book]
-        minutes = (board.time[np.where(until >= 0, until, end[move] - 1)] - board.time[moment[move]]) / _MINUTE_US
-        led = _rows(board, np.full(len(move), leads), moment[move], slot[move], move=change[at][move], minutes=minutes, followed=until >= 0)
+        minutes = (
+            board.time[np.where(until >= 0, until, end[move] - 1)] - board.time[moment[move]]
+        ) / _MINUTE_US
+        led = _rows(
+            board,
+            np.full(len(move), leads),
+            moment[move],
+            slot[move],
+            move=change[at][move],
+            minutes=minutes,
+            followed=until >= 0,
+        )
         parts.append(led.assign(bookmaker=np.array(board.names, object)[book]))
     return _tidy(parts, ["bookmaker", "at", "move", "minutes", "followed"]).astype({"followed": bool})
 
@@ -228,9 +256,10 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index bookmaker, quickest first; columns moves (of the leader, while the bookmaker had a price), followed, censored, quarter_min
-        and median_min: minutes by which a quarter and half have followed, by the estimate of Kaplan and Meier (1958), Journal of the
-        American Statistical Association 53, 457-481; NaN where fewer ever do.
+        Index bookmaker, quickest first; columns moves (of the leader, while the bookmaker had a price),
+        followed, censored, quarter_min and median_min: minutes by which a quarter and half have followed, by
+        the estimate of Kaplan and Meier (1958), Journal of the American Statistical Association 53, 457-481;
+        NaN where fewer ever do.
 
     Examples
     --------
@@ -243,9 +272,16 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for name, part in found.groupby("bookmaker"):
         minutes, followed = part["minutes"].to_numpy(float), part["followed"].to_numpy(bool)
-        rows[name] = (len(part), int(followed.sum()), int((~followed).sum()), *_waiting(minutes, followed, (0.25, 0.5)))
+        rows[name] = (
+            len(part),
+            int(followed.sum()),
+            int((~followed).sum()),
+            *_waiting(minutes, followed, (0.25, 0.5)),
+        )
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=_REACTION).rename_axis("bookmaker")
-    return frame.astype({"quarter_min": float, "median_min": float}).sort_values(["median_min", "quarter_min"], kind="stable")
+    return frame.astype({"quarter_min": float, "median_min": float}).sort_values(
+        ["median_min", "quarter_min"], kind="stable"
+    )
 
 
 def stale_prices(
@@ -259,8 +295,9 @@ def stale_prices(
 ) -> pd.DataFrame:
     """Standing prices of bookmakers that have not moved although the others have.
 
-    The others' move since a bookmaker last changed the market is a chain of means: at each moment the mean change in log probability of
-    those that showed a price before and after, so that one that comes or goes moves nothing.
+    The others' move since a bookmaker last changed the market is a chain of means: at each moment the mean
+    change in log probability of those that showed a price before and after, so that one that comes or goes
+    moves nothing.
 
     Parameters
     ----------
@@ -276,9 +313,9 @@ def stale_prices(
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, at (the first moment at which it is so), price, since (when the bookmaker last changed
-        the market), move (the others', relative), edge (price x mean probability of the others - 1: what the price is worth if
-        they are right), ordered by time.
+        event_id, market, line, outcome, bookmaker, at (the first moment at which it is so), price, since
+        (when the bookmaker last changed the market), move (the others', relative), edge (price x mean
+        probability of the others - 1: what the price is worth if they are right), ordered by time.
 
     Examples
     --------
@@ -383,16 +420,22 @@ def _waiting(minutes: Floats, followed: NDArray[np.bool_], shares: Sequence[floa
 def _rows(board: Board, book: Whole, moment: Whole, slot: Whole, **columns: Any) -> pd.DataFrame:
     """Which selection moved, where and when, with these columns."""
     frame = board.what(board.row[book, moment, slot])[_WHAT]
-    return frame.assign(bookmaker=np.array(board.names, object)[book], at=as_times(board.time[moment]), **columns)
+    return frame.assign(
+        bookmaker=np.array(board.names, object)[book], at=as_times(board.time[moment]), **columns
+    )
 
 
 def _tidy(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """The rows of all parts in order of time."""
     parts = [part for part in parts if len(part)]
     if not parts:
-        kinds = dict.fromkeys((*_WHAT, "bookmaker", "kind"), "str") | dict.fromkeys(("at", "since"), "datetime64[us, UTC]")
+        kinds = dict.fromkeys((*_WHAT, "bookmaker", "kind"), "str") | dict.fromkeys(
+            ("at", "since"), "datetime64[us, UTC]"
+        )
         kinds["line"] = "float64"
-        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "float64")) for column in (*_WHAT, *columns)})
+        return pd.DataFrame(
+            {column: pd.Series(dtype=kinds.get(column, "float64")) for column in (*_WHAT, *columns)}
+        )
     words = [column for column in ("bookmaker", "kind") if column in columns]
     frame = pd.concat(parts, ignore_index=True)[[*_WHAT, *columns]].astype(dict.fromkeys(words, "str"))
     return frame.sort_values(["at", *_WHAT, *words], kind="stable", ignore_index=True)

@@ -1,6 +1,7 @@
 """Reference prices: what a sharp bookmaker, a consensus, an exchange or the close thinks fair, for a bookmaker that is judged by it.
 
-The one that is judged never has a say, and neither have columns that sum up the market (`market_average`, `market_maximum`).
+The one that is judged never has a say, and neither have columns that sum up the market (`market_average`,
+`market_maximum`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,13 @@ from overround.schema import NOT_AN_ACCOUNT
 from overround.times import microseconds
 
 CONSENSUS = "consensus"
-MEDIAN, BY_MARGIN, BY_ACCURACY, EXCHANGE, CLOSE = "consensus_median", "consensus_margin", "consensus_accuracy", "exchange_mid", "close"
+MEDIAN, BY_MARGIN, BY_ACCURACY, EXCHANGE, CLOSE = (
+    "consensus_median",
+    "consensus_margin",
+    "consensus_accuracy",
+    "exchange_mid",
+    "close",
+)
 # each reference that is not a bookmaker, in words
 REFERENCES = {
     CONSENSUS: "mean of all other bookmakers",
@@ -53,10 +60,11 @@ def opinions(
     bookmakers : sequence of str
         Names of the columns.
     reference : str
-        A bookmaker, "consensus" (the mean of all bookmakers other than the one that is judged), "consensus_median",
-        "consensus_margin" (mean weighted by 1 / margin, a margin below 0.5 % counting as that: the combination by inverse variance of
-        Bates and Granger (1969), Operational Research Quarterly 20, 451-468, with the margin in the place of the variance) or
-        "consensus_accuracy" (mean with given weights).
+        A bookmaker, "consensus" (the mean of all bookmakers other than the one that is judged),
+        "consensus_median", "consensus_margin" (mean weighted by 1 / margin, a margin below 0.5 % counting as
+        that: the combination by inverse variance of Bates and Granger (1969), Operational Research Quarterly
+        20, 451-468, with the margin in the place of the variance) or "consensus_accuracy" (mean with given
+        weights).
     least : int
         Bookmakers that a consensus needs.
     overround : ndarray, shape (n, n_bookmakers), optional
@@ -71,7 +79,8 @@ def opinions(
     probability : ndarray, shape (n, n_bookmakers)
         NaN where the reference has no opinion: too few bookmakers, or the judged one is the reference itself.
     number : ndarray, shape (n, n_bookmakers)
-        Kish's (1965, Survey Sampling) effective one, (sum w)^2 / sum w^2, times 2 / pi for a median; 1 for a bookmaker.
+        Kish's (1965, Survey Sampling) effective one, (sum w)^2 / sum w^2, times 2 / pi for a median; 1 for a
+        bookmaker.
     """
     n, k = fair.shape
     names = list(bookmakers)
@@ -86,7 +95,9 @@ def opinions(
     weight = known.astype(float)
     if reference == BY_MARGIN:
         if overround is None:
-            raise ParameterError("reference 'consensus_margin' needs the overround of each probability's market.")
+            raise ParameterError(
+                "reference 'consensus_margin' needs the overround of each probability's market."
+            )
         weight = np.where(known, 1 / np.maximum(overround - 1, _LEAST_MARGIN), 0.0)
     elif reference == BY_ACCURACY:
         assert share is not None  # noqa: S101  # check_reference has seen to it
@@ -111,16 +122,18 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
     Parameters
     ----------
     scores : DataFrame
-        What `probability_scores` returned: index bookmaker, columns log_loss and gap. To judge bets fairly it must be made of matches
-        that were over before they were placed; `past_accuracy_weights` does that season's length by season's length.
+        What `probability_scores` returned: index bookmaker, columns log_loss and gap. To judge bets fairly it
+        must be made of matches that were over before they were placed; `past_accuracy_weights` does that
+        season's length by season's length.
 
     Returns
     -------
     dict
-        Bookmaker -> 1 / (gap - smallest gap + noise), in proportion, summing to 1. The log loss in excess of the best one's stands
-        for the variance of the error (Bates and Granger 1969: weights by inverse error variance). The noise is the median standard error of
-        the gaps (from `low` and `high`, where they are there) and at least a thousandth of the log loss, about what separates the
-        sharpest: those that cannot be told apart count alike. Bookmakers without a gap, and market averages and maxima, have none.
+        Bookmaker -> 1 / (gap - smallest gap + noise), in proportion, summing to 1. The log loss in excess of
+        the best one's stands for the variance of the error (Bates and Granger 1969: weights by inverse error
+        variance). The noise is the median standard error of the gaps (from `low` and `high`, where they are
+        there) and at least a thousandth of the log loss, about what separates the sharpest: those that cannot
+        be told apart count alike. Bookmakers without a gap, and market averages and maxima, have none.
 
     Raises
     ------
@@ -138,10 +151,14 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
     """
     missing = [column for column in ("log_loss", "gap") if column not in scores]
     if missing:
-        raise ParameterError(f"scores need the column {missing[0]!r}; they have {', '.join(map(str, scores.columns))}.")
+        raise ParameterError(
+            f"scores need the column {missing[0]!r}; they have {', '.join(map(str, scores.columns))}."
+        )
     known = scores[scores["gap"].notna() & ~scores.index.isin(NOT_AN_ACCOUNT)]
     if known.empty:
-        raise ParameterError("no bookmaker has been scored against the reference on a common match, so none has a weight.")
+        raise ParameterError(
+            "no bookmaker has been scored against the reference on a common match, so none has a weight."
+        )
     noise = _LOG_LOSS_NOISE * known["log_loss"].min()
     if {"low", "high"} <= set(known.columns):
         half = ((known["high"] - known["low"]) / 2)[lambda width: width > 0]
@@ -165,11 +182,15 @@ def lowest_margin(quotes: pd.DataFrame) -> str:
         for name, book in zip(board.names, board.overround, strict=True):
             if name not in NOT_AN_ACCOUNT:
                 found.setdefault(name, []).append(book[~np.isnan(book)])
-    medians = {name: float(np.median(np.concatenate(parts))) for name, parts in found.items() if sum(map(len, parts))}
+    medians = {
+        name: float(np.median(np.concatenate(parts))) for name, parts in found.items() if sum(map(len, parts))
+    }
     return min(medians, key=lambda name: medians[name], default="")
 
 
-def check_reference(reference: str, names: Sequence[str], *, lay: bool = True, weights: object = None, at_close: bool = True) -> None:
+def check_reference(
+    reference: str, names: Sequence[str], *, lay: bool = True, weights: object = None, at_close: bool = True
+) -> None:
     """Refuse a reference that cannot be had, with those that can."""
     if reference not in REFERENCES and reference not in names:
         raise ParameterError(
@@ -177,15 +198,25 @@ def check_reference(reference: str, names: Sequence[str], *, lay: bool = True, w
             f"or one of {', '.join(REFERENCES)}."
         )
     if reference == CLOSE and not at_close:
-        raise ParameterError("reference 'close' is not known before kick-off: bet at the close (at_close), or take another reference.")
+        raise ParameterError(
+            "reference 'close' is not known before kick-off: bet at the close (at_close), or take another reference."
+        )
     if reference == EXCHANGE and not lay:
-        raise ParameterError("reference 'exchange_mid' needs lay prices (market h2h_lay), and these quotes have none.")
+        raise ParameterError(
+            "reference 'exchange_mid' needs lay prices (market h2h_lay), and these quotes have none."
+        )
     if reference == BY_ACCURACY and weights is None:
-        raise ParameterError("reference 'consensus_accuracy' needs weights: accuracy_weights or past_accuracy_weights makes them.")
+        raise ParameterError(
+            "reference 'consensus_accuracy' needs weights: accuracy_weights or past_accuracy_weights makes them."
+        )
 
 
 def board_reference(
-    board: Board, reference: str, weights: "Mapping[str, float] | pd.DataFrame | None" = None, *, judged: bool = True
+    board: Board,
+    reference: str,
+    weights: "Mapping[str, float] | pd.DataFrame | None" = None,
+    *,
+    judged: bool = True,
 ) -> tuple[Floats, Floats]:
     """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table of weights by time."""
     k, t, _ = board.fair.shape
@@ -195,12 +226,18 @@ def board_reference(
     else:
         fair, least = board.fair, _LEAST
     flat = fair.reshape(k, -1).T
-    margin = np.repeat(board.overround[:, :, None], 3, axis=2).reshape(k, -1).T if reference == BY_MARGIN else None
+    margin = (
+        np.repeat(board.overround[:, :, None], 3, axis=2).reshape(k, -1).T if reference == BY_MARGIN else None
+    )
     share = None
     if reference == BY_ACCURACY:
-        share = np.repeat(_weights({} if weights is None else weights, board.names, board.time)[:, :, None], 3, axis=2)
+        share = np.repeat(
+            _weights({} if weights is None else weights, board.names, board.time)[:, :, None], 3, axis=2
+        )
         share = np.broadcast_to(share, fair.shape).reshape(k, -1).T
-    probability, number = opinions(flat, board.names, reference, least=least, overround=margin, share=share, judged=judged)
+    probability, number = opinions(
+        flat, board.names, reference, least=least, overround=margin, share=share, judged=judged
+    )
     return probability.T.reshape(k, t, 3), number.T.reshape(k, t, 3)
 
 
@@ -244,7 +281,11 @@ def spread(fair: Floats, bookmakers: Sequence[str], judged: Whole) -> Floats:
     judged : ndarray of int, shape (n,)
         Row of the one that is left out.
     """
-    others = ~np.isnan(fair) & ~np.isin(bookmakers, NOT_AN_ACCOUNT)[:, None] & (np.arange(len(fair))[:, None] != judged)
+    others = (
+        ~np.isnan(fair)
+        & ~np.isin(bookmakers, NOT_AN_ACCOUNT)[:, None]
+        & (np.arange(len(fair))[:, None] != judged)
+    )
     n = others.sum(axis=0)
     mean = np.where(others, fair, 0.0).sum(axis=0) / np.maximum(n, 1)
     squares = np.where(others, (fair - mean) ** 2, 0.0).sum(axis=0)
@@ -296,5 +337,7 @@ def accounts_of(names: Sequence[str], reference: str, bookmakers: Sequence[str] 
         return set(names) - set(NOT_AN_ACCOUNT) - {reference}
     unknown = sorted(set(bookmakers) - set(names))
     if unknown:
-        raise ParameterError(f"bookmaker {unknown[0]!r} has no prices here; those that have: {', '.join(names)}.")
+        raise ParameterError(
+            f"bookmaker {unknown[0]!r} has no prices here; those that have: {', '.join(names)}."
+        )
     return set(bookmakers)

@@ -16,8 +16,8 @@ _LEAST_BOOKS = 3
 def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.DataFrame:
     """Price of each bookmaker over the median of all on the same selection, at moments before kick-off.
 
-    A price stands until its bookmaker shows another one. Where a provider tells early from closing prices only, those are the moments.
-    A price that is no account's (a market average or maximum) is left out.
+    A price stands until its bookmaker shows another one. Where a provider tells early from closing prices
+    only, those are the moments. A price that is no account's (a market average or maximum) is left out.
 
     Parameters
     ----------
@@ -29,8 +29,9 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     Returns
     -------
     DataFrame
-        bookmaker, moment ("24 h", "kick-off", or "early" and "close"), relative (mean of price over median, less 1: matches count
-        alike), low, high (95 %, by match), matches. Only selections that at least three bookmakers quote at that moment.
+        bookmaker, moment ("24 h", "kick-off", or "early" and "close"), relative (mean of price over median,
+        less 1: matches count alike), low, high (95 %, by match), matches. Only selections that at least three
+        bookmakers quote at that moment.
 
     Examples
     --------
@@ -39,24 +40,48 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     >>> ov.prices.relative_prices(quotes)["bookmaker"].nunique()
     4
     """
-    rows = quotes.loc[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT), [*SELECTION, "bookmaker", "phase", "observed_at", "starts_at", "price"]]
+    rows = quotes.loc[
+        ~quotes["bookmaker"].isin(NOT_AN_ACCOUNT),
+        [*SELECTION, "bookmaker", "phase", "observed_at", "starts_at", "price"],
+    ]
     rows = rows.assign(selection=group_codes(rows, SELECTION)[0]).drop(columns=["market", "line", "outcome"])
     rows["account"] = group_codes(rows, ["selection", "bookmaker"])[0]
-    snapshots = rows[(rows["phase"] == "snapshot") & (rows["observed_at"] <= rows["starts_at"])].sort_values("observed_at", kind="stable")
+    snapshots = rows[(rows["phase"] == "snapshot") & (rows["observed_at"] <= rows["starts_at"])].sort_values(
+        "observed_at", kind="stable"
+    )
     if len(snapshots):
         before = (snapshots["starts_at"] - snapshots["observed_at"]) / pd.Timedelta(hours=1)
-        moments = {f"{one:g} h" if one else "kick-off": snapshots[before >= one] for one in sorted(hours, reverse=True)}
+        moments = {
+            f"{one:g} h" if one else "kick-off": snapshots[before >= one]
+            for one in sorted(hours, reverse=True)
+        }
     else:
         moments = {phase: rows[rows["phase"] == phase] for phase in ("early", "close")}
-    found = [_beside_median(seen.drop_duplicates("account", keep="last")).assign(moment=moment) for moment, seen in moments.items()]
+    found = [
+        _beside_median(seen.drop_duplicates("account", keep="last")).assign(moment=moment)
+        for moment, seen in moments.items()
+    ]
     table = pd.concat(found, ignore_index=True)
     return table[["bookmaker", "moment", "relative", "low", "high", "matches"]]
 
 
 def _beside_median(standing: pd.DataFrame) -> pd.DataFrame:
     prices = standing["price"].groupby(standing["selection"])
-    beside = standing.assign(relative=standing["price"] / prices.transform("median") - 1)[prices.transform("size") >= _LEAST_BOOKS]
-    by_match = beside.groupby(["bookmaker", "event_id"])["relative"].mean().groupby("bookmaker").agg(["mean", "sem", "size"])
+    beside = standing.assign(relative=standing["price"] / prices.transform("median") - 1)[
+        prices.transform("size") >= _LEAST_BOOKS
+    ]
+    by_match = (
+        beside.groupby(["bookmaker", "event_id"])["relative"]
+        .mean()
+        .groupby("bookmaker")
+        .agg(["mean", "sem", "size"])
+    )
     error = Z * by_match["sem"].fillna(np.inf)
-    return pd.DataFrame({"relative": by_match["mean"], "low": by_match["mean"] - error, "high": by_match["mean"] + error,
-                         "matches": by_match["size"]}).reset_index()  # fmt: skip
+    return pd.DataFrame(
+        {
+            "relative": by_match["mean"],
+            "low": by_match["mean"] - error,
+            "high": by_match["mean"] + error,
+            "matches": by_match["size"],
+        }
+    ).reset_index()

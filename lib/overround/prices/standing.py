@@ -15,14 +15,28 @@ def has_clock(quotes: pd.DataFrame) -> bool:
 
 def standing_price(bets: pd.DataFrame, quotes: pd.DataFrame, at: pd.Series, stands_h: float) -> np.ndarray:
     """Price that stood at a time at the bookmaker of each row, as a collector knew it; NaN where none did."""
-    snapshots = quotes[quotes["phase"] == "snapshot"].sort_values(["collected_at", "observed_at"], kind="stable")
+    snapshots = quotes[quotes["phase"] == "snapshot"].sort_values(
+        ["collected_at", "observed_at"], kind="stable"
+    )
     both = pd.concat([bets[list(OFFER)], snapshots[list(OFFER)]], ignore_index=True)
     code, _ = group_codes(both, OFFER)
-    time = pd.DataFrame({"at": at.astype("datetime64[us, UTC]").array, "code": code[: len(bets)], "row": np.arange(len(bets))})
-    seen = pd.DataFrame(
-        {"at": snapshots["collected_at"].astype("datetime64[us, UTC]").array, "code": code[len(bets) :], "price": snapshots["price"].array}
+    time = pd.DataFrame(
+        {"at": at.astype("datetime64[us, UTC]").array, "code": code[: len(bets)], "row": np.arange(len(bets))}
     )
-    found = pd.merge_asof(time.sort_values("at", kind="stable"), seen, on="at", by="code", tolerance=pd.Timedelta(hours=stands_h))
+    seen = pd.DataFrame(
+        {
+            "at": snapshots["collected_at"].astype("datetime64[us, UTC]").array,
+            "code": code[len(bets) :],
+            "price": snapshots["price"].array,
+        }
+    )
+    found = pd.merge_asof(
+        time.sort_values("at", kind="stable"),
+        seen,
+        on="at",
+        by="code",
+        tolerance=pd.Timedelta(hours=stands_h),
+    )
     return found.sort_values("row")["price"].to_numpy(float)
 
 
@@ -34,8 +48,15 @@ def price_when_placed(wanted: pd.DataFrame, bets: pd.DataFrame, quotes: pd.DataF
     price, open_ = np.full(len(wanted), np.nan), np.ones(len(bets), bool)
     phases = [(own, timed)]
     for phase in ("early", "close"):
-        shown = quotes.loc[quotes["phase"] == phase, [*OFFER, "price"]].drop_duplicates(list(OFFER), keep="last")
-        phases.append(tuple(rows[list(OFFER)].merge(shown, on=list(OFFER), how="left")["price"].to_numpy(float) for rows in (bets, wanted)))
+        shown = quotes.loc[quotes["phase"] == phase, [*OFFER, "price"]].drop_duplicates(
+            list(OFFER), keep="last"
+        )
+        phases.append(
+            tuple(
+                rows[list(OFFER)].merge(shown, on=list(OFFER), how="left")["price"].to_numpy(float)
+                for rows in (bets, wanted)
+            )
+        )
     paid = bets["price"].to_numpy(float)
     for mine, theirs in phases:
         # the phase is not written on a bet: it is the one whose price was paid
@@ -50,5 +71,12 @@ def prices_by_bookmaker(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFram
     """Price of each bet's selection at every bookmaker when it was placed, shape (bets, bookmakers)."""
     names = sorted(quotes["bookmaker"].unique())
     wanted = bets.loc[np.repeat(np.arange(len(bets)), len(names)), list(SELECTION)].reset_index(drop=True)
-    wanted = wanted.assign(bookmaker=np.tile(np.array(names, dtype=object), len(bets)), bet=np.repeat(np.arange(len(bets)), len(names)))
-    return pd.DataFrame(price_when_placed(wanted, bets, quotes).reshape(len(bets), len(names)), columns=names, index=bets.index)
+    wanted = wanted.assign(
+        bookmaker=np.tile(np.array(names, dtype=object), len(bets)),
+        bet=np.repeat(np.arange(len(bets)), len(names)),
+    )
+    return pd.DataFrame(
+        price_when_placed(wanted, bets, quotes).reshape(len(bets), len(names)),
+        columns=names,
+        index=bets.index,
+    )

@@ -1,7 +1,7 @@
 """What a day brought, held against the day and the week before: market, collection, signals, machine.
 
-Only computes, on what `overround.reports.daily_data` read. A day here is the time that ends at `until`, of `hours`; the days before it are
-the same hours of the seven days before.
+Only computes, on what `overround.reports.daily_data` read. A day here is the time that ends at `until`, of
+`hours`; the days before it are the same hours of the seven days before.
 """
 
 from collections.abc import Sequence
@@ -42,19 +42,38 @@ _LEAST_DAYS = 4  # that make up what is usual
 
 # figure -> how it is written; what is a count has no missing days
 _KINDS = {
-    "prices": "count", "matches": "count", "new matches": "count", "bookmakers": "count", "competitions": "count",
-    "price changes": "count", "median change": "percent", "median overround": "percent", "matches played": "count", "results": "count",
-    "looks": "count", "time covered": "percent",
-    "signals": "count", "mean edge": "percent", "bets settled": "count", "profit per unit": "signed percent",
+    "prices": "count",
+    "matches": "count",
+    "new matches": "count",
+    "bookmakers": "count",
+    "competitions": "count",
+    "price changes": "count",
+    "median change": "percent",
+    "median overround": "percent",
+    "matches played": "count",
+    "results": "count",
+    "looks": "count",
+    "time covered": "percent",
+    "signals": "count",
+    "mean edge": "percent",
+    "bets settled": "count",
+    "profit per unit": "signed percent",
     "closing-line value": "signed percent",
-    "calls": "count", "failed calls": "count", "answered by the cache": "percent", "median latency, ms": "figures",
-    "processor time, s": "figures", "highest memory, MB": "figures", "failed runs": "count",
-}  # fmt: skip
+    "calls": "count",
+    "failed calls": "count",
+    "answered by the cache": "percent",
+    "median latency, ms": "figures",
+    "processor time, s": "figures",
+    "highest memory, MB": "figures",
+    "failed runs": "count",
+}
 FIGURES = tuple(_KINDS)
 MARKET, COLLECTION, SIGNALS, MACHINE = FIGURES[:10], FIGURES[10:12], FIGURES[12:17], FIGURES[17:]
 
 
-def value_bets(recent: Recent, reference: str = "", *, method: str = "power", min_edge: float = 0.02) -> pd.DataFrame:
+def value_bets(
+    recent: Recent, reference: str = "", *, method: str = "power", min_edge: float = 0.02
+) -> pd.DataFrame:
     """Every value bet of the last days, a unit each, settled where the result is known.
 
     Parameters
@@ -100,17 +119,19 @@ def days(recent: Recent, bets: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each of `FIGURES`, columns 0 (the last day) to 7 (a week earlier). NaN for days before the first price (or call or
-        measurement), and for a mean or a share of nothing.
+        A row for each of `FIGURES`, columns 0 (the last day) to 7 (a week earlier). NaN for days before the
+        first price (or call or measurement), and for a mean or a share of nothing.
     """
     quotes, until, hours = recent.quotes, recent.until, recent.hours
     rows = {**_market(recent), **_collection(recent)}
     placed, settled = _day(bets["placed_at"], until, hours), _day(bets["settled_at"], until, hours)
     rows |= {
-        "signals": _per_day(placed), "mean edge": bets["edge"].groupby(placed).mean(),
-        "bets settled": _per_day(settled), "profit per unit": bets["profit"].groupby(settled).mean(),
+        "signals": _per_day(placed),
+        "mean edge": bets["edge"].groupby(placed).mean(),
+        "bets settled": _per_day(settled),
+        "profit per unit": bets["profit"].groupby(settled).mean(),
         "closing-line value": bets["clv"].groupby(settled).mean(),
-    }  # fmt: skip
+    }
     known = _known(quotes["collected_at"], until)
     found = {name: _filled(values, name, known) for name, values in rows.items()}
     machine = _machine(recent)
@@ -128,9 +149,10 @@ def against(found: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index figure; columns now, day_before, week_before, usual (median of the seven days), least, most (of these), unusual: now is
-        further from usual, and from the same day a week before (matches have their weekdays), than three times the seven days' spread
-        (MAD x 1.4826, at least a tenth of usual, and for counts the root of usual). Nothing is with fewer than four known days.
+        Index figure; columns now, day_before, week_before, usual (median of the seven days), least, most (of
+        these), unusual: now is further from usual, and from the same day a week before (matches have their
+        weekdays), than three times the seven days' spread (MAD x 1.4826, at least a tenth of usual, and for
+        counts the root of usual). Nothing is with fewer than four known days.
     """
     before = found.loc[:, 1:]
     usual = before.median(axis=1)
@@ -140,8 +162,15 @@ def against(found: pd.DataFrame) -> pd.DataFrame:
     enough = before.notna().sum(axis=1) >= _LEAST_DAYS
     far = 3 * np.maximum(spread, floor)
     unusual = enough & ((found[0] - usual).abs() > far) & ~((found[0] - found[7]).abs() <= far)
-    columns = {"now": found[0], "day_before": found[1], "week_before": found[7], "usual": usual, "least": before.min(axis=1),
-               "most": before.max(axis=1), "unusual": unusual.fillna(False)}  # fmt: skip
+    columns = {
+        "now": found[0],
+        "day_before": found[1],
+        "week_before": found[7],
+        "usual": usual,
+        "least": before.min(axis=1),
+        "most": before.max(axis=1),
+        "unusual": unusual.fillna(False),
+    }
     return pd.DataFrame(columns)
 
 
@@ -149,7 +178,9 @@ def digest_headline(compared: pd.DataFrame, missed: pd.DataFrame) -> Html:
     """The strip of figures of the last day, each with the day before and a week before."""
 
     def beside(name: str) -> tuple[str, str]:
-        now, before, earlier = (_written(name, compared.loc[name, column]) for column in ("now", "day_before", "week_before"))
+        now, before, earlier = (
+            _written(name, compared.loc[name, column]) for column in ("now", "day_before", "week_before")
+        )
         return now, f"{before} the day before, {earlier} a week before"
 
     longest = FORMATS["hours"](missed["hours"].iloc[0]) if len(missed) else "none"
@@ -161,7 +192,11 @@ def digest_headline(compared: pd.DataFrame, missed: pd.DataFrame) -> Html:
         ("Longest gap", longest, str(missed["competition"].iloc[0]) if len(missed) else "on the last day"),
         ("Signals", *beside("signals")),
         ("Profit per unit", earned, f"of {settled:,.0f} settled bets" if settled else "no bet was settled"),
-        ("Unusual", f"{int(compared['unusual'].sum())}", f"of {len(compared)} figures, against the week before"),
+        (
+            "Unusual",
+            f"{int(compared['unusual'].sum())}",
+            f"of {len(compared)} figures, against the week before",
+        ),
     )
 
 
@@ -169,14 +204,29 @@ def digest_table(compared: pd.DataFrame, figures: Sequence[str] | None = None) -
     """Rows of `against` as a table, each in its own unit; what is unusual says so."""
     rows = []
     for name, row in compared.loc[list(figures or compared.index)].iterrows():
-        text = {column: _written(str(name), row[column]) for column in ("now", "day_before", "week_before", "usual", "least", "most")}
+        text = {
+            column: _written(str(name), row[column])
+            for column in ("now", "day_before", "week_before", "usual", "least", "most")
+        }
         span = "–" if pd.isna(row["least"]) else f"{text['least']} to {text['most']}"
-        low_or_high = ("▼ unusually low" if row["now"] < row["usual"] else "▲ unusually high") if row["unusual"] else ""
-        rows.append({"figure": name, "last day": text["now"], "day before": text["day_before"], "a week before": text["week_before"],
-                     "range of seven days": span, "note": low_or_high})  # fmt: skip
+        low_or_high = (
+            ("▼ unusually low" if row["now"] < row["usual"] else "▲ unusually high") if row["unusual"] else ""
+        )
+        rows.append(
+            {
+                "figure": name,
+                "last day": text["now"],
+                "day before": text["day_before"],
+                "a week before": text["week_before"],
+                "range of seven days": span,
+                "note": low_or_high,
+            }
+        )
     shown = pd.DataFrame(rows)
     shown = shown if (shown["note"] != "").any() else shown.drop(columns="note")
-    return table(shown, dict.fromkeys(("last day", "day before", "a week before", "range of seven days"), "text"))
+    return table(
+        shown, dict.fromkeys(("last day", "day before", "a week before", "range of seven days"), "text")
+    )
 
 
 def signal_table(recent: Recent, bets: pd.DataFrame, most: int = 20) -> Html:
@@ -184,10 +234,17 @@ def signal_table(recent: Recent, bets: pd.DataFrame, most: int = 20) -> Html:
     mine = bets[(bets["placed_at"] > recent.begin) | (bets["settled_at"] > recent.begin)]
     names = recent.quotes.drop_duplicates("event_id").set_index("event_id")
     match = mine["event_id"].map(names["home"] + " – " + names["away"])
-    rows = pd.DataFrame({"match": match, "outcome": mine["outcome"].astype("str") + mine["line"].map(_line).astype("str"),
-                         **mine[["bookmaker", "price", "edge", "profit", "clv", "placed_at"]]})  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "match": match,
+            "outcome": mine["outcome"].astype("str") + mine["line"].map(_line).astype("str"),
+            **mine[["bookmaker", "price", "edge", "profit", "clv", "placed_at"]],
+        }
+    )
     rows = rows.sort_values("placed_at", ascending=False, kind="stable")
-    return table(rows, {"profit": "{:+.2f}".format}, most=most, empty="No bet was placed or settled on the last day.")
+    return table(
+        rows, {"profit": "{:+.2f}".format}, most=most, empty="No bet was placed or settled on the last day."
+    )
 
 
 def digest_verdict(recent: Recent, compared: pd.DataFrame, missed: pd.DataFrame) -> str:
@@ -204,20 +261,40 @@ def digest_verdict(recent: Recent, compared: pd.DataFrame, missed: pd.DataFrame)
     """
     when = f"{recent.hours:g} hours to {recent.until:%Y-%m-%d %H:%M} UTC"
     if recent.quotes.empty:
-        return f"Nothing to tell of the {when}: the store has no price of this source from the nine days before."
+        return (
+            f"Nothing to tell of the {when}: the store has no price of this source from the nine days before."
+        )
     now = compared["now"]
     if recent.today.empty:
         last = recent.quotes["collected_at"].max()
         silent = (recent.until - last).total_seconds() / 3600
         return f"Nothing came in during the {when}: the last price was collected {silent:,.0f} hours before, at {last:%Y-%m-%d %H:%M} UTC."
-    came = f"{now['prices']:,.0f} prices of {now['matches']:,.0f} matches at {now['bookmakers']:,.0f} bookmakers"
+    came = (
+        f"{now['prices']:,.0f} prices of {now['matches']:,.0f} matches at {now['bookmakers']:,.0f} bookmakers"
+    )
     before = compared.loc["prices", ["day_before", "week_before"]]
-    words = [f"{amount:,.0f} {name}" for amount, name in zip(before, ("the day before", "a week before"), strict=True) if pd.notna(amount)]
-    hole = f"longest gap {FORMATS['hours'](missed['hours'].iloc[0])} at {missed['competition'].iloc[0]}" if len(missed) else "no gap"
+    words = [
+        f"{amount:,.0f} {name}"
+        for amount, name in zip(before, ("the day before", "a week before"), strict=True)
+        if pd.notna(amount)
+    ]
+    hole = (
+        f"longest gap {FORMATS['hours'](missed['hours'].iloc[0])} at {missed['competition'].iloc[0]}"
+        if len(missed)
+        else "no gap"
+    )
     made, settled = now["signals"], now["bets settled"]
-    earned = f", {settled:,.0f} settled at {percent(now['profit per unit'], sign=True)} a unit" if settled else ", none settled"
+    earned = (
+        f", {settled:,.0f} settled at {percent(now['profit per unit'], sign=True)} a unit"
+        if settled
+        else ", none settled"
+    )
     odd = [str(name) for name in compared.index[compared["unusual"]]]
-    strange = f"Unusual against the week before: {', '.join(odd)}." if odd else "Nothing is unusual against the week before."
+    strange = (
+        f"Unusual against the week before: {', '.join(odd)}."
+        if odd
+        else "Nothing is unusual against the week before."
+    )
     return f"The {when} brought {came} ({'; '.join(words) or 'the first day'}); {hole}; {made:,.0f} new signals{earned}. {strange}"
 
 
@@ -239,19 +316,29 @@ def moves(recent: Recent, most: int = 12) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        match, outcome (with the line), books, begin and end (medians over bookmakers of the price that stood when the day began, or the
-        first of the day, and of the last one), move (begin / end - 1: the relative change of the probability); the largest first.
+        match, outcome (with the line), books, begin and end (medians over bookmakers of the price that stood
+        when the day began, or the first of the day, and of the last one), move (begin / end - 1: the relative
+        change of the probability); the largest first.
     """
     rows = recent.quotes
     rows = rows[~(rows["collected_at"] >= rows["starts_at"]) & (rows["starts_at"] > recent.begin)]
     rows = rows.sort_values("collected_at", kind="stable")
     keys = [*SELECTION, "bookmaker"]
     stood = rows[rows["collected_at"] <= recent.begin].groupby(keys, dropna=False)["price"].last()
-    today = rows[rows["collected_at"] > recent.begin].groupby(keys, dropna=False)["price"].agg(["first", "last"])
+    today = (
+        rows[rows["collected_at"] > recent.begin].groupby(keys, dropna=False)["price"].agg(["first", "last"])
+    )
     pair = today.assign(begin=stood.reindex(today.index).fillna(today["first"]), end=today["last"])
-    found = pair.groupby(list(SELECTION), dropna=False).agg(books=("end", "size"), begin=("begin", "median"), end=("end", "median"))
+    found = pair.groupby(list(SELECTION), dropna=False).agg(
+        books=("end", "size"), begin=("begin", "median"), end=("end", "median")
+    )
     found = found.assign(move=found["begin"] / found["end"] - 1)
-    found = found[found["move"] != 0].sort_values("move", key=lambda move: -move.abs(), kind="stable").head(most).reset_index()
+    found = (
+        found[found["move"] != 0]
+        .sort_values("move", key=lambda move: -move.abs(), kind="stable")
+        .head(most)
+        .reset_index()
+    )
     names = rows.drop_duplicates("event_id").set_index("event_id")
     match = found["event_id"].map(names["home"] + " – " + names["away"])
     outcome = found["outcome"].astype("str") + found["line"].map(_line).astype("str")
@@ -266,19 +353,32 @@ def _market(recent: Recent) -> dict[str, pd.Series]:
     before = quotes["price"].groupby(keys, dropna=False).shift()
     ahead = ~(quotes["collected_at"] >= quotes["starts_at"])
     change = (before / quotes["price"] - 1)[ahead & before.notna() & (before != quotes["price"])]
-    books = fair_probabilities(quotes[quotes["market"] == "h2h"], "multiplicative") if len(quotes) else quotes.assign(overround=np.nan)
+    books = (
+        fair_probabilities(quotes[quotes["market"] == "h2h"], "multiplicative")
+        if len(quotes)
+        else quotes.assign(overround=np.nan)
+    )
     kick_off = quotes.drop_duplicates("event_id")["starts_at"]
     ended = recent.results["settled_at"].fillna(recent.results["starts_at"] + pd.Timedelta(hours=2))
     return {
-        "prices": _per_day(at), **{
+        "prices": _per_day(at),
+        **{
             name: quotes[column].groupby(at).nunique()
-            for name, column in (("matches", "event_id"), ("bookmakers", "bookmaker"), ("competitions", "competition"))
+            for name, column in (
+                ("matches", "event_id"),
+                ("bookmakers", "bookmaker"),
+                ("competitions", "competition"),
+            )
         },
         "new matches": _per_day(_day(seen, until, hours)),
-        "price changes": _per_day(at[change.index]), "median change": change.abs().groupby(at).median(),
-        "median overround": (books["overround"] - 1).groupby(_day(books["collected_at"], until, hours)).median(),
-        "matches played": _per_day(_day(kick_off, until, hours)), "results": _per_day(_day(ended, until, hours)),
-    }  # fmt: skip
+        "price changes": _per_day(at[change.index]),
+        "median change": change.abs().groupby(at).median(),
+        "median overround": (books["overround"] - 1)
+        .groupby(_day(books["collected_at"], until, hours))
+        .median(),
+        "matches played": _per_day(_day(kick_off, until, hours)),
+        "results": _per_day(_day(ended, until, hours)),
+    }
 
 
 def _collection(recent: Recent) -> dict[str, pd.Series]:
@@ -289,38 +389,63 @@ def _collection(recent: Recent) -> dict[str, pd.Series]:
     covered = []
     for begin, end in zip(begins, ends, strict=True):
         # a competition counts from its first look on
-        watched = (end - looks.groupby("competition")["at"].min().clip(lower=begin)).clip(lower=pd.Timedelta(0)).sum()
-        unseen = (found["end"].clip(upper=end) - found["begin"].clip(lower=begin)).clip(lower=pd.Timedelta(0)).sum()
+        watched = (
+            (end - looks.groupby("competition")["at"].min().clip(lower=begin))
+            .clip(lower=pd.Timedelta(0))
+            .sum()
+        )
+        unseen = (
+            (found["end"].clip(upper=end) - found["begin"].clip(lower=begin))
+            .clip(lower=pd.Timedelta(0))
+            .sum()
+        )
         covered.append(1 - unseen / watched if watched else np.nan)
-    return {"looks": _per_day(_day(looks["at"], recent.until, recent.hours)), "time covered": pd.Series(covered)}
+    return {
+        "looks": _per_day(_day(looks["at"], recent.until, recent.hours)),
+        "time covered": pd.Series(covered),
+    }
 
 
 def _machine(recent: Recent) -> dict[str, pd.Series]:
     until, hours = recent.machine_until, recent.hours
     calls, measured, runs = recent.requests, recent.measurements, recent.runs
-    at, noted, started = (_day(log[column], until, hours) for log, column in ((calls, "at"), (measured, "at"), (runs, "started_at")))
+    at, noted, started = (
+        _day(log[column], until, hours)
+        for log, column in ((calls, "at"), (measured, "at"), (runs, "started_at"))
+    )
     metric = measured["metric"]
     cost = measured["value"].astype(float)
     rows = {
-        "calls": (_per_day(at), calls["at"]), "failed calls": (_per_day(at[calls["status"] != 200]), calls["at"]),
+        "calls": (_per_day(at), calls["at"]),
+        "failed calls": (_per_day(at[calls["status"] != 200]), calls["at"]),
         "answered by the cache": (calls["from_cache"].astype(float).groupby(at).mean(), calls["at"]),
-        "median latency, ms": ((1000 * calls["latency_s"])[~calls["from_cache"].astype(bool)].groupby(at).median(), calls["at"]),
+        "median latency, ms": (
+            (1000 * calls["latency_s"])[~calls["from_cache"].astype(bool)].groupby(at).median(),
+            calls["at"],
+        ),
         "processor time, s": (cost[metric == "cpu_s"].groupby(noted).sum(), measured["at"]),
         "highest memory, MB": (cost[metric == "peak_mb"].groupby(noted).max(), measured["at"]),
         "failed runs": (_per_day(started[runs["status"] != "ok"]), runs["started_at"]),
-    }  # fmt: skip
+    }
     return {name: _filled(values, name, _known(log, until)) for name, (values, log) in rows.items()}
 
 
 def _gaps(looks: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
     """All gaps, and the one that is open at the end where the last look is long ago."""
     if looks.empty:
-        return pd.DataFrame({"competition": [], "begin": looks["at"], "end": looks["at"], "hours": pd.Series(dtype=float)})
+        return pd.DataFrame(
+            {"competition": [], "begin": looks["at"], "end": looks["at"], "hours": pd.Series(dtype=float)}
+        )
     found, usual = gaps(looks), regularity(looks)
     silent = (until - usual["last"]).dt.total_seconds() / 3600
     late = usual[silent * 60 > GAP * usual["usual_minutes"].fillna(24 * 60)]
     still = pd.DataFrame(
-        {"competition": late.index, "begin": late["last"].to_numpy(), "end": until, "hours": silent[late.index].to_numpy()}
+        {
+            "competition": late.index,
+            "begin": late["last"].to_numpy(),
+            "end": until,
+            "hours": silent[late.index].to_numpy(),
+        }
     )
     still = still.astype({"begin": looks["at"].dtype, "end": looks["at"].dtype})
     both = pd.concat([one for one in (found, still) if len(one)] or [found])

@@ -14,7 +14,19 @@ from overround.times import moment
 
 DAYS = 8  # the last one and the seven before it
 ONE_DAY = pd.Timedelta(days=1)
-_COLUMNS = ("event_id", "competition", "season", "bookmaker", "market", "line", "outcome", "phase", "observed_at", "collected_at", "price")
+_COLUMNS = (
+    "event_id",
+    "competition",
+    "season",
+    "bookmaker",
+    "market",
+    "line",
+    "outcome",
+    "phase",
+    "observed_at",
+    "collected_at",
+    "price",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,13 @@ class Recent:
 
 
 def recent(
-    store: Store, source: str, *, until: str = "", hours: float = 24, leagues: Iterable[str] = (), version: str | None = None
+    store: Store,
+    source: str,
+    *,
+    until: str = "",
+    hours: float = 24,
+    leagues: Iterable[str] = (),
+    version: str | None = None,
 ) -> Recent:
     """Read what a digest needs; an empty store gives empty tables.
 
@@ -58,8 +76,9 @@ def recent(
     source : str
         Whose prices.
     until : str
-        ISO time at which the last day ends, UTC; empty: now. The simulated market lives in a time of its own, so there the newest row.
-        The machine's own records (calls, measurements, runs) of a simulated market are those up to now.
+        ISO time at which the last day ends, UTC; empty: now. The simulated market lives in a time of its own,
+        so there the newest row. The machine's own records (calls, measurements, runs) of a simulated market
+        are those up to now.
     hours : float
         Length of a day, above 0 and at most 24.
     leagues : iterable of str
@@ -75,7 +94,11 @@ def recent(
     if not 0 < hours <= 24:
         raise ParameterError(f"hours is {hours:g}; a day has more than 0 and at most 24.")
     now = pd.Timestamp(datetime.now(UTC))
-    end = moment(until, "until", "2025-08-01T12:00") if until else (_newest(store, source, version) if source == SIMULATED else now)
+    end = (
+        moment(until, "until", "2025-08-01T12:00")
+        if until
+        else (_newest(store, source, version) if source == SIMULATED else now)
+    )
     machine_until = now if source == SIMULATED else end
     since = end - DAYS * ONE_DAY - ONE_DAY
     leagues = list(leagues)
@@ -85,23 +108,35 @@ def recent(
     quotes = _quotes(store, source, leagues, since, end, version)
     results = store.read("results", {"competition": leagues} if leagues else None, version=version)
     results = results[results["event_id"].isin(quotes["event_id"]) & ~(results["settled_at"] > end)]
-    return Recent(quotes, results, requests[requests["provider"] == source], measurements, runs, end, machine_until, float(hours))
+    return Recent(
+        quotes,
+        results,
+        requests[requests["provider"] == source],
+        measurements,
+        runs,
+        end,
+        machine_until,
+        float(hours),
+    )
 
 
-def _quotes(store: Store, source: str, leagues: list[str], since: pd.Timestamp, end: pd.Timestamp, version: str | None) -> pd.DataFrame:
+def _quotes(
+    store: Store, source: str, leagues: list[str], since: pd.Timestamp, end: pd.Timestamp, version: str | None
+) -> pd.DataFrame:
     kept = store.version() if version is None else version
     if "quotes=" not in kept or "events=" not in kept:
         empty = store.read("quotes", {"competition": "-"}, [*_COLUMNS, "starts_at"]).head(0)
         return empty.assign(home=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
     chosen = f"AND q.competition IN ({', '.join(map(quoted, leagues))})" if leagues else ""
     # all prices of matches that were still ahead: what a strategy knew at the beginning is among them
-    return store.sql(f"""
+    wanted = f"""
         SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, e.starts_at, e.home, e.away
         FROM quotes q JOIN events e USING (event_id)
         WHERE q.source = {quoted(source)} {chosen} AND q.collected_at <= {_moment(end)}
           AND (q.collected_at > {_moment(since)} OR e.starts_at > {_moment(since)})
         ORDER BY q.collected_at, q.event_id, q.bookmaker, q.market, q.line, q.outcome
-    """, version=version)  # noqa: S608 - every text is quoted  # fmt: skip
+    """  # noqa: S608 - every text is quoted
+    return store.sql(wanted, version=version)
 
 
 def _log(store: Store, name: str, column: str, until: pd.Timestamp, stored: str) -> pd.DataFrame:
@@ -115,7 +150,8 @@ def _log(store: Store, name: str, column: str, until: pd.Timestamp, stored: str)
 def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp:
     if "quotes=" not in (version or store.version()):
         return pd.Timestamp(datetime.now(UTC))
-    newest = store.sql(f"SELECT max(collected_at) AS at FROM quotes WHERE source = {quoted(source)}", version=version)["at"][0]  # noqa: S608
+    wanted = f"SELECT max(collected_at) AS at FROM quotes WHERE source = {quoted(source)}"  # noqa: S608
+    newest = store.sql(wanted, version=version)["at"][0]
     if pd.isna(newest):
         return pd.Timestamp(datetime.now(UTC))
     # the scores of the last matches come after the last price

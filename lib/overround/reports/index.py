@@ -24,14 +24,15 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
     baseline : str
         Run id that the others are held against; by default the oldest run with bets of the same notebook.
     pipelines : sequence of dict
-        Of those that noted their steps (`overround.reports.records.read_pipelines`), oldest first: also a step that an earlier run stands for.
+        Of those that noted their steps (`overround.reports.records.read_pipelines`), oldest first: also a
+        step that an earlier run stands for.
 
     Returns
     -------
     dict
-        `failures`, newest first; `latest`, the runs of the newest pipeline in their order, `kept` those that stand for a step;
-        `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest first, and how many `labels` they have;
-        `comparable`, whether any run left bets.
+        `failures`, newest first; `latest`, the runs of the newest pipeline in their order, `kept` those that
+        stand for a step; `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest
+        first, and how many `labels` they have; `comparable`, whether any run left bets.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
     kept = _kept(pipelines)
@@ -41,7 +42,8 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
         "failures": unresolved(runs),
         **_latest(runs, pipelines),
         "notebooks": [
-            _group(name, [run for run in runs if run["notebook"] == name], pages, baseline) for name in _in_order(runs, pipelines)
+            _group(name, [run for run in runs if run["notebook"] == name], pages, baseline)
+            for name in _in_order(runs, pipelines)
         ],
         "comparable": any(map(has_bets, runs)),
     }
@@ -52,8 +54,13 @@ def unresolved(runs: Sequence[Record]) -> list[Record]:
 
     A run that stood for a later pipeline's step makes good what failed until then.
     """
-    last = {(run["notebook"], run["label"]): run for run in sorted(runs, key=lambda run: max([run["started_at"], *run.get("kept_at", [])]))}
-    return [run for run in reversed(runs) if run["status"] != OK and last[(run["notebook"], run["label"])] is run]
+    last = {
+        (run["notebook"], run["label"]): run
+        for run in sorted(runs, key=lambda run: max([run["started_at"], *run.get("kept_at", [])]))
+    }
+    return [
+        run for run in reversed(runs) if run["status"] != OK and last[(run["notebook"], run["label"])] is run
+    ]
 
 
 def has_bets(run: Record) -> bool:
@@ -64,7 +71,11 @@ def has_bets(run: Record) -> bool:
 def differences(before: Record, run: Record) -> list[tuple[str, Any, Any]]:
     """Parameters that two runs of a notebook do not share, as (name, before, now)."""
     old, new = before["parameters"], run["parameters"]
-    return [(name, old.get(name), new.get(name)) for name in {**old, **new} if name not in _NOT_ASKED and old.get(name) != new.get(name)]
+    return [
+        (name, old.get(name), new.get(name))
+        for name in {**old, **new}
+        if name not in _NOT_ASKED and old.get(name) != new.get(name)
+    ]
 
 
 def _kept(pipelines: Sequence[Record]) -> dict[str, list[str]]:
@@ -86,7 +97,10 @@ def _latest(runs: Sequence[Record], pipelines: Sequence[Record]) -> dict[str, An
         return {"latest": mine, "latest_at": mine[0]["started_at"] if mine else ""}
     by_id = {run["run_id"]: run for run in runs}
     steps = [step for step in noted["steps"] if step["run_id"] in by_id]
-    return {"latest": [{**by_id[step["run_id"]], "kept": step["status"] == "kept"} for step in steps], "latest_at": noted["started_at"]}
+    return {
+        "latest": [{**by_id[step["run_id"]], "kept": step["status"] == "kept"} for step in steps],
+        "latest_at": noted["started_at"],
+    }
 
 
 def _in_order(runs: Sequence[Record], pipelines: Sequence[Record]) -> list[str]:
@@ -95,14 +109,19 @@ def _in_order(runs: Sequence[Record], pipelines: Sequence[Record]) -> list[str]:
     for run in runs:
         order.setdefault(run["pipeline"], []).append(run["notebook"])
     there = {run["notebook"] for run in runs}
-    order |= {one["pipeline"]: [step["notebook"] for step in one["steps"] if step["notebook"] in there] for one in pipelines}
+    order |= {
+        one["pipeline"]: [step["notebook"] for step in one["steps"] if step["notebook"] in there]
+        for one in pipelines
+    }
     return list(dict.fromkeys(name for pipeline in sorted(order, reverse=True) for name in order[pipeline]))
 
 
 def _group(name: str, runs: Sequence[Record], pages: Sequence[Record], baseline: str) -> dict[str, Any]:
     bets = [run for run in runs if has_bets(run)]
     # small multiples on one scale: each bankroll as a multiple of what it began with
-    ratios = {run["run_id"]: [value / (run["bankroll"][0] or 1.0) for value in run["bankroll"]] for run in bets}
+    ratios = {
+        run["run_id"]: [value / (run["bankroll"][0] or 1.0) for value in run["bankroll"]] for run in bets
+    }
     every = [ratio for path in ratios.values() for ratio in path] or [1.0]
     base = next((run for run in runs if run["run_id"] == baseline), bets[0] if bets else None)
     before: dict[str, Record] = {}
@@ -131,12 +150,18 @@ def _elsewhere(before: Record, run: Record) -> list[str]:
     """What besides parameters can be why two runs differ."""
     return [
         words
-        for field, words in (("source", "other source"), ("store_version", "other data"), ("git_revision", "other program"))
+        for field, words in (
+            ("source", "other source"),
+            ("store_version", "other data"),
+            ("git_revision", "other program"),
+        )
         if before.get(field) != run.get(field)
     ]
 
 
-def _comparisons(run: Record, others: dict[str, Record | None], pages: Sequence[Record]) -> list[dict[str, str]]:
+def _comparisons(
+    run: Record, others: dict[str, Record | None], pages: Sequence[Record]
+) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for words, other in others.items():
         if other is None or not has_bets(other) or other["run_id"] == run["run_id"]:
@@ -147,5 +172,6 @@ def _comparisons(run: Record, others: dict[str, Record | None], pages: Sequence[
         with_both = [page for page in reversed(pages) if pair <= set(page["parameters"].get("runs") or [])]
         page = min(with_both, key=lambda page: len(page["parameters"]["runs"]), default=None)
         command = f"overround compare {other['run_id']} {run['run_id']}"
-        found.append({"words": words, "href": f"{page['href']}.html" if page else "", "command": command, "pair": pair})  # type: ignore[dict-item]
+        href = f"{page['href']}.html" if page else ""
+        found.append({"words": words, "href": href, "command": command, "pair": pair})  # type: ignore[dict-item]
     return found

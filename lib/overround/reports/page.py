@@ -1,7 +1,7 @@
 """Pages that can be sent to someone: one for each run, and an index of all runs.
 
-A page is one file without a script or a request to anywhere; a Content-Security-Policy holds it to that. This module reads
-executed notebooks and the JSON records beside them, and runs nothing.
+A page is one file without a script or a request to anywhere; a Content-Security-Policy holds it to that. This
+module reads executed notebooks and the JSON records beside them, and runs nothing.
 """
 
 import re
@@ -31,7 +31,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 _NAVIGATION = '<nav aria-label="Reports">'
 _SHORT = 60
 _NEVER = ["script", "iframe", "object", "embed", "applet", "link", "meta", "base", "form", "noscript"]
-_NUMBER = re.compile(r"[-+−–±]?\s*[\d.,  ]*\d\s*(%|s|ms|MB|k|M|x|×)?(\s*\([^)]*\d[^)]*\))?|[-–—]|nan|none|", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[-+−–±]?\s*[\d.,  ]*\d\s*(%|s|ms|MB|k|M|x|×)?(\s*\([^)]*\d[^)]*\))?|[-–—]|nan|none|", re.IGNORECASE
+)
 
 
 def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False) -> None:
@@ -103,7 +105,9 @@ def _simulated(run: dict) -> bool:
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader
 
-    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     made.globals["css"] = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     made.tests["simulated"] = _simulated
     made.globals["SHOWN"] = 8  # rows of a notebook that the index shows unfolded
@@ -149,7 +153,10 @@ def _cells(ipynb: Path) -> str:
 
 def _leave_only_what_a_page_can_show(data: dict) -> None:
     for kind in [
-        kind for kind in data if kind not in ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain")
+        kind
+        for kind in data
+        if kind
+        not in ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain")
     ]:
         del data[kind]
 
@@ -231,7 +238,12 @@ def _shown_between(heading: Any, following: Any) -> bool:
             return False
         if node.name in ("img", "svg", "table", "hr"):
             return True
-        if node.name is None and node.strip() and not node.find_parent(class_="code") and heading not in node.parents:
+        if (
+            node.name is None
+            and node.strip()
+            and not node.find_parent(class_="code")
+            and heading not in node.parents
+        ):
             return True
     return False
 
@@ -243,10 +255,22 @@ def _has_text(text: str) -> bool:
 def _disarm(element: Any) -> None:
     for name in list(element.attrs):
         value = str(element[name]).strip().lower()
-        loads = name in ("src", "srcset", "poster", "background", "data", "action", "formaction") and not value.startswith("data:image/")
+        loads = name in (
+            "src",
+            "srcset",
+            "poster",
+            "background",
+            "data",
+            "action",
+            "formaction",
+        ) and not value.startswith("data:image/")
         if name.endswith("href") and element.name != "a":  # parts of a drawing
             loads = not value.startswith(("#", "data:image/"))
-        if name.startswith("on") or loads or value.replace("\t", "").replace("\n", "").startswith(("javascript:", "vbscript:")):
+        if (
+            name.startswith("on")
+            or loads
+            or value.replace("\t", "").replace("\n", "").startswith(("javascript:", "vbscript:"))
+        ):
             del element[name]
     if element.name == "img" and not element.get("src"):
         element.name = "span"  # an image from elsewhere: its description stays
@@ -266,7 +290,9 @@ def _tidy_table(soup: Any, table: Any, name: str) -> None:
     cells = [row(["th", "td"]) for row in rows if not row.find_parent("thead")]
     width = max((len(row) for row in cells), default=0)
     numeric = {
-        column for column in range(width) if all(len(row) == width and _NUMBER.fullmatch(row[column].get_text(strip=True)) for row in cells)
+        column
+        for column in range(width)
+        if all(len(row) == width and _NUMBER.fullmatch(row[column].get_text(strip=True)) for row in cells)
     }
     for row in rows:
         for column, cell in enumerate(row(["th", "td"])):
@@ -279,7 +305,9 @@ def _tidy_table(soup: Any, table: Any, name: str) -> None:
         caption.string = name
         table.insert(0, caption)
     # wide tables scroll in a box of their own, which has to be reachable by keyboard
-    table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": label}))
+    table.wrap(
+        soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": label})
+    )
 
 
 def _moment(text: str) -> str:
@@ -297,7 +325,9 @@ def _duration(seconds: float) -> str:
 
 
 def _percent(share: Any) -> str:
-    return f"{100 * share:+.1f}\N{NO-BREAK SPACE}%".replace("-", "−") if isinstance(share, int | float) else "–"
+    return (
+        f"{100 * share:+.1f}\N{NO-BREAK SPACE}%".replace("-", "−") if isinstance(share, int | float) else "–"
+    )
 
 
 def _verdict_parts(verdict: str) -> tuple[str, str]:

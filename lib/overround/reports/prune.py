@@ -16,7 +16,13 @@ from overround.reports.records import BASELINE, read_pipelines, read_records
 _PIPELINE = re.compile(r"\d{8}-\d{6}-\w+")
 
 
-def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta | None = None, now: datetime | None = None) -> pd.DataFrame:
+def candidates(
+    reports: Path,
+    *,
+    keep: int | None = None,
+    older_than: timedelta | None = None,
+    now: datetime | None = None,
+) -> pd.DataFrame:
     """Pipelines of a reports folder that could be removed.
 
     Parameters
@@ -24,7 +30,8 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
     reports : Path
         The reports folder.
     keep : int, optional
-        So many of the newest pipelines stay; pages that only compare runs do not count, they stay and go with what they compare.
+        So many of the newest pipelines stay; pages that only compare runs do not count, they stay and go with
+        what they compare.
     older_than : timedelta, optional
         What started later than this long ago stays.
     now : datetime, optional
@@ -33,8 +40,9 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
     Returns
     -------
     DataFrame
-        One row a pipeline, newest first: pipeline, started_at, runs, megabytes. Never among them are the newest pipeline and the one
-        that holds the baseline, and those with runs that these, or any other pipeline that stays, compare or have for a step.
+        One row a pipeline, newest first: pipeline, started_at, runs, megabytes. Never among them are the
+        newest pipeline and the one that holds the baseline, and those with runs that these, or any other
+        pipeline that stays, compare or have for a step.
 
     Raises
     ------
@@ -50,7 +58,10 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
     for run in records:
         if _PIPELINE.fullmatch(run["pipeline"]):
             pipelines.setdefault(run["pipeline"], []).append(run)
-    began = {name: min(datetime.fromisoformat(run["started_at"]) for run in runs) for name, runs in pipelines.items()}
+    began = {
+        name: min(datetime.fromisoformat(run["started_at"]) for run in runs)
+        for name, runs in pipelines.items()
+    }
     noted = {one["pipeline"]: one for one in read_pipelines(reports) if _PIPELINE.fullmatch(one["pipeline"])}
     for name in noted.keys() - began.keys():  # not one of its steps had to be run
         began[name], pipelines[name] = datetime.fromisoformat(noted[name]["started_at"]), []
@@ -72,7 +83,11 @@ def candidates(reports: Path, *, keep: int | None = None, older_than: timedelta 
         compared = _referred(None, pipelines[name])
         if compared & gone or (not compared and limit is not None and began[name] < limit):
             gone.add(name)
-    rows = [(name, began[name], len(pipelines[name]), _megabytes(reports / "runs" / name)) for name in newest if name in gone]
+    rows = [
+        (name, began[name], len(pipelines[name]), _megabytes(reports / "runs" / name))
+        for name in newest
+        if name in gone
+    ]
     return pd.DataFrame(rows, columns=["pipeline", "started_at", "runs", "megabytes"])
 
 

@@ -13,14 +13,27 @@ RUN_MIME = "application/vnd.overround.run+json"
 # a file of the reports folder that holds the run id of what others are compared with
 BASELINE = "baseline"
 
-# of a pipeline's folder: its steps in JSON, also those that an earlier pipeline's run stands for; a run's files have suffixes
+# of a pipeline's folder: its steps in JSON, also those that an earlier pipeline's run stands for; a run's
+# files have suffixes
 _STEPS = "steps"
 
 
 def read_record(path: Path) -> dict | None:
     """A run's record; None for what is none."""
     run = _read(path)
-    needed = {"run_id", "notebook", "label", "title", "status", "parameters", "changed", "started_at", "seconds", "source", "failure"}
+    needed = {
+        "run_id",
+        "notebook",
+        "label",
+        "title",
+        "status",
+        "parameters",
+        "changed",
+        "started_at",
+        "seconds",
+        "source",
+        "failure",
+    }
     return run if isinstance(run, dict) and needed <= run.keys() else None
 
 
@@ -32,19 +45,33 @@ def read_records(reports: Path) -> tuple[list[dict], list[str]]:
         if run is None:
             unreadable.append(path.relative_to(reports).as_posix())
         else:
-            runs.append({**run, "href": path.relative_to(reports).with_suffix("").as_posix(), "pipeline": path.parent.name})
+            runs.append(
+                {
+                    **run,
+                    "href": path.relative_to(reports).with_suffix("").as_posix(),
+                    "pipeline": path.parent.name,
+                }
+            )
     return runs, unreadable
 
 
 def write_steps(reports: Path, pipeline: str, started_at: datetime, steps: Sequence[dict[str, str]]) -> None:
     """Note which runs the steps of a pipeline are: each with label, notebook, status (ok, failed, kept, not run) and run_id."""
-    noted = {"pipeline": pipeline, "started_at": started_at.astimezone(UTC).isoformat(timespec="seconds"), "steps": list(steps)}
+    noted = {
+        "pipeline": pipeline,
+        "started_at": started_at.astimezone(UTC).isoformat(timespec="seconds"),
+        "steps": list(steps),
+    }
     write_atomically(reports / "runs" / pipeline / _STEPS, json.dumps(noted, indent=1) + "\n")
 
 
 def read_pipelines(reports: Path) -> list[dict]:
     """Pipelines that have noted their steps, oldest first: pipeline, started_at, steps."""
-    return [found for path in sorted((reports / "runs").glob(f"*/{_STEPS}")) if (found := _read_steps(path)) is not None]
+    return [
+        found
+        for path in sorted((reports / "runs").glob(f"*/{_STEPS}"))
+        if (found := _read_steps(path)) is not None
+    ]
 
 
 def siblings(folder: Path) -> list[dict]:
@@ -57,7 +84,11 @@ def siblings(folder: Path) -> list[dict]:
             for run in sorted(runs, key=lambda run: run["started_at"])
         ]
     return [
-        {"label": step["label"], "status": step["status"], "href": _link(folder.name, step["run_id"]) if step["run_id"] else ""}
+        {
+            "label": step["label"],
+            "status": step["status"],
+            "href": _link(folder.name, step["run_id"]) if step["run_id"] else "",
+        }
         for step in noted["steps"]
     ]
 

@@ -1,6 +1,7 @@
 """Drawings as parts of a page: in its colours and its fonts, light and dark, with words for who cannot see them.
 
-A notebook keeps a figure as an image, which every viewer shows; only a page of ours knows the variables that colour it.
+A notebook keeps a figure as an image, which every viewer shows; only a page of ours knows the variables that
+colour it.
 """
 
 import base64
@@ -12,7 +13,8 @@ from overround.display.palette import NAMES
 
 _SVG_IMAGE = re.compile("^data:image/svg\\+xml;base64,")
 _COLOUR = re.compile("|".join(map(re.escape, NAMES)), re.IGNORECASE)
-# what matplotlib writes for itself: its licence block, its one global rule (report.css has it), turns by nothing, a list of fonts
+# what matplotlib writes for itself: its licence block, its one global rule (report.css has it), turns by
+# nothing, a list of fonts
 _DROPPED = re.compile(
     r"<metadata>.*?</metadata>|<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>| transform=\"rotate\(-?0 [^\"]*\"|font-family: [^;\"]*;\s*",
     re.DOTALL,
@@ -39,7 +41,9 @@ def inline_drawings(soup: Any) -> None:
             continue
         _unique_ids(drawing, f"f{number}-")
         # what a drawing might do besides showing something
-        for element in drawing(["foreignobject", "style", "animate", "animatetransform", "animatemotion", "set", "a", "title"]):
+        for element in drawing(
+            ["foreignobject", "style", "animate", "animatetransform", "animatemotion", "set", "a", "title"]
+        ):
             element.decompose()
         for name in ("width", "height", "xmlns:xlink", "version"):
             drawing.attrs.pop(name, None)
@@ -81,7 +85,11 @@ def sparkline(values: Sequence[float], start: float, low: float, high: float, wo
 def _in_the_colours_of_the_page(text: str) -> str:
     text = text[max(text.find("<svg"), 0) :]
     text = _BETWEEN_POINTS.sub("", _DROPPED.sub("", text))
-    return re.sub(r"(?<=>)\s+(?=<(?!/?text))", "", _COLOUR.sub(lambda found: f"var(--fig-{NAMES[found[0].lower()]})", text))
+    return re.sub(
+        r"(?<=>)\s+(?=<(?!/?text))",
+        "",
+        _COLOUR.sub(lambda found: f"var(--fig-{NAMES[found[0].lower()]})", text),
+    )
 
 
 def _unique_ids(drawing: Any, prefix: str) -> None:

@@ -1,7 +1,8 @@
 """Which earlier run already answers what a step asks: same notebook, parameters, library, packages, settings and data.
 
-A run is a function of these where its notebook reads one version of the tables, which is what a parameter `store_version` promises, or
-nothing but earlier runs. `git describe` would not do for the library: it says `+` for every edit.
+A run is a function of these where its notebook reads one version of the tables, which is what a parameter
+`store_version` promises, or nothing but earlier runs. `git describe` would not do for the library: it says
+`+` for every edit.
 """
 
 import hashlib
@@ -24,12 +25,22 @@ _NOT_ASKED = {"home", "store", "cache", "reports", "odds_api_key", "scheduler"}
 
 def packages() -> str:
     """Digest of Python's version and of the names and versions of all installed packages."""
-    names = {path.name for folder in sys.path if Path(folder).is_dir() for path in Path(folder).glob("*.dist-info")}
-    return hashlib.blake2b("\n".join([platform.python_version(), *sorted(names)]).encode(), digest_size=16).hexdigest()
+    names = {
+        path.name for folder in sys.path if Path(folder).is_dir() for path in Path(folder).glob("*.dist-info")
+    }
+    return hashlib.blake2b(
+        "\n".join([platform.python_version(), *sorted(names)]).encode(), digest_size=16
+    ).hexdigest()
 
 
 def key_of(
-    notebook: Path, parameters: Mapping[str, Any], runs: Sequence[str], settings: Settings, *, show_code: bool, program: Sequence[str]
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    runs: Sequence[str],
+    settings: Settings,
+    *,
+    show_code: bool,
+    program: Sequence[str],
 ) -> str:
     """What a run depends on besides the data, as one short text.
 
@@ -53,8 +64,17 @@ def key_of(
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     ]
     asked = {name: value for name, value in parameters.items() if name != "run_id"}
-    facts = [cells, asked, list(runs), settings.model_dump(mode="json", exclude=_NOT_ASKED), show_code, list(program)]
-    return hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+    facts = [
+        cells,
+        asked,
+        list(runs),
+        settings.model_dump(mode="json", exclude=_NOT_ASKED),
+        show_code,
+        list(program),
+    ]
+    return hashlib.blake2b(
+        json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16
+    ).hexdigest()
 
 
 def data_of(settings: Settings, version: str = "") -> str:
@@ -65,11 +85,20 @@ def data_of(settings: Settings, version: str = "") -> str:
     from overround.store.store import Store
 
     store = Store(settings.store_root)
-    tables = {name: table_id for name in ("events", "quotes", "results") if (table_id := store.identity(name))}
+    tables = {
+        name: table_id for name in ("events", "quotes", "results") if (table_id := store.identity(name))
+    }
     return f"{version or store.version()} of {','.join(tables.values())}" if tables else ""
 
 
-def earlier(notebook: str, label: str, key: str, parameters: Mapping[str, Any], runs: Sequence[str], settings: Settings) -> dict | None:
+def earlier(
+    notebook: str,
+    label: str,
+    key: str,
+    parameters: Mapping[str, Any],
+    runs: Sequence[str],
+    settings: Settings,
+) -> dict | None:
     """Record of the newest good run with this label and key on the data as it is now; None where the step has to be run."""
     if not runs and notebook != "collect" and not reads_one_version(notebook, parameters):
         return None
@@ -87,7 +116,8 @@ def earlier(notebook: str, label: str, key: str, parameters: Mapping[str, Any], 
 def settled(parameters: Mapping[str, Any], record: Mapping[str, Any], now: datetime | None = None) -> bool:
     """Whether a source would answer a collection as it did: the simulated market always, football-data.co.uk for a month of seasons over.
 
-    A season that is played, a file of many seasons, current prices, and a collection of which a part failed are asked for again.
+    A season that is played, a file of many seasons, current prices, and a collection of which a part failed
+    are asked for again.
     """
     if parameters["source"] == "sample":
         return True

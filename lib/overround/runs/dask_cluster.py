@@ -1,6 +1,7 @@
 """Notebooks on the workers of a Dask cluster: text goes there, the executed notebook comes back; no file but the store is shared.
 
-A worker has this library installed in the same state, and reaches the store under the same address. The key of a provider stays here.
+A worker has this library installed in the same state, and reaches the store under the same address. The key
+of a provider stays here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,12 +37,27 @@ class Cluster:
         return max(sum(self._client.nthreads().values()), 1)
 
     def execute(
-        self, source: Path, given: Mapping[str, Any], settings: Settings, timeout_s: int, warm: None, stop: Stop | None, revision: str
+        self,
+        source: Path,
+        given: Mapping[str, Any],
+        settings: Settings,
+        timeout_s: int,
+        warm: None,
+        stop: Stop | None,
+        revision: str,
     ) -> tuple[Any, BaseException | None, str]:
         """As `overround.runs.execute.execute`, in a kernel beside a worker; `warm` does not reach there."""
         import nbformat
 
-        asked = (source.name, source.read_text(encoding="utf-8"), dict(given), _for_there(settings), timeout_s, revision, self._library)
+        asked = (
+            source.name,
+            source.read_text(encoding="utf-8"),
+            dict(given),
+            _for_there(settings),
+            timeout_s,
+            revision,
+            self._library,
+        )
         # a worker's death is Dask's to mend: what it was at begins again at another one
         future = self._client.submit(_there, *asked, pure=False)
         while not future.done():
@@ -53,8 +69,14 @@ class Cluster:
             text, error, said = future.result()
         except OverroundError:
             raise
-        except Exception as own:  # the cluster's: a worker that was killed again and again, a scheduler that is gone
-            return nbformat.read(source, as_version=4), RunError(f"the Dask cluster did not run it ({own})"), ""
+        except (
+            Exception
+        ) as own:  # the cluster's: a worker that was killed again and again, a scheduler that is gone
+            return (
+                nbformat.read(source, as_version=4),
+                RunError(f"the Dask cluster did not run it ({own})"),
+                "",
+            )
         return nbformat.reads(text, as_version=4), _as_here(error), said
 
 
@@ -84,13 +106,21 @@ def _for_there(settings: Settings) -> dict[str, Any]:
 
 
 def _there(
-    name: str, text: str, given: dict[str, Any], values: dict[str, Any], timeout_s: int, revision: str, library: str
+    name: str,
+    text: str,
+    given: dict[str, Any],
+    values: dict[str, Any],
+    timeout_s: int,
+    revision: str,
+    library: str,
 ) -> tuple[str, tuple[str, str] | None, str]:
     """On a worker: the executed notebook, name and message of what stopped it, the last words of its kernel."""
     import nbformat
 
     if library_digest() != library:
-        raise RunError("a Dask worker has another state of this library; install the same one there, or restart the worker.")
+        raise RunError(
+            "a Dask worker has another state of this library; install the same one there, or restart the worker."
+        )
     with TemporaryDirectory(prefix="overround-there-") as folder:
         home = Path(folder)
         source = home / "notebooks" / name

@@ -1,7 +1,7 @@
 """Execute one notebook by papermill in a kernel of this very environment; who calls judges how it went.
 
-Nothing is written here, and what papermill would lose is kept: the notebook as far as it was executed, and the last words
-of the kernel's process.
+Nothing is written here, and what papermill would lose is kept: the notebook as far as it was executed, and
+the last words of the kernel's process.
 """
 
 import logging
@@ -123,12 +123,19 @@ def execute(
                 iopub_timeout=60,  # the default of 4 s fails on a busy machine
                 coalesce_streams=True,
                 kernel_manager_class=_kernel_manager(
-                    scratch, {**_environment(settings, scratch), REVISION: revision}, settings, said, warm, stop
+                    scratch,
+                    {**_environment(settings, scratch), REVISION: revision},
+                    settings,
+                    said,
+                    warm,
+                    stop,
                 ),
             )
         except PapermillExecutionError:
             pass  # the notebook says more
-        except BaseException as stopped:  # an interrupt, too, has to leave the notebook behind; the caller raises it again
+        except (
+            BaseException
+        ) as stopped:  # an interrupt, too, has to leave the notebook behind; the caller raises it again
             error = KeyboardInterrupt() if stop.asked else stopped
         said.seek(0)
         words = said.read().decode(errors="replace").strip()
@@ -151,7 +158,9 @@ def warmed(settings: Settings) -> Iterator["Warm | None"]:
             warm.close()
 
 
-def _kernel_manager(scratch: str, env: dict[str, str], settings: Settings, said: IO[bytes], warm: "Warm | None", stop: Stop) -> type:
+def _kernel_manager(
+    scratch: str, env: dict[str, str], settings: Settings, said: IO[bytes], warm: "Warm | None", stop: Stop
+) -> type:
     """Return the kernels of this very environment, whatever kernel spec named python3 a user has installed."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -174,7 +183,9 @@ def _kernel_manager(scratch: str, env: dict[str, str], settings: Settings, said:
             super().__init__(**kwargs, **place, connection_file=str(Path(scratch) / "kernel.json"))
 
         async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]  # as the asynchronous manager itself does
-            await super().start_kernel(**{"env": env, "cwd": str(settings.home), "stdout": said, "stderr": said, **kwargs})
+            await super().start_kernel(
+                **{"env": env, "cwd": str(settings.home), "stdout": said, "stderr": said, **kwargs}
+            )
             stop.watch(self.provisioner.process)  # type: ignore[union-attr]  # it is there once a kernel has started
 
     return ThisEnvironment
@@ -189,7 +200,11 @@ def _environment(settings: Settings, scratch: str) -> dict[str, str]:
 def _variables(settings: Settings) -> dict[str, str]:
     """Return the settings as environment variables, so that a kernel that works in another folder has the same ones."""
     values = settings.model_dump()
-    for name, place in (("store", settings.store_root), ("cache", settings.cache_folder), ("reports", settings.reports_folder)):
+    for name, place in (
+        ("store", settings.store_root),
+        ("cache", settings.cache_folder),
+        ("reports", settings.reports_folder),
+    ):
         values[name] = place if "://" in str(place) else Path(place).resolve()
     return {
         f"OVERROUND_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)

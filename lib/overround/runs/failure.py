@@ -1,6 +1,7 @@
 """How an executed notebook ended: whether it failed and why, what it recorded, what it is called. Pure functions of the notebook.
 
-papermill calls a run with a timed-out cell, a dead kernel or `sys.exit(0)` a success: here the notebook itself is judged.
+papermill calls a run with a timed-out cell, a dead kernel or `sys.exit(0)` a success: here the notebook
+itself is judged.
 """
 
 import re
@@ -31,10 +32,17 @@ def _code_cells(notebook: Any) -> list[Any]:
 def failure(notebook: Any, error: BaseException | None, said: str, timeout_s: int) -> Failure | None:
     """Why a run failed, None where it did not: from the notebook, what stopped it, and the last words of the kernel's process."""
     cells = _code_cells(notebook)
-    reached = [number for number, cell in enumerate(cells, 1) if cell.metadata.get("papermill", {}).get("start_time")]
+    reached = [
+        number for number, cell in enumerate(cells, 1) if cell.metadata.get("papermill", {}).get("start_time")
+    ]
     at = reached[-1] if reached else 0
     source = cells[at - 1].source if at else ""
-    errors = [(number, output) for number, cell in enumerate(cells, 1) for output in cell.outputs if output.output_type == "error"]
+    errors = [
+        (number, output)
+        for number, cell in enumerate(cells, 1)
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
     traceback = _COLOUR.sub("", "\n".join(errors[0][1].traceback)) if errors else ""
     # before the cells' own errors: a kernel that is stopped calls that a KeyboardInterrupt
     if error is not None:
@@ -46,7 +54,8 @@ def failure(notebook: Any, error: BaseException | None, said: str, timeout_s: in
             message = "the kernel died while the cell ran (out of memory, or a crash in compiled code)"
         elif isinstance(error, KeyboardInterrupt):
             message = "interrupted by the user"
-        # the last words of a kernel that died or never came up; one that was stopped only complains about that
+        # the last words of a kernel that died or never came up; one that was stopped only complains about
+        # that
         own_end = name == "DeadKernelError" or not at
         return Failure(at, source, name, message, said if own_end else traceback)
     if errors:
@@ -57,7 +66,12 @@ def failure(notebook: Any, error: BaseException | None, said: str, timeout_s: in
     if at < len(cells):
         return Failure(at, source, "Unfinished", "the cells after this one were not executed")
     if not found_in(notebook):
-        return Failure(at, source, "NoRecord", "the last cell did not record what the run found (a verdict, metrics and a source)")
+        return Failure(
+            at,
+            source,
+            "NoRecord",
+            "the last cell did not record what the run found (a verdict, metrics and a source)",
+        )
     return None
 
 
@@ -75,7 +89,9 @@ def found_in(notebook: Any) -> dict[str, Any]:
 def first_heading(notebook: Any) -> str:
     """The notebook's title; empty where it has none."""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^#{1,6}\s+(.+?)\s*#*$", cell.source, re.MULTILINE)):
+        if cell.cell_type == "markdown" and (
+            found := re.search(r"^#{1,6}\s+(.+?)\s*#*$", cell.source, re.MULTILINE)
+        ):
             return found[1]
     return ""
 

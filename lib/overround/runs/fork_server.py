@@ -1,8 +1,9 @@
 """A process that has imported what notebooks import, and forks kernels from it: they start in a fraction of the time.
 
-`python -m overround.runs.fork_server FD` waits for orders on a socket that it has inherited. Each order is one JSON message with the kernel's
-connection file, environment and folder, and the file that takes its words as a file descriptor beside it. Only Linux is trusted with
-this: elsewhere, or where the process is gone, kernels start as Jupyter starts them.
+`python -m overround.runs.fork_server FD` waits for orders on a socket that it has inherited. Each order is
+one JSON message with the kernel's connection file, environment and folder, and the file that takes its words
+as a file descriptor beside it. Only Linux is trusted with this: elsewhere, or where the process is gone,
+kernels start as Jupyter starts them.
 """
 
 import atexit
@@ -21,12 +22,31 @@ from typing import Any
 
 # none of them starts a thread when it is imported: a fork has only the thread that forks
 _IMPORTED = (
-    "ipykernel.ipkernel", "ipykernel.kernelapp", "matplotlib.figure", "matplotlib.backends.backend_svg", "matplotlib_inline.backend_inline",
-    "numba", "numpy.random", "pandas", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "scipy.special", "deltalake", "duckdb",
-    "overround.betting.engine", "overround.collection.collector", "overround.figures", "overround.betting.kernels", "overround.prices.margin_kernels",
-    "overround.runs.run", "overround.signals.value", "overround.sources.sample.market", "overround.sources.football_data.parser",
+    "ipykernel.ipkernel",
+    "ipykernel.kernelapp",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "matplotlib_inline.backend_inline",
+    "numba",
+    "numpy.random",
+    "pandas",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "scipy.special",
+    "deltalake",
+    "duckdb",
+    "overround.betting.engine",
+    "overround.collection.collector",
+    "overround.figures",
+    "overround.betting.kernels",
+    "overround.prices.margin_kernels",
+    "overround.runs.run",
+    "overround.signals.value",
+    "overround.sources.sample.market",
+    "overround.sources.football_data.parser",
     "overround.sources.the_odds_api.client",
-)  # fmt: skip
+)
 _LONGEST = 1 << 20  # bytes of an order: an environment may be long
 
 
@@ -41,9 +61,12 @@ class Warm:
     def __init__(self, env: dict[str, str]):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(  # noqa: S603  this very interpreter
-            [sys.executable, "-m", "overround.runs.fork_server", str(theirs.fileno())], pass_fds=[theirs.fileno()], env=env,
-            stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "overround.runs.fork_server", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         theirs.close()
         self._socket, self._lock = ours, Lock()
 
@@ -171,7 +194,8 @@ def main() -> None:
     kernel = IPKernelApp.instance(parent_handle=os.getppid())
     kernel.initialize(["-f", connection_file])
     kernel.start()
-    # as an interpreter ends, but for taking down every module and object, for which Jupyter would wait seconds
+    # as an interpreter ends, but for taking down every module and object, for which Jupyter would wait
+    # seconds
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -15,8 +15,9 @@ _COSTS = ".performance"  # how the id of a report on performance ends
 def newest_pipeline(measurements: pd.DataFrame, *, before: str = "") -> str:
     """Name of the newest pipeline, or of the newest before another; empty where there is none.
 
-    A pipeline's name begins with its time (UTC), so names order themselves. A poller, which may run for months, is none, and
-    neither is a report on performance by itself, nor a run without a stage that was measured.
+    A pipeline's name begins with its time (UTC), so names order themselves. A poller, which may run for
+    months, is none, and neither is a report on performance by itself, nor a run without a stage that was
+    measured.
     """
     ran = measurements.loc[measurements["stage"] != FOUND, "run_id"].unique()
     names = {run_id.partition(".")[0] for run_id in ran if not run_id.endswith((".poll", _COSTS))}
@@ -32,7 +33,9 @@ def stage_costs(measurements: pd.DataFrame, pipeline: str) -> pd.DataFrame:
         Where the pipeline has left no measurements, with the newest that has.
     """
     run = measurements["run_id"]
-    rows = measurements[run.str.startswith(f"{pipeline}.") & ~run.str.endswith(_COSTS) & (measurements["stage"] != FOUND)]
+    rows = measurements[
+        run.str.startswith(f"{pipeline}.") & ~run.str.endswith(_COSTS) & (measurements["stage"] != FOUND)
+    ]
     if rows.empty:
         raise ParameterError(
             f"pipeline {pipeline!r} has no measurements in this store; the newest is {newest_pipeline(measurements) or 'none'}."
@@ -44,9 +47,13 @@ def stage_costs(measurements: pd.DataFrame, pipeline: str) -> pd.DataFrame:
 def without_compiling(measurements: pd.DataFrame) -> pd.DataFrame:
     """The same rows, runtime and processor time less what compiling kernels took: a machine does that once, whatever a run costs."""
     compiled = measurements[measurements["metric"] == "compile_s"].groupby(["run_id", "stage"])["value"].sum()
-    took = compiled.reindex(pd.MultiIndex.from_frame(measurements[["run_id", "stage"]]), fill_value=0.0).to_numpy()
+    took = compiled.reindex(
+        pd.MultiIndex.from_frame(measurements[["run_id", "stage"]]), fill_value=0.0
+    ).to_numpy()
     less = (measurements["value"] - took).clip(lower=0.0)
-    return measurements.assign(value=measurements["value"].where(~measurements["metric"].isin(["wall_s", "cpu_s"]), less))
+    return measurements.assign(
+        value=measurements["value"].where(~measurements["metric"].isin(["wall_s", "cpu_s"]), less)
+    )
 
 
 def cost_change(measurements: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
@@ -56,9 +63,17 @@ def cost_change(measurements: pd.DataFrame, before: str, after: str) -> pd.DataF
         return empty
     measurements = without_compiling(measurements)
     pair = pd.concat(
-        {"before": stage_costs(measurements, before)["wall_s"], "after": stage_costs(measurements, after)["wall_s"]}, axis=1
+        {
+            "before": stage_costs(measurements, before)["wall_s"],
+            "after": stage_costs(measurements, after)["wall_s"],
+        },
+        axis=1,
     ).dropna()
-    return pair.assign(ratio=pair["after"] / pair["before"]).sort_values("after", ascending=False).rename_axis("stage")
+    return (
+        pair.assign(ratio=pair["after"] / pair["before"])
+        .sort_values("after", ascending=False)
+        .rename_axis("stage")
+    )
 
 
 def newest_backtests(store: Store, most: int = 2) -> list[str]:
@@ -88,11 +103,19 @@ def read_ledgers(store: Store, run_ids: list[str]) -> dict[str, pd.DataFrame]:
     known = _backtests(store)
     unknown = [run_id for run_id in run_ids if run_id not in known]
     if unknown:
-        raise ParameterError(f"run {unknown[0]!r} is no finished backtest in this store; the newest are {', '.join(known[-6:]) or 'none'}.")
-    starts = store.read("measurements", {"run_id": run_ids, "stage": FOUND, "metric": "bankroll"}).set_index("run_id")["value"]
+        raise ParameterError(
+            f"run {unknown[0]!r} is no finished backtest in this store; the newest are {', '.join(known[-6:]) or 'none'}."
+        )
+    starts = store.read("measurements", {"run_id": run_ids, "stage": FOUND, "metric": "bankroll"}).set_index(
+        "run_id"
+    )["value"]
     ledgers = {}
     for run_id in run_ids:
-        ledger = store.read("ledgers", {"run_id": run_id}).sort_values(["settled_at", "placed_at"], kind="stable").reset_index(drop=True)
+        ledger = (
+            store.read("ledgers", {"run_id": run_id})
+            .sort_values(["settled_at", "placed_at"], kind="stable")
+            .reset_index(drop=True)
+        )
         ledger.attrs["bankroll"] = float(starts.get(run_id, 0.0))
         ledgers[run_id] = ledger
     return ledgers
@@ -103,7 +126,11 @@ def run_differences(store: Store, run_ids: list[str]) -> pd.DataFrame:
     runs = store.read("runs", {"run_id": run_ids}).set_index("run_id").loc[run_ids]
     facts = {
         run_id: {
-            **{name: _plain(value) for name, value in json.loads(row["parameters"]).items() if name not in ("run_id", "store_version")},
+            **{
+                name: _plain(value)
+                for name, value in json.loads(row["parameters"]).items()
+                if name not in ("run_id", "store_version")
+            },
             "data version": row["store_version"],
             "program": row["git_revision"],
             **{f"version of {name}": value for name, value in json.loads(row["versions"]).items()},
@@ -123,12 +150,19 @@ def source_of(store: Store, run_ids: list[str]) -> str:
 def short_names(run_ids: list[str]) -> dict[str, str]:
     """The shortest names by which runs can be told apart: the label, or the whole id where labels repeat."""
     labels = [run_id.partition(".")[2] for run_id in run_ids]
-    return {run_id: label if labels.count(label) == 1 else run_id for run_id, label in zip(run_ids, labels, strict=True)}
+    return {
+        run_id: label if labels.count(label) == 1 else run_id
+        for run_id, label in zip(run_ids, labels, strict=True)
+    }
 
 
 def _backtests(store: Store) -> list[str]:
     runs = store.read("runs")
-    return runs[(runs["notebook"] == "backtest") & (runs["status"] == "ok")].sort_values("ended_at", kind="stable")["run_id"].tolist()
+    return (
+        runs[(runs["notebook"] == "backtest") & (runs["status"] == "ok")]
+        .sort_values("ended_at", kind="stable")["run_id"]
+        .tolist()
+    )
 
 
 def _plain(value: object) -> str:

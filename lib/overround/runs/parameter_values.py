@@ -14,7 +14,16 @@ from overround.errors import ParameterError
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _PLURALS = {str: "texts", int: "whole numbers", float: "numbers", bool: "true or false values"}
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_WORDS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
 _LARGEST = sys.float_info.max
 _LONGEST_SHOWN = 200
 
@@ -82,7 +91,9 @@ def parse_value(parameter: Parameter, text: str) -> Any:
     if not parameter.is_list:
         return checked(parameter, _scalar(parameter, text))
     if not word.startswith("["):
-        return checked(parameter, [_scalar(parameter, part.strip()) for part in word.split(",") if part.strip()])
+        return checked(
+            parameter, [_scalar(parameter, part.strip()) for part in word.split(",") if part.strip()]
+        )
     try:
         return checked(parameter, ast.literal_eval(word))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
@@ -157,12 +168,17 @@ def _scalar(parameter: Parameter, text: str) -> Any:
 
 
 def _refused(parameter: Parameter, value: Any) -> ParameterError:
-    return ParameterError(f"parameter {parameter.name!r} cannot be {_shown(value)}; it takes {parameter.allowed}.")
+    return ParameterError(
+        f"parameter {parameter.name!r} cannot be {_shown(value)}; it takes {parameter.allowed}."
+    )
 
 
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except (ValueError, RecursionError) as error:  # a number of more digits than Python writes, a list in itself
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of more digits than Python writes, a list in itself
         return f"this {type(value).__name__} ({type(error).__name__})"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"

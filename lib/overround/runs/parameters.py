@@ -9,8 +9,9 @@ A parameter is one assignment of a literal, with its annotation and a trailing c
     start: str = ""                # ISO date
     reference: str | None = None   # bookmaker whose price is the truth
 
-Types are str, int, float, bool, list[...] of these, Literal[...], and `X | None`. The comment is the help text, and what
-it says about values holds (for a list, for each element; the default itself is always allowed):
+Types are str, int, float, bool, list[...] of these, Literal[...], and `X | None`. The comment is the help
+text, and what it says about values holds (for a list, for each element; the default itself is always
+allowed):
 
 * `one of: a, b, c` up to a semicolon: the choices;
 * `<number> to <number>`: the lowest and the highest value; `at least <number>`: the lowest (numbers only);
@@ -54,17 +55,26 @@ def read_parameters(path: Path | str) -> dict[str, Parameter]:
     Raises
     ------
     ParameterError
-        Saying what is wrong with the notebook: it is missing, is no notebook, has no or two cells tagged `parameters`,
-        or that cell does more than assign literals.
+        Saying what is wrong with the notebook: it is missing, is no notebook, has no or two cells tagged
+        `parameters`, or that cell does more than assign literals.
     """
     path = Path(path)
     source = _tagged_cell(path)
     try:
         tree, comments = ast.parse(source), _comments(source)
     except SyntaxError as error:
-        raise _broken(path, f"line {error.lineno} of its cell tagged {TAG!r} is no Python: {error.msg}") from None
-    except (ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:  # a null byte, brackets without end
-        raise _broken(path, f"its cell tagged {TAG!r} is no Python that can be read ({type(error).__name__})") from None
+        raise _broken(
+            path, f"line {error.lineno} of its cell tagged {TAG!r} is no Python: {error.msg}"
+        ) from None
+    except (
+        ValueError,
+        RecursionError,
+        MemoryError,
+        tokenize.TokenError,
+    ) as error:  # a null byte, brackets without end
+        raise _broken(
+            path, f"its cell tagged {TAG!r} is no Python that can be read ({type(error).__name__})"
+        ) from None
     found: dict[str, Parameter] = {}
     for statement in tree.body:
         parameter = _declared(path, statement, comments)
@@ -94,8 +104,8 @@ def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, An
     Raises
     ------
     ParameterError
-        For an unknown name, a wrong type, a value out of range or not among the choices; one sentence that names the
-        notebook, the parameter and what is allowed.
+        For an unknown name, a wrong type, a value out of range or not among the choices; one sentence that
+        names the notebook, the parameter and what is allowed.
     """
     declared = read_parameters(path)
     for name in given:
@@ -107,9 +117,9 @@ def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, An
 def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
     """Check a notebook's parameters from within, in the first cell after them: `ov.check_parameters("backtest", globals())`.
 
-    Plain papermill checks nothing before it starts; with this line its run stops in its first cell, with the same sentence
-    as `overround run`. Names that papermill injected although the notebook does not declare them are found in the
-    notebook's own history of inputs (`In`).
+    Plain papermill checks nothing before it starts; with this line its run stops in its first cell, with the
+    same sentence as `overround run`. Names that papermill injected although the notebook does not declare
+    them are found in the notebook's own history of inputs (`In`).
 
     Parameters
     ----------
@@ -138,7 +148,9 @@ def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
             raise _unknown(path, name, list(declared))
     for name, parameter in declared.items():
         if name not in values:
-            raise ParameterError(f"{_title(path)}: parameter {name!r} is not defined; run the cell tagged {TAG!r} first.")
+            raise ParameterError(
+                f"{_title(path)}: parameter {name!r} is not defined; run the cell tagged {TAG!r} first."
+            )
         _checked_in(path, parameter, values[name])
 
 
@@ -160,7 +172,9 @@ def _tagged_cell(path: Path) -> str:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _broken(path, f"the file {path} is no Jupyter notebook (format 4)") from None
     if len(tagged) != 1:
-        raise _broken(path, f"{len(tagged) or 'no'} cell{'s are' if tagged else ' is'} tagged {TAG!r}, one is needed")
+        raise _broken(
+            path, f"{len(tagged) or 'no'} cell{'s are' if tagged else ' is'} tagged {TAG!r}, one is needed"
+        )
     if tagged[0].get("cell_type") != "code":
         raise _broken(path, f"the cell tagged {TAG!r} is no code cell")
     source = tagged[0].get("source")
@@ -172,7 +186,9 @@ def _tagged_cell(path: Path) -> str:
 
 def _comments(source: str) -> dict[int, str]:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT}
+    return {
+        token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT
+    }
 
 
 def _declared(path: Path, statement: ast.stmt, comments: Mapping[int, str]) -> Parameter | None:
@@ -181,8 +197,14 @@ def _declared(path: Path, statement: ast.stmt, comments: Mapping[int, str]) -> P
     target: ast.expr | None = statement.target if isinstance(statement, ast.AnnAssign) else None
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target = statement.targets[0]
-    if not isinstance(target, ast.Name) or not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
-        raise _broken(path, f"line {statement.lineno} of its cell tagged {TAG!r} is no assignment `name: type = value`")
+    if (
+        not isinstance(target, ast.Name)
+        or not isinstance(statement, ast.Assign | ast.AnnAssign)
+        or statement.value is None
+    ):
+        raise _broken(
+            path, f"line {statement.lineno} of its cell tagged {TAG!r} is no assignment `name: type = value`"
+        )
     name = target.id
     try:
         default = ast.literal_eval(statement.value)
@@ -194,7 +216,9 @@ def _declared(path: Path, statement: ast.stmt, comments: Mapping[int, str]) -> P
     try:
         parameter = _from_comment(Parameter(name, annotation, default, comment, choices))
     except ValueError:
-        raise _broken(path, f"parameter {name!r} is {annotation}, but the choices in its comment are not") from None
+        raise _broken(
+            path, f"parameter {name!r} is {annotation}, but the choices in its comment are not"
+        ) from None
     try:
         checked(parameter, default)
     except ParameterError:
@@ -202,7 +226,9 @@ def _declared(path: Path, statement: ast.stmt, comments: Mapping[int, str]) -> P
     return parameter
 
 
-def _annotation(path: Path, name: str, statement: ast.Assign | ast.AnnAssign, default: Any) -> tuple[str, tuple]:
+def _annotation(
+    path: Path, name: str, statement: ast.Assign | ast.AnnAssign, default: Any
+) -> tuple[str, tuple]:
     if isinstance(statement, ast.AnnAssign):
         text = ast.unparse(statement.annotation)
     elif isinstance(default, list):
@@ -217,7 +243,10 @@ def _annotation(path: Path, name: str, statement: ast.Assign | ast.AnnAssign, de
     parts = [part.strip() for part in text.split("|")]
     values = [part for part in parts if part != "None"]
     if len(values) != 1 or not re.fullmatch(rf"({'|'.join(KINDS)})|list\[({'|'.join(KINDS)})\]", values[0]):
-        raise _broken(path, f"parameter {name!r} is of type {text}; a parameter is str, int, float, bool, a list of these, or one | None")
+        raise _broken(
+            path,
+            f"parameter {name!r} is of type {text}; a parameter is str, int, float, bool, a list of these, or one | None",
+        )
     return text, ()
 
 
@@ -231,7 +260,13 @@ def _from_comment(parameter: Parameter) -> Parameter:
         low, high = float(span[1]), float(span[2])
     elif numeric and (least := _LEAST.search(parameter.help)):
         low = float(least[1])
-    return replace(parameter, choices=choices, low=low, high=high, iso_date=parameter.kind is str and "ISO date" in parameter.help)
+    return replace(
+        parameter,
+        choices=choices,
+        low=low,
+        high=high,
+        iso_date=parameter.kind is str and "ISO date" in parameter.help,
+    )
 
 
 def _checked_in(path: Path, parameter: Parameter, value: Any) -> Any:
@@ -247,7 +282,11 @@ def _injected_names(inputs: list[str]) -> list[str]:
         if not source.startswith(f"{INJECTED}\n"):
             continue
         with suppress(SyntaxError):  # a reader's own cell that begins like papermill's
-            assigned = [statement.targets[0] for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
+            assigned = [
+                statement.targets[0]
+                for statement in ast.parse(source).body
+                if isinstance(statement, ast.Assign)
+            ]
             names += [target.id for target in assigned if isinstance(target, ast.Name)]
     return names
 
@@ -255,7 +294,9 @@ def _injected_names(inputs: list[str]) -> list[str]:
 def _unknown(path: Path, name: str, declared: list[str]) -> ParameterError:
     near = get_close_matches(name, declared, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ParameterError(f"{_title(path)} has no parameter {name!r}; it takes {', '.join(declared) or 'none'}.{hint}")
+    return ParameterError(
+        f"{_title(path)} has no parameter {name!r}; it takes {', '.join(declared) or 'none'}.{hint}"
+    )
 
 
 def _title(path: Path) -> str:

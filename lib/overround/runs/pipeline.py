@@ -28,7 +28,14 @@ STEPS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 }
 
 
-def main_line(source: str, leagues: Iterable[str], seasons: Iterable[str], given: Mapping[str, str], *, settings: Settings) -> list[Step]:
+def main_line(
+    source: str,
+    leagues: Iterable[str],
+    seasons: Iterable[str],
+    given: Mapping[str, str],
+    *,
+    settings: Settings,
+) -> list[Step]:
     """Steps of `overround run`.
 
     Parameters
@@ -48,7 +55,12 @@ def main_line(source: str, leagues: Iterable[str], seasons: Iterable[str], given
         For a source that does not exist, or a parameter that no notebook declares.
     """
     _check_source(source)
-    chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons), "reference": SHARP[source]}
+    chosen = {
+        "source": source,
+        "leagues": list(leagues),
+        "seasons": list(seasons),
+        "reference": SHARP[source],
+    }
     made_from: dict[str, Callable[[list[str]], dict[str, Any]]] = {
         "compare": lambda runs: {"runs": runs},
         # of the newest, as steps that were not run again left their measurements in an earlier one
@@ -60,7 +72,9 @@ def main_line(source: str, leagues: Iterable[str], seasons: Iterable[str], given
         declared = read_parameters(notebook_path(notebook, settings.home))
         known |= set(declared)
         asked = {**_asked(declared, chosen, given), **fixed}
-        steps.append(Step(notebook, label, asked, after, from_runs=made_from.get(label), alone=label == "performance"))
+        steps.append(
+            Step(notebook, label, asked, after, from_runs=made_from.get(label), alone=label == "performance")
+        )
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ParameterError(
@@ -70,7 +84,13 @@ def main_line(source: str, leagues: Iterable[str], seasons: Iterable[str], given
 
 
 def alone(
-    notebook: str, source: str, leagues: Iterable[str], seasons: Iterable[str], given: Mapping[str, str], *, settings: Settings
+    notebook: str,
+    source: str,
+    leagues: Iterable[str],
+    seasons: Iterable[str],
+    given: Mapping[str, str],
+    *,
+    settings: Settings,
 ) -> list[Step]:
     """The one step that runs a notebook of `notebooks/` by itself, e.g. the digest of a day by cron; parameters as of `main_line`."""
     known = sorted(path.stem for path in (settings.home / "notebooks").glob("*.ipynb"))
@@ -81,7 +101,9 @@ def alone(
         _check_source(source)
     unknown = [name for name in given if name not in declared]
     if unknown:
-        raise ParameterError(f"notebook {notebook} takes no parameter {unknown[0]!r}; it takes {', '.join(declared)}.")
+        raise ParameterError(
+            f"notebook {notebook} takes no parameter {unknown[0]!r}; it takes {', '.join(declared)}."
+        )
     chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons)}
     return [Step(notebook, notebook, _asked(declared, chosen, given))]
 
@@ -118,7 +140,9 @@ def run_line(
         As of `run_pipeline`.
     """
     if not notebook and vary:
-        raise ParameterError("--vary is for one notebook: overround run backtest --vary min_edge=0.01..0.05/5.")
+        raise ParameterError(
+            "--vary is for one notebook: overround run backtest --vary min_edge=0.01..0.05/5."
+        )
     if scheduler and not vary:
         raise ParameterError("--scheduler is for --vary: a single notebook is run here.")
     if notebook:
@@ -129,7 +153,14 @@ def run_line(
         steps = variations(steps[0], vary, settings)
     with connected(scheduler) if scheduler else nullcontext() as cluster:
         outcomes = run_pipeline(
-            steps, settings=settings, show_code=show_code, timeout_s=timeout_s, jobs=jobs, force=force, cluster=cluster, progress=progress
+            steps,
+            settings=settings,
+            show_code=show_code,
+            timeout_s=timeout_s,
+            jobs=jobs,
+            force=force,
+            cluster=cluster,
+            progress=progress,
         )
     record_failures(outcomes, settings)
     return outcomes
@@ -144,12 +175,22 @@ def record_failures(outcomes: Iterable[Outcome], settings: Settings) -> None:
     store = Store(settings.store_root)
     for outcome in outcomes:
         if outcome.status != OK:
-            store.append("runs", [{
-                "run_id": outcome.run_id, "notebook": outcome.notebook, "parameters": json.dumps(outcome.parameters, sort_keys=True),
-                "git_revision": outcome.git_revision, "versions": json.dumps(outcome.versions, sort_keys=True),
-                "store_version": store.version(), "status": outcome.status,
-                "started_at": datetime.fromisoformat(outcome.started_at), "ended_at": datetime.fromisoformat(outcome.ended_at),
-            }])  # fmt: skip
+            store.append(
+                "runs",
+                [
+                    {
+                        "run_id": outcome.run_id,
+                        "notebook": outcome.notebook,
+                        "parameters": json.dumps(outcome.parameters, sort_keys=True),
+                        "git_revision": outcome.git_revision,
+                        "versions": json.dumps(outcome.versions, sort_keys=True),
+                        "store_version": store.version(),
+                        "status": outcome.status,
+                        "started_at": datetime.fromisoformat(outcome.started_at),
+                        "ended_at": datetime.fromisoformat(outcome.ended_at),
+                    }
+                ],
+            )
 
 
 def _check_source(source: str) -> None:
@@ -157,7 +198,9 @@ def _check_source(source: str) -> None:
         raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
 
 
-def _asked(declared: Mapping[str, Parameter], chosen: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+def _asked(
+    declared: Mapping[str, Parameter], chosen: Mapping[str, Any], given: Mapping[str, str]
+) -> dict[str, Any]:
     """What a notebook takes of what was chosen for all; what was typed goes before it."""
     typed = {name: parse_value(declared[name], text) for name, text in given.items() if name in declared}
     return {name: value for name, value in chosen.items() if name in declared} | typed

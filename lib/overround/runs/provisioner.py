@@ -18,7 +18,9 @@ class ForkedProvisioner(LocalProvisioner):
         warm: Warm | None = getattr(self.parent, "warm", None)
         if warm is not None:
             try:
-                forked: Any = warm.fork(self.parent.connection_file, kwargs["env"], kwargs["cwd"], kwargs["stdout"].fileno())
+                forked: Any = warm.fork(
+                    self.parent.connection_file, kwargs["env"], kwargs["cwd"], kwargs["stdout"].fileno()
+                )
             except OSError:
                 pass
             else:

@@ -44,15 +44,24 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
     Raises
     ------
     ParameterError
-        Where there is no record of such a run, it failed, or its notebook reads more than one version of the tables or named runs.
+        Where there is no record of such a run, it failed, or its notebook reads more than one version of the
+        tables or named runs.
     StoreError
         Where the version is gone: of recorded runs the vacuum keeps it.
     """
     record = _record(run_id, settings)
     declared = read_parameters(notebook_path(record["notebook"], settings.home))
-    given = {name: value for name, value in record["parameters"].items() if name in declared and name != "run_id"}
-    if record["status"] != OK or not record["store_version"] or not can_be_made_again(record["notebook"], given):
-        why = f"it failed, or what notebook {record['notebook']!r} finds depends on more than a pinned version"
+    given = {
+        name: value for name, value in record["parameters"].items() if name in declared and name != "run_id"
+    }
+    if (
+        record["status"] != OK
+        or not record["store_version"]
+        or not can_be_made_again(record["notebook"], given)
+    ):
+        why = (
+            f"it failed, or what notebook {record['notebook']!r} finds depends on more than a pinned version"
+        )
         raise ParameterError(f"run {run_id!r} cannot be rebuilt: {why}.")
     pinned = {"store_version": record["store_version"]} if "store_version" in declared else {}
     step = Step(record["notebook"], record["label"], {**given, **pinned})
@@ -61,7 +70,11 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
     then, now = record["metrics"], json.loads(json.dumps(outcome.metrics))
     names = sorted(then.keys() | now.keys())
     # as JSON writes them: the shortest text that reads back as the same bits
-    differing = {name: (then.get(name), now.get(name)) for name in names if json.dumps(then.get(name)) != json.dumps(now.get(name))}
+    differing = {
+        name: (then.get(name), now.get(name))
+        for name in names
+        if json.dumps(then.get(name)) != json.dumps(now.get(name))
+    }
     return Rebuilt(outcome, len(names), differing, list(_not_as_then(record, settings, set(declared))))
 
 
@@ -70,14 +83,27 @@ def _record(run_id: str, settings: Settings) -> dict[str, Any]:
     folder = settings.reports_folder / "runs"
     try:
         # by its own name among those that are there, so that no path can be asked for
-        file = next(path for path in folder.glob("*/*.json") if (path.parent.name, path.stem) == (pipeline, label))
+        file = next(
+            path for path in folder.glob("*/*.json") if (path.parent.name, path.stem) == (pipeline, label)
+        )
         record = json.loads(file.read_text(encoding="utf-8"))
         return {
             name: record[name]
-            for name in ("notebook", "label", "status", "parameters", "metrics", "store_version", "versions", "git_revision")
+            for name in (
+                "notebook",
+                "label",
+                "status",
+                "parameters",
+                "metrics",
+                "store_version",
+                "versions",
+                "git_revision",
+            )
         }
     except StopIteration:
-        raise ParameterError(f"there is no run {run_id!r} in {folder}; a page's footer and the index name runs.") from None
+        raise ParameterError(
+            f"there is no run {run_id!r} in {folder}; a page's footer and the index name runs."
+        ) from None
     except (ValueError, KeyError, TypeError):
         raise ParameterError(f"the record of run {run_id!r} in {folder} cannot be read.") from None
 

@@ -89,16 +89,24 @@ class Run:
         from overround.prices.references import lowest_margin
 
         names = set(quotes["bookmaker"])
-        return next((name for name in (self.sharp, SHARP.get(self.source, "")) if name in names), "") or lowest_margin(quotes)
+        return next(
+            (name for name in (self.sharp, SHARP.get(self.source, "")) if name in names), ""
+        ) or lowest_margin(quotes)
 
     def weights(self, quotes: pd.DataFrame, results: pd.DataFrame, method: str) -> pd.DataFrame | None:
         """Weights of bookmakers by their accuracy in the past where the reference that was asked for needs them."""
         from overround.forecasts.accuracy_weights import past_accuracy_weights
         from overround.prices.references import BY_ACCURACY
 
-        return past_accuracy_weights(quotes, results, self.leader(quotes), method) if self.sharp == BY_ACCURACY else None
+        return (
+            past_accuracy_weights(quotes, results, self.leader(quotes), method)
+            if self.sharp == BY_ACCURACY
+            else None
+        )
 
-    def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> AbstractContextManager[Stage]:
+    def stage(
+        self, name: str, *, workers: int = 1, allocations: bool = False
+    ) -> AbstractContextManager[Stage]:
         """Measure what happens inside, as `Meter.stage`."""
         return self.meter.stage(name, workers=workers, allocations=allocations)
 
@@ -110,8 +118,14 @@ class Run:
         StoreError
             Where there are none, with the command that collects them.
         """
-        chosen = {"source": self.source, "competition": self.parameters.get("leagues"), "season": self.parameters.get("seasons")}
-        where = {column: value for column, value in chosen.items() if value and column in TABLES[name].columns}
+        chosen = {
+            "source": self.source,
+            "competition": self.parameters.get("leagues"),
+            "season": self.parameters.get("seasons"),
+        }
+        where = {
+            column: value for column, value in chosen.items() if value and column in TABLES[name].columns
+        }
         with self.stage(f"read {name}") as stage:
             rows = self.store.read(name, where, columns, version=self.version)
             stage.count(rows=len(rows))
@@ -121,7 +135,14 @@ class Run:
             raise StoreError(f"the store {self.store.root} has no {name} of {what}; {hint}.")
         return rows
 
-    def finish(self, verdict: str, metrics: Mapping[str, float], *, ledger: pd.DataFrame | None = None, source: str | None = None) -> None:
+    def finish(
+        self,
+        verdict: str,
+        metrics: Mapping[str, float],
+        *,
+        ledger: pd.DataFrame | None = None,
+        source: str | None = None,
+    ) -> None:
         """Record what the run found, in the tables `runs`, `measurements` and `ledgers`, and in the notebook itself.
 
         Parameters
@@ -147,15 +168,37 @@ class Run:
             self.store.append("ledgers", ledger.assign(run_id=self.id))
             self.meter.record(FOUND, bankroll=float(ledger.attrs.get("bankroll", 0.0)))
         self.store.append("measurements", self.meter.frame())
-        self.store.append("runs", [{
-            "run_id": self.id, "notebook": self.notebook, "parameters": json.dumps(self.parameters, sort_keys=True),
-            "git_revision": os.environ.get(REVISION) or git_revision(self.settings.home),
-            "versions": json.dumps(versions(), sort_keys=True),
-            "store_version": self.version, "status": OK, "started_at": self.started_at, "ended_at": datetime.now(UTC),
-        }])  # fmt: skip
-        found = {"verdict": verdict, "metrics": figures, "source": self.source if source is None else source, "store_version": self.version}
+        self.store.append(
+            "runs",
+            [
+                {
+                    "run_id": self.id,
+                    "notebook": self.notebook,
+                    "parameters": json.dumps(self.parameters, sort_keys=True),
+                    "git_revision": os.environ.get(REVISION) or git_revision(self.settings.home),
+                    "versions": json.dumps(versions(), sort_keys=True),
+                    "store_version": self.version,
+                    "status": OK,
+                    "started_at": self.started_at,
+                    "ended_at": datetime.now(UTC),
+                }
+            ],
+        )
+        found = {
+            "verdict": verdict,
+            "metrics": figures,
+            "source": self.source if source is None else source,
+            "store_version": self.version,
+        }
         found |= {"bankroll": bankroll_path(ledger), "cost": self._cost()}
-        display({RUN_MIME: found, "text/html": f"<p><strong>{escape(verdict)}</strong></p>", "text/plain": verdict}, raw=True)
+        display(
+            {
+                RUN_MIME: found,
+                "text/html": f"<p><strong>{escape(verdict)}</strong></p>",
+                "text/plain": verdict,
+            },
+            raw=True,
+        )
 
     def _cost(self) -> dict[str, float]:
         """What this process has used until now; the wall time is known to who waits for it."""
@@ -171,4 +214,7 @@ def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:
     settled = ledger.sort_values("settled_at", kind="stable")
     after, first = settled["bankroll"].to_numpy(float), float(settled["profit"].iloc[0])
     path = np.concatenate([[float(ledger.attrs.get("bankroll", after[0] - first))], after])
-    return [float(value) for value in path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2)]
+    return [
+        float(value)
+        for value in path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2)
+    ]

@@ -1,7 +1,7 @@
 """Run notebooks by papermill, side by side where they can be, and say truly how each one ended.
 
-Whatever happens, the executed part of a notebook, a page of it and a small JSON record of the run are left behind. A step that an
-earlier run has answered already is not run again.
+Whatever happens, the executed part of a notebook, a page of it and a small JSON record of the run are left
+behind. A step that an earlier run has answered already is not run again.
 """
 
 import json
@@ -31,7 +31,18 @@ if TYPE_CHECKING:
     from overround.runs.dask_cluster import Cluster
     from overround.runs.fork_server import Warm
 
-__all__ = ["OK", "RUN_MIME", "Failure", "Outcome", "Step", "git_revision", "new_pipeline", "run_notebook", "run_pipeline", "versions"]
+__all__ = [
+    "OK",
+    "RUN_MIME",
+    "Failure",
+    "Outcome",
+    "Step",
+    "git_revision",
+    "new_pipeline",
+    "run_notebook",
+    "run_pipeline",
+    "versions",
+]
 
 # a made-up key of a test may be a word of its own
 _SHORTEST_KEY = 8
@@ -73,8 +84,8 @@ def run_pipeline(
     cluster : overround.runs.dask_cluster.Cluster, optional
         Where notebooks are executed, as many at a time as it has threads; by default here.
     progress : callable
-        Called with (step, None) before and (step, outcome) after each one, from this thread; for a step that is not run because of
-        another's failure once, with an outcome of the status "not run".
+        Called with (step, None) before and (step, outcome) after each one, from this thread; for a step that
+        is not run because of another's failure once, with an outcome of the status "not run".
 
     Returns
     -------
@@ -92,7 +103,9 @@ def run_pipeline(
     labels = [step.label for step in steps]
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
-        raise ParameterError(f"label {twice!r} is given to two steps; their reports would overwrite each other.")
+        raise ParameterError(
+            f"label {twice!r} is given to two steps; their reports would overwrite each other."
+        )
     for at, step in enumerate(steps):
         _checked(step, f"{pipeline}.{step.label}", settings)
         unknown = next((label for label in step.after or () if label not in labels[:at]), None)
@@ -102,7 +115,9 @@ def run_pipeline(
     with ExitStack() as stack:
         line = _Line(pipeline, steps, settings, show_code, timeout_s, force, cluster, progress, stack)
         try:
-            for name, future in side_by_side(line.tasks(), line.begin, jobs=min(jobs or most, most), stop=line.stop.ask):
+            for name, future in side_by_side(
+                line.tasks(), line.begin, jobs=min(jobs or most, most), stop=line.stop.ask
+            ):
                 line.end(name, future.exception())
         finally:
             line.leave()
@@ -115,10 +130,24 @@ class _Line:
     """A pipeline while it runs: what its steps found so far. Only `_run` and the drawing of pages are called from other threads."""
 
     def __init__(
-        self, name: str, steps: Sequence[Step], settings: Settings, show_code: bool, timeout_s: int, force: bool,
-        cluster: "Cluster | None", progress: Progress, stack: ExitStack,
-    ):  # fmt: skip
-        self.name, self.settings, self.show_code, self.timeout_s, self.force = name, settings, show_code, timeout_s, force
+        self,
+        name: str,
+        steps: Sequence[Step],
+        settings: Settings,
+        show_code: bool,
+        timeout_s: int,
+        force: bool,
+        cluster: "Cluster | None",
+        progress: Progress,
+        stack: ExitStack,
+    ):
+        self.name, self.settings, self.show_code, self.timeout_s, self.force = (
+            name,
+            settings,
+            show_code,
+            timeout_s,
+            force,
+        )
         self.progress, self.stack, self.stop = progress, stack, Stop()
         self.execute = cluster.execute if cluster else execute
         # a single kernel starts as quickly by itself, and one on a cluster has no such process near it
@@ -139,7 +168,11 @@ class _Line:
     def tasks(self) -> list[Task]:
         """The steps in their order and then their pages, which a step that measures waits for."""
         steps = [
-            Task(label, (*after, *(one + _PAGE for one in after)) if self.steps[label].alone else after, self.steps[label].alone)
+            Task(
+                label,
+                (*after, *(one + _PAGE for one in after)) if self.steps[label].alone else after,
+                self.steps[label].alone,
+            )
             for label, after in self.after.items()
         ]
         return [*steps, *(Task(label + _PAGE, (label,)) for label in self.steps)]
@@ -160,8 +193,12 @@ class _Line:
             step = self.steps[label] = replace(step, parameters={**step.parameters, **step.from_runs(runs)})
         self.progress(step, None)
         source, given, parameters = _checked(step, f"{self.name}.{label}", self.settings)
-        key = kept.key_of(source, parameters, runs, self.settings, show_code=self.show_code, program=self.program)
-        earlier = None if self.force else kept.earlier(step.notebook, label, key, parameters, runs, self.settings)
+        key = kept.key_of(
+            source, parameters, runs, self.settings, show_code=self.show_code, program=self.program
+        )
+        earlier = (
+            None if self.force else kept.earlier(step.notebook, label, key, parameters, runs, self.settings)
+        )
         if earlier is not None:
             self.outcomes[label] = from_record(earlier, self.settings)
             self.end(label)
@@ -190,11 +227,23 @@ class _Line:
             renew_navigation(outcome.html, _record_of(outcome))
         render_index(self.settings.reports_folder)
 
-    def _run(self, step: Step, source: Path, given: dict[str, Any], parameters: dict[str, Any], key: str) -> None:
+    def _run(
+        self, step: Step, source: Path, given: dict[str, Any], parameters: dict[str, Any], key: str
+    ) -> None:
         outcome, error = _made(
-            step, source, given, parameters, settings=self.settings, timeout_s=self.timeout_s, warm=self.warm, stop=self.stop,
-            key=key, revision=self.revision, program=self.program[0], how=self.execute,
-        )  # fmt: skip
+            step,
+            source,
+            given,
+            parameters,
+            settings=self.settings,
+            timeout_s=self.timeout_s,
+            warm=self.warm,
+            stop=self.stop,
+            key=key,
+            revision=self.revision,
+            program=self.program[0],
+            how=self.execute,
+        )
         self.outcomes[step.label] = outcome
         if error is not None:
             raise error
@@ -203,17 +252,29 @@ class _Line:
         render_run(outcome.ipynb, outcome.html, _record_of(outcome), show_code=self.show_code)
 
     def _note(self) -> None:
-        states = {label: "kept" if outcome.kept else outcome.status for label, outcome in self.outcomes.items()}
+        states = {
+            label: "kept" if outcome.kept else outcome.status for label, outcome in self.outcomes.items()
+        }
         rows = [
-            {"label": label, "notebook": step.notebook, "status": states.get(label, NOT_RUN),
-             "run_id": self.outcomes[label].run_id if label in states else ""}
+            {
+                "label": label,
+                "notebook": step.notebook,
+                "status": states.get(label, NOT_RUN),
+                "run_id": self.outcomes[label].run_id if label in states else "",
+            }
             for label, step in self.steps.items()
-        ]  # fmt: skip
+        ]
         write_steps(self.settings.reports_folder, self.name, self.started_at, rows)
 
 
 def run_notebook(
-    step: Step, *, run_id: str, settings: Settings, show_code: bool = False, timeout_s: int = 600, warm: "Warm | None" = None
+    step: Step,
+    *,
+    run_id: str,
+    settings: Settings,
+    show_code: bool = False,
+    timeout_s: int = 600,
+    warm: "Warm | None" = None,
 ) -> Outcome:
     """Run one notebook; leave `<label>.ipynb`, `.html` and `.json` in the pipeline's folder.
 
@@ -231,16 +292,20 @@ def run_notebook(
     Returns
     -------
     Outcome
-        Its status is `failed` after a cell's error, a timeout, a dead kernel, an early exit, or without a record at the end.
+        Its status is `failed` after a cell's error, a timeout, a dead kernel, an early exit, or without a
+        record at the end.
 
     Raises
     ------
     ParameterError
         Before a kernel starts.
     RunError
-        Where the kernel could not be started at all; the record says so, too. KeyboardInterrupt is passed on likewise.
+        Where the kernel could not be started at all; the record says so, too. KeyboardInterrupt is passed on
+        likewise.
     """
-    outcome, error = _made(step, *_checked(step, run_id, settings), settings=settings, timeout_s=timeout_s, warm=warm)
+    outcome, error = _made(
+        step, *_checked(step, run_id, settings), settings=settings, timeout_s=timeout_s, warm=warm
+    )
     render_run(outcome.ipynb, outcome.html, _record_of(outcome), show_code=show_code)
     if error is not None:
         raise error
@@ -248,10 +313,20 @@ def run_notebook(
 
 
 def _made(
-    step: Step, source: Path, given: dict[str, Any], parameters: dict[str, Any], *, settings: Settings, timeout_s: int,
-    warm: "Warm | None" = None, stop: Stop | None = None, key: str = "", revision: str | None = None, program: str = "",
+    step: Step,
+    source: Path,
+    given: dict[str, Any],
+    parameters: dict[str, Any],
+    *,
+    settings: Settings,
+    timeout_s: int,
+    warm: "Warm | None" = None,
+    stop: Stop | None = None,
+    key: str = "",
+    revision: str | None = None,
+    program: str = "",
     how: Callable[..., tuple[Any, BaseException | None, str]] | None = None,
-) -> tuple[Outcome, BaseException | None]:  # fmt: skip
+) -> tuple[Outcome, BaseException | None]:
     """Run a notebook and leave it and its record, not its page, behind; and what else than a failing cell stopped it."""
     run_id = str(given["run_id"])
     folder = settings.reports_folder / "runs" / run_id.partition(".")[0]
@@ -272,7 +347,9 @@ def _made(
         title=first_heading(notebook) or source.stem,
         status=FAILED if why else OK,
         parameters=parameters,
-        changed={name: value for name, value in parameters.items() if value != defaults[name] and name != "run_id"},
+        changed={
+            name: value for name, value in parameters.items() if value != defaults[name] and name != "run_id"
+        },
         started_at=started.isoformat(timespec="seconds"),
         ended_at=ended.isoformat(timespec="seconds"),
         seconds=round((ended - started).total_seconds(), 3),
@@ -307,28 +384,38 @@ def _checked(step: Step, run_id: str, settings: Settings) -> tuple[Path, dict[st
     source = notebook_path(step.notebook, settings.home)
     declared = read_parameters(source)
     if "run_id" not in declared:
-        raise ParameterError(f'notebook {source.stem!r} cannot be used: its parameters lack run_id: str = "".')
+        raise ParameterError(
+            f'notebook {source.stem!r} cannot be used: its parameters lack run_id: str = "".'
+        )
     given = check_parameters(source, {**step.parameters, "run_id": run_id})
     kernel = json.loads(source.read_text(encoding="utf-8")).get("metadata", {}).get("kernelspec", {})
     if kernel.get("language", "python") != "python":
-        raise ParameterError(f"notebook {source.stem!r} cannot be used: it is written for {kernel['language']}, not for Python.")
+        raise ParameterError(
+            f"notebook {source.stem!r} cannot be used: it is written for {kernel['language']}, not for Python."
+        )
     return source, given, {name: given.get(name, parameter.default) for name, parameter in declared.items()}
 
 
 def _leave_behind(outcome: Outcome, notebook: Any, settings: Settings) -> None:
     import nbformat
 
-    notebook.cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])]
+    notebook.cells = [
+        cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
+    ]
     # the absolute paths of this machine; and papermill's own opinion of how the run ended
     metadata = {
-        key: notebook.metadata.get("papermill", {}).get(key) for key in ("parameters", "start_time", "end_time", "duration", "version")
+        key: notebook.metadata.get("papermill", {}).get(key)
+        for key in ("parameters", "start_time", "end_time", "duration", "version")
     }
     notebook.metadata["papermill"] = metadata | {"exception": not outcome.ok}
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
     write_atomically(outcome.ipynb, _without_secrets(nbformat.writes(notebook), settings) + "\n")
     facts = {name: value for name, value in asdict(outcome).items() if name not in ("ipynb", "html", "kept")}
-    write_atomically(_record_of(outcome), _without_secrets(json.dumps(facts, indent=1, ensure_ascii=False, default=str), settings) + "\n")
+    write_atomically(
+        _record_of(outcome),
+        _without_secrets(json.dumps(facts, indent=1, ensure_ascii=False, default=str), settings) + "\n",
+    )
 
 
 def _record_of(outcome: Outcome) -> Path:

@@ -27,12 +27,13 @@ def side_by_side(
     tasks : sequence of Task
         What waits for another comes after it.
     begin : callable
-        Called in this thread, with the name of a task that can begin: what is to be called in another one, or None where there is
-        nothing to do.
+        Called in this thread, with the name of a task that can begin: what is to be called in another one, or
+        None where there is nothing to do.
     jobs : int
         So many at a time.
     stop : callable
-        Called where this is left early, by an interrupt for example: it has to make the running work end, which is then waited for.
+        Called where this is left early, by an interrupt for example: it has to make the running work end,
+        which is then waited for.
     """
     waiting, ended = list(tasks), set[str]()
     running: dict[Future, Task] = {}
@@ -59,4 +60,6 @@ def _next(waiting: Sequence[Task], ended: set[str], running: dict[Future, Task],
     """The first task that can begin now."""
     if len(running) >= jobs or any(task.alone for task in running.values()):
         return None
-    return next((task for task in waiting if ended.issuperset(task.after) and not (task.alone and running)), None)
+    return next(
+        (task for task in waiting if ended.issuperset(task.after) and not (task.alone and running)), None
+    )

@@ -14,9 +14,10 @@ from overround.settings import Settings
 class Step:
     """One notebook of a pipeline: which one, under which label, with which parameters.
 
-    It waits for the steps named by `after`, by default all before it, and is run where at least `least` of them, by default all, ended
-    well. `from_runs` makes parameters of the ids of these runs: what such a step finds depends on them and not on the tables' version.
-    Beside a step that is `alone`, nothing runs: it measures.
+    It waits for the steps named by `after`, by default all before it, and is run where at least `least` of
+    them, by default all, ended well. `from_runs` makes parameters of the ids of these runs: what such a step
+    finds depends on them and not on the tables' version. Beside a step that is `alone`, nothing runs: it
+    measures.
     """
 
     notebook: str
@@ -54,7 +55,8 @@ class Outcome:
     bankroll: list[float] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=dict)
     failure: Failure | None = None
-    # what the run depends on, by which a later pipeline finds that it need not be run again: see `overround.runs.cache`
+    # what the run depends on, by which a later pipeline finds that it need not be run again: see
+    # `overround.runs.cache`
     key: str = ""
     data: str = ""
     ipynb: Path = Path()
@@ -79,6 +81,17 @@ def from_record(record: dict[str, Any], settings: Settings) -> Outcome:
 def not_run(step: Step, because: Sequence[str]) -> Outcome:
     """The outcome of a step that was not run because others did not end well."""
     return Outcome(
-        run_id="", notebook=step.notebook, label=step.label, title="", status=NOT_RUN, parameters={}, changed={}, started_at="",
-        ended_at="", seconds=0.0, git_revision="", versions={}, verdict=f"{' and '.join(because)} did not end well",
-    )  # fmt: skip
+        run_id="",
+        notebook=step.notebook,
+        label=step.label,
+        title="",
+        status=NOT_RUN,
+        parameters={},
+        changed={},
+        started_at="",
+        ended_at="",
+        seconds=0.0,
+        git_revision="",
+        versions={},
+        verdict=f"{' and '.join(because)} did not end well",
+    )

@@ -14,7 +14,8 @@ from overround.runs.steps import Step
 from overround.settings import Settings
 from overround.sweeps.space import space_of
 
-# the notebook whose runs `compare` takes; and its parameter that deflates a p value by the number of strategies that were tried
+# the notebook whose runs `compare` takes; and its parameter that deflates a p value by the number of
+# strategies that were tried
 _COMPARED, _TRIED = "backtest", "tried"
 _MOST = 1_000
 _LONGEST = 80  # of a label: it names files
@@ -29,20 +30,23 @@ def variations(step: Step, vary: Sequence[str], settings: Settings) -> list[Step
     step : Step
         The notebook with the parameters that all share.
     vary : sequence of str
-        NAME=VALUES as `overround sweep` takes them: a,b,c or low..high/steps; a+b is one value of a parameter that takes a list.
+        NAME=VALUES as `overround sweep` takes them: a,b,c or low..high/steps; a+b is one value of a parameter
+        that takes a list.
     settings : Settings
         Where the notebooks are.
 
     Returns
     -------
     list of Step
-        Independent of each other, labelled by what varies. Of backtests, each knows how many were tried, and a comparison of those that
-        ended well, with the first as the one that others are held against, comes last.
+        Independent of each other, labelled by what varies. Of backtests, each knows how many were tried, and
+        a comparison of those that ended well, with the first as the one that others are held against, comes
+        last.
 
     Raises
     ------
     ParameterError
-        For a parameter that the notebook does not take, a value that it does not allow, and for more than a thousand combinations.
+        For a parameter that the notebook does not take, a value that it does not allow, and for more than a
+        thousand combinations.
     """
     source = notebook_path(step.notebook, settings.home)
     declared = read_parameters(source)
@@ -51,14 +55,20 @@ def variations(step: Step, vary: Sequence[str], settings: Settings) -> list[Step
         for value in some:
             check_parameters(source, {name: value})
     points = [dict(zip(values, point, strict=True)) for point in _points(values)]
-    tried = {_TRIED: len(points)} if _TRIED in declared and not {_TRIED} & (values.keys() | step.parameters.keys()) else {}
+    tried = (
+        {_TRIED: len(points)}
+        if _TRIED in declared and not {_TRIED} & (values.keys() | step.parameters.keys())
+        else {}
+    )
     labels = [_label(point) for point in points]
     steps = [
         replace(step, label=label, parameters={**step.parameters, **tried, **point}, after=())
         for label, point in zip(labels, points, strict=True)
     ]
     if step.notebook == _COMPARED and len(steps) > 1:
-        steps.append(Step("compare", "compare", {}, tuple(labels), least=2, from_runs=lambda runs: {"runs": runs}))
+        steps.append(
+            Step("compare", "compare", {}, tuple(labels), least=2, from_runs=lambda runs: {"runs": runs})
+        )
     return steps
 
 
@@ -67,7 +77,9 @@ def _points(values: Mapping[str, list]) -> list[tuple]:
     for some in values.values():
         number *= len(some)
     if number > _MOST:
-        raise ParameterError(f"--vary asks for {number:,} runs of a notebook; at most {_MOST:,}: overround sweep is made for more.")
+        raise ParameterError(
+            f"--vary asks for {number:,} runs of a notebook; at most {_MOST:,}: overround sweep is made for more."
+        )
     return list(product(*values.values()))
 
 
@@ -88,7 +100,8 @@ def _typed(value: Any, parameter: Parameter) -> Any:
     if parameter.kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if parameter.kind is str and not isinstance(value, str):
-        # the grammar is that of strategies: here none or all is the empty text, and a number that was typed a text of digits
+        # the grammar is that of strategies: here none or all is the empty text, and a number that was typed a
+        # text of digits
         return "" if value is None and not parameter.nullable else value if value is None else f"{value:.10g}"
     return value
 

@@ -32,10 +32,11 @@ def arbitrage_signals(
 ) -> pd.DataFrame:
     """Every outcome of a market covered at the best prices of one moment, so that the profit is the same whatever happens.
 
-    Two kinds: the best back prices of all outcomes of a 1X2, totals or spreads market (one line), and an outcome backed at one account and
-    laid at an exchange. Prices are net of commission: 1 + (price - 1)(1 - c), which overstates it where one exchange takes two of
-    the bets, since it charges the net winnings of a market. Each is taken at the first moment at which it is there, once a market (once
-    a selection against lay).
+    Two kinds: the best back prices of all outcomes of a 1X2, totals or spreads market (one line), and an
+    outcome backed at one account and laid at an exchange. Prices are net of commission: 1 + (price - 1)(1 -
+    c), which overstates it where one exchange takes two of the bets, since it charges the net winnings of a
+    market. Each is taken at the first moment at which it is there, once a market (once a selection against
+    lay).
 
     Parameters
     ----------
@@ -57,9 +58,10 @@ def arbitrage_signals(
     Returns
     -------
     DataFrame
-        Signals, a row a bet: `probability` is the share of the outlay on the outcome (the prices' own, net, less what they leave) and
-        `edge` the guaranteed return. And: arbitrage (its number), share (of the outlay; stakes are in this proportion, a lay's
-        outlay being its liability), guaranteed (profit per unit laid out). A lay's edge is per unit of its stake.
+        Signals, a row a bet: `probability` is the share of the outlay on the outcome (the prices' own, net,
+        less what they leave) and `edge` the guaranteed return. And: arbitrage (its number), share (of the
+        outlay; stakes are in this proportion, a lay's outlay being its liability), guaranteed (profit per
+        unit laid out). A lay's edge is per unit of its stake.
 
     Examples
     --------
@@ -115,7 +117,11 @@ def back_lay(
 
 
 def dutch(
-    prices: ArrayLike, *, outlay: float | None = None, profit: float | None = None, commission: ArrayLike = 0.0
+    prices: ArrayLike,
+    *,
+    outlay: float | None = None,
+    profit: float | None = None,
+    commission: ArrayLike = 0.0,
 ) -> tuple[Floats, Floats]:
     """Stakes on some outcomes of a market so that whichever of them happens the profit is the same.
 
@@ -133,7 +139,8 @@ def dutch(
     Returns
     -------
     stakes : ndarray, shape (..., n_outcomes)
-        In proportion to 1 / net price. NaN where a profit is wanted of prices whose inverses sum to one or more.
+        In proportion to 1 / net price. NaN where a profit is wanted of prices whose inverses sum to one or
+        more.
     profit : ndarray, shape (...)
         What is won if one of the outcomes happens; all is lost otherwise.
 
@@ -145,7 +152,9 @@ def dutch(
     ([40.0, 30.0], 50.0)
     """
     if (outlay is None) == (profit is None):
-        raise ParameterError("dutching needs either outlay (money laid out in all) or profit (money to be won), not both.")
+        raise ParameterError(
+            "dutching needs either outlay (money laid out in all) or profit (money to be won), not both."
+        )
     inverse = 1 / net_price(np.asarray(prices, float), 1 - np.asarray(commission, float))
     book = inverse.sum(axis=-1)
     if outlay is None:
@@ -166,25 +175,28 @@ def middle_signals(
 ) -> pd.DataFrame:
     """Over a lower line and under a higher one (spreads likewise): if the score ends between them, both bets win.
 
-    The stakes give the same return whichever wins alone. With R = 1 / (1/o1 + 1/o2) the return per unit laid out, one winner leaves
-    R - 1 (mostly a small cost), two leave 2 R - 1, and the middle breaks even where the chance of both is (1 - R) / R. Only lines
-    with a score between them that wins both bets in full make a middle; on whole lines a score on the border is one win and one stake
-    back, on quarter lines there are half wins, and these are left out of the three figures.
+    The stakes give the same return whichever wins alone. With R = 1 / (1/o1 + 1/o2) the return per unit laid
+    out, one winner leaves R - 1 (mostly a small cost), two leave 2 R - 1, and the middle breaks even where
+    the chance of both is (1 - R) / R. Only lines with a score between them that wins both bets in full make a
+    middle; on whole lines a score on the border is one win and one stake back, on quarter lines there are
+    half wins, and these are left out of the three figures.
 
     Parameters
     ----------
     quotes, bookmakers, max_age_h, commission
         As in `arbitrage_signals`.
     max_break_even : float
-        Highest chance of both winning at which the middle breaks even. Zero or below: it is an arbitrage as well.
+        Highest chance of both winning at which the middle breaks even. Zero or below: it is an arbitrage as
+        well.
     max_return : float
         A higher R - 1 is a mistake of the data.
 
     Returns
     -------
     DataFrame
-        Signals, two rows a middle, without probability and edge, once for each pair of lines, at the first moment. And: middle (its
-        number), share (of the outlay), if_one and if_both (profit per unit laid out), break_even.
+        Signals, two rows a middle, without probability and edge, once for each pair of lines, at the first
+        moment. And: middle (its number), share (of the outlay), if_one and if_both (profit per unit laid
+        out), break_even.
 
     Examples
     --------
@@ -208,7 +220,8 @@ def middle_signals(
         line = line_of_row[board.row.reshape(lines, -1, len(total), 3).max(axis=(1, 3))]
         limit = np.where(total, line, -line)
         for low, high in combinations(range(lines), 2):
-            # over the lower line and under the higher; the home team with the higher handicap, the away team against the lower
+            # over the lower line and under the higher; the home team with the higher handicap, the away team
+            # against the lower
             first, second = np.where(total, low, high), np.where(total, high, low)
             families.append(_middles(board, first, second, best, price, limit, max_break_even, max_return))
     return _signals(families, "middle", ("share", "if_one", "if_both", "break_even"))
@@ -250,7 +263,9 @@ def _covers(board: Board, best: Whole, net: Floats, least: float, most: float) -
     return pd.concat(legs, ignore_index=True)
 
 
-def _back_and_lay(board: Board, accounts: set[str], kept: Floats, best: Whole, net: Floats, least: float, most: float) -> pd.DataFrame:
+def _back_and_lay(
+    board: Board, accounts: set[str], kept: Floats, best: Whole, net: Floats, least: float, most: float
+) -> pd.DataFrame:
     """An outcome backed at one account and laid at another."""
     assert board.lay is not None  # noqa: S101  # the caller has looked
     mine = board.of(accounts)
@@ -261,27 +276,50 @@ def _back_and_lay(board: Board, accounts: set[str], kept: Floats, best: Whole, n
     gain = np.where(np.isnan(worth), np.nan, profit / outlay)
     moment, slot = first_moments(board, (gain > least + _TINY) & (gain <= most))
     at = (moment, slot)
-    common: dict[str, Any] = {"number": np.arange(len(moment)), "guaranteed": gain[at], "probability": (1 + gain[at]) / net[at]}
+    common: dict[str, Any] = {
+        "number": np.arange(len(moment)),
+        "guaranteed": gain[at],
+        "probability": (1 + gain[at]) / net[at],
+    }
     back = (best[at], moment, slot)
     liability = price[at] - 1
     return pd.concat(
         [
             bets(board, *back, price=board.price[back], edge=gain[at], share=1 / outlay[at], **common),
-            bets(board, layer[at], moment, slot, side="lay", price=price[at], edge=gain[at] * liability,
-                 share=stake[at] * liability / outlay[at], **common),
+            bets(
+                board,
+                layer[at],
+                moment,
+                slot,
+                side="lay",
+                price=price[at],
+                edge=gain[at] * liability,
+                share=stake[at] * liability / outlay[at],
+                **common,
+            ),
         ],
         ignore_index=True,
-    )  # fmt: skip
+    )
 
 
 def _is_possible(over: Floats, under: Floats) -> NDArray[np.bool_]:
     """Whether a whole score wins both bets in full: a quarter line does so only a quarter further on."""
-    lowest, highest = over + np.where(over * 4 % 2 == 1, 0.25, 0.0), under - np.where(under * 4 % 2 == 1, 0.25, 0.0)
+    lowest, highest = (
+        over + np.where(over * 4 % 2 == 1, 0.25, 0.0),
+        under - np.where(under * 4 % 2 == 1, 0.25, 0.0),
+    )
     return np.floor(lowest) + 1 < highest
 
 
 def _middles(
-    board: Board, first: Whole, second: Whole, best: Whole, price: Floats, limit: Floats, most: float, max_return: float
+    board: Board,
+    first: Whole,
+    second: Whole,
+    best: Whole,
+    price: Floats,
+    limit: Floats,
+    most: float,
+    max_return: float,
 ) -> pd.DataFrame:
     """The middles between two lines: at each moment the first bet is on the line `first`, the second on `second`."""
     every = np.arange(len(board.time))
@@ -295,14 +333,26 @@ def _middles(
     legs = []
     for line, slot, net in ((first, 0, one), (second, 2, two)):
         at = (best[line[moment], moment, slot], moment, np.full(len(moment), slot))
-        legs.append(bets(board, *at, price=board.price[at], number=np.arange(len(moment)), share=back[moment] / net[moment], **given))
+        legs.append(
+            bets(
+                board,
+                *at,
+                price=board.price[at],
+                number=np.arange(len(moment)),
+                share=back[moment] / net[moment],
+                **given,
+            )
+        )
     return pd.concat(legs, ignore_index=True)
 
 
 def _signals(families: Sequence[pd.DataFrame], strategy: str, extra: tuple[str, ...]) -> pd.DataFrame:
     """Signals whose column named after the strategy says which of them belong together, numbered in their order."""
     offset = np.cumsum([0, *(len(family) for family in families)])
-    parts = [family.assign(**{strategy: family["number"] + start}) for family, start in zip(families, offset, strict=False)]
+    parts = [
+        family.assign(**{strategy: family["number"] + start})
+        for family, start in zip(families, offset, strict=False)
+    ]
     signals = as_signals(parts, strategy, (strategy, *extra))
     signals[strategy] = pd.factorize(signals[strategy])[0]
     return signals

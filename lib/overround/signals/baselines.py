@@ -23,8 +23,9 @@ def seed_signals(
 ) -> pd.DataFrame:
     """The rule that this workbench grew from, kept as a baseline: buy where bookmakers agree on a price above evens, else ignore.
 
-    A selection is bought at the first moment at which the mean of its standing prices over bookmakers is above `min_mean` and their
-    standard deviation (n - 1, over bookmakers, at that moment; at least two) is below `max_spread`: at the best price of an account.
+    A selection is bought at the first moment at which the mean of its standing prices over bookmakers is
+    above `min_mean` and their standard deviation (n - 1, over bookmakers, at that moment; at least two) is
+    below `max_spread`: at the best price of an account.
 
     Parameters
     ----------
@@ -60,7 +61,9 @@ def seed_signals(
     return as_signals(parts, f"seed rule (mean price above {min_mean:g}, spread below {max_spread:g})")
 
 
-def blind_signals(quotes: pd.DataFrame, bookmaker: str, outcome: str, *, market: str = "h2h", at_close: bool = False) -> pd.DataFrame:
+def blind_signals(
+    quotes: pd.DataFrame, bookmaker: str, outcome: str, *, market: str = "h2h", at_close: bool = False
+) -> pd.DataFrame:
     """Bets on one outcome of every match, at one bookmaker's price: the baseline that every strategy has to beat.
 
     Parameters
@@ -83,7 +86,9 @@ def blind_signals(quotes: pd.DataFrame, bookmaker: str, outcome: str, *, market:
     >>> len(ov.signals.blind_signals(quotes, "sharp", "home")) == len(events)
     True
     """
-    mine = quotes[(quotes["bookmaker"] == bookmaker) & (quotes["outcome"] == outcome) & (quotes["market"] == market)]
+    mine = quotes[
+        (quotes["bookmaker"] == bookmaker) & (quotes["outcome"] == outcome) & (quotes["market"] == market)
+    ]
     parts = []
     for board in boards(mine, None, at_close=at_close, max_age_h=None):
         at = first_and_best(board, ~np.isnan(board.price))
@@ -95,7 +100,8 @@ def mean_and_deviation(values: Floats, names: Sequence[str]) -> tuple[Floats, Fl
     """Mean and standard deviation (n - 1) over the accounts of a board's array (K, T, 3); NaN with fewer than two."""
     known = ~np.isnan(values) & ~np.isin(names, NOT_AN_ACCOUNT)[:, None, None]
     n = known.sum(axis=0)
-    # sums over the first axis run book by book: a bookmaker that comes later changes no digit of what was before
+    # sums over the first axis run book by book: a bookmaker that comes later changes no digit of what was
+    # before
     mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(n, 1)
     squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
     enough = n >= 2

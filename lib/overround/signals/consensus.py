@@ -1,6 +1,7 @@
 """Strategies beside value against a reference: bets by a model's probabilities, and against the consensus of all prices.
 
-Plain functions from tables to signals, with the rules of `overround.signals.value`: what stood when it was learnt, bet once, at the best price.
+Plain functions from tables to signals, with the rules of `overround.signals.value`: what stood when it was
+learnt, bet once, at the best price.
 """
 
 from collections.abc import Sequence
@@ -29,10 +30,11 @@ def consensus_signals(
 ) -> pd.DataFrame:
     """Bets at prices that beat the mean of all bookmakers' prices by more than a margin: Kaunitz, Zhong and Kreiner (2017).
 
-    An outcome with mean price m is given the probability 1 / m - margin; a price o is bet if (1 / m - margin) o > 1 (their equation 7). A
-    match is bet once: at the first time that any price is so good, at the best price of the outcome that promises most. They have one
-    margin, 0.05, for all outcomes, and chose it from 0.01 to 0.1 on the games that they report; 0.034, 0.057 and 0.037 for home, draw and
-    away (equation 8) are offsets that they measured, and only tell what accuracy to expect. Their program wants more than 3 prices.
+    An outcome with mean price m is given the probability 1 / m - margin; a price o is bet if (1 / m - margin)
+    o > 1 (their equation 7). A match is bet once: at the first time that any price is so good, at the best
+    price of the outcome that promises most. They have one margin, 0.05, for all outcomes, and chose it from
+    0.01 to 0.1 on the games that they report; 0.034, 0.057 and 0.037 for home, draw and away (equation 8) are
+    offsets that they measured, and only tell what accuracy to expect. Their program wants more than 3 prices.
 
     Parameters
     ----------
@@ -41,24 +43,26 @@ def consensus_signals(
     margin : float
         Taken off the mean's implied probability: the bookmakers' margin and the profit that is wanted.
     consensus : str
-        "consensus": the mean over the bookmakers here; or `market_average`, the provider's own mean over all that it watches.
+        "consensus": the mean over the bookmakers here; or `market_average`, the provider's own mean over all
+        that it watches.
     least : int
         Prices that a mean over bookmakers needs.
     bookmakers : sequence of str, optional
-        Where there are accounts; by default every bookmaker. ["market_maximum"] is the paper's setting where the provider sums up the
-        market: the best price of anyone, wherever it was.
+        Where there are accounts; by default every bookmaker. ["market_maximum"] is the paper's setting where
+        the provider sums up the market: the best price of anyone, wherever it was.
     at_close, max_age_h, max_price : bool, float, float
         As of `value_signals`; the source has no limit of price.
 
     Returns
     -------
     DataFrame
-        Signals: a row a bet, ordered by time of placement; probability and edge are the strategy's own, and an edge at an exchange is
-        what its commission leaves.
+        Signals: a row a bet, ordered by time of placement; probability and edge are the strategy's own, and
+        an edge at an exchange is what its commission leaves.
 
     References
     ----------
-    Kaunitz, Zhong and Kreiner (2017), arXiv 1710.02824; programs: github.com/Lisandro79/BeatTheBookie, src/strategies/beatTheBookie.m.
+    Kaunitz, Zhong and Kreiner (2017), arXiv 1710.02824; programs: github.com/Lisandro79/BeatTheBookie,
+    src/strategies/beatTheBookie.m.
 
     Examples
     --------
@@ -74,11 +78,17 @@ def consensus_signals(
     names = bookmakers_of(quotes)
     accounts = accounts_of(names, "", bookmakers)
     if names and consensus not in (CONSENSUS, *names):
-        raise ParameterError(f"consensus {consensus!r} has no prices here; those that have: {CONSENSUS}, {', '.join(names)}.")
+        raise ParameterError(
+            f"consensus {consensus!r} has no prices here; those that have: {CONSENSUS}, {', '.join(names)}."
+        )
     parts = []
     for board in boards(quotes, "multiplicative", at_close=at_close, max_age_h=max_age_h):
         price = believable(board, board.price)
-        mean = _mean(price, board.names, least) if consensus == CONSENSUS else price[board.names.index(consensus)]
+        mean = (
+            _mean(price, board.names, least)
+            if consensus == CONSENSUS
+            else price[board.names.index(consensus)]
+        )
         probability = 1 / mean - margin
         edge = probability * believable(board, board.net) - 1
         mine = board.of(accounts)
@@ -89,7 +99,9 @@ def consensus_signals(
         at = book, moment, slot
         parts.append(bets(board, *at, price=price[at], probability=probability[at[1:]], edge=edge[at]))
     which = "all prices" if consensus == CONSENSUS else consensus.replace("_", " ")
-    return as_signals(parts, f"price against the mean of {which} (margin {100 * margin:.1f}\N{NO-BREAK SPACE}%)")
+    return as_signals(
+        parts, f"price against the mean of {which} (margin {100 * margin:.1f}\N{NO-BREAK SPACE}%)"
+    )
 
 
 def _mean(price: Floats, names: Sequence[str], least: int) -> Floats:

@@ -27,8 +27,9 @@ def model_signals(
 ) -> pd.DataFrame:
     """Bets at 1X2 prices that are better than a model thinks fair.
 
-    Times and prices are as of `value_signals`, and no bet is placed before its match was foretold (`predicted_at`). A selection is bet
-    once: at the first time that an account's edge reaches `min_edge`, at the best such price.
+    Times and prices are as of `value_signals`, and no bet is placed before its match was foretold
+    (`predicted_at`). A selection is bet once: at the first time that an account's edge reaches `min_edge`, at
+    the best such price.
 
     Parameters
     ----------
@@ -37,11 +38,13 @@ def model_signals(
     quotes : DataFrame
         The table `quotes` as `Store.read` gives it, with `starts_at`.
     min_edge : float
-        Least expected profit per unit staked by the model: probability x price - 1, the price less an exchange's commission.
+        Least expected profit per unit staked by the model: probability x price - 1, the price less an
+        exchange's commission.
     name : str
         Of the model, as reports write it.
     bookmakers : sequence of str, optional
-        Where there are accounts; by default every bookmaker. Market averages and maxima are no accounts unless they are named here.
+        Where there are accounts; by default every bookmaker. Market averages and maxima are no accounts
+        unless they are named here.
     at_close, max_age_h, max_price : bool, float, float
         As of `value_signals`.
     max_edge : float
@@ -61,7 +64,9 @@ def model_signals(
     >>> bool((signals["edge"] >= 0.05).all())
     True
     """
-    missing = [column for column in ("event_id", "predicted_at", *PROBABILITIES) if column not in probabilities]
+    missing = [
+        column for column in ("event_id", "predicted_at", *PROBABILITIES) if column not in probabilities
+    ]
     if missing:
         raise ParameterError(f"probabilities need the column {missing[0]!r}; walk_forward gives it.")
     quotes = quotes[quotes["market"] == "h2h"]
@@ -69,7 +74,9 @@ def model_signals(
     told = probabilities.set_index("event_id")
     wide, told_at = told[list(PROBABILITIES)].to_numpy(float), microseconds(told["predicted_at"])
     parts = []
-    for board in boards(quotes[quotes["event_id"].isin(told.index)], "multiplicative", at_close=at_close, max_age_h=max_age_h):
+    for board in boards(
+        quotes[quotes["event_id"].isin(told.index)], "multiplicative", at_close=at_close, max_age_h=max_age_h
+    ):
         price = believable(board, board.price)
         match = told.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
         probability = np.where((board.time >= told_at[match])[:, None], wide[match], np.nan)

@@ -15,12 +15,19 @@ from overround.times import as_times, microseconds
 CARRIED = ("starts_at", "competition", "season")
 
 
-def bets(board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "back", **columns: Any) -> pd.DataFrame:
+def bets(
+    board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "back", **columns: Any
+) -> pd.DataFrame:
     """Bets at a board's standing prices, with these columns; `as_signals` puts them in order."""
     rows = board.lay_row if side == "lay" else board.row
     assert rows is not None  # noqa: S101  # who lays has seen a price
     frame = board.what(rows[book, moment, slot])
-    return frame.assign(bookmaker=np.array(board.names, object)[book], side=side, placed_at=as_times(board.time[moment]), **columns)
+    return frame.assign(
+        bookmaker=np.array(board.names, object)[book],
+        side=side,
+        placed_at=as_times(board.time[moment]),
+        **columns,
+    )
 
 
 def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str] = ()) -> pd.DataFrame:
@@ -29,13 +36,20 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
     parts = [part for part in parts if len(part)]
     if not parts:
         text = {"event_id", "market", "outcome", "side", "bookmaker", "strategy", "competition", "season"}
-        kinds = {**dict.fromkeys(text, "str"), "placed_at": "datetime64[us, UTC]", "starts_at": "datetime64[us, UTC]"}
+        kinds = {
+            **dict.fromkeys(text, "str"),
+            "placed_at": "datetime64[us, UTC]",
+            "starts_at": "datetime64[us, UTC]",
+        }
         return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, float)) for column in columns})
     frame = pd.concat(parts, ignore_index=True)
     frame = frame.assign(strategy=strategy).reindex(columns=columns)
     frame["bookmaker"] = frame["bookmaker"].astype("str")
     frame["side"] = frame["side"].astype("str")
-    keys = [pd.factorize(frame[name], sort=True)[0] for name in ("bookmaker", "outcome", "line", "market", "event_id")]
+    keys = [
+        pd.factorize(frame[name], sort=True)[0]
+        for name in ("bookmaker", "outcome", "line", "market", "event_id")
+    ]
     order = np.lexsort((*keys, microseconds(frame["placed_at"])))
     return frame.iloc[order].reset_index(drop=True)
 

@@ -1,6 +1,7 @@
 """One module a provider: raw answers -> tidy tables. A new provider is one file here and a line each in `SOURCES`, `SHARP` and `CREDITS`.
 
-A source's module offers `connected(settings, ask)`, a context manager that yields a `Connection`: checked, named jobs on a fetcher.
+A source's module offers `connected(settings, ask)`, a context manager that yields a `Connection`: checked,
+named jobs on a fetcher.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,11 @@ import pandas as pd
 if TYPE_CHECKING:
     from overround.http.client import Fetcher
 
-SOURCES = {"sample": "sample.market", "football-data": "football_data.parser", "the-odds-api": "the_odds_api.client"}
+SOURCES = {
+    "sample": "sample.market",
+    "football-data": "football_data.parser",
+    "the-odds-api": "the_odds_api.client",
+}
 # the bookmaker whose prices other bookmakers follow
 SHARP = {"sample": "sim_sharp", "football-data": "pinnacle", "the-odds-api": "pinnacle"}
 SIMULATED = "sample"
@@ -30,8 +35,8 @@ SET_ASIDE_COLUMNS = ("where", "row", "column", "value", "reason")
 class Batch:
     """What one answer of a provider holds, as tidy tables, and what had to be set aside.
 
-    `set_aside` has the columns `SET_ASIDE_COLUMNS`: the URL, the 1-based line of the file (0: the whole answer), the column,
-    the text found there, and why it was not taken.
+    `set_aside` has the columns `SET_ASIDE_COLUMNS`: the URL, the 1-based line of the file (0: the whole
+    answer), the column, the text found there, and why it was not taken.
     """
 
     events: pd.DataFrame
@@ -52,7 +57,8 @@ class Ask:
 class Connection:
     """An open source: its fetcher, and jobs by name, each of which fetches and yields batches when it is called.
 
-    `changes_only` says that the source shows standing prices again at every call; only their changes are stored.
+    `changes_only` says that the source shows standing prices again at every call; only their changes are
+    stored.
     """
 
     fetcher: "Fetcher"

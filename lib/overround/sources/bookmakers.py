@@ -1,6 +1,7 @@
 """One name per bookmaker, whichever provider quotes it: lower case, full, no punctuation but the underscore."""
 
-# prefixes of the columns of football-data.co.uk, from its notes.txt; P is Pinnacle in the totals and handicap columns
+# prefixes of the columns of football-data.co.uk, from its notes.txt; P is Pinnacle in the totals and handicap
+# columns
 FOOTBALL_DATA = {
     "B365": "bet365",
     "BF": "betfair_sportsbook",

@@ -17,7 +17,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers over connections that stay open, without a word of its own; what it answers to is its children's to say."""
 
     protocol_version = "HTTP/1.1"
-    # head and body in one packet: two would wait for each other (Nagle's algorithm and delayed acknowledgement)
+    # head and body in one packet: two would wait for each other (Nagle's algorithm and delayed
+    # acknowledgement)
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -82,7 +83,9 @@ def started(module: str, words: Sequence[str], what: str) -> Iterator[str]:
             url = process.stdout.readline().strip()  # type: ignore[union-attr]
             too_late.cancel()
             if not url:
-                raise SourceError(f"The server of {what} did not start within {_START_S} s: {' '.join(command[1:])}.")
+                raise SourceError(
+                    f"The server of {what} did not start within {_START_S} s: {' '.join(command[1:])}."
+                )
             yield url
         finally:
             too_late.cancel()

@@ -1,7 +1,8 @@
 """A provider that plays recorded answers back over real sockets: `python -m overround.sources.replay FOLDER`.
 
-A call for current odds gets the next answer in order of time, with the time of each in its header Date; one for historical odds the
-answer that stood at its date, wrapped as The Odds API wraps it. Nothing is kept of what was recorded, and nothing passed on.
+A call for current odds gets the next answer in order of time, with the time of each in its header Date; one
+for historical odds the answer that stood at its date, wrapped as The Odds API wraps it. Nothing is kept of
+what was recorded, and nothing passed on.
 """
 
 import argparse
@@ -64,7 +65,12 @@ class Replay:
     """
 
     def __init__(
-        self, answers: Sequence[Shown], scores: Callable[[datetime], bytes] = lambda at: b"[]", *, latency_s: float = 0.0, port: int = 0
+        self,
+        answers: Sequence[Shown],
+        scores: Callable[[datetime], bytes] = lambda at: b"[]",
+        *,
+        latency_s: float = 0.0,
+        port: int = 0,
     ):
         self.answers, self.scores, self.latency_s, self.turn = answers, scores, latency_s, 0
         self.times = [one.at for one in answers]
@@ -118,7 +124,11 @@ def serving(folder: Path, *, latency_s: float = 0.0, most: int = 0) -> AbstractC
         The server did not start.
     """
     recorded_answers(folder, most=most)
-    return started("overround.sources.replay", [str(folder), "--latency", str(latency_s), "--most", str(most)], f"the feed {folder}")
+    return started(
+        "overround.sources.replay",
+        [str(folder), "--latency", str(latency_s), "--most", str(most)],
+        f"the feed {folder}",
+    )
 
 
 def recorded_answers(folder: Path, *, most: int = 0) -> list[Shown]:
@@ -127,7 +137,8 @@ def recorded_answers(folder: Path, *, most: int = 0) -> list[Shown]:
     Parameters
     ----------
     folder : Path
-        With ZIP files of answers, and `index.csv`: columns fetched_at (2026-06-06T04-52-30Z), zip and member, a row an answer.
+        With ZIP files of answers, and `index.csv`: columns fetched_at (2026-06-06T04-52-30Z), zip and member,
+        a row an answer.
     most : int
         So many, evenly spaced; 0: all.
 
@@ -140,7 +151,9 @@ def recorded_answers(folder: Path, *, most: int = 0) -> list[Shown]:
         with (folder / INDEX).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise ParameterError(f"{folder} is no folder of recorded answers: {INDEX} cannot be read ({type(error).__name__}).") from None
+        raise ParameterError(
+            f"{folder} is no folder of recorded answers: {INDEX} cannot be read ({type(error).__name__})."
+        ) from None
     if not rows or not set(rows[0]) >= _COLUMNS:
         raise ParameterError(
             f"{folder / INDEX} lists no recorded answers; it has the columns {', '.join(sorted(_COLUMNS))}, a row an answer."
@@ -175,17 +188,30 @@ class _Handler(Handler):
             time.sleep(replay.latency_s)
         shown = replay.answers[min(replay.turn, len(replay.answers) - 1)]
         if "/historical/" in self.path:
-            self._send(shown, *_as_it_stood(replay, dict(parse_qsl(urlsplit(self.path).query)).get("date", "")))
+            self._send(
+                shown, *_as_it_stood(replay, dict(parse_qsl(urlsplit(self.path).query)).get("date", ""))
+            )
         elif "/odds" in self.path:
             replay.turn += 1
             self._send(shown, shown.content(), shown.status, shown.headers, shown.cut)
         else:
             self._send(shown, replay.scores(shown.at))
 
-    def _send(self, shown: Shown, content: bytes, status: int = 200, headers: dict[str, str] | None = None, cut: int | None = None) -> None:
+    def _send(
+        self,
+        shown: Shown,
+        content: bytes,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        cut: int | None = None,
+    ) -> None:
         self.send_response_only(status)
         self.send_header("Date", format_datetime(shown.at.astimezone(UTC), usegmt=True))
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content if cut is None else content[:cut])
@@ -200,7 +226,10 @@ def _as_it_stood(replay: Replay, date: str) -> tuple[bytes, int]:
     except ValueError:
         return b'{"message": "The parameter date is a time such as 2024-03-04T09:00:00Z"}', 422
     number = bisect_right(replay.times, at) - 1
-    near = [iso(replay.times[one]) if 0 <= one < len(replay.times) else None for one in (max(number, 0), number - 1, number + 1)]
+    near = [
+        iso(replay.times[one]) if 0 <= one < len(replay.times) else None
+        for one in (max(number, 0), number - 1, number + 1)
+    ]
     names = ("timestamp", "previous_timestamp", "next_timestamp")
     head = json.dumps(dict(zip(names, near, strict=True))).encode()
     data = replay.answers[number].content() if number >= 0 else b"[]"

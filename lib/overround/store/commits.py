@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Partition = tuple[str, ...]
 # versions; where each entry of the log is a request of its own, fewer are read between two checkpoints
 CHECKPOINT_EVERY, CHECKPOINT_EVERY_REMOTE = 50, 10
-# keys of a batch that Arrow looks for in what is stored; a million of them cost it more than putting all that is stored in order
+# keys of a batch that Arrow looks for in what is stored; a million of them cost it more than putting all that
+# is stored in order
 _LOOKED_FOR = 100_000
 _MARK = "overround"
 
@@ -48,7 +49,8 @@ class Scope:
 def _configuration(is_local: bool) -> dict[str, str]:
     """Properties of a new table: opening it replays few commits, and delta-rs leaves the log alone.
 
-    By itself delta-rs drops log entries after 30 days, and with them the versions that reports have pinned; `vacuum` knows those.
+    By itself delta-rs drops log entries after 30 days, and with them the versions that reports have pinned;
+    `vacuum` knows those.
     """
     return {
         "delta.checkpointInterval": str(CHECKPOINT_EVERY if is_local else CHECKPOINT_EVERY_REMOTE),
@@ -95,14 +97,20 @@ def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, 
     """Rows of the batch whose key is not stored, and rows stored under their key with other values."""
     if not table.key or not batch.num_rows:
         return batch, batch.slice(0, 0)
-    values = [column for column in table.columns if column not in table.key and column not in table.provenance]
+    values = [
+        column for column in table.columns if column not in table.key and column not in table.provenance
+    ]
     if len(table.key) == 1:
         # an event that moved to another season is still the same event: look everywhere
-        files, near = [], pc.field(table.key[0]).isin(batch[table.key[0]]) if batch.num_rows <= _LOOKED_FOR else None
+        files, near = (
+            [],
+            pc.field(table.key[0]).isin(batch[table.key[0]]) if batch.num_rows <= _LOOKED_FOR else None,
+        )
     else:
         scope = scope_of(table, partitions(table, batch), batch)
         files, near = scope.files, scope.rows
-        # the log knows the times of each file: for prices that are new to the store usually none is left to read
+        # the log knows the times of each file: for prices that are new to the store usually none is left to
+        # read
         if not _any_file(table, delta, files):
             return batch, batch.slice(0, 0)
     stored = dataset(table, delta, files).to_table(columns=[*table.key, *values], filter=near)
@@ -115,7 +123,9 @@ def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, 
     place = np.minimum(np.searchsorted(theirs, ours, sorter=order), stored.num_rows - 1)
     found = order[place]
     known = theirs[found] == ours
-    pairs = pa.concat_tables([stored.take(found[known]), batch.select(stored.column_names).filter(pa.array(known))]).select(values)
+    pairs = pa.concat_tables(
+        [stored.take(found[known]), batch.select(stored.column_names).filter(pa.array(known))]
+    ).select(values)
     kinds = codes(pairs)
     half = len(kinds) // 2
     changed = np.flatnonzero(known)[kinds[:half] != kinds[half:]]
@@ -123,10 +133,13 @@ def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, 
 
 
 @timed("store_commit_s")
-def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, mark: str | None = None) -> list[Partition]:
+def commit(
+    table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, mark: str | None = None
+) -> list[Partition]:
     """Write new and changed rows as one version; returns the partitions they are in.
 
-    A mark, which a commit to an object store has, stands in the log: by it `marked` finds the commit again when its answer was lost.
+    A mark, which a commit to an object store has, stands in the log: by it `marked` finds the commit again
+    when its answer was lost.
 
     Raises
     ------
@@ -139,7 +152,8 @@ def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, 
     if not changed.num_rows:
         parts = partitions(table, new)
         if mark is not None:
-            # delta-rs uploads a file in one request, a file system in three; nothing is to be forced to a disk here
+            # delta-rs uploads a file in one request, a file system in three; nothing is to be forced to a
+            # disk here
             write_deltalake(
                 delta,
                 fit(delta, new),
@@ -150,14 +164,19 @@ def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, 
             )
             return parts
         once = named(delta, parts) if table.key else None
-        commit_files(table, delta, by_partition(table, parts, fit(delta, new)), properties=once, hooks=keep_log())
+        commit_files(
+            table, delta, by_partition(table, parts, fit(delta, new)), properties=once, hooks=keep_log()
+        )
         return parts
-    # a correction rewrites the files that may hold the old rows; merge would do, but in delta-rs 1.6 its files cannot be
-    # read back with a filter: it records their bounds as string views, which Arrow cannot compare with strings
+    # a correction rewrites the files that may hold the old rows; merge would do, but in delta-rs 1.6 its
+    # files cannot be read back with a filter: it records their bounds as string views, which Arrow cannot
+    # compare with strings
     touched = both
     if len(table.key) == 1:
         # also the partitions that hold the old rows: an event may have moved to another season
-        old = dataset(table, delta).to_table(columns=list(table.partition), filter=pc.field(table.key[0]).isin(changed[table.key[0]]))
+        old = dataset(table, delta).to_table(
+            columns=list(table.partition), filter=pc.field(table.key[0]).isin(changed[table.key[0]])
+        )
         touched = pa.concat_tables([both.select(list(table.partition)), old])
     parts = partitions(table, touched)
     scope = scope_of(table, parts, both)
@@ -179,7 +198,8 @@ def commit(table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, 
 def mark_of(table: Table, batch: pa.Table) -> str:
     """What names an append in the log of an object store.
 
-    Of a log, which has no key, the batch's own content: appended again after a lost answer, the rows are known by it.
+    Of a log, which has no key, the batch's own content: appended again after a lost answer, the rows are
+    known by it.
     """
     if table.key:
         return uuid4().hex
@@ -193,7 +213,10 @@ def marked(delta: "DeltaTable", mark: str, before: int) -> int | None:
     """The version after this one that has the mark, or None."""
     later = delta.version() - before
     entries = delta.history(later) if later > 0 else []
-    return next((entry["version"] for entry in entries if entry.get(_MARK) == mark and entry["version"] > before), None)
+    return next(
+        (entry["version"] for entry in entries if entry.get(_MARK) == mark and entry["version"] > before),
+        None,
+    )
 
 
 def named(delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = None) -> "CommitProperties":
@@ -229,12 +252,20 @@ def partitions(table: Table, rows: pa.Table) -> list[Partition]:
 
 def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None) -> Scope:
     """These partitions, from the first to the last time in the rows where all of them have one."""
-    files: list[tuple[str, str, Any]] = [(name, "in", sorted({part[i] for part in parts})) for i, name in enumerate(table.partition)]
+    files: list[tuple[str, str, Any]] = [
+        (name, "in", sorted({part[i] for part in parts})) for i, name in enumerate(table.partition)
+    ]
     conditions, sql = [], []
     if table.partition:
-        exact = [reduce(and_, (pc.field(n) == v for n, v in zip(table.partition, part, strict=True))) for part in parts]
+        exact = [
+            reduce(and_, (pc.field(n) == v for n, v in zip(table.partition, part, strict=True)))
+            for part in parts
+        ]
         conditions.append(reduce(or_, exact))
-        said = (" AND ".join(f"{n} = {quoted(v)}" for n, v in zip(table.partition, part, strict=True)) for part in parts)
+        said = (
+            " AND ".join(f"{n} = {quoted(v)}" for n, v in zip(table.partition, part, strict=True))
+            for part in parts
+        )
         sql.append("(" + " OR ".join(f"({one})" for one in said) + ")")
     if rows is not None and rows.num_rows and "observed_at" in table.key:
         times = rows["observed_at"]
@@ -257,13 +288,19 @@ def dataset(table: Table, delta: "DeltaTable", files: list | None = None, *, eve
     if everything:
         schema = pa.schema(delta.schema().to_arrow())
     # deltalake's own handler for an object store: it is told the sizes, and asks for none
-    return delta.to_pyarrow_dataset(schema=schema, filesystem=local_system(delta), file_pruning_predicate=files or None)
+    return delta.to_pyarrow_dataset(
+        schema=schema, filesystem=local_system(delta), file_pruning_predicate=files or None
+    )
 
 
 def log_condition(table: Table, where: Mapping[str, Any] | None) -> list[tuple[str, str, list[str]]]:
     """The part of a condition that the log answers without a look into a file."""
     values = {name: _values(value) for name, value in (where or {}).items() if name in table.partition}
-    return [(name, "in", wanted) for name, wanted in values.items() if wanted and all(isinstance(one, str) for one in wanted)]
+    return [
+        (name, "in", wanted)
+        for name, wanted in values.items()
+        if wanted and all(isinstance(one, str) for one in wanted)
+    ]
 
 
 def row_condition(where: Mapping[str, Any] | None) -> pc.Expression | None:
@@ -295,7 +332,9 @@ def adopt(table: Table, delta: "DeltaTable") -> bool:
     lacking = [column for column in table.columns if column not in have]
     required = [column for column in lacking if column not in table.optional]
     if required:
-        raise StoreError(f"table {table.name} on disk has no column {required[0]!r}, which cannot be empty: collect into a new store.")
+        raise StoreError(
+            f"table {table.name} on disk has no column {required[0]!r}, which cannot be empty: collect into a new store."
+        )
     if lacking:
         wanted = Schema.from_arrow(pa.schema([table.schema.field(column) for column in lacking]))
         delta.alter.add_columns(wanted.fields, post_commithook_properties=keep_log())
@@ -328,15 +367,21 @@ def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any
     """Whether the log has a file that this leaves; as `file_uris` with the same conditions, in a tenth of its time."""
     log, left = pa.table(delta.get_add_actions(flatten=True)), None
     for name, sign, value in files:
-        column = f"partition.{name}" if name in table.partition else f"{'max' if sign == '>=' else 'min'}.{name}"
+        column = (
+            f"partition.{name}" if name in table.partition else f"{'max' if sign == '>=' else 'min'}.{name}"
+        )
         if column not in log.column_names:
             continue
         bound = log[column]
         if sign == "in":
             right = pc.is_in(bound, pa.array(value, bound.type))
         else:
-            # a file without bounds for the column has only nulls in it, or was written by somebody who gave none
-            right = pc.fill_null((pc.greater_equal if sign == ">=" else pc.less_equal)(bound, pa.scalar(value, bound.type)), True)
+            # a file without bounds for the column has only nulls in it, or was written by somebody who gave
+            # none
+            right = pc.fill_null(
+                (pc.greater_equal if sign == ">=" else pc.less_equal)(bound, pa.scalar(value, bound.type)),
+                True,
+            )
         left = right if left is None else pc.and_(left, right)
     return log.num_rows > 0 if left is None else pc.any(left, min_count=0).as_py()
 

@@ -43,7 +43,8 @@ def commit_files(
 ) -> None:
     """Write a file for the rows of each partition and commit them in place of the removed ones; `delta` then is at that version.
 
-    `removed` are rows of the table's add actions. The same rows in other files are marked as no change of data.
+    `removed` are rows of the table's add actions. The same rows in other files are marked as no change of
+    data.
     """
     from deltalake.transaction import RemoveAction
 
@@ -53,7 +54,12 @@ def commit_files(
         values = {name: one[f"partition.{name}"] for name in table.partition}
         actions.append(RemoveAction(one["path"], False, now, one["size_bytes"], values))
     delta.create_write_transaction(
-        actions, "append", delta.schema(), list(table.partition), commit_properties=properties, post_commithook_properties=hooks
+        actions,
+        "append",
+        delta.schema(),
+        list(table.partition),
+        commit_properties=properties,
+        post_commithook_properties=hooks,
     )
     delta.update_incremental()
 
@@ -61,14 +67,20 @@ def commit_files(
 def local_folder(delta: "DeltaTable") -> Path | None:
     """Where the table is, if on this machine."""
     uri = delta.table_uri
-    return Path(unquote(uri.removeprefix("file://"))) if uri.startswith("file://") else None if "://" in uri else Path(uri)
+    return (
+        Path(unquote(uri.removeprefix("file://")))
+        if uri.startswith("file://")
+        else None
+        if "://" in uri
+        else Path(uri)
+    )
 
 
 def local_system(delta: "DeltaTable") -> pafs.FileSystem | None:
     """The files of a table on this machine, by Arrow's own hand; paths are relative to the table.
 
-    deltalake's handler is Python's: what it reads Arrow's threads may still let go of when the interpreter has begun to end, and that
-    ends the process with a signal (github.com/apache/arrow/issues/49942).
+    deltalake's handler is Python's: what it reads Arrow's threads may still let go of when the interpreter
+    has begun to end, and that ends the process with a signal (github.com/apache/arrow/issues/49942).
     """
     folder = local_folder(delta)
     return None if folder is None else pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem())
@@ -86,7 +98,9 @@ def path_in(delta: "DeltaTable", uri: str) -> str:
     return uri if local_folder(delta) else uri.removeprefix(delta.table_uri.rstrip("/")).lstrip("/")
 
 
-def read_file(delta: "DeltaTable", path: str, schema: pa.Schema, columns: list[str] | None = None, rows: Any = None) -> pa.Table:
+def read_file(
+    delta: "DeltaTable", path: str, schema: pa.Schema, columns: list[str] | None = None, rows: Any = None
+) -> pa.Table:
     """One data file of the table, whole in one request where that is far away."""
     folder = local_folder(delta)
     if folder is not None:
@@ -97,12 +111,19 @@ def read_file(delta: "DeltaTable", path: str, schema: pa.Schema, columns: list[s
     return pq.read_table(source, columns=columns, schema=schema, partitioning=None, filters=rows)
 
 
-def _write(table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Table, *, data_change: bool) -> "AddAction":
+def _write(
+    table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Table, *, data_change: bool
+) -> "AddAction":
     from deltalake.transaction import AddAction
 
     values = dict(zip(table.partition, part, strict=True))
     # `name=value` folders are how DuckDB and others know the columns that are not in the file
-    path = "/".join((*(f"{name}={quote(value, safe='')}" for name, value in values.items()), f"part-{uuid4()}.zstd.parquet"))
+    path = "/".join(
+        (
+            *(f"{name}={quote(value, safe='')}" for name, value in values.items()),
+            f"part-{uuid4()}.zstd.parquet",
+        )
+    )
     rows, folder = rows.drop_columns(list(table.partition)), local_folder(delta)
     written: list = []
     if folder is not None:
@@ -120,7 +141,9 @@ def _write(table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Ta
         with file_system(delta).open_output_stream(path) as file:
             _encode(rows, file, written)
             size = file.tell()
-    return AddAction(path, size, values, int(time.time() * 1000), data_change, json.dumps(_bounds(rows, written[0])))
+    return AddAction(
+        path, size, values, int(time.time() * 1000), data_change, json.dumps(_bounds(rows, written[0]))
+    )
 
 
 class _Timed:
@@ -146,12 +169,15 @@ def _encode(rows: pa.Table, file: Any, written: list[pq.FileMetaData]) -> None:
 def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:
     """What the log knows of a file, so that readers and appends need not open it.
 
-    Of every column: where the log has no bounds, delta-rs 1.6 takes it that no row can match a condition on that column.
+    Of every column: where the log has no bounds, delta-rs 1.6 takes it that no row can match a condition on
+    that column.
     """
     least: dict[str, Any] = {}
     most: dict[str, Any] = {}
     for place, name in enumerate(rows.column_names):
-        groups = [written.row_group(group).column(place).statistics for group in range(written.num_row_groups)]
+        groups = [
+            written.row_group(group).column(place).statistics for group in range(written.num_row_groups)
+        ]
         known = [one for one in groups if one is not None and one.has_min_max]
         if known:
             least[name] = _said(min(one.min for one in known), "")
@@ -169,7 +195,9 @@ def _said(bound: Any, after_cut: str) -> Any:
     return bound[:_LONG] + after_cut if isinstance(bound, str) and len(bound) > _LONG else bound
 
 
-def by_partition(table: Table, parts: list[tuple[str, ...]], rows: pa.Table) -> Iterable[tuple[tuple[str, ...], pa.Table]]:
+def by_partition(
+    table: Table, parts: list[tuple[str, ...]], rows: pa.Table
+) -> Iterable[tuple[tuple[str, ...], pa.Table]]:
     """The rows of each of these partitions, in one piece each."""
     for part in parts:
         mine = rows

@@ -37,13 +37,18 @@ def sync(folder: Path, version: int, *, data: bool = True) -> None:
     version : int
         Of the commit.
     data : bool
-        Also its data files and the entries of all folders: not needed where `overround.store.data_files` wrote them, which did so itself.
+        Also its data files and the entries of all folders: not needed where `overround.store.data_files`
+        wrote them, which did so itself.
     """
     log = folder / "_delta_log" / f"{version:020d}.json"
     files, above = [], set()
     if data:
         # as bytes: text would also be cut at the line ends of other scripts, which a name may hold
-        files = [folder / unquote(action["add"]["path"]) for line in log.read_bytes().splitlines() if "add" in (action := json.loads(line))]
+        files = [
+            folder / unquote(action["add"]["path"])
+            for line in log.read_bytes().splitlines()
+            if "add" in (action := json.loads(line))
+        ]
         # a new partition is an entry in the folder above it, a new table one in the store's root
         above = {parent for file in files for parent in file.parents if parent.is_relative_to(folder)}
         above |= {folder, folder.parent, folder.parent.parent}

@@ -30,19 +30,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# so many files of a partition below such a size become one: in two steps, so that a row is rewritten a few times in all
+# so many files of a partition below such a size become one: in two steps, so that a row is rewritten a few
+# times in all
 _FILES, _SMALL_BYTES = 32, (2**18, 2**23)
 _CLEAN_EVERY, _VACUUM_EVERY = 64, 2048
-# at a poll every 30 seconds two hours: time enough to record which version a run has read. Each commit lists the whole log
+# at a poll every 30 seconds two hours: time enough to record which version a run has read. Each commit lists
+# the whole log
 _VERSIONS = 256
-# on an object store entries of the log stay a day whatever their number: a machine that slept in mid-commit must find them there
+# on an object store entries of the log stay a day whatever their number: a machine that slept in mid-commit
+# must find them there
 _LOG_HOURS = 24
 # files that were merged away stay a day for those who are still reading them
 _VACUUM_DAYS = 1.0
 _LONGEST_DAYS = 36_500
 
 
-def tend(store: "Store", table: Table, delta: "DeltaTable", parts: list[Partition], memory: "dict[Partition, Standing]") -> None:
+def tend(
+    store: "Store",
+    table: Table,
+    delta: "DeltaTable",
+    parts: list[Partition],
+    memory: "dict[Partition, Standing]",
+) -> None:
     """What an append does now and then for those after it; the batch is stored already, so nothing here fails it."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -65,9 +74,9 @@ def tend(store: "Store", table: Table, delta: "DeltaTable", parts: list[Partitio
 def compact(store: "Store") -> int:
     """Rewrite each partition that is in more than one file into one, sorted by event and time; returns how many partitions.
 
-    By event first: one event, or a price before each kick-off, then reads a few row groups of a file instead of all. Appends
-    lose nothing by it: which files can hold a batch's keys is told by their times, and those of a compacted file end before
-    the files of the present begin.
+    By event first: one event, or a price before each kick-off, then reads a few row groups of a file instead
+    of all. Appends lose nothing by it: which files can hold a batch's keys is told by their times, and those
+    of a compacted file end before the files of the present begin.
     """
     from deltalake import WriterProperties, write_deltalake
     from deltalake.exceptions import CommitFailedError
@@ -103,7 +112,8 @@ def compact(store: "Store") -> int:
 def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None = None) -> int:
     """Remove files that no version younger than this and no pinned one needs, and the log entries of such versions.
 
-    A batch that another process is writing at this moment is safe as long as the retention is longer than writing takes.
+    A batch that another process is writing at this moment is safe as long as the retention is longer than
+    writing takes.
 
     Returns
     -------
@@ -111,13 +121,19 @@ def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None =
         How many data files were removed.
     """
     if not 0 <= retention_days <= _LONGEST_DAYS:
-        raise ParameterError(f"retention_days is {retention_days}; it takes a number of days from 0 to {_LONGEST_DAYS}.")
+        raise ParameterError(
+            f"retention_days is {retention_days}; it takes a number of days from 0 to {_LONGEST_DAYS}."
+        )
     removed = 0
     for name in tables or list(TABLES):
         delta = store._open(name)
         if delta is None:
             continue
-        keep = [version for version in pinned(store, name) if version <= delta.version() and _opens(store, name, version)]
+        keep = [
+            version
+            for version in pinned(store, name)
+            if version <= delta.version() and _opens(store, name, version)
+        ]
         removed += len(
             delta.vacuum(
                 retention_hours=round(retention_days * 24),
@@ -143,7 +159,9 @@ def pinned(store: "Store", name: str) -> list[int]:
     return sorted(found)
 
 
-def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partition, standing: "Standing | None") -> None:
+def _merge_small(
+    store: "Store", table: Table, delta: "DeltaTable", part: Partition, standing: "Standing | None"
+) -> None:
     log = delta.get_add_actions(flatten=True)
     if log.num_rows < _FILES:
         return
@@ -151,19 +169,26 @@ def _merge_small(store: "Store", table: Table, delta: "DeltaTable", part: Partit
     for name, value in zip(table.partition, part, strict=True):
         files = files.filter(pc.equal(files[f"partition.{name}"], value))
     sizes, (small, medium) = files["size_bytes"].to_numpy(), _SMALL_BYTES
-    few = next((mask for mask in (sizes < small, (sizes >= small) & (sizes < medium)) if mask.sum() >= _FILES), None)
+    few = next(
+        (mask for mask in (sizes < small, (sizes >= small) & (sizes < medium)) if mask.sum() >= _FILES), None
+    )
     if few is None:
         return
     files = files.filter(pa.array(few)).to_pylist()
     where = scope_of(table, [part]).files
-    in_step = standing is not None and standing.files == frozenset(delta.file_uris(file_pruning_predicate=where))
-    schema = pa.schema([one for one in pa.schema(delta.schema().to_arrow()) if one.name not in table.partition])
+    in_step = standing is not None and standing.files == frozenset(
+        delta.file_uris(file_pruning_predicate=where)
+    )
+    schema = pa.schema(
+        [one for one in pa.schema(delta.schema().to_arrow()) if one.name not in table.partition]
+    )
     # several at once, where each is a request
     with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
         rows = pa.concat_tables(pool.map(lambda one: read_file(delta, unquote(one["path"]), schema), files))
     for name, value in zip(table.partition, part, strict=True):
         rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
-    # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there twice
+    # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there
+    # twice
     properties = named(delta, [part])
     commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=keep_log())
     if store.is_local:
@@ -210,7 +235,11 @@ def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
         number = info.base_name.split(".", 1)[0]
         if number.isdigit():
             entries.setdefault(int(number), []).append(info)
-    checkpoints = sorted(version for version, infos in entries.items() if any(".checkpoint" in info.base_name for info in infos))
+    checkpoints = sorted(
+        version
+        for version, infos in entries.items()
+        if any(".checkpoint" in info.base_name for info in infos)
+    )
 
     def base(version: int) -> int:
         return max((one for one in checkpoints if one <= version), default=0)
@@ -220,7 +249,12 @@ def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
     for version in pinned(store, name):
         needed.update(range(base(version), version + 1))
     young = datetime.now(UTC) - timedelta(hours=0 if store.is_local else _LOG_HOURS)
-    old = [info for version in entries.keys() - needed for info in entries[version] if info.mtime is None or info.mtime <= young]
+    old = [
+        info
+        for version in entries.keys() - needed
+        for info in entries[version]
+        if info.mtime is None or info.mtime <= young
+    ]
     with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
         list(pool.map(partial(_drop, system), sorted(info.path for info in old)))
 

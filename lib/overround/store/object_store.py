@@ -1,7 +1,7 @@
 """A store on an object store: what delta-rs is told; and what is said when it fails, there or in a folder.
 
-Endpoint, region and keys are the usual `AWS_*` environment variables. delta-rs reads them itself; they are looked at here only to
-keep keys out of messages.
+Endpoint, region and keys are the usual `AWS_*` environment variables. delta-rs reads them itself; they are
+looked at here only to keep keys out of messages.
 """
 
 import os
@@ -33,24 +33,32 @@ _REASONS = (
 def options(root: str, timeout_s: float) -> dict[str, str]:
     """What delta-rs is told of an object store: no keys, only how to commit and how long to wait.
 
-    A commit creates the next entry of the log on condition that nobody has (`If-None-Match: *`): of two writers one is refused, and
-    no lock is needed beside it. One request is given up after at most twice `timeout_s`.
+    A commit creates the next entry of the log on condition that nobody has (`If-None-Match: *`): of two
+    writers one is refused, and no lock is needed beside it. One request is given up after at most twice
+    `timeout_s`.
 
     Raises
     ------
     StoreError
-        Where the URL names no bucket, keys are in it, or the environment asks for commits that overwrite one another.
+        Where the URL names no bucket, keys are in it, or the environment asks for commits that overwrite one
+        another.
     """
     scheme = root.partition("://")[0]
     if scheme not in SCHEMES or not root.partition("://")[2].strip("/"):
-        raise StoreError(f"store {root!r}: a folder, or a bucket with one of {', '.join(f'{one}://' for one in SCHEMES)}, is expected.")
+        raise StoreError(
+            f"store {root!r}: a folder, or a bucket with one of {', '.join(f'{one}://' for one in SCHEMES)}, is expected."
+        )
     if "@" in urlsplit(root).netloc:
         raise StoreError(
             f"store {urlsplit(root).scheme}://...: keys do not belong in the URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
-    unsafe = next((name for name in _UNSAFE if os.environ.get(name, "").lower() in ("1", "true", "yes")), None)
+    unsafe = next(
+        (name for name in _UNSAFE if os.environ.get(name, "").lower() in ("1", "true", "yes")), None
+    )
     if unsafe:
-        raise StoreError(f"store {root}: {unsafe} is set, with which two writers overwrite each other's commits; unset it.")
+        raise StoreError(
+            f"store {root}: {unsafe} is set, with which two writers overwrite each other's commits; unset it."
+        )
     for name in _ENDPOINTS:
         spare_from_proxy(os.environ.get(name, ""))
     return {

@@ -25,7 +25,8 @@ _FORGET_AFTER_US = 2 * 86_400_000_000
 class Standing:
     """The latest stored price of each quote of some events of one partition, true as of these files.
 
-    It saves reading the history of every open match at every poll; what it does not know is read from the store.
+    It saves reading the history of every open match at every poll; what it does not know is read from the
+    store.
     """
 
     files: frozenset[str] = frozenset()
@@ -34,11 +35,13 @@ class Standing:
 
 
 @timed("store_look_s")
-def only_changes(table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, Standing]) -> pa.Table:
+def only_changes(
+    table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, Standing]
+) -> pa.Table:
     """The rows of a batch that are no repetition of the price before them.
 
-    Rows without a clock time pass. A row whose key is stored passes too, unless its price is the stored one: it is a correction.
-    `memory` is kept up to date.
+    Rows without a clock time pass. A row whose key is stored passes too, unless its price is the stored one:
+    it is a correction. `memory` is kept up to date.
     """
     clocked = batch[_TIME].is_valid()
     rows = batch.filter(clocked)
@@ -63,29 +66,38 @@ def _is_change(stored: pa.Table, batch: pa.Table) -> np.ndarray:
     same = np.zeros(len(quote), bool)
     # under the same key this finds a repetition, or a correction where the prices differ
     same[here] = (quote[here] == quote[before]) & (price[here] == price[before])
-    # a correction to the price that stood before is not a repetition of it: its key is stored with another price
+    # a correction to the price that stood before is not a repetition of it: its key is stored with another
+    # price
     return ~same[stored.num_rows :]
 
 
-def _stood(table: Table, delta: "DeltaTable", part: Partition, batch: pa.Table, memory: dict[Partition, Standing]) -> pa.Table:
+def _stood(
+    table: Table, delta: "DeltaTable", part: Partition, batch: pa.Table, memory: dict[Partition, Standing]
+) -> pa.Table:
     events = set(batch["event_id"].unique().to_pylist())
     standing = memory.setdefault(part, Standing())
     _refresh(table, delta, part, standing, batch.column_names)
     if unknown := events - standing.events:
         found = _history(table, delta, part, batch.column_names, unknown)
-        standing.rows = _latest(pa.concat_tables([standing.rows, found]) if standing.rows is not None else found)
+        standing.rows = _latest(
+            pa.concat_tables([standing.rows, found]) if standing.rows is not None else found
+        )
         standing.events |= unknown
     latest = standing.rows
     assert latest is not None  # noqa: S101  # a batch has an event, so one was looked up
     late = _late_events(latest, batch)
     if late:
         old = pc.is_in(latest["event_id"], pa.array(sorted(late), pa.string()))
-        latest = pa.concat_tables([latest.filter(pc.invert(old)), _history(table, delta, part, batch.column_names, late)])
+        latest = pa.concat_tables(
+            [latest.filter(pc.invert(old)), _history(table, delta, part, batch.column_names, late)]
+        )
     _forget(standing, batch)
     return latest
 
 
-def _refresh(table: Table, delta: "DeltaTable", part: Partition, standing: Standing, columns: list[str]) -> None:
+def _refresh(
+    table: Table, delta: "DeltaTable", part: Partition, standing: Standing, columns: list[str]
+) -> None:
     """Read the files that came since; where one went (a rewrite by another writer), forget."""
     files = frozenset(delta.file_uris(file_pruning_predicate=scope_of(table, [part]).files))
     if standing.files - files:
@@ -99,11 +111,15 @@ def _refresh(table: Table, delta: "DeltaTable", part: Partition, standing: Stand
     standing.files = files
 
 
-def _history(table: Table, delta: "DeltaTable", part: Partition, columns: list[str], events: set[str]) -> pa.Table:
+def _history(
+    table: Table, delta: "DeltaTable", part: Partition, columns: list[str], events: set[str]
+) -> pa.Table:
     scope, names = scope_of(table, [part]), sorted(events)
     files = [*scope.files, ("event_id", ">=", names[0]), ("event_id", "<=", names[-1])]
     of_events = pc.field("event_id").isin(names) & pc.field(_TIME).is_valid()
-    return dataset(table, delta, files).to_table(columns=columns, filter=of_events if scope.rows is None else scope.rows & of_events)
+    return dataset(table, delta, files).to_table(
+        columns=columns, filter=of_events if scope.rows is None else scope.rows & of_events
+    )
 
 
 def _latest(rows: pa.Table) -> pa.Table:
@@ -128,10 +144,16 @@ def _forget(standing: Standing, batch: pa.Table) -> None:
     if standing.rows is None or not standing.rows.num_rows:
         return
     now = _times(batch).min()
-    seen = pa.table({"event": standing.rows["event_id"], "at": _times(standing.rows)}).group_by("event").aggregate([("at", "max")])
+    seen = (
+        pa.table({"event": standing.rows["event_id"], "at": _times(standing.rows)})
+        .group_by("event")
+        .aggregate([("at", "max")])
+    )
     old = set(seen.filter(pc.less(seen["at_max"], now - _FORGET_AFTER_US))["event"].to_pylist())
     if old:
-        standing.rows = standing.rows.filter(pc.invert(pc.is_in(standing.rows["event_id"], pa.array(sorted(old), pa.string()))))
+        standing.rows = standing.rows.filter(
+            pc.invert(pc.is_in(standing.rows["event_id"], pa.array(sorted(old), pa.string())))
+        )
     # an event without a stored price is cheap to look up again, and would be remembered for ever
     standing.events = set(standing.rows["event_id"].unique().to_pylist())
 

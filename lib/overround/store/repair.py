@@ -1,6 +1,7 @@
 """Look for damage that a crash, a full disk or a stray hand left in a store, and mend what can be mended.
 
-`check` only looks. `repair` says what was lost: a row that is gone from the disk cannot be brought back, only collected again.
+`check` only looks. `repair` says what was lost: a row that is gone from the disk cannot be brought back, only
+collected again.
 """
 
 import json
@@ -27,23 +28,31 @@ if TYPE_CHECKING:
     from overround.store.store import Store
 
 HALF_WRITTEN, UNREADABLE, MISSING, DAMAGED, TWICE, ORPHAN = (
-    "half-written last log entry", "log cannot be read", "missing file", "damaged file", "rows stored twice", "orphan file",
-)  # fmt: skip
+    "half-written last log entry",
+    "log cannot be read",
+    "missing file",
+    "damaged file",
+    "rows stored twice",
+    "orphan file",
+)
 _COLUMNS = ("table", "what", "where", "mend")
-# operations that always add or remove a file; others, such as a vacuum, may have nothing but their name in the log
+# operations that always add or remove a file; others, such as a vacuum, may have nothing but their name in
+# the log
 _WITH_FILES = ("WRITE", "OPTIMIZE", "MERGE", "DELETE", "UPDATE")
 
 
 def check(store: "Store") -> pd.DataFrame:
     """Findings about every table of a store, one a row.
 
-    On an object store an entry of the log is there whole or not at all, so none is half-written; files are held against the log by
-    their size alone, as reading them would cost more than it finds; and orphans are not looked for: `vacuum` takes them.
+    On an object store an entry of the log is there whole or not at all, so none is half-written; files are
+    held against the log by their size alone, as reading them would cost more than it finds; and orphans are
+    not looked for: `vacuum` takes them.
 
     Returns
     -------
     DataFrame
-        table, what, where, mend. An orphan file is no damage: a batch that was never acknowledged, or a version whose log is gone.
+        table, what, where, mend. An orphan file is no damage: a batch that was never acknowledged, or a
+        version whose log is gone.
     """
     findings = []
     for table in TABLES.values():
@@ -52,28 +61,49 @@ def check(store: "Store") -> pd.DataFrame:
             continue
         torn = half_written(folder) if store.is_local else None
         if torn is not None:
-            findings.append((table.name, HALF_WRITTEN, str(torn), "repair removes it: its batch was never acknowledged"))
+            findings.append(
+                (table.name, HALF_WRITTEN, str(torn), "repair removes it: its batch was never acknowledged")
+            )
         try:
             delta = store._open(table.name, version=int(torn.stem) - 1 if torn is not None else None)
         except StoreError as error:
             if error.__context__ and reason(error.__context__):
                 raise  # out of reach, which is no damage
-            findings.append((table.name, UNREADABLE, str(folder / "_delta_log"), f"restore the folder from a backup: {error}"))
+            findings.append(
+                (
+                    table.name,
+                    UNREADABLE,
+                    str(folder / "_delta_log"),
+                    f"restore the folder from a backup: {error}",
+                )
+            )
             continue
         if delta is None:
             continue
         bad = _bad_files(folder, delta) if store.is_local else _bad_objects(store, delta)
         findings += [
-            (table.name, what, str(path), f"repair drops it from the log: {rows:,} rows are lost unless the file comes back")
+            (
+                table.name,
+                what,
+                str(path),
+                f"repair drops it from the log: {rows:,} rows are lost unless the file comes back",
+            )
             for path, (what, rows) in bad.items()
         ]
         if table.key and not bad:
             findings += [
-                (table.name, TWICE, "/".join(part) or str(folder), f"repair keeps the last of each: {count:,} rows go")
+                (
+                    table.name,
+                    TWICE,
+                    "/".join(part) or str(folder),
+                    f"repair keeps the last of each: {count:,} rows go",
+                )
                 for part, count in _repeats(table, delta).items()
             ]
         orphans = _orphans(folder, delta) if store.is_local else []
-        findings += [(table.name, ORPHAN, str(path), "vacuum removes it when it is old enough") for path in orphans]
+        findings += [
+            (table.name, ORPHAN, str(path), "vacuum removes it when it is old enough") for path in orphans
+        ]
     return pd.DataFrame(findings, columns=list(_COLUMNS))
 
 
@@ -94,7 +124,9 @@ def repair(store: "Store") -> list[str]:
         while store.is_local and (torn := half_written(folder)) is not None:
             torn.unlink()
             to_disk([torn.parent])
-            done.append(f"{name}: the half-written last log entry {torn.name} is removed; its batch was never acknowledged.")
+            done.append(
+                f"{name}: the half-written last log entry {torn.name} is removed; its batch was never acknowledged."
+            )
         try:
             delta = store._open(name)
         except StoreError as error:
@@ -109,18 +141,26 @@ def repair(store: "Store") -> list[str]:
                     system.move(str(path), f"{path}.damaged")
             try:
                 delta.repair(post_commithook_properties=keep_log())
-            except DeltaError as error:  # a log that names files by absolute addresses is none that was written here
-                done.append(f"{name}: NOT MENDED, its log names files that no table of ours does ({str(error).splitlines()[0]}).")
+            except (
+                DeltaError
+            ) as error:  # a log that names files by absolute addresses is none that was written here
+                done.append(
+                    f"{name}: NOT MENDED, its log names files that no table of ours does ({str(error).splitlines()[0]})."
+                )
                 continue
             if store.is_local:
                 sync(folder, delta.version())
             lost = sum(rows for _, rows in bad.values())
-            done.append(f"{name}: {lost:,} ROWS ARE LOST with {len(bad)} missing or damaged files; collect them again.")
+            done.append(
+                f"{name}: {lost:,} ROWS ARE LOST with {len(bad)} missing or damaged files; collect them again."
+            )
         for part, count in _repeats(table, delta).items() if table.key else ():
             _keep_last(table, delta, part)
             if store.is_local:
                 sync(folder, delta.version())
-            done.append(f"{name}: {count:,} rows that were stored twice are removed from {'/'.join(part) or name}.")
+            done.append(
+                f"{name}: {count:,} rows that were stored twice are removed from {'/'.join(part) or name}."
+            )
     return done
 
 
@@ -134,15 +174,23 @@ def half_written(folder: Path) -> Path | None:
         actions = [json.loads(line) for line in entries[-1].read_bytes().splitlines()]
     except ValueError:
         return entries[-1]
-    operation = next((action["commitInfo"].get("operation", "") for action in actions if "commitInfo" in action), "")
-    hollow = operation in _WITH_FILES and not any(kind in action for action in actions for kind in ("add", "remove"))
+    operation = next(
+        (action["commitInfo"].get("operation", "") for action in actions if "commitInfo" in action), ""
+    )
+    hollow = operation in _WITH_FILES and not any(
+        kind in action for action in actions for kind in ("add", "remove")
+    )
     return entries[-1] if not actions or hollow else None
 
 
 def _bad_files(folder: Path, delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
     """Files of the newest version that are not there, or not whole, with the rows that the log says are in them."""
     bad = {}
-    for action in pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"]).to_pylist():
+    for action in (
+        pa.table(delta.get_add_actions(flatten=True))
+        .select(["path", "size_bytes", "num_records"])
+        .to_pylist()
+    ):
         path = folder / action["path"]
         if not path.exists():
             path = folder / unquote(action["path"])
@@ -151,7 +199,10 @@ def _bad_files(folder: Path, delta: "DeltaTable") -> dict[Path, tuple[str, int]]
             bad[path] = (MISSING, action["num_records"] or 0)
             continue
         try:
-            whole = path.stat().st_size == action["size_bytes"] and pq.read_metadata(path).num_rows == action["num_records"]
+            whole = (
+                path.stat().st_size == action["size_bytes"]
+                and pq.read_metadata(path).num_rows == action["num_records"]
+            )
         except (OSError, pa.ArrowException):
             whole = False
         if not whole:
@@ -166,7 +217,11 @@ def _bad_objects(store: "Store", delta: "DeltaTable") -> dict[Path, tuple[str, i
     except OSError as error:
         raise StoreError(f"store {store.root}: its files cannot be listed ({short(error)}).") from None
     sizes, bad = {info.path: info.size for info in found}, {}
-    for action in pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"]).to_pylist():
+    for action in (
+        pa.table(delta.get_add_actions(flatten=True))
+        .select(["path", "size_bytes", "num_records"])
+        .to_pylist()
+    ):
         path = unquote(action["path"])
         if sizes.get(path) != action["size_bytes"]:
             bad[Path(path)] = (DAMAGED if path in sizes else MISSING, action["num_records"] or 0)
@@ -191,7 +246,9 @@ def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None
     from deltalake import write_deltalake
 
     scope = scope_of(table, [part]) if part else None
-    rows = dataset(table, delta, scope.files if scope else None, everything=True).to_table(filter=scope.rows if scope else None)
+    rows = dataset(table, delta, scope.files if scope else None, everything=True).to_table(
+        filter=scope.rows if scope else None
+    )
     again = pd.Series(codes(rows.select(list(table.key)))).duplicated(keep="last").to_numpy()
     write_deltalake(
         delta,
@@ -212,5 +269,11 @@ def _orphans(folder: Path, delta: "DeltaTable") -> list[Path]:
                 action = json.loads(line)
             except ValueError:  # the half-written one
                 continue
-            named_in_log |= {folder / unquote(action[kind]["path"]) for kind in ("add", "remove") if kind in action}
-    return sorted(path for path in folder.rglob("*.parquet") if path not in named_in_log and "_delta_log" not in path.parts)
+            named_in_log |= {
+                folder / unquote(action[kind]["path"]) for kind in ("add", "remove") if kind in action
+            }
+    return sorted(
+        path
+        for path in folder.rglob("*.parquet")
+        if path not in named_in_log and "_delta_log" not in path.parts
+    )

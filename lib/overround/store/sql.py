@@ -16,21 +16,25 @@ def register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) ->
     table = TABLES[name]
     files = delta.file_uris() if is_local else []
     if files:
-        # the table's own files: DuckDB prunes and streams them itself, through a dataset it is 40 times slower
+        # the table's own files: DuckDB prunes and streams them itself, through a dataset it is 40 times
+        # slower
         listing = ", ".join(map(quoted, files))
         source = f"read_parquet([{listing}], hive_partitioning=true, hive_types_autocast=false)"
         if [one.name for one in delta.schema().fields] != list(table.columns):
-            # another version's table: its files may lack a column, which an empty table of all columns supplies
+            # another version's table: its files may lack a column, which an empty table of all columns
+            # supplies
             source = source[:-1] + ", union_by_name=true)"
             connection.register(f"_{name}", table.schema.empty_table())
             source = f"(SELECT * FROM {source} UNION ALL BY NAME SELECT * FROM _{name})"  # noqa: S608
     else:
         source = f"_{name}"
         connection.register(source, dataset(table, delta))
-    # plain timestamps in UTC: a timestamp with a zone would be cut into days by the machine's own zone. In these words and not
-    # as a cast, since DuckDB turns a condition on them into one on the file's own column, and skips what it rules out
+    # plain timestamps in UTC: a timestamp with a zone would be cut into days by the machine's own zone. In
+    # these words and not as a cast, since DuckDB turns a condition on them into one on the file's own column,
+    # and skips what it rules out
     columns = ", ".join(
-        f'make_timestamp(epoch_us("{column}")) AS "{column}"' if kind == TIME else f'"{column}"' for column, kind in table.columns.items()
+        f'make_timestamp(epoch_us("{column}")) AS "{column}"' if kind == TIME else f'"{column}"'
+        for column, kind in table.columns.items()
     )
     connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {source}")  # noqa: S608
 

@@ -90,12 +90,14 @@ class Store:
         """Name the root and the tables with their versions."""
         return f"Store({self.root!r}: {self.version() or 'empty'})"
 
-    def append(self, name: str, rows: pd.DataFrame | Iterable[dict], *, changes_only: bool = False) -> Appended:
+    def append(
+        self, name: str, rows: pd.DataFrame | Iterable[dict], *, changes_only: bool = False
+    ) -> Appended:
         """Add a batch: all of it or none, on disk when this returns, nothing twice.
 
-        A row whose key is new is inserted; one whose key is stored with other values replaces them (a correction: the version
-        before still holds the old ones); one that is stored as it is counts as unchanged. Two writers that append the same
-        batch at the same time store it once.
+        A row whose key is new is inserted; one whose key is stored with other values replaces them (a
+        correction: the version before still holds the old ones); one that is stored as it is counts as
+        unchanged. Two writers that append the same batch at the same time store it once.
 
         Parameters
         ----------
@@ -104,11 +106,12 @@ class Store:
         rows : DataFrame or iterable of dict
             As `overround.schema.tidy` takes them.
         changes_only : bool
-            Of quotes with a clock time, store a price only where it differs from the one before it: the row of the same event,
-            bookmaker, market, line, outcome and phase with the latest earlier `observed_at`, in the store or in this batch. A
-            repetition counts as unchanged. A row whose key is stored is a correction as ever. A row that arrives late is held
-            against what stood at its own time; nothing that was stored after it is taken away, and a repetition that was left
-            out after it does not come back: then the late price seems to stand until the next price is seen.
+            Of quotes with a clock time, store a price only where it differs from the one before it: the row
+            of the same event, bookmaker, market, line, outcome and phase with the latest earlier
+            `observed_at`, in the store or in this batch. A repetition counts as unchanged. A row whose key is
+            stored is a correction as ever. A row that arrives late is held against what stood at its own
+            time; nothing that was stored after it is taken away, and a repetition that was left out after it
+            does not come back: then the late price seems to stand until the next price is seen.
 
         Raises
         ------
@@ -121,7 +124,9 @@ class Store:
 
         table = _table(name)
         if changes_only and "observed_at" not in table.key:
-            raise StoreError(f"table {name} has no prices that could stand unchanged; changes_only is for quotes.")
+            raise StoreError(
+                f"table {name} has no prices that could stand unchanged; changes_only is for quotes."
+            )
         batch = to_arrow(name, rows)
         batch = without_repeats(table, batch) if table.key else batch
         mark = None if self.is_local else mark_of(table, batch)
@@ -131,7 +136,9 @@ class Store:
             except CommitFailedError:  # another writer was first: look again at what is new
                 with timed("store_lock_s"):
                     time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
-        raise StoreError(f"store {self.root}: {name} was changed by other writers {_ATTEMPTS} times in a row; nothing was written.")
+        raise StoreError(
+            f"store {self.root}: {name} was changed by other writers {_ATTEMPTS} times in a row; nothing was written."
+        )
 
     def read(
         self,
@@ -161,7 +168,8 @@ class Store:
         Raises
         ------
         TableError, StoreError
-            For a table or a column that does not exist, a version that is not there, files that cannot be read.
+            For a table or a column that does not exist, a version that is not there, files that cannot be
+            read.
         """
         table = _table(name)
         asked = None if columns is None else list(columns)
@@ -181,12 +189,21 @@ class Store:
                 found = in_order(dataset(table, delta, log_condition(table, where)))
                 frame = found.to_table(columns=[*wanted, *key], filter=row_condition(where)).to_pandas()
             except (OSError, pa.ArrowException) as error:
-                raise StoreError(f"store {self.root}: {name} cannot be read ({short(error)}).{hint(error)}") from None
+                raise StoreError(
+                    f"store {self.root}: {name} cannot be read ({short(error)}).{hint(error)}"
+                ) from None
         if kick_off:
-            frame["starts_at"] = self._kick_off(frame["event_id"], where, None if isinstance(version, int) else version)
+            frame["starts_at"] = self._kick_off(
+                frame["event_id"], where, None if isinstance(version, int) else version
+            )
         return frame[[*wanted, *(["starts_at"] if kick_off else [])]]
 
-    def sql(self, query: str, version: str | Mapping[str, int] | None = None, values: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    def sql(
+        self,
+        query: str,
+        version: str | Mapping[str, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
         """Answer of DuckDB to a query over the tables, each under its own name; all times in the query and the answer are UTC.
 
         `values` are those of `$name` in the query.
@@ -208,8 +225,13 @@ class Store:
             if answer is None:
                 raise StoreError(f"store {self.root}: the query asks nothing; write a SELECT.")
             return utc(answer.to_arrow_table()).to_pandas()
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:  # a file that is gone, or no Parquet file
-            raise StoreError(f"store {self.root}: {reason(error) or without_keys(str(error))}.{hint(error)}") from None
+        except (
+            duckdb.IOException,
+            duckdb.InvalidInputException,
+        ) as error:  # a file that is gone, or no Parquet file
+            raise StoreError(
+                f"store {self.root}: {reason(error) or without_keys(str(error))}.{hint(error)}"
+            ) from None
         except duckdb.Error as error:
             raise StoreError(f"store {self.root}: {without_keys(str(error))}") from None
         finally:
@@ -228,10 +250,19 @@ class Store:
     def files(self, name: str, version: int | str | Mapping[str, int] | None = None) -> pa.Table:
         """Files of a table by its log, none opened: path, rows, size_bytes and the columns that it is partitioned by."""
         delta, by = self._open(name, version=_version_of(name, version)), _table(name).partition
-        named = {"path": "path", "num_records": "rows", "size_bytes": "size_bytes", **{f"partition.{column}": column for column in by}}
+        named = {
+            "path": "path",
+            "num_records": "rows",
+            "size_bytes": "size_bytes",
+            **{f"partition.{column}": column for column in by},
+        }
         if delta is None:
             return pa.table({column: [] for column in named.values()})
-        return pa.table(delta.get_add_actions(flatten=True)).select(list(named)).rename_columns(list(named.values()))
+        return (
+            pa.table(delta.get_add_actions(flatten=True))
+            .select(list(named))
+            .rename_columns(list(named.values()))
+        )
 
     def compact(self) -> int:
         """Rewrite each partition that is in many files into one, in order; returns how many partitions that were."""
@@ -273,7 +304,8 @@ class Store:
             parts = commit(table, delta, new, changed, mark)
         except (DeltaError, OSError, pa.ArrowException) as error:
             if mark is not None and before is not None:
-                # the answer to a commit that went through may be lost: then it stands in the log, in the way of its own repetition
+                # the answer to a commit that went through may be lost: then it stands in the log, in the way
+                # of its own repetition
                 if (version := self._stands(name, mark, before)) is not None:
                     return Appended(new.num_rows, changed.num_rows, unchanged, version)
                 if not table.key:  # where there is one, it tells
@@ -282,7 +314,11 @@ class Store:
                 if before is not None:
                     self._keep(name, delta, memory)
                 raise
-            so = "append the batch again: nothing is stored twice" if mark and before is not None else "nothing was written"
+            so = (
+                "append the batch again: nothing is stored twice"
+                if mark and before is not None
+                else "nothing was written"
+            )
             raise StoreError(
                 f"store {self.root}: {name} could not take {given.num_rows} rows ({short(error)}); {so}.{hint(error)}"
             ) from None
@@ -306,7 +342,8 @@ class Store:
         if self.is_local and not create and not (Path(uri) / "_delta_log").is_dir():
             return None
         try:
-            # not `is_deltatable`: in delta-rs 1.6 it keeps the interpreter locked for as long as an object store takes
+            # not `is_deltatable`: in delta-rs 1.6 it keeps the interpreter locked for as long as an object
+            # store takes
             return DeltaTable(uri, version=version, storage_options=self._options)
         except TableNotFoundError:
             if version is not None:
@@ -316,15 +353,23 @@ class Store:
             return make_table(uri, TABLES[name], self._options) if create else None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
-            raise StoreError(f"store {self.root}: {what} cannot be opened ({short(error)}).{hint(error)}") from None
+            raise StoreError(
+                f"store {self.root}: {what} cannot be opened ({short(error)}).{hint(error)}"
+            ) from None
 
-    def _kick_off(self, of: pd.Series, where: Mapping[str, Any] | None, version: str | Mapping[str, int] | None) -> Any:
+    def _kick_off(
+        self, of: pd.Series, where: Mapping[str, Any] | None, version: str | Mapping[str, int] | None
+    ) -> Any:
         """When each of these events starts; those of the same league and season are looked at first."""
         near = {name: value for name, value in (where or {}).items() if name in TABLES["events"].partition}
-        found = self.read("events", near, ("event_id", "starts_at"), version).set_index("event_id")["starts_at"]
+        found = self.read("events", near, ("event_id", "starts_at"), version).set_index("event_id")[
+            "starts_at"
+        ]
         at = found.index.get_indexer(of)
         if near and (at < 0).any():  # an event may have moved to another season
-            more = self.read("events", {"event_id": sorted(of[at < 0].unique())}, ("event_id", "starts_at"), version)
+            more = self.read(
+                "events", {"event_id": sorted(of[at < 0].unique())}, ("event_id", "starts_at"), version
+            )
             found = pd.concat([found, more.set_index("event_id")["starts_at"]])
             at = found.index.get_indexer(of)
         return found.array.take(at, allow_fill=True)
@@ -348,7 +393,9 @@ class Store:
         else:
             delta, memory = self._open(table.name, create=True), {}
         if delta is None:
-            raise StoreError(f"store {self.root}: the table {table.name} can be neither opened nor made there.")
+            raise StoreError(
+                f"store {self.root}: the table {table.name} can be neither opened nor made there."
+            )
         if adopt(table, delta):
             if self.is_local:
                 sync(Path(self.root) / table.name, delta.version(), data=False)
@@ -394,7 +441,12 @@ def _version_of(name: str, version: int | str | Mapping[str, int] | None) -> int
         return version
     if isinstance(version, str):
         try:
-            version = {table: int(number) for table, number in (part.split("=") for part in version.split(",") if part)}
+            version = {
+                table: int(number)
+                for table, number in (part.split("=") for part in version.split(",") if part)
+            }
         except ValueError:
-            raise StoreError(f"version {version!r} cannot be read; it looks like 'events=3,quotes=12,results=3'.") from None
+            raise StoreError(
+                f"version {version!r} cannot be read; it looks like 'events=3,quotes=12,results=3'."
+            ) from None
     return version.get(name)

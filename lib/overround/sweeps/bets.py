@@ -14,7 +14,15 @@ from overround._typing import Floats, Whole
 from overround.betting.accounts import account_terms
 from overround.betting.book import NO_LIMITS, make_book, placement_order, shared_markets
 from overround.betting.settlement import is_lay
-from overround.betting.staking import DrawdownControl, EdgeProportional, Flat, Kelly, Percentage, Staking, TargetProfit
+from overround.betting.staking import (
+    DrawdownControl,
+    EdgeProportional,
+    Flat,
+    Kelly,
+    Percentage,
+    Staking,
+    TargetProfit,
+)
 from overround.evaluation.luck import can_be_drawn, drawn_categories, how_ended
 from overround.grouping import SELECTION, group_codes
 from overround.schema import COMMISSION, NOT_AN_ACCOUNT
@@ -102,7 +110,8 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
     days : ndarray
         Match days of all candidates there are, in order.
     first : bool
-        Whether a variant takes of each selection the first candidate within its limits, at the best price; otherwise all.
+        Whether a variant takes of each selection the first candidate within its limits, at the best price;
+        otherwise all.
     """
     order = placement_order(ledger)
     ledger = (ledger if order is None else ledger.take(order)).reset_index(drop=True)
@@ -117,14 +126,30 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
         # at one time the price that pays most; of equal ones the bookmaker whose name comes first
         by_choice = np.lexsort((codes[0], (price - 1) * (fee - 1), placed, selection))
     return Bets(
-        signals=ledger.assign(fee=fee) if fee.any() else ledger, limited=tuple(limited), names=names, codes=np.stack(codes),
-        values=np.stack([ledger[name].to_numpy(float) for name in limited]) if limited else np.empty((0, len(ledger))),
-        first=first, selection=selection, by_choice=by_choice, placed=placed, settled=settled,
-        settles=np.argsort(settled, kind="stable"), price=price, void=np.isnan(ended), ended=ended, gain=_gain(ended, lay, price, fee),
-        exposure=np.where(lay, price - 1, 1.0), clv=ledger["clv"].to_numpy(float), days=days,
-        day=np.searchsorted(days, match_days(ledger)), draws=_draws(ledger, ended, lay, fee),
+        signals=ledger.assign(fee=fee) if fee.any() else ledger,
+        limited=tuple(limited),
+        names=names,
+        codes=np.stack(codes),
+        values=np.stack([ledger[name].to_numpy(float) for name in limited])
+        if limited
+        else np.empty((0, len(ledger))),
+        first=first,
+        selection=selection,
+        by_choice=by_choice,
+        placed=placed,
+        settled=settled,
+        settles=np.argsort(settled, kind="stable"),
+        price=price,
+        void=np.isnan(ended),
+        ended=ended,
+        gain=_gain(ended, lay, price, fee),
+        exposure=np.where(lay, price - 1, 1.0),
+        clv=ledger["clv"].to_numpy(float),
+        days=days,
+        day=np.searchsorted(days, match_days(ledger)),
+        draws=_draws(ledger, ended, lay, fee),
         shared=shared_markets(ledger, fee) is not None,
-    )  # fmt: skip
+    )
 
 
 def match_days(ledger: pd.DataFrame) -> Times:
@@ -139,8 +164,8 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
     Returns
     -------
     dict
-        figures, shape (variants, figures) in the order of `sweep_kernels.FIGURES`; profit and staked by match day, shape (variants,
-        days), in half the digits.
+        figures, shape (variants, figures) in the order of `sweep_kernels.FIGURES`; profit and staked by match
+        day, shape (variants, days), in half the digits.
     """
     from overround.sweeps.kernels import FIGURES
 
@@ -160,7 +185,16 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
                 sized.clear()
             sized[repr(rule)] = rule.sizes(bets.sized_from)
         played = _played(bets, at, times, rule, sized.get(repr(rule)), bankroll)
-        _judge(bets, at, place, *played, bankroll, answer["profit"][row], answer["staked"][row], answer["figures"][row])
+        _judge(
+            bets,
+            at,
+            place,
+            *played,
+            bankroll,
+            answer["profit"][row],
+            answer["staked"][row],
+            answer["figures"][row],
+        )
     return answer
 
 
@@ -196,7 +230,15 @@ def _chosen(bets: Bets, limits: Limits) -> Whole:
     allowed = np.zeros((len(SETS), max(map(len, bets.names), default=0)), bool)
     for row, (names, wanted) in enumerate(zip(bets.names, sets, strict=True)):
         allowed[row, : len(names)] = True if wanted is None else np.isin(names, wanted)
-    return chosen(bets.by_choice, bets.selection, bets.values, np.array(low, float), np.array(high, float), bets.codes, allowed)
+    return chosen(
+        bets.by_choice,
+        bets.selection,
+        bets.values,
+        np.array(low, float),
+        np.array(high, float),
+        bets.codes,
+        allowed,
+    )
 
 
 def _sized_alone(rule: Staking) -> bool:
@@ -225,16 +267,37 @@ def _played(
             (*moments, np.empty(0, np.int64)), terms, NO_LIMITS, (amount, share, floor, False), gain, money
         )
         return moments[3], stake, profit, after
-    book, _ = make_book(bets.signals.take(at), bets.price[at], bets.placed[at], bets.settled[at], stake=rule, bankroll=bankroll,
-                        commission=COMMISSION, accounts=None, execution=None, accepted=None)  # fmt: skip
-    stake, _, profit, after, _, _ = run_book(book.order, book.terms, book.limits, book.stakes, book.gain(bets.ended[at])[0], book.money)
+    book, _ = make_book(
+        bets.signals.take(at),
+        bets.price[at],
+        bets.placed[at],
+        bets.settled[at],
+        stake=rule,
+        bankroll=bankroll,
+        commission=COMMISSION,
+        accounts=None,
+        execution=None,
+        accepted=None,
+    )
+    stake, _, profit, after, _, _ = run_book(
+        book.order, book.terms, book.limits, book.stakes, book.gain(bets.ended[at])[0], book.money
+    )
     return book.settles, stake, profit, after
 
 
 def _judge(
-    bets: Bets, at: Whole, place: Whole, order: Whole, stake: Floats, profit: Floats, after: Floats, bankroll: float,
-    earned: NDArray[np.float32], turned: NDArray[np.float32], out: Floats,
-) -> None:  # fmt: skip
+    bets: Bets,
+    at: Whole,
+    place: Whole,
+    order: Whole,
+    stake: Floats,
+    profit: Floats,
+    after: Floats,
+    bankroll: float,
+    earned: NDArray[np.float32],
+    turned: NDArray[np.float32],
+    out: Floats,
+) -> None:
     from overround.sweeps.kernels import judged
 
     facts = bets.settled, bets.price, bets.void, bets.clv, bets.day

@@ -10,7 +10,15 @@ from overround.betting.engine import backtest
 from overround.betting.staking import Flat
 from overround.prices.board import Board, boards
 from overround.prices.closing import closing_lines
-from overround.prices.references import EXCHANGE, REFERENCES, accounts_of, board_reference, bookmakers_of, check_reference, spread
+from overround.prices.references import (
+    EXCHANGE,
+    REFERENCES,
+    accounts_of,
+    board_reference,
+    bookmakers_of,
+    check_reference,
+    spread,
+)
 from overround.signals.selection import as_signals, bets
 from overround.sweeps.space import SIGNALS
 
@@ -27,7 +35,11 @@ def groups_of(variants: pd.DataFrame) -> list[dict[str, Any]]:
         books = mine["bookmakers"].tolist()
         found.append(
             {name: first[name] for name in SIGNALS}
-            | {"min_edge": mine["min_edge"].min(), "max_edge": mine["max_edge"].max(), "max_price": mine["max_price"].max()}
+            | {
+                "min_edge": mine["min_edge"].min(),
+                "max_edge": mine["max_edge"].max(),
+                "max_price": mine["max_price"].max(),
+            }
             | {"bookmakers": tuple(sorted({book for some in books for book in some or ()}))}
             | {"default": None in books}
         )
@@ -40,12 +52,17 @@ def group_numbers(variants: pd.DataFrame) -> np.ndarray:
 
 
 def candidates(
-    frames: Mapping[str, pd.DataFrame], groups: list[dict[str, Any]], judge: str, judge_method: str, *, strict: bool = True
+    frames: Mapping[str, pd.DataFrame],
+    groups: list[dict[str, Any]],
+    judge: str,
+    judge_method: str,
+    *,
+    strict: bool = True,
 ) -> pd.DataFrame:
     """Ledger of a unit on every price that any variant could bet, with the number of its group.
 
-    A standing price that has changed neither itself nor its edge since the last moment is left out: whoever wants it now wanted it
-    then.
+    A standing price that has changed neither itself nor its edge since the last moment is left out: whoever
+    wants it now wanted it then.
 
     Parameters
     ----------
@@ -67,11 +84,15 @@ def candidates(
     return pd.concat(ledgers, ignore_index=True)
 
 
-def _signals(quotes: pd.DataFrame, groups: list[dict[str, Any]], strict: bool) -> Iterator[tuple[int, pd.DataFrame]]:
+def _signals(
+    quotes: pd.DataFrame, groups: list[dict[str, Any]], strict: bool
+) -> Iterator[tuple[int, pd.DataFrame]]:
     names = bookmakers_of(quotes)
     parts: dict[int, list[pd.DataFrame]] = {number: [] for number in range(len(groups))}
     accounts = {
-        number: _accounts(group, names, quotes, strict) for number, group in enumerate(groups) if strict or _has_reference(group, names)
+        number: _accounts(group, names, quotes, strict)
+        for number, group in enumerate(groups)
+        if strict or _has_reference(group, names)
     }
     by_board: dict[tuple, list[int]] = {}
     for number in accounts:
@@ -81,7 +102,10 @@ def _signals(quotes: pd.DataFrame, groups: list[dict[str, Any]], strict: bool) -
             for number in numbers:
                 parts[number].append(_candidates(board, groups[number], accounts[number]))
     for number, some in parts.items():
-        yield number, as_signals(some, f"value against {groups[number]['reference']} ({groups[number]['method']})")
+        yield (
+            number,
+            as_signals(some, f"value against {groups[number]['reference']} ({groups[number]['method']})"),
+        )
 
 
 def _has_reference(group: Mapping[str, Any], names: list[str]) -> bool:
@@ -94,7 +118,11 @@ def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, 
     reference = group["reference"]
     lay = reference != EXCHANGE or bool((quotes["market"] == "h2h_lay").any())
     check_reference(reference, names, lay=lay, weights=None, at_close=bool(group["at_close"]))
-    named = accounts_of(names, reference, group["bookmakers"]) if strict else set(group["bookmakers"]) & set(names)
+    named = (
+        accounts_of(names, reference, group["bookmakers"])
+        if strict
+        else set(group["bookmakers"]) & set(names)
+    )
     return named | (accounts_of(names, reference, None) if group["default"] else set())
 
 
@@ -102,7 +130,9 @@ def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> p
     probability, opinions = board_reference(board, group["reference"])
     edge = probability * board.net - 1
     mine = board.of(accounts)
-    wanted = (edge >= group["min_edge"]) & (edge <= group["max_edge"]) & (board.price <= group["max_price"]) & mine
+    wanted = (
+        (edge >= group["min_edge"]) & (edge <= group["max_edge"]) & (board.price <= group["max_price"]) & mine
+    )
     same = np.zeros(wanted.shape, bool)
     same[:, 1:] = (board.price[:, 1:] == board.price[:, :-1]) & (probability[:, 1:] == probability[:, :-1])
     opens = board.begin == np.arange(len(board.begin))
@@ -113,10 +143,14 @@ def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> p
 
 
 def _key(variants: pd.DataFrame) -> pd.Series:
-    return pd.Series([repr(row) for row in variants[list(SIGNALS)].itertuples(index=False, name=None)], variants.index)
+    return pd.Series(
+        [repr(row) for row in variants[list(SIGNALS)].itertuples(index=False, name=None)], variants.index
+    )
 
 
 def unknown_references(groups: list[dict[str, Any]], names: set[str]) -> list[str]:
     """References and bookmakers of these groups that have no prices anywhere."""
-    wanted = [group["reference"] for group in groups] + [book for group in groups for book in group["bookmakers"]]
+    wanted = [group["reference"] for group in groups] + [
+        book for group in groups for book in group["bookmakers"]
+    ]
     return [name for name in dict.fromkeys(wanted) if name not in names and name not in REFERENCES]

@@ -1,7 +1,8 @@
 """Compiled loops of a sweep, from a variant's limits to its figures; import this module only inside the function that needs it.
 
-None holds Python's lock, so threads run variants side by side. Places are turned into unsigned numbers (`np.uintp`): an index that
-cannot be negative needs no check. All are in one file, as in `overround.betting.kernels`.
+None holds Python's lock, so threads run variants side by side. Places are turned into unsigned numbers
+(`np.uintp`): an index that cannot be negative needs no check. All are in one file, as in
+`overround.betting.kernels`.
 """
 
 import math
@@ -10,8 +11,22 @@ import numpy as np
 
 from overround.measure.numba_compile import njit
 
-FIGURES = ("bets", "staked", "profit", "yield", "low", "high", "mean_price", "final_bankroll", "max_drawdown", "clv", "beat_close",
-           "luck_z", "luck_p", "luck_bets")  # fmt: skip
+FIGURES = (
+    "bets",
+    "staked",
+    "profit",
+    "yield",
+    "low",
+    "high",
+    "mean_price",
+    "final_bankroll",
+    "max_drawdown",
+    "clv",
+    "beat_close",
+    "luck_z",
+    "luck_p",
+    "luck_bets",
+)
 _Z = 1.959963984540054  # 95 % of a normal distribution lie within
 _EXACT = 14  # matches, up to which all results are enumerated
 _STATES = 20_000
@@ -61,7 +76,8 @@ def chosen(by_choice, selection, values, low, high, codes, allowed):
 def book_of(at, place, placed, settled, settles, exposure, gain):
     """What `kernels.run_book` asks of these candidates, as `book.event_order` has it for bets of one purse without shared markets.
 
-    `place` is an array over all candidates that is filled with the number of each bet in `at`, -1 where it is not among them.
+    `place` is an array over all candidates that is filled with the number of each bet in `at`, -1 where it is
+    not among them.
     """
     n = len(at)
     place[:] = -1
@@ -102,7 +118,24 @@ def book_of(at, place, placed, settled, settles, exposure, gain):
 
 
 @njit(cache=True, nogil=True)
-def judged(at, place, order, stake, profit, after, money, settled, price, void, clv, day, profits, turnovers, draws, out):
+def judged(
+    at,
+    place,
+    order,
+    stake,
+    profit,
+    after,
+    money,
+    settled,
+    price,
+    void,
+    clv,
+    day,
+    profits,
+    turnovers,
+    draws,
+    out,
+):
     """Figures of one variant, into `out` in the order of `FIGURES`, and its profit and stakes by day.
 
     Parameters
@@ -118,9 +151,10 @@ def judged(at, place, order, stake, profit, after, money, settled, price, void, 
     profits, turnovers : ndarray, shape (days,)
         Filled, in half the digits.
     draws : tuple
-        kind: 0 where a candidate cannot be drawn, 1 where it alone listens to its draw, 2 where others do, too; together: those of kind
-        2, draw by draw; draw, low, high and the gains below, between and above of `kernels.histories`; moments, shape (n, 3): mean and
-        second and third central moment of a unit's profit.
+        kind: 0 where a candidate cannot be drawn, 1 where it alone listens to its draw, 2 where others do,
+        too; together: those of kind 2, draw by draw; draw, low, high and the gains below, between and above
+        of `kernels.histories`; moments, shape (n, 3): mean and second and third central moment of a unit's
+        profit.
     """
     kind, together, draw, low, high, below, between, above, moments = draws
     days = len(profits)
@@ -202,7 +236,9 @@ def _error_of_ratio(earned, turned, total, staked):
 @njit(cache=True, nogil=True)
 def _tail(z, skew):
     """Chance above z of a sum that is normal but for its skewness (Edgeworth; Hall 1992, The Bootstrap and Edgeworth Expansion, 2.4)."""
-    p = 0.5 * math.erfc(z / math.sqrt(2.0)) + math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * skew / 6 * (z * z - 1)
+    p = 0.5 * math.erfc(z / math.sqrt(2.0)) + math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * skew / 6 * (
+        z * z - 1
+    )
     return min(max(p, 0.0), 1.0)
 
 
@@ -234,7 +270,9 @@ def _moments_together(place, stake, together, draw, low, high, below, between, a
                 variance += unit * unit * moments[mine[0], 1]
                 third += unit * unit * unit * moments[mine[0], 2]
             else:
-                segments, profits, chances = _states(mine, count, place, stake, low, high, below, between, above)
+                segments, profits, chances = _states(
+                    mine, count, place, stake, low, high, below, between, above
+                )
                 m = 0.0
                 for s in range(segments):
                     m += chances[s] * profits[s]
@@ -297,7 +335,9 @@ def _enumerated(at, place, stake, kind, draw, low, high, below, between, above, 
         end = begin + 1
         while end < count and draw[mine[end]] == draw[mine[begin]]:
             end += 1
-        segments, profits, chances = _states(mine[begin:end], end - begin, place, stake, low, high, below, between, above)
+        segments, profits, chances = _states(
+            mine[begin:end], end - begin, place, stake, low, high, below, between, above
+        )
         if len(sums) * segments > _STATES:
             return np.nan
         more, heavier = np.empty(len(sums) * segments), np.empty(len(sums) * segments)

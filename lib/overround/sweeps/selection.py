@@ -16,7 +16,18 @@ from overround.sweeps.engine import Sweep
 from overround.sweeps.space import rule_of, spelled
 from overround.times import DAY_US, as_times
 
-_FIGURES = ("bets", "yield", "low", "high", "max_drawdown", "clv", "luck_p", "luck_p_adjusted", "p", "p_adjusted")
+_FIGURES = (
+    "bets",
+    "yield",
+    "low",
+    "high",
+    "max_drawdown",
+    "clv",
+    "luck_p",
+    "luck_p_adjusted",
+    "p",
+    "p_adjusted",
+)
 _NEAREST = 4
 MEASURES = ("statistic", "yield")
 
@@ -32,23 +43,28 @@ def top_variants(sweep: Sweep, most: int = 10) -> pd.DataFrame:
     >>> len(ov.sweeps.top_variants(swept, most=2))
     2
     """
-    table = sweep.table[sweep.table["bets"] > 0].sort_values(["p_adjusted", "p", "statistic"], ascending=[True, True, False], kind="stable")
+    table = sweep.table[sweep.table["bets"] > 0].sort_values(
+        ["p_adjusted", "p", "statistic"], ascending=[True, True, False], kind="stable"
+    )
     shown = table.head(most)[[*sweep.varied, *_FIGURES]]
     shown = shown.assign(**{name: [spelled(value) for value in shown[name]] for name in sweep.varied})
-    shown.attrs = {"says": f"Ordered by significance, of {sweep.tried:,} variants that were tried; p adjusted counts all of them."}
+    shown.attrs = {
+        "says": f"Ordered by significance, of {sweep.tried:,} variants that were tried; p adjusted counts all of them."
+    }
     return shown
 
 
 def stability(sweep: Sweep) -> pd.DataFrame:
     """Whether the neighbours of a variant win too: a peak that stands alone is luck more often than a plateau.
 
-    Neighbours on a grid differ in one parameter, by one step where its values are numbers. In a sample they are the four that are
-    nearest by the ranks of their numbers, with everything else equal.
+    Neighbours on a grid differ in one parameter, by one step where its values are numbers. In a sample they
+    are the four that are nearest by the ranks of their numbers, with everything else equal.
 
     Returns
     -------
     DataFrame
-        Index variant; yield, neighbours (how many that bet), neighbour_yield (their mean), neighbours_winning (share with a profit).
+        Index variant; yield, neighbours (how many that bet), neighbour_yield (their mean), neighbours_winning
+        (share with a profit).
 
     Examples
     --------
@@ -65,8 +81,12 @@ def stability(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for near in steps:
         known = value[near][~np.isnan(value[near])]
-        rows.append((len(known), known.mean() if len(known) else np.nan, (known > 0).mean() if len(known) else np.nan))
-    found = pd.DataFrame(rows, index=sweep.table.index, columns=["neighbours", "neighbour_yield", "neighbours_winning"])
+        rows.append(
+            (len(known), known.mean() if len(known) else np.nan, (known > 0).mean() if len(known) else np.nan)
+        )
+    found = pd.DataFrame(
+        rows, index=sweep.table.index, columns=["neighbours", "neighbour_yield", "neighbours_winning"]
+    )
     return pd.concat([sweep.table["yield"], found], axis=1)
 
 
@@ -79,7 +99,8 @@ class Choices:
     periods : DataFrame
         Index begin; variant (-1: none had a profit so far), label, statistic (of the past), staked, profit.
     daily : DataFrame
-        Index day; profit and staked of the picks; profit and staked of the variant that is best in hindsight over the same days.
+        Index day; profit and staked of the picks; profit and staked of the variant that is best in hindsight
+        over the same days.
     value, low, high : float
         Yield of the picks with its 95 % interval, by the residuals of the days.
     """
@@ -92,13 +113,19 @@ class Choices:
 
 
 def walk_forward_choice(
-    sweep: Sweep, *, every_days: float = 30, window_days: float | None = None, measure: str = "statistic", least_days: int = 20
+    sweep: Sweep,
+    *,
+    every_days: float = 30,
+    window_days: float | None = None,
+    measure: str = "statistic",
+    least_days: int = 20,
 ) -> Choices:
     """At the begin of each period the variant that was best so far, and what it earned until the next.
 
-    A match day counts as past once the last bet on it, of any variant, is settled, and belongs to the period in which the first bet on it
-    could be placed: no pick has seen a result of what it is used for. Money that follows a share of the bankroll is scaled from the
-    variant's own bankroll to that of who follows the picks; level stakes stay as they are.
+    A match day counts as past once the last bet on it, of any variant, is settled, and belongs to the period
+    in which the first bet on it could be placed: no pick has seen a result of what it is used for. Money that
+    follows a share of the bankroll is scaled from the variant's own bankroll to that of who follows the
+    picks; level stakes stay as they are.
 
     Parameters
     ----------
@@ -111,7 +138,8 @@ def walk_forward_choice(
     measure : str
         "statistic": the past mean daily profit in standard errors; "yield": past profit over stakes.
     least_days : int
-        Days with a bet that a variant must have behind it. While none has so many and a profit, nothing is bet.
+        Days with a bet that a variant must have behind it. While none has so many and a profit, nothing is
+        bet.
 
     Examples
     --------
@@ -125,8 +153,15 @@ def walk_forward_choice(
     if measure not in MEASURES:
         raise ParameterError(f"measure {measure!r} is unknown; there are {', '.join(MEASURES)}.")
     if not every_days > 0 or (window_days is not None and not window_days > 0):
-        raise ParameterError(f"every_days is {every_days} and window_days {window_days}; both are days, above 0.")
-    level = np.array([isinstance(rule_of(row, sweep.bankroll), Flat | TargetProfit) for row in sweep.table.to_dict("records")])
+        raise ParameterError(
+            f"every_days is {every_days} and window_days {window_days}; both are days, above 0."
+        )
+    level = np.array(
+        [
+            isinstance(rule_of(row, sweep.bankroll), Flat | TargetProfit)
+            for row in sweep.table.to_dict("records")
+        ]
+    )
     begins, daily = [], np.zeros((len(sweep.days), 2))
     rows = []
     for begin, past, now in _periods(sweep, every_days, window_days):
@@ -137,10 +172,14 @@ def walk_forward_choice(
             rows.append((-1, "none", np.nan, 0.0, 0.0))
             continue
         settled = sweep.known_at <= begin
-        mine, own = (sweep.bankroll + part[settled].sum(dtype=float) for part in (daily[:, 0], sweep.profit[pick]))
+        mine, own = (
+            sweep.bankroll + part[settled].sum(dtype=float) for part in (daily[:, 0], sweep.profit[pick])
+        )
         scale = 1.0 if level[pick] else max(mine, 0.0) / own
         daily[now] = scale * np.stack([sweep.profit[pick, now], sweep.staked[pick, now]], axis=1)
-        rows.append((sweep.table.index[pick], sweep.labels.iloc[pick], score[pick], *daily[now].sum(axis=0)[::-1]))
+        rows.append(
+            (sweep.table.index[pick], sweep.labels.iloc[pick], score[pick], *daily[now].sum(axis=0)[::-1])
+        )
     index = pd.DatetimeIndex(as_times(np.array(begins, np.int64)), name="begin")
     periods = pd.DataFrame(rows, index=index, columns=["variant", "label", "statistic", "staked", "profit"])
     return Choices(periods, _beside_hindsight(sweep, daily), *_yield(daily))
@@ -162,9 +201,13 @@ def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
         return f"None of {sweep.tried:,} variants placed a bet."
     best = table.loc[attrs["best"]]
     tested = not np.isnan(best["luck_p_adjusted"])
-    alone, corrected = (best["luck_p"], best["luck_p_adjusted"]) if tested else (best["p"], best["p_adjusted"])
+    alone, corrected = (
+        (best["luck_p"], best["luck_p_adjusted"]) if tested else (best["p"], best["p_adjusted"])
+    )
     judged = (
-        "An edge that the search does not explain" if corrected <= 0.05 and best["low"] > 0 else "Nothing that the search does not explain"
+        "An edge that the search does not explain"
+        if corrected <= 0.05 and best["low"] > 0
+        else "Nothing that the search does not explain"
     )
     by = "luck alone does as well" if tested else "its days drawn anew do as well"
     text = (
@@ -174,10 +217,15 @@ def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
     )
     if choices is None or not choices.periods["staked"].any():
         return text + ("" if choices is None else " Picked by the past alone, none would have been bet.")
-    return text + f" Picked by the past alone, variants yield {percent(choices.value)} ({percent(choices.low)} to {percent(choices.high)})."
+    return (
+        text
+        + f" Picked by the past alone, variants yield {percent(choices.value)} ({percent(choices.low)} to {percent(choices.high)})."
+    )
 
 
-def _periods(sweep: Sweep, every_days: float, window_days: float | None) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
+def _periods(
+    sweep: Sweep, every_days: float, window_days: float | None
+) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
     """Begin of each period, the days that were known by then, and those whose bets begin in it."""
     if not len(sweep.days):
         return
@@ -209,7 +257,10 @@ def _beside_hindsight(sweep: Sweep, daily: Floats) -> pd.DataFrame:
     best = sweep.table.index.get_loc(sweep.table.attrs["best"])
     # from the first pick on: before it nobody could have chosen
     started = np.flatnonzero(frame["staked"].to_numpy() > 0)
-    frame["hindsight_profit"], frame["hindsight_staked"] = sweep.profit[best].astype(float), sweep.staked[best].astype(float)
+    frame["hindsight_profit"], frame["hindsight_staked"] = (
+        sweep.profit[best].astype(float),
+        sweep.staked[best].astype(float),
+    )
     return frame.iloc[started[0] :] if len(started) else frame.iloc[:0]
 
 

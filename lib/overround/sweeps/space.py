@@ -11,9 +11,17 @@ import pandas as pd
 from overround.betting.staking import Staking, staking_rule
 from overround.errors import ParameterError
 
-# what it takes one pass over the quotes to change; what only chooses among the bets that the pass has found; how much is bet on them
+# what it takes one pass over the quotes to change; what only chooses among the bets that the pass has found;
+# how much is bet on them
 SIGNALS = {"reference": "pinnacle", "method": "power", "at_close": False, "max_age_h": 24.0}
-CHOICES = {"min_edge": 0.02, "max_edge": 0.25, "max_price": 15.0, "bookmakers": None, "competition": None, "season": None}
+CHOICES = {
+    "min_edge": 0.02,
+    "max_edge": 0.25,
+    "max_price": 15.0,
+    "bookmakers": None,
+    "competition": None,
+    "season": None,
+}
 STAKES = {"staking": "flat", "stake": None, "cap": 0.05, "drawdown": 0.2}
 SETS = ("bookmakers", "competition", "season")
 HOW = ("latin", "random")
@@ -23,23 +31,29 @@ _WORDS = {"true": True, "false": False, "none": None, "all": None}
 
 
 def variants(
-    space: Space, sample: int | None = None, *, how: str = "latin", seed: int = 7, limits: Iterable[str] | None = None
+    space: Space,
+    sample: int | None = None,
+    *,
+    how: str = "latin",
+    seed: int = 7,
+    limits: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """The variants that a space stands for.
 
     Parameters
     ----------
     space : mapping
-        Parameter -> a list of values, one value, or, for a sample, a range as a tuple (low, high) or (low, high, "log"). The
-        parameters are those of `value_signals` (reference, method, at_close, max_age_h, min_edge, max_edge, max_price, bookmakers);
-        competition and season; and staking, stake, cap and drawdown as `staking_rule` reads them. One value of bookmakers, competition
-        or season is a name, a tuple of names, or None for all of them. A staking may carry its stake, "kelly:0.25", or be a rule; a
+        Parameter -> a list of values, one value, or, for a sample, a range as a tuple (low, high) or (low,
+        high, "log"). The parameters are those of `value_signals` (reference, method, at_close, max_age_h,
+        min_edge, max_edge, max_price, bookmakers); competition and season; and staking, stake, cap and
+        drawdown as `staking_rule` reads them. One value of bookmakers, competition or season is a name, a
+        tuple of names, or None for all of them. A staking may carry its stake, "kelly:0.25", or be a rule; a
         stake of None is the rule's usual one.
     sample : int, optional
         So many variants drawn from the space; by default all of its points.
     how : str
-        "latin": a Latin hypercube, in which each parameter takes each part of its range equally often (McKay, Beckman and Conover 1979,
-        Technometrics 21, 239-245); "random": independently.
+        "latin": a Latin hypercube, in which each parameter takes each part of its range equally often (McKay,
+        Beckman and Conover 1979, Technometrics 21, 239-245); "random": independently.
     seed : int
         Of the sample.
     limits : iterable of str, optional
@@ -48,7 +62,8 @@ def variants(
     Returns
     -------
     DataFrame
-        Index variant (0, 1, ...), a column a parameter, equal ones once. `attrs["varied"]`: names of those with several values.
+        Index variant (0, 1, ...), a column a parameter, equal ones once. `attrs["varied"]`: names of those
+        with several values.
 
     Raises
     ------
@@ -73,8 +88,12 @@ def variants(
         rows = _drawn(listed, sample, how, seed)
     once = {tuple(map(repr, row.values())): row for row in rows}
     # no column of pandas may turn a None into a number, or a tuple into several rows
-    frame = pd.DataFrame({name: pd.Series([row[name] for row in once.values()], dtype=object) for name in listed})
-    frame = frame.astype({name: float for name in frame if name not in SETS and _numbers(frame[name])}).rename_axis("variant")
+    frame = pd.DataFrame(
+        {name: pd.Series([row[name] for row in once.values()], dtype=object) for name in listed}
+    )
+    frame = frame.astype(
+        {name: float for name in frame if name not in SETS and _numbers(frame[name])}
+    ).rename_axis("variant")
     frame.attrs["varied"] = [name for name in listed if len({repr(value) for value in frame[name]}) > 1]
     return frame
 
@@ -82,8 +101,8 @@ def variants(
 def space_of(given: list[str]) -> dict[str, Any]:
     """The space of a sweep as it is typed, a text a parameter.
 
-    min_edge=0.01,0.02 are values, min_edge=0..0.1/11 as many from the one to the other, min_edge=0..0.1 a range for a sample;
-    bookmakers=all,bet365+bwin are two values, the second of them two names.
+    min_edge=0.01,0.02 are values, min_edge=0..0.1/11 as many from the one to the other, min_edge=0..0.1 a
+    range for a sample; bookmakers=all,bet365+bwin are two values, the second of them two names.
 
     Examples
     --------
@@ -95,9 +114,13 @@ def space_of(given: list[str]) -> dict[str, Any]:
     for text in given:
         name, equals, values = text.partition("=")
         if not equals or not name.isidentifier() or not values:
-            raise ParameterError(f"--vary {text!r} cannot be read; write name=values, e.g. min_edge=0..0.1/11.")
+            raise ParameterError(
+                f"--vary {text!r} cannot be read; write name=values, e.g. min_edge=0..0.1/11."
+            )
         if name in space:
-            raise ParameterError(f"--vary {name} is given twice; write all its values in one, e.g. {name}=0.01,0.02.")
+            raise ParameterError(
+                f"--vary {name} is given twice; write all its values in one, e.g. {name}=0.01,0.02."
+            )
         space[name] = _typed_values(text, values)
     return space
 
@@ -109,7 +132,9 @@ def _typed_values(text: str, values: str) -> Any:
     try:
         low, high, steps = float(between["low"]), float(between["high"]), int(between["steps"] or 0)
     except ValueError:
-        raise ParameterError(f"--vary {text!r} cannot be read; a range is between numbers, e.g. 0..0.1/11.") from None
+        raise ParameterError(
+            f"--vary {text!r} cannot be read; a range is between numbers, e.g. 0..0.1/11."
+        ) from None
     if not between["steps"]:
         return low, high
     if steps < 2:
@@ -140,7 +165,9 @@ def rule_of(variant: Mapping[str, Any], bankroll: float) -> Staking:
         try:
             stake = float(own)
         except ValueError:
-            raise ParameterError(f"staking {variant['staking']!r} cannot be read; write it as kelly or kelly:0.25.") from None
+            raise ParameterError(
+                f"staking {variant['staking']!r} cannot be read; write it as kelly or kelly:0.25."
+            ) from None
     if stake is None or stake != stake:
         usual = {"flat": bankroll / 100, "target": bankroll / 100, "percentage": 0.01, "edge": 0.5}
         stake = usual.get(kind, 0.25)
@@ -149,7 +176,10 @@ def rule_of(variant: Mapping[str, Any], bankroll: float) -> Staking:
 
 def label(variant: Mapping[str, Any], varied: Sequence[str]) -> str:
     """A variant in words: what distinguishes it from the others."""
-    return ", ".join(f"{name.replace('_', ' ')} {spelled(variant[name])}" for name in varied) or "the only variant"
+    return (
+        ", ".join(f"{name.replace('_', ' ')} {spelled(variant[name])}" for name in varied)
+        or "the only variant"
+    )
 
 
 def spelled(value: Any) -> str:
@@ -164,7 +194,9 @@ def spelled(value: Any) -> str:
 def _known(limits: Iterable[str] | None) -> dict[str, Any]:
     if limits is None:
         return SIGNALS | CHOICES | STAKES
-    free = {f"{end}_{column}": bound for column in limits for end, bound in (("min", -np.inf), ("max", np.inf))}
+    free = {
+        f"{end}_{column}": bound for column in limits for end, bound in (("min", -np.inf), ("max", np.inf))
+    }
     return free | {name: CHOICES[name] for name in SETS} | STAKES
 
 
@@ -196,13 +228,17 @@ def _range(name: str, values: tuple) -> tuple[float, float, bool]:
     low, high, *scale = values if len(values) > 1 else (None, None)
     numbers = isinstance(low, int | float) and isinstance(high, int | float)
     if not numbers or not low < high or scale not in ([], ["log"]) or (scale and low <= 0):
-        raise ParameterError(f"{name} is {values!r}; a range is (low, high), or (low, high, 'log') above 0, with low below high.")
+        raise ParameterError(
+            f"{name} is {values!r}; a range is (low, high), or (low, high, 'log') above 0, with low below high."
+        )
     return float(low), float(high), bool(scale)
 
 
 def _no_range(name: str, values: list | tuple) -> list:
     if isinstance(values, tuple):
-        raise ParameterError(f"{name} is a range, from which only a sample can be drawn: give a list of values, or sample.")
+        raise ParameterError(
+            f"{name} is a range, from which only a sample can be drawn: give a list of values, or sample."
+        )
     return values
 
 
@@ -218,7 +254,9 @@ def _drawn(listed: Mapping[str, list | tuple], sample: int, how: str, seed: int)
             # what does not vary takes no random number: the sample stays when a fixed parameter is added
             columns[name] = values * sample
             continue
-        place = (rng.permutation(sample) + rng.random(sample)) / sample if how == "latin" else rng.random(sample)
+        place = (
+            (rng.permutation(sample) + rng.random(sample)) / sample if how == "latin" else rng.random(sample)
+        )
         if isinstance(values, list):
             columns[name] = [values[int(at * len(values))] for at in place]
             continue

@@ -45,8 +45,9 @@ def influence(sweep: Sweep) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index parameter, what matters most first; values (how many, or parts of a range), best and worst (of them, by yield),
-        best_yield and worst_yield (profit over stakes of all variants with it), share (of the variance of yields, weighted by bets).
+        Index parameter, what matters most first; values (how many, or parts of a range), best and worst (of
+        them, by yield), best_yield and worst_yield (profit over stakes of all variants with it), share (of
+        the variance of yields, weighted by bets).
 
     Examples
     --------
@@ -67,7 +68,9 @@ def influence(sweep: Sweep) -> pd.DataFrame:
         sums = (np.bincount(codes, table[column], len(words)) for column in ("profit", "staked"))
         profit, staked = sums
         of_value = np.divide(profit, staked, out=np.full(len(words), np.nan), where=staked > 0)
-        means = np.divide(np.bincount(codes, weight * value, len(words)), bets, out=np.zeros(len(words)), where=bets > 0)
+        means = np.divide(
+            np.bincount(codes, weight * value, len(words)), bets, out=np.zeros(len(words)), where=bets > 0
+        )
         ends = (int(np.nanargmax(of_value)), int(np.nanargmin(of_value))) if (staked > 0).any() else (0, 0)
         share = bets @ (means - middle) ** 2 / around if around > 0 else np.nan
         best, worst = ((words[at] if staked[at] > 0 else None, of_value[at]) for at in ends)
@@ -75,7 +78,9 @@ def influence(sweep: Sweep) -> pd.DataFrame:
     columns = ["values", "best", "best_yield", "worst", "worst_yield", "share"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("parameter")
     found = found.sort_values("share", ascending=False, kind="stable")
-    found.attrs = {"says": "Share: how much of the differences in yield between variants, weighted by bets, this parameter makes alone."}
+    found.attrs = {
+        "says": "Share: how much of the differences in yield between variants, weighted by bets, this parameter makes alone."
+    }
     return found
 
 
@@ -93,21 +98,47 @@ def search_tests(sweep: Sweep, *, blocks: int = _BLOCKS) -> pd.DataFrame:
     table = sweep.table
     best = table.loc[table.attrs["best"]]
     rows = [
-        ("luck test of the best, alone", FORMATS["p"](best["luck_p"]), "does luck at the market's own probabilities earn as much?"),
-        ("luck test, corrected", FORMATS["p"](best["luck_p_adjusted"]), "does the luckiest of all variants? (Romano-Wolf)"),
+        (
+            "luck test of the best, alone",
+            FORMATS["p"](best["luck_p"]),
+            "does luck at the market's own probabilities earn as much?",
+        ),
+        (
+            "luck test, corrected",
+            FORMATS["p"](best["luck_p_adjusted"]),
+            "does the luckiest of all variants? (Romano-Wolf)",
+        ),
         ("its days drawn anew, alone", FORMATS["p"](best["p"]), "do days without an edge earn as much?"),
         ("days, corrected", FORMATS["p"](best["p_adjusted"]), "does the best of all variants? (Romano-Wolf)"),
-        ("reality check", FORMATS["p"](table.attrs["reality_check"]), "has any variant an edge? (White; large stakes weigh more)"),
-        ("superior predictive ability", FORMATS["p"](table.attrs["spa_consistent"]), "has any an edge, each in its own errors? (Hansen)"),
+        (
+            "reality check",
+            FORMATS["p"](table.attrs["reality_check"]),
+            "has any variant an edge? (White; large stakes weigh more)",
+        ),
+        (
+            "superior predictive ability",
+            FORMATS["p"](table.attrs["spa_consistent"]),
+            "has any an edge, each in its own errors? (Hansen)",
+        ),
     ]
     played = sweep.staked.any(axis=0)
     daily = sweep.profit[:, played].T
     if played.any():
-        rows.append(("independent variants", FORMATS["count"](effective_number(daily)), "how many are these worth? (Galwey)"))
+        rows.append(
+            (
+                "independent variants",
+                FORMATS["count"](effective_number(daily)),
+                "how many are these worth? (Galwey)",
+            )
+        )
     if sweep.tried > 1 and played.sum() >= blocks:
         chance = backtest_overfitting(daily, blocks=blocks)["pbo"]
         rows.append(
-            ("probability of overfitting", percent(chance, 0), "is the best of one half of the time below the middle in the other?")
+            (
+                "probability of overfitting",
+                percent(chance, 0),
+                "is the best of one half of the time below the middle in the other?",
+            )
         )
     return pd.DataFrame(rows, columns=["test", "value", "asks"]).set_index("test")
 
@@ -130,12 +161,18 @@ def picked_variants(sweep: Sweep, choices: Choices) -> pd.DataFrame:
     how = {"from": ("begin", "first"), "variant": ("variant", "first"), "periods": ("profit", "size")}
     how |= {name: (name, "sum") for name in ("staked", "profit")}
     rows = periods.assign(begin=begin).groupby(stretch).agg(**how)
-    named = {name: [spelled(value) for value in sweep.table.loc[rows["variant"], name]] for name in sweep.varied}
-    shown = pd.concat([rows[["from"]], pd.DataFrame(named, rows.index), rows[["periods", "staked", "profit"]]], axis=1)
+    named = {
+        name: [spelled(value) for value in sweep.table.loc[rows["variant"], name]] for name in sweep.varied
+    }
+    shown = pd.concat(
+        [rows[["from"]], pd.DataFrame(named, rows.index), rows[["periods", "staked", "profit"]]], axis=1
+    )
     shown["yield"] = shown["profit"] / shown["staked"]
     without = len(choices.periods) - len(periods)
     none = "no variant had a profit to show by then, or the pick found no bet"
-    shown.attrs = {"says": f"{len(choices.periods)} periods, {without} of them without a bet: {none}." if without else ""}
+    shown.attrs = {
+        "says": f"{len(choices.periods)} periods, {without} of them without a bet: {none}." if without else ""
+    }
     return shown
 
 

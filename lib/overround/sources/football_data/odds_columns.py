@@ -17,9 +17,14 @@ MAX_PRICE = 1001.0
 MAX_HANDICAP = 5.0
 
 _OUTCOMES = {
-    "H": ("h2h", "home"), "D": ("h2h", "draw"), "A": ("h2h", "away"), ">2.5": ("totals", "over"), "<2.5": ("totals", "under"),
-    "AHH": ("spreads", "home"), "AHA": ("spreads", "away"),
-}  # fmt: skip
+    "H": ("h2h", "home"),
+    "D": ("h2h", "draw"),
+    "A": ("h2h", "away"),
+    ">2.5": ("totals", "over"),
+    "<2.5": ("totals", "under"),
+    "AHH": ("spreads", "home"),
+    "AHA": ("spreads", "away"),
+}
 _BOOKS = "|".join(map(re.escape, FOOTBALL_DATA))
 # matched as a whole, no name has two readings: BFD is Betfair's draw, BFDD Betfred's, HC and AC are corners
 _PRICE = re.compile(f"(?P<book>{_BOOKS})(?P<close>C?)(?P<outcome>{'|'.join(map(re.escape, _OUTCOMES))})")
@@ -43,10 +48,11 @@ def long_form(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Every usable odds cell as one row.
 
-    A blank cell is no price. A price is taken as the file has it, however odd beside its neighbours (exchanges show overrounds
-    of 0.5 to 2.5 in thin markets: judging them is for those who use them), unless it cannot be one: text, 1 or less, above
-    `MAX_PRICE`, a handicap price without a line. 0 stands for a missing price; any other number up to 1 is a line, or a price of
-    another format, in the wrong column, so the bookmaker's other prices of that market and match are not taken either.
+    A blank cell is no price. A price is taken as the file has it, however odd beside its neighbours
+    (exchanges show overrounds of 0.5 to 2.5 in thin markets: judging them is for those who use them), unless
+    it cannot be one: text, 1 or less, above `MAX_PRICE`, a handicap price without a line. 0 stands for a
+    missing price; any other number up to 1 is a line, or a price of another format, in the wrong column, so
+    the bookmaker's other prices of that market and match are not taken either.
 
     Parameters
     ----------
@@ -84,16 +90,22 @@ def long_form(
 
     filled = texts != ""
     for row, column in np.argwhere(filled & (verdict != _FINE)):
-        aside.append((lines[row], columns["name"][column], texts[row, column], _REASONS[verdict[row, column]]))
+        aside.append(
+            (lines[row], columns["name"][column], texts[row, column], _REASONS[verdict[row, column]])
+        )
     match, column = np.nonzero(filled & (verdict == _FINE))
     prices = {name: columns[name].array.take(column) for name in ("bookmaker", "market", "outcome", "phase")}
     return pd.DataFrame({**prices, "line": line[match, column], "price": price[match, column]}), match
 
 
-def put_aside(aside: list[Aside], lines: np.ndarray, column: str, texts: ArrayLike, wrong: ArrayLike, reason: str) -> None:
+def put_aside(
+    aside: list[Aside], lines: np.ndarray, column: str, texts: ArrayLike, wrong: ArrayLike, reason: str
+) -> None:
     """Add the cells of a column, shape (n,), where `wrong` is true; `lines` are their lines in the file."""
     mask = np.asarray(wrong, dtype=bool)
-    aside += [(line, column, text, reason) for line, text in zip(lines[mask], np.asarray(texts)[mask], strict=True)]
+    aside += [
+        (line, column, text, reason) for line, text in zip(lines[mask], np.asarray(texts)[mask], strict=True)
+    ]
 
 
 def _price_columns(names: dict[str, int], aside: list[Aside], always_close: bool) -> pd.DataFrame:
@@ -103,15 +115,22 @@ def _price_columns(names: dict[str, int], aside: list[Aside], always_close: bool
             market, outcome = _OUTCOMES[found["outcome"]]
             phase = "close" if always_close or found["close"] else "early"
             rows.append((name, number, found["book"], FOOTBALL_DATA[found["book"]], market, outcome, phase))
-    columns = pd.DataFrame(rows, columns=["name", "number", "book", "bookmaker", "market", "outcome", "phase"])
+    columns = pd.DataFrame(
+        rows, columns=["name", "number", "book", "bookmaker", "market", "outcome", "phase"]
+    )
     # a bookmaker that goes by two names (VC and BV, P and PS) must not quote one price twice
     again = columns.duplicated(["bookmaker", "market", "outcome", "phase"])
-    aside += [(1, name, "", "a second column for the same price; the first one is read") for name in columns["name"][again]]
+    aside += [
+        (1, name, "", "a second column for the same price; the first one is read")
+        for name in columns["name"][again]
+    ]
     columns = columns[~again].reset_index(drop=True)
     return columns.astype({name: "str" for name in columns if name != "number"})
 
 
-def _line_of_each(columns: pd.DataFrame, names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside]) -> np.ndarray:
+def _line_of_each(
+    columns: pd.DataFrame, names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside]
+) -> np.ndarray:
     """Line in goals of each match and price column, NaN where there is none."""
     handicaps = {}
     for name in filter(_LINE.fullmatch, names):
@@ -127,7 +146,9 @@ def _line_of_each(columns: pd.DataFrame, names: dict[str, int], cells: np.ndarra
         if column.market == "totals":
             line[:, number] = 2.5
         elif column.market == "spreads":
-            shared = "AHCh" if column.phase == "close" else "BbAHh" if str(column.book).startswith("Bb") else "AHh"
+            shared = (
+                "AHCh" if column.phase == "close" else "BbAHh" if str(column.book).startswith("Bb") else "AHh"
+            )
             own = f"{column.book}AH"
             name = own if own in handicaps and column.phase == "early" else shared
             line[:, number] = handicaps.get(name, line[:, number])

@@ -1,8 +1,8 @@
 """Source football-data.co.uk: results, early and closing odds of football leagues, one CSV file a league and season.
 
-`batches` fetches files, `parse` turns the bytes of one into tidy tables. Nothing is guessed and nothing vanishes: a row or a
-cell that cannot be a fact is set aside with its line and the reason. The columns are described at
-https://www.football-data.co.uk/notes.txt.
+`batches` fetches files, `parse` turns the bytes of one into tidy tables. Nothing is guessed and nothing
+vanishes: a row or a cell that cannot be a fact is set aside with its line and the reason. The columns are
+described at https://www.football-data.co.uk/notes.txt.
 """
 
 import csv
@@ -30,33 +30,111 @@ POLITE_S = 0.5
 MONTH_S = 30 * 24 * HOUR_S
 
 DIVISIONS = {
-    "E0": "England Premier League", "E1": "England Championship", "E2": "England League One", "E3": "England League Two",
-    "EC": "England National League", "SC0": "Scotland Premiership", "SC1": "Scotland Championship", "SC2": "Scotland League One",
-    "SC3": "Scotland League Two", "D1": "Germany Bundesliga", "D2": "Germany 2. Bundesliga", "I1": "Italy Serie A",
-    "I2": "Italy Serie B", "SP1": "Spain La Liga", "SP2": "Spain Segunda Division", "F1": "France Ligue 1", "F2": "France Ligue 2",
-    "N1": "Netherlands Eredivisie", "B1": "Belgium Pro League", "P1": "Portugal Primeira Liga", "T1": "Turkey Super Lig",
+    "E0": "England Premier League",
+    "E1": "England Championship",
+    "E2": "England League One",
+    "E3": "England League Two",
+    "EC": "England National League",
+    "SC0": "Scotland Premiership",
+    "SC1": "Scotland Championship",
+    "SC2": "Scotland League One",
+    "SC3": "Scotland League Two",
+    "D1": "Germany Bundesliga",
+    "D2": "Germany 2. Bundesliga",
+    "I1": "Italy Serie A",
+    "I2": "Italy Serie B",
+    "SP1": "Spain La Liga",
+    "SP2": "Spain Segunda Division",
+    "F1": "France Ligue 1",
+    "F2": "France Ligue 2",
+    "N1": "Netherlands Eredivisie",
+    "B1": "Belgium Pro League",
+    "P1": "Portugal Primeira Liga",
+    "T1": "Turkey Super Lig",
     "G1": "Greece Super League",
-}  # fmt: skip
+}
 # each name begins with what the file has in its column Country
 NEW_LEAGUES = {
-    "ARG": "Argentina Primera Division", "AUT": "Austria Bundesliga", "BRA": "Brazil Serie A", "CHN": "China Super League",
-    "DNK": "Denmark Superliga", "FIN": "Finland Veikkausliiga", "IRL": "Ireland Premier Division", "JPN": "Japan J1 League",
-    "MEX": "Mexico Liga MX", "NOR": "Norway Eliteserien", "POL": "Poland Ekstraklasa", "ROU": "Romania Liga 1",
-    "RUS": "Russia Premier League", "SWE": "Sweden Allsvenskan", "SWZ": "Switzerland Super League", "USA": "USA MLS",
-}  # fmt: skip
+    "ARG": "Argentina Primera Division",
+    "AUT": "Austria Bundesliga",
+    "BRA": "Brazil Serie A",
+    "CHN": "China Super League",
+    "DNK": "Denmark Superliga",
+    "FIN": "Finland Veikkausliiga",
+    "IRL": "Ireland Premier Division",
+    "JPN": "Japan J1 League",
+    "MEX": "Mexico Liga MX",
+    "NOR": "Norway Eliteserien",
+    "POL": "Poland Ekstraklasa",
+    "ROU": "Romania Liga 1",
+    "RUS": "Russia Premier League",
+    "SWE": "Sweden Allsvenskan",
+    "SWZ": "Switzerland Super League",
+    "USA": "USA MLS",
+}
 
 # what we read of a match, and what it is called in one layout or another
 _FIELDS = {
-    "date": ("Date",), "time": ("Time",), "home": ("HomeTeam", "HT", "Home"), "away": ("AwayTeam", "AT", "Away"),
-    "home_goals": ("FTHG", "HG"), "away_goals": ("FTAG", "AG"), "winner": ("FTR", "Res"),
-    "division": ("Div",), "country": ("Country",), "season": ("Season",),
-}  # fmt: skip
-# what a file says about a match besides its odds; anything else is reported as unknown, so that a new bookmaker is never missed
+    "date": ("Date",),
+    "time": ("Time",),
+    "home": ("HomeTeam", "HT", "Home"),
+    "away": ("AwayTeam", "AT", "Away"),
+    "home_goals": ("FTHG", "HG"),
+    "away_goals": ("FTAG", "AG"),
+    "winner": ("FTR", "Res"),
+    "division": ("Div",),
+    "country": ("Country",),
+    "season": ("Season",),
+}
+# what a file says about a match besides its odds; anything else is reported as unknown, so that a new
+# bookmaker is never missed
 _STATISTICS = {
-    "Div", "Country", "League", "Season", "Date", "Time", "HomeTeam", "HT", "Home", "AwayTeam", "AT", "Away", "FTHG", "HG", "FTAG", "AG",
-    "FTR", "Res", "HTHG", "HTAG", "HTR", "Attendance", "Referee", "HS", "AS", "HST", "AST", "HHW", "AHW", "HC", "AC", "HF", "AF", "HFKC",
-    "AFKC", "HO", "AO", "HY", "AY", "HR", "AR", "HBP", "ABP", "HxG", "AxG",
-}  # fmt: skip
+    "Div",
+    "Country",
+    "League",
+    "Season",
+    "Date",
+    "Time",
+    "HomeTeam",
+    "HT",
+    "Home",
+    "AwayTeam",
+    "AT",
+    "Away",
+    "FTHG",
+    "HG",
+    "FTAG",
+    "AG",
+    "FTR",
+    "Res",
+    "HTHG",
+    "HTAG",
+    "HTR",
+    "Attendance",
+    "Referee",
+    "HS",
+    "AS",
+    "HST",
+    "AST",
+    "HHW",
+    "AHW",
+    "HC",
+    "AC",
+    "HF",
+    "AF",
+    "HFKC",
+    "AFKC",
+    "HO",
+    "AO",
+    "HY",
+    "AY",
+    "HR",
+    "AR",
+    "HBP",
+    "ABP",
+    "HxG",
+    "AxG",
+}
 
 _SEASON = re.compile("[0-9]{4}(/[0-9]{4})?")
 
@@ -73,15 +151,23 @@ def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
     if not ask.leagues:
         raise ParameterError(f"football-data needs a league: one of {', '.join((*DIVISIONS, *NEW_LEAGUES))}.")
     # a small site that gives its files away: one call at a time, and not more than two a second
-    with Fetcher(SOURCE, settings.football_data_url, settings.cache_folder, min_interval_s=POLITE_S, workers=1) as fetcher:
+    with Fetcher(
+        SOURCE, settings.football_data_url, settings.cache_folder, min_interval_s=POLITE_S, workers=1
+    ) as fetcher:
         batches(fetcher, ask.leagues, ask.seasons)  # checks all before the first job
         wanted = [(league, season) for league in ask.leagues for season in ask.seasons or ("",)]
-        yield Connection(fetcher, {
-            f"{league} {season}".strip(): partial(batches, fetcher, [league], [season] if season else []) for league, season in wanted
-        })  # fmt: skip
+        yield Connection(
+            fetcher,
+            {
+                f"{league} {season}".strip(): partial(batches, fetcher, [league], [season] if season else [])
+                for league, season in wanted
+            },
+        )
 
 
-def batches(fetcher: Fetcher, leagues: Sequence[str], seasons: Sequence[str] = (), now: datetime | None = None) -> Iterator[Batch]:
+def batches(
+    fetcher: Fetcher, leagues: Sequence[str], seasons: Sequence[str] = (), now: datetime | None = None
+) -> Iterator[Batch]:
     """Fetch every league in every season, one batch a file.
 
     Parameters
@@ -91,8 +177,8 @@ def batches(fetcher: Fetcher, leagues: Sequence[str], seasons: Sequence[str] = (
     leagues : sequence of str
         Codes of `DIVISIONS` or `NEW_LEAGUES`.
     seasons : sequence of str
-        For divisions two consecutive years, "2425", from "9394" on; for new leagues as their file writes it, "2012" or
-        "2012/2013", and all that the file holds where none is given.
+        For divisions two consecutive years, "2425", from "9394" on; for new leagues as their file writes it,
+        "2012" or "2012/2013", and all that the file holds where none is given.
     now : datetime, optional
         Time zone aware; decides which season is still played, whose file is fetched again after an hour.
 
@@ -115,13 +201,16 @@ def batches(fetcher: Fetcher, leagues: Sequence[str], seasons: Sequence[str] = (
     return (_fetch(fetcher, league, season, now) for league, season in wanted)
 
 
-def parse(content: bytes, where: str, *, competition: str, season: str | None, collected_at: datetime) -> Batch:
+def parse(
+    content: bytes, where: str, *, competition: str, season: str | None, collected_at: datetime
+) -> Batch:
     """Read one file of football-data.co.uk.
 
-    A match whose score is missing, or contradicts the result column, is "unknown" without scores. A match listed twice counts as
-    listed last. Team names differ neither in case nor in white space: the file's most frequent spelling stands for all. Of a
-    row's prices see `football_data_odds.long_form`. Clock times are UK local; of a time that the end of summer time makes
-    ambiguous the earlier is taken, so that no bet is placed after the start.
+    A match whose score is missing, or contradicts the result column, is "unknown" without scores. A match
+    listed twice counts as listed last. Team names differ neither in case nor in white space: the file's most
+    frequent spelling stands for all. Of a row's prices see `football_data_odds.long_form`. Clock times are UK
+    local; of a time that the end of summer time makes ambiguous the earlier is taken, so that no bet is
+    placed after the start.
 
     Parameters
     ----------
@@ -142,21 +231,30 @@ def parse(content: bytes, where: str, *, competition: str, season: str | None, c
     Raises
     ------
     SourceError
-        Not a file of matches: a web page, empty, cut off in its first match, of another league, without this season.
+        Not a file of matches: a web page, empty, cut off in its first match, of another league, without this
+        season.
     """
     aside: list[Aside] = []
     header, lines, cells = _grid(_decode(content, where), where, aside)
     names = _column_numbers(header, cells, aside)
-    called = {field: next((name for name in choice if name in names), "") for field, choice in _FIELDS.items()}
+    called = {
+        field: next((name for name in choice if name in names), "") for field, choice in _FIELDS.items()
+    }
     if not (called["date"] and called["home"] and called["away"]):
-        raise SourceError(f"{where}: the first line is {','.join(header)[:80]!r}; a file with Date, HomeTeam and AwayTeam is expected.")
+        raise SourceError(
+            f"{where}: the first line is {','.join(header)[:80]!r}; a file with Date, HomeTeam and AwayTeam is expected."
+        )
     _unify_spelling(cells, names[called["home"]], names[called["away"]])
     new = bool(called["country"] and called["season"])
     if new and season is not None:
         of_season = _rows_of_season(season, cells[:, names[called["season"]]], where)
         lines, cells = lines[of_season], cells[of_season]
 
-    table = pd.DataFrame({field: cells[:, names[name]] if name else "" for field, name in called.items()}, range(len(cells)), dtype=object)
+    table = pd.DataFrame(
+        {field: cells[:, names[name]] if name else "" for field, name in called.items()},
+        range(len(cells)),
+        dtype=object,
+    )
     table["day"] = _days(table["date"])
     if not new:
         table["season"] = season
@@ -167,19 +265,37 @@ def parse(content: bytes, where: str, *, competition: str, season: str | None, c
     last = _last_of_each(table["event_id"], lines, cells, aside)
     table, lines, cells = table[last].reset_index(drop=True), lines[last], cells[last]
 
-    same: dict[str, Any] = {"competition": competition, "source": SOURCE, "sport": "soccer", "collected_at": collected_at}
+    same: dict[str, Any] = {
+        "competition": competition,
+        "source": SOURCE,
+        "sport": "soccer",
+        "collected_at": collected_at,
+    }
     starts_at, time_known = _starts(table, lines, aside)
-    events = table[["event_id", "season", "home", "away"]].assign(**same, starts_at=starts_at, time_known=time_known)
+    events = table[["event_id", "season", "home", "away"]].assign(
+        **same, starts_at=starts_at, time_known=time_known
+    )
     results = table[["event_id", "season"]].assign(**same, **_scores(table, called, lines, aside))
     prices, match = long_form(names, cells, lines, aside, always_close=new)
-    quotes = prices.assign(**same, **{column: table[column].astype("str").array.take(match) for column in ("event_id", "season")})
-    return Batch(tables.tidy("events", events), tables.tidy("quotes", quotes), tables.tidy("results", results), _table(where, aside))
+    quotes = prices.assign(
+        **same, **{column: table[column].astype("str").array.take(match) for column in ("event_id", "season")}
+    )
+    return Batch(
+        tables.tidy("events", events),
+        tables.tidy("quotes", quotes),
+        tables.tidy("results", results),
+        _table(where, aside),
+    )
 
 
 def is_over(league: str, season: str | None, at: datetime) -> bool:
     """Whether a file will not change any more: that of a division's season which is over; a file of many seasons goes on."""
     # seasons end in May or June, 2019/20 did in August; September is after all of them
-    return league in DIVISIONS and bool(season) and at >= datetime(_first_year(season or "") + 1, 9, 1, tzinfo=UTC)
+    return (
+        league in DIVISIONS
+        and bool(season)
+        and at >= datetime(_first_year(season or "") + 1, 9, 1, tzinfo=UTC)
+    )
 
 
 def _seasons_of(league: str, seasons: Sequence[str], now: datetime) -> Sequence[str | None]:
@@ -193,7 +309,9 @@ def _seasons_of(league: str, seasons: Sequence[str], now: datetime) -> Sequence[
         rule = "write it as its file does, such as '2012' or '2012/2013', or give none for all"
         wrong = [season for season in seasons if not _SEASON.fullmatch(season)]
     else:
-        raise ParameterError(f"league {league!r} is unknown; allowed: {', '.join((*DIVISIONS, *NEW_LEAGUES))}.")
+        raise ParameterError(
+            f"league {league!r} is unknown; allowed: {', '.join((*DIVISIONS, *NEW_LEAGUES))}."
+        )
     if wrong:
         raise ParameterError(f"season {wrong[0]!r} cannot be used for league {league}; {rule}.")
     return list(dict.fromkeys(seasons)) or [None]
@@ -214,11 +332,17 @@ def _fetch(fetcher: Fetcher, league: str, season: str | None, now: datetime) -> 
         if error.status not in (300, 404):
             raise
         what = f"league {league}" + (f" and season {season}" if season else "")
-        raise SourceError(f"football-data.co.uk has no file for {what} ({fetcher.base_url}/{path} answered {error.status}).") from None
+        raise SourceError(
+            f"football-data.co.uk has no file for {what} ({fetcher.base_url}/{path} answered {error.status})."
+        ) from None
     try:
-        return parse(answer.content, answer.url, competition=league, season=season, collected_at=answer.fetched_at)
+        return parse(
+            answer.content, answer.url, competition=league, season=season, collected_at=answer.fetched_at
+        )
     except SourceError:
-        fetcher.forget(path)  # a web page or another league's file, answered as if it were this one, must not stay for a month
+        fetcher.forget(
+            path
+        )  # a web page or another league's file, answered as if it were this one, must not stay for a month
         raise
 
 
@@ -228,9 +352,13 @@ def _decode(content: bytes, where: str) -> str:
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")
     if not text.strip():
-        raise SourceError(f"{where}: the answer is empty; a CSV file with Date, HomeTeam and AwayTeam is expected.")
+        raise SourceError(
+            f"{where}: the answer is empty; a CSV file with Date, HomeTeam and AwayTeam is expected."
+        )
     if text.lstrip().startswith("<"):
-        raise SourceError(f"{where}: the answer is a web page; a CSV file with Date, HomeTeam and AwayTeam is expected.")
+        raise SourceError(
+            f"{where}: the answer is a web page; a CSV file with Date, HomeTeam and AwayTeam is expected."
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -241,7 +369,9 @@ def _grid(text: str, where: str, aside: list[Aside]) -> tuple[list[str], np.ndar
     try:
         rows = [[cell.strip() for cell in next(csv.reader([line]), [])] for line in texts]
     except csv.Error as error:
-        raise SourceError(f"{where}: not a CSV file ({error}); a file with Date, HomeTeam and AwayTeam is expected.") from None
+        raise SourceError(
+            f"{where}: not a CSV file ({error}); a file with Date, HomeTeam and AwayTeam is expected."
+        ) from None
     header, width = rows[0], len(rows[0])
     # every file of the provider ends with a line feed
     cut = len(rows) if texts[-1] and len(rows[-1]) < width else 0
@@ -282,7 +412,9 @@ def _unify_spelling(cells: np.ndarray, home: int, away: int) -> None:
     # most_common is stable: of spellings equally frequent, the first in the file
     for spelling, _ in counts.most_common():
         chosen.setdefault(spelling.casefold(), spelling)
-    cells[:, [home, away]] = np.array([chosen[name.casefold()] for name in teams], dtype=object).reshape(-1, 2)
+    cells[:, [home, away]] = np.array([chosen[name.casefold()] for name in teams], dtype=object).reshape(
+        -1, 2
+    )
 
 
 def _rows_of_season(season: str, seasons: np.ndarray, where: str) -> np.ndarray:
@@ -299,7 +431,12 @@ def _days(text: pd.Series) -> pd.Series:
 
 
 def _matches_of(
-    competition: str, table: pd.DataFrame, called: dict[str, str], lines: np.ndarray, where: str, aside: list[Aside]
+    competition: str,
+    table: pd.DataFrame,
+    called: dict[str, str],
+    lines: np.ndarray,
+    where: str,
+    aside: list[Aside],
 ) -> np.ndarray:
     """Rows (n,) that are matches of this competition; the others are set aside."""
     checks = [
@@ -311,12 +448,25 @@ def _matches_of(
     ]
     if called["season"] and called["country"]:
         no_season = [not _SEASON.fullmatch(season) for season in table["season"]]
-        checks.append(("season", pd.Series(no_season, dtype=bool), "not a season; 2012 or 2012/2013 is expected"))
+        checks.append(
+            ("season", pd.Series(no_season, dtype=bool), "not a season; 2012 or 2012/2013 is expected")
+        )
     if called["division"]:
-        checks.append(("division", table["division"] != competition, f"a match of another division than {competition}"))
+        checks.append(
+            ("division", table["division"] != competition, f"a match of another division than {competition}")
+        )
     if called["country"]:
-        ours = [bool(country) and NEW_LEAGUES.get(competition, "").startswith(country) for country in table["country"]]
-        checks.append(("country", ~pd.Series(ours, dtype=bool), f"a match of another country than that of {competition}"))
+        ours = [
+            bool(country) and NEW_LEAGUES.get(competition, "").startswith(country)
+            for country in table["country"]
+        ]
+        checks.append(
+            (
+                "country",
+                ~pd.Series(ours, dtype=bool),
+                f"a match of another country than that of {competition}",
+            )
+        )
     good = np.ones(len(table), dtype=bool)
     for field, wrong, reason in checks:
         first = good & wrong.to_numpy(dtype=bool)
@@ -324,7 +474,9 @@ def _matches_of(
         good &= ~first
     if len(table) and not good.any():
         line, column, text, reason = aside[-1]
-        raise SourceError(f"{where}: none of its {len(table)} rows is a match of {competition}; line {line}, {column} {text!r}: {reason}.")
+        raise SourceError(
+            f"{where}: none of its {len(table)} rows is a match of {competition}; line {line}, {column} {text!r}: {reason}."
+        )
     return good
 
 
@@ -334,20 +486,33 @@ def _last_of_each(ids: pd.Series, lines: np.ndarray, cells: np.ndarray, aside: l
     for row in np.flatnonzero(~keep):
         twin = where_kept[ids[row]]
         how = "word for word" if (cells[row] == cells[twin]).all() else "with other values, which count"
-        aside.append((lines[row], "", ",".join(cells[row]), f"the match is listed again in line {lines[twin]}, {how}"))
+        aside.append(
+            (lines[row], "", ",".join(cells[row]), f"the match is listed again in line {lines[twin]}, {how}")
+        )
     return keep
 
 
 def _starts(table: pd.DataFrame, lines: np.ndarray, aside: list[Aside]) -> tuple[pd.Series, pd.Series]:
     clock = pd.to_datetime(table["time"], format="%H:%M", errors="coerce")
-    put_aside(aside, lines, "Time", table["time"], clock.isna() & (table["time"] != ""), "not a time of day; HH:MM is expected")
+    put_aside(
+        aside,
+        lines,
+        "Time",
+        table["time"],
+        clock.isna() & (table["time"] != ""),
+        "not a time of day; HH:MM is expected",
+    )
     local = table["day"] + (clock - clock.dt.normalize())
     summer = np.ones(len(table), dtype=bool)
-    utc = local.dt.tz_localize("Europe/London", ambiguous=summer, nonexistent="shift_forward").dt.tz_convert("UTC")
+    utc = local.dt.tz_localize("Europe/London", ambiguous=summer, nonexistent="shift_forward").dt.tz_convert(
+        "UTC"
+    )
     return utc.fillna(table["day"].dt.tz_localize("UTC")), clock.notna()
 
 
-def _scores(table: pd.DataFrame, called: dict[str, str], lines: np.ndarray, aside: list[Aside]) -> dict[str, pd.Series]:
+def _scores(
+    table: pd.DataFrame, called: dict[str, str], lines: np.ndarray, aside: list[Aside]
+) -> dict[str, pd.Series]:
     goals: dict[str, pd.Series] = {}
     for field in ("home_goals", "away_goals"):
         text, number = table[field], pd.to_numeric(table[field], errors="coerce")
@@ -357,12 +522,26 @@ def _scores(table: pd.DataFrame, called: dict[str, str], lines: np.ndarray, asid
     difference = (goals["home_goals"] - goals["away_goals"]).clip(-1, 1)
     says = table["winner"].map({"H": 1.0, "D": 0.0, "A": -1.0}).astype(float)
     contradicts = difference.notna() & says.notna() & (difference != says)
-    put_aside(aside, lines, called["winner"], table["winner"], contradicts, "contradicts the score; neither is taken")
+    put_aside(
+        aside,
+        lines,
+        called["winner"],
+        table["winner"],
+        contradicts,
+        "contradicts the score; neither is taken",
+    )
     final = difference.notna() & ~contradicts
     home, away = (goals[field].where(final).astype("Int32") for field in goals)
-    return {"home_score": home, "away_score": away, "status": pd.Series(np.where(final, "final", "unknown"), index=table.index)}
+    return {
+        "home_score": home,
+        "away_score": away,
+        "status": pd.Series(np.where(final, "final", "unknown"), index=table.index),
+    }
 
 
 def _table(where: str, aside: list[Aside]) -> pd.DataFrame:
-    rows = [(where, int(line), column, text, reason) for line, column, text, reason in sorted(aside, key=lambda one: one[0])]
+    rows = [
+        (where, int(line), column, text, reason)
+        for line, column, text, reason in sorted(aside, key=lambda one: one[0])
+    ]
     return pd.DataFrame(rows, columns=list(SET_ASIDE_COLUMNS))

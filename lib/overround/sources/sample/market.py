@@ -1,6 +1,7 @@
 """The embedded default source: a simulated market, seeded, collected over HTTP from a server of its own as from a live feed.
 
-Nothing in it is real: leagues, teams, bookmakers, prices and scores are invented, and the truth behind them is known.
+Nothing in it is real: leagues, teams, bookmakers, prices and scores are invented, and the truth behind them
+is known.
 """
 
 import json
@@ -25,10 +26,30 @@ from overround.sources.the_odds_api import client as the_odds_api
 SOURCE = SIMULATED
 LEAGUES = {"soccer_sim_premier": "Simulated Premier", "soccer_sim_second": "Simulated Second"}
 _VERSION = 1  # of the simulation: another one has other answers, so other cache keys and event ids
-_ALLOWED = {"seed": (0, 2**63), "leagues": (1, 2), "seasons": (1, 20), "teams": (2, 14), "first_season": (1990, 2050)}
+_ALLOWED = {
+    "seed": (0, 2**63),
+    "leagues": (1, 2),
+    "seasons": (1, 20),
+    "teams": (2, 14),
+    "first_season": (1990, 2050),
+}
 _HOUR, _DAY = 3600, 86_400
-_PLACES = ("Aldmere", "Brackholm", "Corvane", "Dunmarsh", "Eskerby", "Fennwick", "Galloway Heath", "Harrowfen", "Ivermouth", "Jorvale",
-           "Kestrelby", "Lowenbridge", "Marrowick", "Nettleham Vale")  # fmt: skip
+_PLACES = (
+    "Aldmere",
+    "Brackholm",
+    "Corvane",
+    "Dunmarsh",
+    "Eskerby",
+    "Fennwick",
+    "Galloway Heath",
+    "Harrowfen",
+    "Ivermouth",
+    "Jorvale",
+    "Kestrelby",
+    "Lowenbridge",
+    "Marrowick",
+    "Nettleham Vale",
+)
 _CLUBS = ("Sim City", "Sim Rovers")  # one a league
 
 
@@ -81,7 +102,8 @@ class Market:
     seed : int
         Of everything that is random.
     leagues, seasons, teams : int
-        At most 2 leagues of 14 teams, an even number; a season is a double round robin, a round a week from March.
+        At most 2 leagues of 14 teams, an even number; a season is a double round robin, a round a week from
+        March.
     first_season : int
         Calendar year of the first season.
     """
@@ -96,7 +118,9 @@ class Market:
         for name, (lowest, highest) in _ALLOWED.items():
             value = getattr(self, name)
             if not isinstance(value, int) or not lowest <= value <= highest:
-                raise ParameterError(f"Market: {name}={value!r}; it is a whole number from {lowest} to {highest}.")
+                raise ParameterError(
+                    f"Market: {name}={value!r}; it is a whole number from {lowest} to {highest}."
+                )
         if self.teams % 2:
             raise ParameterError(f"Market: teams={self.teams}; the number of teams is even.")
 
@@ -124,13 +148,23 @@ def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
     with (
         serving(market) as url,
         Fetcher(
-            SOURCE, url, settings.cache_folder, identity=market.identity, secrets={"apiKey": "simulated"}, workers=settings.fetch_workers
+            SOURCE,
+            url,
+            settings.cache_folder,
+            identity=market.identity,
+            secrets={"apiKey": "simulated"},
+            workers=settings.fetch_workers,
         ) as fetcher,
     ):
-        yield Connection(fetcher, {
-            f"{league} {season}": partial(_season, fetcher, market, league, number)
-            for league in ask.leagues or LEAGUES for number, season in enumerate(seasons) if season in (ask.seasons or seasons)
-        })  # fmt: skip
+        yield Connection(
+            fetcher,
+            {
+                f"{league} {season}": partial(_season, fetcher, market, league, number)
+                for league in ask.leagues or LEAGUES
+                for number, season in enumerate(seasons)
+                if season in (ask.seasons or seasons)
+            },
+        )
 
 
 def batches(fetcher: Fetcher, market: Market) -> Iterator[Batch]:
@@ -139,7 +173,8 @@ def batches(fetcher: Fetcher, market: Market) -> Iterator[Batch]:
     Parameters
     ----------
     fetcher : Fetcher
-        Of the address that `serving` gives, with `identity=market.identity` and any `apiKey` among its secrets.
+        Of the address that `serving` gives, with `identity=market.identity` and any `apiKey` among its
+        secrets.
     market : Market
         The same as the server's.
     """
@@ -151,7 +186,9 @@ def batches(fetcher: Fetcher, market: Market) -> Iterator[Batch]:
 def _season(fetcher: Fetcher, market: Market, league: str, season: int) -> Iterator[Batch]:
     times = snapshot_times(market, season).ravel()
     asked = {"regions": "sim", "markets": "h2h", "oddsFormat": "decimal", "dateFormat": "iso"}
-    answers = fetcher.get_many((f"/v4/historical/sports/{league}/odds", {**asked, "date": iso(time)}) for time in times)
+    answers = fetcher.get_many(
+        (f"/v4/historical/sports/{league}/odds", {**asked, "date": iso(time)}) for time in times
+    )
     yield the_odds_api.parse_many(answers, odds_format="decimal", source=SOURCE)
     end = {"daysFrom": 300, "dateFormat": "iso", "date": iso(times[-1] + _DAY)}
     scores = fetcher.get(f"/v4/historical/sports/{league}/scores", end)
@@ -166,8 +203,12 @@ def serving(market: Market, *, latency_s: float = 0.002) -> AbstractContextManag
     SourceError
         The server did not start.
     """
-    words = [part for name, value in asdict(market).items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    return started("overround.sources.sample.server", ["--latency", str(latency_s), *words], "the sample market")
+    words = [
+        part for name, value in asdict(market).items() for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    return started(
+        "overround.sources.sample.server", ["--latency", str(latency_s), *words], "the sample market"
+    )
 
 
 def truth(market: Market) -> pd.DataFrame:
@@ -176,15 +217,21 @@ def truth(market: Market) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        event_id, competition, season, starts_at, home, away, probability_home, probability_draw, probability_away, home_score,
-        away_score.
+        event_id, competition, season, starts_at, home, away, probability_home, probability_draw,
+        probability_away, home_score, away_score.
     """
     simulated = simulate(market)
     league, season = simulated.league, market.first_season + simulated.season
-    frame = pd.DataFrame({
-        "event_id": simulated.event_id, "competition": [tuple(LEAGUES)[one] for one in league], "season": season.astype(str),
-        "starts_at": pd.to_datetime(simulated.starts_at, unit="s", utc=True), "home": simulated.home, "away": simulated.away,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "event_id": simulated.event_id,
+            "competition": [tuple(LEAGUES)[one] for one in league],
+            "season": season.astype(str),
+            "starts_at": pd.to_datetime(simulated.starts_at, unit="s", utc=True),
+            "home": simulated.home,
+            "away": simulated.away,
+        }
+    )
     frame[["probability_home", "probability_draw", "probability_away"]] = simulated.truth
     frame[["home_score", "away_score"]] = simulated.scores
     return frame
@@ -193,7 +240,8 @@ def truth(market: Market) -> pd.DataFrame:
 def snapshot_times(market: Market, season: int) -> np.ndarray:
     """Return when the prices of a season are taken, in seconds since 1970, shape (rounds, snapshots), the same for each league.
 
-    Prices open on Monday; snapshots are denser on Friday and half an hour and two minutes before each kick-off.
+    Prices open on Monday; snapshots are denser on Friday and half an hour and two minutes before each
+    kick-off.
     """
     start = datetime(market.first_season + season, 3, 1, tzinfo=UTC)
     monday = int(start.timestamp()) + (-start.weekday() % 7) * _DAY
@@ -228,17 +276,22 @@ def simulate(market: Market) -> Simulation:
     rng = np.random.default_rng(market.seed)
     weeks, each = 2 * (market.teams - 1), market.teams // 2
     league, season, week, game = (
-        axis.ravel() for axis in np.meshgrid(*map(np.arange, (market.leagues, market.seasons, weeks, each)), indexing="ij")
+        axis.ravel()
+        for axis in np.meshgrid(*map(np.arange, (market.leagues, market.seasons, weeks, each)), indexing="ij")
     )
     home, away = _fixtures(market.teams)[week, game].T
-    opens = np.concatenate([snapshot_times(market, one)[:, 0] for one in range(market.seasons)])[season * weeks + week]
+    opens = np.concatenate([snapshot_times(market, one)[:, 0] for one in range(market.seasons)])[
+        season * weeks + week
+    ]
     slots = rng.permuted(np.tile(np.resize(_KICK_OFFS, each), (len(game) // each, 1)), axis=1).ravel()
 
     rates = _open_rates(rng, market, (league, season, week), home, away)
     path = rates[:, :, None] + _news(rng, len(game))
     # the line-ups are out half an hour before the kick-off, and nothing more is learnt
     last = (slots - _OPENS) // _STEP - 1
-    path = np.where(np.arange(path.shape[2]) > last[:, None, None], np.take_along_axis(path, last[:, None, None], 2), path)
+    path = np.where(
+        np.arange(path.shape[2]) > last[:, None, None], np.take_along_axis(path, last[:, None, None], 2), path
+    )
     at_kick_off = np.exp(path[:, :, -1])
     prices, updated = _quote(rng, _probabilities(path), opens)
 
@@ -249,19 +302,40 @@ def simulate(market: Market) -> Simulation:
     event_id = [blake2b(f"{market.identity} {key}".encode(), digest_size=16).hexdigest() for key in keys]
     at_the_end = _probabilities(path[:, :, -1:])[:, 0]
     return Simulation(
-        league, season, opens - _OPENS + slots, names(home), names(away), event_id, at_the_end, rng.poisson(at_kick_off), prices, updated
+        league,
+        season,
+        opens - _OPENS + slots,
+        names(home),
+        names(away),
+        event_id,
+        at_the_end,
+        rng.poisson(at_kick_off),
+        prices,
+        updated,
     )
 
 
 # seconds from Monday 00:00 UTC
-_KICK_OFFS = np.array([day * _DAY + int(hour * _HOUR) for day, hour in ((4, 19), (5, 14), (6, 14), (5, 14), (5, 16.5), (5, 14), (6, 14))])
+_KICK_OFFS = np.array(
+    [
+        day * _DAY + int(hour * _HOUR)
+        for day, hour in ((4, 19), (5, 14), (6, 14), (5, 14), (5, 16.5), (5, 14), (6, 14))
+    ]
+)
 _OPENS = 9 * _HOUR
-_SNAPSHOTS = np.unique([
-    *(day * _DAY + hour * _HOUR
-      for day, hours in enumerate([(9, 18), (9, 18), (9, 14, 20), (9, 13, 17, 21), (8, 10, 12, 14, 16, 17, 18)])
-      for hour in hours),
-    *(_KICK_OFFS - 30 * 60), *(_KICK_OFFS - 2 * 60),
-])  # fmt: skip
+_SNAPSHOTS = np.unique(
+    [
+        *(
+            day * _DAY + hour * _HOUR
+            for day, hours in enumerate(
+                [(9, 18), (9, 18), (9, 14, 20), (9, 13, 17, 21), (8, 10, 12, 14, 16, 17, 18)]
+            )
+            for hour in hours
+        ),
+        *(_KICK_OFFS - 30 * 60),
+        *(_KICK_OFFS - 2 * 60),
+    ]
+)
 _STEP = 1800  # seconds between two moments at which something may be learnt
 _GOALS = np.arange(12)
 _NEWS_CHANCE, _NEWS, _DRIZZLE = 0.006, 0.035, 0.003  # in a step; standard deviations of log goals
@@ -279,7 +353,9 @@ def _fixtures(teams: int) -> np.ndarray:
     return np.array(first + [one[:, ::-1] for one in first])
 
 
-def _open_rates(rng: np.random.Generator, market: Market, when: tuple[np.ndarray, ...], home: np.ndarray, away: np.ndarray) -> np.ndarray:
+def _open_rates(
+    rng: np.random.Generator, market: Market, when: tuple[np.ndarray, ...], home: np.ndarray, away: np.ndarray
+) -> np.ndarray:
     """Log of the goals expected of home and away when prices open, shape (matches, 2): strengths walk slowly from week to week."""
     league, season, week = when
     weeks = 2 * (market.teams - 1)
@@ -308,7 +384,10 @@ def _probabilities(log_rates: np.ndarray) -> np.ndarray:
     rates = log_rates[..., None]
     home, away = np.moveaxis(np.exp(_GOALS * rates - np.exp(rates) - gammaln(_GOALS + 1)), 1, 0)
     fewer = np.cumsum(away, axis=-1) - away
-    three = np.stack([(home * fewer).sum(-1), (home * away).sum(-1), (away * (np.cumsum(home, axis=-1) - home)).sum(-1)], axis=-1)
+    three = np.stack(
+        [(home * fewer).sum(-1), (home * away).sum(-1), (away * (np.cumsum(home, axis=-1) - home)).sum(-1)],
+        axis=-1,
+    )
     return three / three.sum(-1, keepdims=True)
 
 

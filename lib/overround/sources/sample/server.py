@@ -1,8 +1,9 @@
 """HTTP server of the sample market, in The Odds API's v4 format: `python -m overround.sources.sample.server --port 8000`.
 
-It prints its address and ends when its standard input closes, so that it never outlives whoever started it. Beyond the
-provider's paths there is `/v4/historical/sports/{sport}/scores?date=`: the scores as one would have polled them at that time, with
-`daysFrom` up to 366. Prices are decimal and times ISO, whatever was asked for; any `apiKey` will do.
+It prints its address and ends when its standard input closes, so that it never outlives whoever started it.
+Beyond the provider's paths there is `/v4/historical/sports/{sport}/scores?date=`: the scores as one would
+have polled them at that time, with `daysFrom` up to 366. Prices are decimal and times ISO, whatever was asked
+for; any `apiKey` will do.
 """
 
 import argparse
@@ -51,9 +52,12 @@ def serve(market: Market, port: int = 0, *, latency_s: float = 0.002) -> None:
             used = next(costs)
             self.send_response(status)
             for name, value in (
-                ("Content-Type", "application/json; charset=utf-8"), ("Content-Length", len(body)),
-                ("x-requests-remaining", _QUOTA - used), ("x-requests-used", used), ("x-requests-last", 1),
-            ):  # fmt: skip
+                ("Content-Type", "application/json; charset=utf-8"),
+                ("Content-Length", len(body)),
+                ("x-requests-remaining", _QUOTA - used),
+                ("x-requests-used", used),
+                ("x-requests-last", 1),
+            ):
                 self.send_header(name, str(value))
             self.end_headers()
             self.wfile.write(body)
@@ -66,7 +70,9 @@ class Answers:
 
     def __init__(self, market: Market):
         self._market, self._all = market, simulate(market)
-        self._times = [int(one) for season in range(market.seasons) for one in snapshot_times(market, season).ravel()]
+        self._times = [
+            int(one) for season in range(market.seasons) for one in snapshot_times(market, season).ravel()
+        ]
         self._in_a_round = len(self._times) // (market.seasons * 2 * (market.teams - 1))
 
     def get(self, path: str, params: dict[str, str]) -> tuple[int, Any]:
@@ -75,8 +81,17 @@ class Answers:
             return _error(401, "MISSING_KEY", "API key is missing")
         leagues = tuple(LEAGUES)[: self._market.leagues]
         if path.rstrip("/") == "/v4/sports":
-            return 200, [{"key": key, "group": "Simulated Soccer", "title": LEAGUES[key], "description": "Not a real league",
-                          "active": True, "has_outrights": False} for key in leagues]  # fmt: skip
+            return 200, [
+                {
+                    "key": key,
+                    "group": "Simulated Soccer",
+                    "title": LEAGUES[key],
+                    "description": "Not a real league",
+                    "active": True,
+                    "has_outrights": False,
+                }
+                for key in leagues
+            ]
         found = re.fullmatch("/v4/(historical/)?sports/([^/]+)/(odds|scores)/?", path)
         if not found:
             return _error(404, "NOT_FOUND", "The sample market has no such path")
@@ -88,20 +103,34 @@ class Answers:
             try:
                 at = (datetime.fromisoformat(params["date"]) - _EPOCH).total_seconds()
             except (KeyError, TypeError, ValueError):  # TypeError: a time without its zone
-                return _error(422, "INVALID_HISTORICAL_TIMESTAMP", "The parameter date is a time such as 2024-03-04T09:00:00Z")
+                return _error(
+                    422,
+                    "INVALID_HISTORICAL_TIMESTAMP",
+                    "The parameter date is a time such as 2024-03-04T09:00:00Z",
+                )
         near: tuple[str | None, ...]
         if what == "scores":
             days = params.get("daysFrom", "0")
             if not days.isdecimal() or int(days) > 366:
-                return _error(422, "INVALID_SCORES_DAYS_FROM", "The parameter daysFrom is a number of days up to 366")
+                return _error(
+                    422, "INVALID_SCORES_DAYS_FROM", "The parameter daysFrom is a number of days up to 366"
+                )
             data, near = self._scores(leagues.index(sport), at, int(days)), (iso(at), None, None)
         else:
             number = bisect_right(self._times, at) - 1
             data = self._odds(leagues.index(sport), number) if number >= 0 else []
-            near = tuple(iso(self._times[one]) if 0 <= one < len(self._times) else None for one in (max(number, 0), number - 1, number + 1))
+            near = tuple(
+                iso(self._times[one]) if 0 <= one < len(self._times) else None
+                for one in (max(number, 0), number - 1, number + 1)
+            )
         if not historical:
             return 200, data
-        return 200, {"timestamp": near[0], "previous_timestamp": near[1], "next_timestamp": near[2], "data": data}
+        return 200, {
+            "timestamp": near[0],
+            "previous_timestamp": near[1],
+            "next_timestamp": near[2],
+            "data": data,
+        }
 
     def _odds(self, league: int, number: int) -> list[dict]:
         """Return the matches of the round to which a snapshot belongs that had not begun."""
@@ -117,26 +146,49 @@ class Answers:
             # the provider lists the teams by name, then the draw
             order = (0, 2, 1) if teams[0] < teams[2] else (2, 0, 1)
             event["bookmakers"] = [
-                {"key": book.key, "title": f"Simulated {book.key[4:].title()}", "markets": [
-                    {"key": "h2h", "last_update": at, "outcomes": [
-                        {"name": teams[one], "price": price[one]} for one in order]}]}
+                {
+                    "key": book.key,
+                    "title": f"Simulated {book.key[4:].title()}",
+                    "markets": [
+                        {
+                            "key": "h2h",
+                            "last_update": at,
+                            "outcomes": [{"name": teams[one], "price": price[one]} for one in order],
+                        }
+                    ],
+                }
                 for book, price, at in zip(
-                    BOOKMAKERS, simulated.prices[match, :, snapshot].tolist(), map(iso, simulated.updated[match, :, snapshot]), strict=True)
-            ]  # fmt: skip
+                    BOOKMAKERS,
+                    simulated.prices[match, :, snapshot].tolist(),
+                    map(iso, simulated.updated[match, :, snapshot]),
+                    strict=True,
+                )
+            ]
             data.append(event)
         return data
 
     def _scores(self, league: int, at: float, days: int) -> list[dict]:
         simulated = self._all
         ended = simulated.starts_at + _MATCH_S
-        listed = (simulated.league == league) & (ended > at - days * _DAY_S) & (simulated.starts_at <= at + _AHEAD_S)
+        listed = (
+            (simulated.league == league)
+            & (ended > at - days * _DAY_S)
+            & (simulated.starts_at <= at + _AHEAD_S)
+        )
         data = []
         # what has ended is listed only when days are asked for
         for match in np.flatnonzero(listed & ((ended > at) | (days > 0))).tolist():
-            event = self._event(match) | {"completed": bool(ended[match] <= at), "scores": None, "last_update": None}
+            event = self._event(match) | {
+                "completed": bool(ended[match] <= at),
+                "scores": None,
+                "last_update": None,
+            }
             if event["completed"]:
                 teams = (event["home_team"], event["away_team"])
-                event["scores"] = [{"name": team, "score": str(score)} for team, score in zip(teams, simulated.scores[match], strict=True)]
+                event["scores"] = [
+                    {"name": team, "score": str(score)}
+                    for team, score in zip(teams, simulated.scores[match], strict=True)
+                ]
                 event["last_update"] = iso(ended[match])
             data.append(event)
         return data
@@ -144,13 +196,22 @@ class Answers:
     def _event(self, match: int) -> dict[str, Any]:
         simulated = self._all
         sport = tuple(LEAGUES)[simulated.league[match]]
-        return {"id": simulated.event_id[match], "sport_key": sport, "sport_title": LEAGUES[sport],
-                "commence_time": iso(simulated.starts_at[match]), "home_team": simulated.home[match],
-                "away_team": simulated.away[match]}  # fmt: skip
+        return {
+            "id": simulated.event_id[match],
+            "sport_key": sport,
+            "sport_title": LEAGUES[sport],
+            "commence_time": iso(simulated.starts_at[match]),
+            "home_team": simulated.home[match],
+            "away_team": simulated.away[match],
+        }
 
 
 def _error(status: int, code: str, message: str) -> tuple[int, dict[str, str]]:
-    return status, {"message": message, "error_code": code, "details_url": _HELP + code.lower().replace("_", "-")}
+    return status, {
+        "message": message,
+        "error_code": code,
+        "details_url": _HELP + code.lower().replace("_", "-"),
+    }
 
 
 def _main() -> None:

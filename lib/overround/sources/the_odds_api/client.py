@@ -21,8 +21,23 @@ from overround.settings import Settings
 from overround.sources.base import Ask, Batch, Connection
 from overround.sources.the_odds_api.parser import SOURCE, Rows, parse_many, parse_odds, parse_scores
 
-__all__ = ["SOURCE", "Offer", "Rows", "batches", "connected", "events", "historical_odds", "is_hopeless", "odds", "open_fetcher",
-           "parse_many", "parse_odds", "parse_scores", "scores", "sports"]  # fmt: skip
+__all__ = [
+    "SOURCE",
+    "Offer",
+    "Rows",
+    "batches",
+    "connected",
+    "events",
+    "historical_odds",
+    "is_hopeless",
+    "odds",
+    "open_fetcher",
+    "parse_many",
+    "parse_odds",
+    "parse_scores",
+    "scores",
+    "sports",
+]
 
 INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
 _DAY_S = 86_400
@@ -44,9 +59,13 @@ class Offer:
         for name in ("regions", "markets", "bookmakers"):
             text = getattr(self, name)
             if not _NAMES.fullmatch(text) and not (name == "bookmakers" and not text):
-                raise ParameterError(f"the-odds-api: {name} {text!r} cannot be asked for; give names joined by commas, e.g. eu,uk.")
+                raise ParameterError(
+                    f"the-odds-api: {name} {text!r} cannot be asked for; give names joined by commas, e.g. eu,uk."
+                )
         if self.odds_format not in ("decimal", "american"):
-            raise ParameterError(f"the-odds-api: odds format {self.odds_format!r} is unknown; there are decimal and american.")
+            raise ParameterError(
+                f"the-odds-api: odds format {self.odds_format!r} is unknown; there are decimal and american."
+            )
 
     def parameters(self) -> dict[str, str]:
         """As the API takes them; bookmakers stand in place of regions."""
@@ -70,9 +89,13 @@ def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
         No sport or one that cannot be a key, a season, or no key of the API.
     """
     if ask.seasons:
-        raise ParameterError(f"the-odds-api: season {ask.seasons[0]!r} cannot be asked for; it has only what is on offer now.")
+        raise ParameterError(
+            f"the-odds-api: season {ask.seasons[0]!r} cannot be asked for; it has only what is on offer now."
+        )
     with open_fetcher(settings, ask.leagues) as fetcher:
-        jobs = {sport: partial(batches, fetcher, [sport], live_ttl=settings.live_ttl) for sport in ask.leagues}
+        jobs = {
+            sport: partial(batches, fetcher, [sport], live_ttl=settings.live_ttl) for sport in ask.leagues
+        }
         yield Connection(fetcher, jobs, changes_only=True)
 
 
@@ -91,11 +114,17 @@ def open_fetcher(settings: Settings, sports: Iterable[str]) -> Fetcher:
         raise ParameterError(f"the-odds-api: {got}; a league is a sport key such as soccer_epl.")
     key = settings.odds_api_key.get_secret_value()
     if not key:
-        raise SettingsError("OVERROUND_ODDS_API_KEY (environment or .env) is empty; The Odds API answers only with a key.")
+        raise SettingsError(
+            "OVERROUND_ODDS_API_KEY (environment or .env) is empty; The Odds API answers only with a key."
+        )
     return Fetcher(
-        SOURCE, settings.odds_api_url, settings.cache_folder, min_interval_s=INTERVAL_S, secrets={"apiKey": key},
+        SOURCE,
+        settings.odds_api_url,
+        settings.cache_folder,
+        min_interval_s=INTERVAL_S,
+        secrets={"apiKey": key},
         workers=settings.fetch_workers,
-    )  # fmt: skip
+    )
 
 
 def batches(
@@ -143,7 +172,9 @@ def sports(fetcher: Fetcher, *, out_of_season: bool = False, ttl: float = _DAY_S
     answer = _get(fetcher, "/v4/sports", {"all": "true"} if out_of_season else {}, ttl)
     with suppress(TypeError, ValueError, RecursionError):
         found = json.loads(answer.content)
-        if isinstance(found, list) and all(isinstance(one, dict) and isinstance(one.get("key"), str) for one in found):
+        if isinstance(found, list) and all(
+            isinstance(one, dict) and isinstance(one.get("key"), str) for one in found
+        ):
             return pd.DataFrame(found, columns=list(_SPORT_COLUMNS))
     begin = " ".join(answer.content[:100].decode("utf-8", "replace").split())
     raise SourceError(f"{answer.url}: expected a JSON list of sports, got {begin!r}.")
@@ -164,7 +195,9 @@ def scores(fetcher: Fetcher, sport: str, *, days: int = 3, ttl: float) -> Answer
     return _get(fetcher, f"/v4/sports/{sport}/scores", {"daysFrom": days, "dateFormat": "iso"}, ttl)
 
 
-def historical_odds(fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None) -> Iterator[Batch]:
+def historical_odds(
+    fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None
+) -> Iterator[Batch]:
     """Odds as they stood, snapshot by snapshot from the one at or before `start` to `end`; each is fetched once and kept for ever.
 
     A snapshot costs ten times what current odds cost.
@@ -181,7 +214,9 @@ def historical_odds(fetcher: Fetcher, sport: str, start: datetime, end: datetime
         raise ParameterError("historical odds need times with a zone, e.g. 2024-08-16T19:00:00+00:00.")
     date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     while date is not None and datetime.fromisoformat(date) <= end:
-        answer = _get(fetcher, f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}, FOREVER)
+        answer = _get(
+            fetcher, f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}, FOREVER
+        )
         batch = parse_many([answer], odds_format=offer.odds_format)
         yield batch
         following = _following(answer)
@@ -201,7 +236,9 @@ def _following(answer: Answer) -> str | None:
     found = json.loads(answer.content)
     following = found.get("next_timestamp") if isinstance(found, dict) else None
     try:
-        return f"{datetime.fromisoformat(following).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if following else None
+        return (
+            f"{datetime.fromisoformat(following).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if following else None
+        )
     except (TypeError, ValueError):
         raise SourceError(f"{answer.url}: next_timestamp {following!r} is not a time.") from None
 
@@ -215,7 +252,9 @@ def _get(fetcher: Fetcher, path: str, params: dict, ttl: float) -> Answer:
             raise
         waiting = ", or wait until its quota is renewed" if "quota" in reason[1] else ""
         advice = f" Check OVERROUND_ODDS_API_KEY{waiting}." if error.status == 401 else ""
-        raise FetchError(f"The Odds API answered {error.status} to {path}: {reason[1].rstrip('.')}.{advice}", error.status) from None
+        raise FetchError(
+            f"The Odds API answered {error.status} to {path}: {reason[1].rstrip('.')}.{advice}", error.status
+        ) from None
 
 
 def odds_cost(markets: int, regions: int = 0, *, bookmakers: int = 0) -> int:

@@ -1,7 +1,8 @@
 """Answers of The Odds API, version 4, with odds or scores -> tidy tables. Nothing here asks for anything.
 
-Reference: https://the-odds-api.com/liveapi/guides/v4/. The API names no season: an event's is the year of its kick-off when it was
-first seen, so that a kick-off that is moved across New Year leaves the event, and its prices, where they are.
+Reference: https://the-odds-api.com/liveapi/guides/v4/. The API names no season: an event's is the year of its
+kick-off when it was first seen, so that a kick-off that is moved across New Year leaves the event, and its
+prices, where they are.
 """
 
 import json
@@ -37,9 +38,13 @@ _SPORT = re.compile("[A-Za-z0-9_]{1,100}")
 _LONGEST_TEXT = 300
 
 
-def parse_odds(content: bytes, where: str, *, fetched_at: datetime, odds_format: OddsFormat = "", source: str = SOURCE) -> Batch:
+def parse_odds(
+    content: bytes, where: str, *, fetched_at: datetime, odds_format: OddsFormat = "", source: str = SOURCE
+) -> Batch:
     """Tidy tables of one answer with odds; see `parse_many`."""
-    return parse_many([Answer(where, 200, content, fetched_at, False, {})], odds_format=odds_format, source=source)
+    return parse_many(
+        [Answer(where, 200, content, fetched_at, False, {})], odds_format=odds_format, source=source
+    )
 
 
 def parse_many(
@@ -52,23 +57,26 @@ def parse_many(
 ) -> Batch:
     """Tidy tables of many answers with odds, live or historical, as one batch.
 
-    An event is kept as last seen (kick-offs move); of quotes with the same key the last is kept. Prices shown in play are kept:
-    their `observed_at` is not before the event's `starts_at`. `observed_at` is the market's last update, else the bookmaker's,
-    else the time of the answer: its `timestamp` when it is historical, otherwise when it was fetched.
+    An event is kept as last seen (kick-offs move); of quotes with the same key the last is kept. Prices shown
+    in play are kept: their `observed_at` is not before the event's `starts_at`. `observed_at` is the market's
+    last update, else the bookmaker's, else the time of the answer: its `timestamp` when it is historical,
+    otherwise when it was fetched.
 
     Parameters
     ----------
     answers : iterable of Answer
         In the order in which they were seen.
     odds_format : {"", "decimal", "american"}
-        How prices are written. "" tells it from each whole answer: only American prices are below zero, only decimal ones are
-        fractions or between 1 and 100, and the kind with more such prices wins; all whole and from 100 up, they are American.
+        How prices are written. "" tells it from each whole answer: only American prices are below zero, only
+        decimal ones are fractions or between 1 and 100, and the kind with more such prices wins; all whole
+        and from 100 up, they are American.
     source : str
         What the tables name as their source.
     seasons : dict, optional
         Seasons of events that are known already, by event_id; new events are added to it.
     sieve : callable, optional
-        Takes out of the rows what is not to become part of the tables, before they are made: a poller keeps a few of thousands.
+        Takes out of the rows what is not to become part of the tables, before they are made: a poller keeps a
+        few of thousands.
 
     Raises
     ------
@@ -94,15 +102,18 @@ def parse_scores(
 ) -> Batch:
     """Tidy tables of one answer with scores: every event, and a result of each that is completed.
 
-    `settled_at` is when the provider last updated the score. An abandoned event is never completed, so it has no result.
-    `seasons` and `sieve` are those of `parse_many`.
+    `settled_at` is when the provider last updated the score. An abandoned event is never completed, so it has
+    no result. `seasons` and `sieve` are those of `parse_many`.
     """
     rows = Rows(source, where, {} if seasons is None else seasons)
     for path, event in _children({"events": _document(content, where, fetched_at)[0]}, "events", "", rows):
         try:
             name, home, away = rows.add_event(event, path)
             if event.get("completed") is True:
-                rows.results[name] = (*_scores(event, home, away, path), _time_or_none(event, "last_update", path))
+                rows.results[name] = (
+                    *_scores(event, home, away, path),
+                    _time_or_none(event, "last_update", path),
+                )
         except _Unusable as bad:
             rows.put_aside(*bad.args)
     if sieve is not None:
@@ -118,8 +129,9 @@ class _Unusable(Exception):
 class Rows:
     """What was read so far, by key, so that the last of two wins; times in microseconds since 1970.
 
-    `events` holds event_id -> (event_id, sport key, season, starts_at, home, away), `quotes` (event_id, bookmaker, market, line,
-    outcome, observed_at) -> (price, collected_at), `results` event_id -> (home_score, away_score, settled_at).
+    `events` holds event_id -> (event_id, sport key, season, starts_at, home, away), `quotes` (event_id,
+    bookmaker, market, line, outcome, observed_at) -> (price, collected_at), `results` event_id ->
+    (home_score, away_score, settled_at).
     """
 
     source: str
@@ -137,9 +149,13 @@ class Rows:
 
     def add_event(self, event: dict, path: str) -> tuple[str, str, str]:
         """Read what an event is; return its id and its teams."""
-        name, sport, home, away = (_text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team"))
+        name, sport, home, away = (
+            _text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team")
+        )
         if not _SPORT.fullmatch(sport):  # it names folders of the store
-            raise _Unusable(f"{path}.sport_key", sport, "not the key of a sport; letters, digits and _, at most 100")
+            raise _Unusable(
+                f"{path}.sport_key", sport, "not the key of a sport; letters, digits and _, at most 100"
+            )
         starts_at = _time_or_none(event, "commence_time", path)
         if starts_at is None:
             raise _Unusable(f"{path}.commence_time", None, "a time is required")
@@ -153,22 +169,47 @@ class Rows:
     def batch(self) -> Batch:
         """Make the tables."""
         names, sports, seasons, starts, homes, aways = _columns(self.events.values(), 6)
-        events = pd.DataFrame({
-            "event_id": names, "sport": [sport.split("_", 1)[0] for sport in sports], "competition": sports, "season": seasons,
-            "starts_at": _times(starts), "time_known": True, "home": homes, "away": aways, "source": self.source,
-        })  # fmt: skip
+        events = pd.DataFrame(
+            {
+                "event_id": names,
+                "sport": [sport.split("_", 1)[0] for sport in sports],
+                "competition": sports,
+                "season": seasons,
+                "starts_at": _times(starts),
+                "time_known": True,
+                "home": homes,
+                "away": aways,
+                "source": self.source,
+            }
+        )
         names, bookmakers, markets, lines, outcomes, observed = _columns(self.quotes, 6)
         prices, collected = _columns(self.quotes.values(), 2)
-        quotes = pd.DataFrame({
-            "event_id": names, "bookmaker": bookmakers, "market": markets, "line": pd.Series(lines, dtype=float), "outcome": outcomes,
-            "phase": "snapshot", "observed_at": _times(observed), "price": prices, "collected_at": _times(collected),
-            "source": self.source, **self._partition(names),
-        })  # fmt: skip
+        quotes = pd.DataFrame(
+            {
+                "event_id": names,
+                "bookmaker": bookmakers,
+                "market": markets,
+                "line": pd.Series(lines, dtype=float),
+                "outcome": outcomes,
+                "phase": "snapshot",
+                "observed_at": _times(observed),
+                "price": prices,
+                "collected_at": _times(collected),
+                "source": self.source,
+                **self._partition(names),
+            }
+        )
         home_scores, away_scores, settled = _columns(self.results.values(), 3)
-        results = pd.DataFrame({
-            "event_id": list(self.results), "home_score": home_scores, "away_score": away_scores, "status": "final",
-            "settled_at": _times(settled), **self._partition(self.results),
-        })  # fmt: skip
+        results = pd.DataFrame(
+            {
+                "event_id": list(self.results),
+                "home_score": home_scores,
+                "away_score": away_scores,
+                "status": "final",
+                "settled_at": _times(settled),
+                **self._partition(self.results),
+            }
+        )
         aside = pd.DataFrame(self.aside, columns=list(SET_ASIDE_COLUMNS))
         return Batch(tidy("events", events), tidy("quotes", quotes), tidy("results", results), aside)
 
@@ -212,7 +253,8 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
                         rows.put_aside(*bad.args)
                         continue
                     key = (event_id, name, market, line, side, at if when is None else when)
-                    # the same price seen again keeps the time when it was first seen: from then on it could be acted upon
+                    # the same price seen again keeps the time when it was first seen: from then on it could
+                    # be acted upon
                     if rows.quotes.get(key, _UNSEEN)[0] != price:
                         rows.quotes[key] = (price, at)
     for market, number in left_out.items():
@@ -231,7 +273,9 @@ def _document(content: bytes, where: str, fetched_at: datetime) -> tuple[list, i
         if isinstance(answer, list):
             return answer, at
     begin = " ".join(content[:100].decode("utf-8", "replace").split())
-    raise SourceError(f"{where}: expected a JSON list of events, bare or as data beside their timestamp, got {begin!r}.")
+    raise SourceError(
+        f"{where}: expected a JSON list of events, bare or as data beside their timestamp, got {begin!r}."
+    )
 
 
 def _children(parent: dict, name: str, path: str, rows: Rows) -> Iterator[tuple[str, dict]]:
@@ -248,7 +292,9 @@ def _children(parent: dict, name: str, path: str, rows: Rows) -> Iterator[tuple[
         rows.put_aside(path, children, "a list is required")
 
 
-def _quote(outcome: dict, market: str, teams: dict[str, str], american: bool, path: str) -> tuple[str, float | None, float]:
+def _quote(
+    outcome: dict, market: str, teams: dict[str, str], american: bool, path: str
+) -> tuple[str, float | None, float]:
     name, price = outcome.get("name"), outcome.get("price")
     side = (_SIDES if market == "totals" else teams).get(name, "") if isinstance(name, str) else ""
     if side not in OUTCOMES[market]:
@@ -256,7 +302,9 @@ def _quote(outcome: dict, market: str, teams: dict[str, str], american: bool, pa
     if american and _is_number(price) and abs(price) >= 100 and price == int(price):
         price = 1 + (price / 100 if price > 0 else 100 / -price)
     elif american or not _is_number(price) or price <= 1:
-        raise _Unusable(f"{path}.price", price, f"not a price in {'American' if american else 'decimal'} odds")
+        raise _Unusable(
+            f"{path}.price", price, f"not a price in {'American' if american else 'decimal'} odds"
+        )
     line: Any = None
     if market in ("totals", "spreads"):
         line = outcome.get("point")
@@ -269,10 +317,16 @@ def _quote(outcome: dict, market: str, teams: dict[str, str], american: bool, pa
 
 def _scores(event: dict, home: str, away: str, path: str) -> tuple[int, int]:
     found = event.get("scores")
-    by_team = {str(one.get("name")): str(one.get("score")) for one in found if isinstance(one, dict)} if isinstance(found, list) else {}
+    by_team = (
+        {str(one.get("name")): str(one.get("score")) for one in found if isinstance(one, dict)}
+        if isinstance(found, list)
+        else {}
+    )
     scores = [by_team.get(team, "") for team in (home, away)]
     if not all(re.fullmatch("[0-9]{1,4}", score) for score in scores):
-        raise _Unusable(f"{path}.scores", found, "a completed event needs the whole-number score of both teams")
+        raise _Unusable(
+            f"{path}.scores", found, "a completed event needs the whole-number score of both teams"
+        )
     return int(scores[0]), int(scores[1])
 
 
@@ -283,14 +337,20 @@ def _is_american(content: bytes) -> bool:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_HIGHEST_PRICE < value < _HIGHEST_PRICE
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -_HIGHEST_PRICE < value < _HIGHEST_PRICE
+    )
 
 
 def _text(part: dict, column: str, path: str) -> str:
     value = part.get(column)
     # half a surrogate pair is JSON, but no text that could be stored
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or _SURROGATE.search(value):
-        raise _Unusable(f"{path}.{column}", value, f"a text of at most {_LONGEST_TEXT} characters is required")
+        raise _Unusable(
+            f"{path}.{column}", value, f"a text of at most {_LONGEST_TEXT} characters is required"
+        )
     return value
 
 
@@ -299,7 +359,11 @@ def _time_or_none(part: dict, column: str, path: str) -> int | None:
     try:
         return None if value is None else _time(value)
     except (TypeError, ValueError):
-        raise _Unusable(f"{path}.{column}", value, "not a time; ISO 8601 with its zone, or seconds since 1970, from 1980 to 2099") from None
+        raise _Unusable(
+            f"{path}.{column}",
+            value,
+            "not a time; ISO 8601 with its zone, or seconds since 1970, from 1980 to 2099",
+        ) from None
 
 
 @lru_cache(maxsize=65_536, typed=True)
@@ -322,5 +386,7 @@ def _columns(rows: Iterable[tuple], number: int) -> list[tuple]:
 
 
 def _times(microseconds: Iterable[int | None]) -> pd.DatetimeIndex:
-    numbers = np.array([np.iinfo(np.int64).min if one is None else one for one in microseconds], dtype="int64")
+    numbers = np.array(
+        [np.iinfo(np.int64).min if one is None else one for one in microseconds], dtype="int64"
+    )
     return pd.DatetimeIndex(numbers.astype("datetime64[us]")).tz_localize("UTC")
