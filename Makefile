@@ -21,10 +21,11 @@ report: $(VENV)/.run ## set up, run the whole line on the simulated market, writ
 test: $(VENV)/.dev ## set up, run every test (unit, property, notebooks, end to end, browser)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(VENV)/.dev ## lint, types and the fast tests, in under a minute
+check: $(VENV)/.dev ## lint, types, rules of import and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 nightly: $(VENV)/.dev ## the long runs: a million mutated answers a parser, a simulated week with faults, the audit (hours)
@@ -33,7 +34,7 @@ nightly: $(VENV)/.dev ## the long runs: a million mutated answers a parser, a si
 	$(MAKE) audit
 
 audit: $(VENV)/.dev ## whether a pinned version has a known hole or was yanked; fails where nobody can be asked
-	UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python -m tests.audit
+	UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python -m tests.support.audit
 
 lab: $(VENV)/.lab ## open JupyterLab on ten questions and their answers
 	$(BIN)/python -m overround.notebook.magics
@@ -43,7 +44,7 @@ bench: $(VENV)/.peers ## side-by-side measurements, printed as ratios
 	$(BIN)/python -m benchmarks
 
 screenshots: $(VENV)/.dev ## run the line on the simulated market and take the pictures of the README
-	$(BIN)/python -m tests.screenshots
+	$(BIN)/python -m tests.support.screenshots
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock

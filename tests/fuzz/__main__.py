@@ -1,7 +1,7 @@
 """`python -m tests.fuzz [--executions N] [--seed S] [--chunk N] [TARGET ...]`: the long form; prints a count
 after each chunk.
 
-Inputs that failed are written to `.fuzz/`; make each one small, and a test in `tests/test_fuzz.py`. Exit
+Inputs that failed are written to `.fuzz/`; make each one small, and a test in `tests/scenarios/test_fuzz.py`. Exit
 status 1 if there are any.
 """
 

@@ -23,8 +23,8 @@ from overround.http.client import Answer
 from overround.sources.base import Batch
 from overround.sources.football_data.parser import parse
 from overround.sources.the_odds_api.client import parse_many, parse_scores
-from tests.conftest import DATA
 from tests.fuzz import mutations
+from tests.support.servers import DATA
 
 AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
 LONGEST_S = 20.0  # of one parse, CPU

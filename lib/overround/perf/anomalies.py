@@ -58,7 +58,7 @@ def changes(values: ArrayLike) -> list[Change]:
     Logarithms of the newest five runs are held against median and MAD (times 1.4826) of up to sixty before.
     Each deviation is clipped at 2.5 MADs and their mean compared with 2.2, which takes at least four slow
     runs of five; the medians must differ by a tenth as well. Both limits were set on simulated histories
-    (`tests/test_anomalies.py`). The clipped score is Huber's (1981, Robust Statistics); judging runs as they
+    (`tests/perf/test_anomalies.py`). The clipped score is Huber's (1981, Robust Statistics); judging runs as they
     come follows Page (1954), Biometrika 41, 100-115.
     """
     logs = np.log(np.asarray(values, float))
