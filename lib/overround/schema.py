@@ -31,6 +31,24 @@ NOT_AN_ACCOUNT = ("market_average", "market_maximum")
 COMMISSION = {"betfair_exchange": 0.05}
 
 
+# columns of text with few words, each kept once and named by a number: from Parquet to the frame
+ENCODED = (
+    "event_id",
+    "sport",
+    "bookmaker",
+    "market",
+    "outcome",
+    "phase",
+    "source",
+    "competition",
+    "season",
+    "side",
+    "strategy",
+    "result",
+    "status",
+)
+
+
 @dataclass(frozen=True)
 class Table:
     """What a table holds; `key` is empty for a log whose rows are only ever added."""
@@ -230,6 +248,29 @@ TABLES = {
         ),
     )
 }
+
+
+def encode(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with the columns in `ENCODED` as categoricals, their categories in the order of text.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Any of our tables, signals or ledgers; columns that are not of text are left as they are.
+
+    Returns
+    -------
+    DataFrame
+        A copy that shares the other columns; rows sort as they do by the text itself.
+    """
+    columns = {}
+    for name in frame.columns.intersection(ENCODED):
+        values = frame[name]
+        if not isinstance(values.dtype, pd.CategoricalDtype):
+            columns[name] = values.astype("category")
+        elif not values.cat.categories.is_monotonic_increasing:
+            columns[name] = values.cat.reorder_categories(values.cat.categories.sort_values())
+    return frame.assign(**columns)
 
 
 def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
