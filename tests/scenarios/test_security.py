@@ -498,7 +498,9 @@ def test_no_file_of_the_store_is_writable_by_others_nor_run(tmp_path):
 
 
 def test_the_page_of_threats_names_tests_that_exist():
-    named = re.findall(r"`([a-z_/]*test_\w+)(?:\.py)?(?:::(test_\w+))?`", (HOME / "docs" / "security.md").read_text())
+    named = re.findall(
+        r"`([a-z_/]*test_\w+)(?:\.py)?(?:::(test_\w+))?`", (HOME / "docs" / "security.md").read_text()
+    )
     assert len(named) > 15
     for module, test in named:
         assert f"def {test or module}(" in ((HOME / "tests" / f"{module}.py").read_text() if test else ""), (

@@ -1,9 +1,8 @@
-"""What CI is told to do can be done: the files parse, their commands exist, and the page that documents them
-shows just these files.
-"""
+"""CI can do what its files ask for: they parse, their commands exist, and docs/sharing.md shows these very files."""
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +16,11 @@ from typer.main import get_command
 from overround.cli.main import app
 from tests.support.commands import ROOT
 
-GITHUB, GITLAB, PAGE = (
+GITHUB, CHECKS, GITLAB, HOOKS, PAGE = (
     ROOT / ".github" / "workflows" / "report.yml",
+    ROOT / ".github" / "workflows" / "check.yml",
     ROOT / ".gitlab-ci.yml",
+    ROOT / ".pre-commit-config.yaml",
     ROOT / "docs" / "sharing.md",
 )
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -78,7 +79,7 @@ def wrong(line: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("path", [GITHUB, GITLAB, *PAGES_WITH_COMMANDS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [GITHUB, CHECKS, GITLAB, *PAGES_WITH_COMMANDS], ids=lambda path: path.name)
 def test_every_command_of_ours_exists_and_takes_its_options(path):
     lines = lines_of(path)
 
@@ -95,7 +96,7 @@ def test_a_command_that_does_not_exist_is_noticed():
     assert wrong("overround prune --keep 20 --yes") == ""
 
 
-@pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [GITHUB, CHECKS, GITLAB], ids=lambda path: path.name)
 def test_the_page_shows_the_file_as_it_is(path):
     assert f"```yaml\n{path.read_text()}```" in PAGE.read_text()
 
@@ -127,7 +128,46 @@ def test_gitlab_keeps_the_pages_of_a_failed_run_and_publishes_those_of_the_defau
     assert jobs["pages"]["artifacts"]["paths"] == ["public"]  # where GitLab looks for a site
     assert jobs["pages"]["needs"] == ["report"]
     assert jobs["pages"]["rules"] == [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}]
-    assert {jobs["report"]["stage"], jobs["pages"]["stage"]} == set(jobs["stages"])
+    assert [jobs[name]["stage"] for name in ("check", "report", "pages")] == jobs["stages"]
+
+
+def test_pull_requests_are_checked_with_the_oldest_python_and_the_newest_and_every_night_all_tests_run():
+    workflow = yaml.safe_load(CHECKS.read_text())
+    check, test = workflow["jobs"]["check"], workflow["jobs"]["test"]
+    pythons = check["strategy"]["matrix"]["python"]
+    triggers = workflow[True]  # YAML reads the word `on` as a truth value
+
+    assert "pull_request" in triggers
+    assert triggers["schedule"]
+    assert check["steps"][-1]["run"].startswith("make check ")
+    assert test["steps"][-1]["run"].startswith("make test ")
+    assert "schedule" in test["if"]
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert oldest == f">={pythons[0]}"
+    # what may fail is told apart from what may not by the oldest Python alone
+    assert check["continue-on-error"] == f"${{{{ matrix.python != '{pythons[0]}' }}}}"
+    assert workflow["permissions"] == {"contents": "read"}
+
+    jobs = yaml.safe_load(GITLAB.read_text())
+    images = [jobs[name]["image"] for name in ("check", "check-newest")]
+    assert images == [f"python:{version}" for version in pythons]
+    assert jobs["check"]["script"] == ["make check PYTHON=python"]
+    assert jobs["test"]["script"][-1] == "make test PYTHON=python"
+    assert jobs["test"]["rules"] == [{"if": '$CI_PIPELINE_SOURCE == "schedule"'}]
+
+
+def test_each_hook_before_a_commit_is_a_command_of_make_check_or_looks_at_what_is_staged():
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    of_check = set(re.findall(r"\$\(BIN\)/(ruff \w+|[\w-]+)", recipe))
+    [group] = yaml.safe_load(HOOKS.read_text())["repos"]
+    entries = {hook["id"]: hook["entry"] for hook in group["hooks"]}
+    strip = entries.pop("nbstripout")
+
+    assert group["repo"] == "local"
+    for entry in entries.values():
+        assert re.match(r"\.venv/bin/(ruff \w+|[\w-]+)", entry)[1] in of_check
+    assert "git show" in strip
+    assert "--verify" in strip
 
 
 def test_the_folders_that_are_cached_and_published_are_those_that_runs_write():
@@ -151,6 +191,6 @@ def test_the_lock_and_the_workflow_use_the_same_python():
     assert f"python{version}" in (ROOT / "Makefile").read_text()
     assert all(
         job.get("image") in (None, f"python:{version}")
-        for job in yaml.safe_load(GITLAB.read_text()).values()
-        if isinstance(job, dict)
+        for name, job in yaml.safe_load(GITLAB.read_text()).items()
+        if isinstance(job, dict) and name != "check-newest"
     )
