@@ -61,3 +61,17 @@ def test_nobody_plays_twice_at_a_time_or_against_himself():
 def test_a_league_of_nothing_is_a_sentence(wrong):
     with pytest.raises(ParameterError, match=f"{next(iter(wrong))} is .*; at least 1 is needed"):
         ov.example(**wrong)
+
+
+def test_the_examples_made_of_it_are_what_the_steps_of_the_workbench_make():
+    _, quotes, results = ov.example()
+    signals, ledger = ov.datasets.example_signals(), ov.datasets.example_ledger()
+
+    pd.testing.assert_frame_equal(signals, ov.value_signals(quotes, "sharp"))
+    pd.testing.assert_frame_equal(
+        ledger, ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    )
+    assert [len(bets) for bets in ov.datasets.example_ledgers().values()] == [
+        len(ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results)) for edge in (0.01, 0.03)
+    ]
+    assert ov.datasets.example_sweep().table["min_edge"].tolist() == [0.01, 0.02, 0.03]

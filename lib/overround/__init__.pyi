@@ -1,5 +1,6 @@
 from . import betting as betting
 from . import collection as collection
+from . import datasets as datasets
 from . import display as display
 from . import evaluation as evaluation
 from . import figures as figures

@@ -1,6 +1,10 @@
-"""A small invented league to try things on: drawn with a seed in memory, for docstrings, questions and bug reports."""
+"""A small invented league to try things on, drawn in memory from a seed: for docstrings, questions, bug reports.
 
-from typing import NamedTuple
+`example_signals`, `example_ledger`, `example_ledgers` and `example_sweep` are what the steps of the workbench
+make of it.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,7 +12,12 @@ import pandas as pd
 from overround.errors import ParameterError
 from overround.schema import OUTCOMES
 
-_A_DAY = 10  # matches
+if TYPE_CHECKING:
+    from overround.sweeps import Sweep
+
+_MATCHES_A_ROUND = 10
+_EDGES = (0.01, 0.03)
+_SWEEP = {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}
 
 
 class Example(NamedTuple):
@@ -22,21 +31,21 @@ class Example(NamedTuple):
 def example(
     matches: int = 100, *, bookmakers: int = 4, looks: int = 5, a_season: int = 380, seed: int = 7
 ) -> Example:
-    """An invented league: matches, the prices of a sharp bookmaker and of soft ones that follow it a look later, and how it ended.
+    """An invented league: matches, results, and prices of a sharp bookmaker and of soft ones that follow it.
 
     Parameters
     ----------
     matches : int
         Ten a week.
     bookmakers : int
-        The first is called sharp, the others soft_1, soft_2 ...
+        The first is called sharp; the others, soft_1, soft_2 ..., follow it one snapshot later.
     looks : int
-        Times at which all prices are seen, the last of them half an hour before kick-off, each earlier one
-        twelve hours before the next.
+        Snapshots of all prices: the last half an hour before kick-off, each earlier one twelve hours before
+        the next.
     a_season : int
-        Matches of a season.
+        Matches per season.
     seed : int
-        The same seed, the same league.
+        The same seed gives the same league.
 
     Returns
     -------
@@ -46,7 +55,7 @@ def example(
     Raises
     ------
     ParameterError
-        For a number that is not positive.
+        For a number below 1.
 
     Examples
     --------
@@ -93,15 +102,79 @@ def example(
     return Example(events, quotes, results)
 
 
+def example_signals() -> pd.DataFrame:
+    """Value signals of the league of `example`, against the sharp bookmaker's prices.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> signals = ov.datasets.example_signals()
+    >>> sorted(set(signals["bookmaker"]))
+    ['soft_1', 'soft_2', 'soft_3']
+    """
+    from overround.signals import value_signals
+
+    return value_signals(example().quotes, "sharp")
+
+
+def example_ledger() -> pd.DataFrame:
+    """The ledger of `example_signals`, with the closing lines of the sharp bookmaker.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ledger = ov.datasets.example_ledger()
+    >>> "clv" in ledger, len(ledger) <= len(ov.datasets.example_signals())
+    (True, True)
+    """
+    from overround.betting import backtest
+    from overround.prices import closing_lines
+
+    _, quotes, results = example()
+    return backtest(example_signals(), results, closing=closing_lines(quotes, "sharp"))
+
+
+def example_ledgers() -> dict[str, pd.DataFrame]:
+    """Two ledgers of the league of `example` to compare: value bets from an edge of 1 % and of 3 %.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> list(ov.datasets.example_ledgers())
+    ['1%', '3%']
+    """
+    from overround.betting import backtest
+    from overround.signals import value_signals
+
+    _, quotes, results = example()
+    return {
+        f"{edge:.0%}": backtest(value_signals(quotes, "sharp", min_edge=edge), results) for edge in _EDGES
+    }
+
+
+def example_sweep() -> "Sweep":
+    """A sweep over the least edge of value bets in the league of `example`: 1, 2 and 3 %.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> len(ov.datasets.example_sweep().table)
+    3
+    """
+    from overround.sweeps import sweep
+
+    _, quotes, results = example()
+    return sweep(quotes, _SWEEP, results)
+
+
 def _events(matches: int, a_season: int) -> pd.DataFrame:
     number = np.arange(matches)
     season, within = number // a_season, number % a_season
-    start = pd.Timestamp("2015-08-01 15:00", tz="UTC") + pd.to_timedelta(
-        365 * season + 7 * (within // _A_DAY), unit="D"
-    )
-    teams = 2 * _A_DAY
-    # a round is a turn of the table: everybody plays once, against somebody else next time
-    home, away = 2 * (within % _A_DAY), (2 * (within % _A_DAY) + 1 + 2 * (within // _A_DAY)) % teams
+    round_, match = within // _MATCHES_A_ROUND, within % _MATCHES_A_ROUND
+    start = pd.Timestamp("2015-08-01 15:00", tz="UTC") + pd.to_timedelta(365 * season + 7 * round_, unit="D")
+    teams = 2 * _MATCHES_A_ROUND
+    # everybody plays once a round, each time against another team
+    home, away = 2 * match, (2 * match + 1 + 2 * round_) % teams
     return pd.DataFrame(
         {
             "event_id": [f"match {i:05d}" for i in number],
