@@ -223,7 +223,10 @@ def sweep_until(root: str, ended: Path) -> None:
     }
     while not reads or not ended.exists():  # once at least, however slow the machine
         version = store.version()
-        first, again = (ov.sweep(store, space, version=version, simulations=100).table for _ in range(2))
+        first, again = (
+            ov.sweep(store, space, settings=ov.sweeps.SweepSettings(simulations=100), version=version).table
+            for _ in range(2)
+        )
         # this reference is quoted in matches of the past only, of which nothing changes any more
         of_past = first.loc[first["reference"] == "book00", ["bets", "staked", "profit", "final_bankroll"]]
         unlike += not (first.equals(again) and (past is None or of_past.equals(past)))

@@ -6,6 +6,7 @@ import pytest
 
 import overround as ov
 from overround.errors import ParameterError
+from overround.sweeps import SweepSettings
 from tests.support.books import noisy_quotes
 
 SPACE = {"reference": "b0", "min_edge": [0.0, 0.02, 0.04], "staking": "percentage", "stake": [0.01, 0.02]}
@@ -19,7 +20,7 @@ def market():
 @pytest.fixture(scope="module")
 def swept(market) -> ov.sweeps.Sweep:
     quotes, results = market
-    return ov.sweep(quotes, SPACE, results, simulations=200)
+    return ov.sweep(quotes, SPACE, results, settings=SweepSettings(simulations=200))
 
 
 def shown(widget) -> str:
@@ -84,7 +85,12 @@ def test_a_page_gets_the_figure_that_stands_still_beside_the_widget(swept, monke
 def test_where_no_variant_bets_the_bankroll_stands_still(market):
     quotes, results = market
     found = ov.sliders(
-        ov.sweep(quotes, SPACE | {"min_edge": [0.9, 1.0], "max_edge": 1.5}, results, simulations=50)
+        ov.sweep(
+            quotes,
+            SPACE | {"min_edge": [0.9, 1.0], "max_edge": 1.5},
+            results,
+            settings=SweepSettings(simulations=50),
+        )
     )
 
     assert "no bets" in repr(found)
@@ -95,8 +101,15 @@ def test_what_is_no_grid_has_no_sliders(market, swept):
     quotes, results = market
 
     with pytest.raises(ParameterError, match="variants of nothing"):
-        ov.sliders(ov.sweep(quotes, {"reference": "b0"}, results, simulations=50))
+        ov.sliders(ov.sweep(quotes, {"reference": "b0"}, results, settings=SweepSettings(simulations=50)))
     with pytest.raises(ParameterError, match="a whole grid has"):
-        ov.sliders(ov.sweep(quotes, SPACE | {"min_edge": (0.0, 0.04)}, results, sample=3, simulations=50))
+        ov.sliders(
+            ov.sweep(
+                quotes,
+                SPACE | {"min_edge": (0.0, 0.04)},
+                results,
+                settings=SweepSettings(sample=3, simulations=50),
+            )
+        )
     with pytest.raises(ParameterError, match="no variant has"):
         ov.sliders(swept).at(min_edge=0.5)

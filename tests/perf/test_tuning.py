@@ -26,6 +26,7 @@ from overround.perf.env_file import save, with_values
 from overround.perf.workloads import quotes
 from overround.settings import Settings, load_settings
 from overround.sources.base import Batch
+from overround.sweeps import SweepSettings
 
 
 def steps(number: int) -> int:
@@ -295,8 +296,8 @@ def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
     map_partitions(store, _head, ["quotes"], scheduler="")
     map_partitions(store, _head, ["quotes"], scheduler="", workers=2)
     space = {"reference": "book00", "method": ["power", "shin", "additive"]}
-    sweep(store, space, simulations=50)
-    sweep(store, space, simulations=50, workers=2)
+    sweep(store, space, settings=SweepSettings(simulations=50))
+    sweep(store, space, settings=SweepSettings(simulations=50, workers=2))
     monkeypatch.setenv("OVERROUND_PROCESSES", "0")
     map_partitions(store, _head, ["quotes"], scheduler="")
     # a sweep's threads start at once: one a core, whatever pays for processes

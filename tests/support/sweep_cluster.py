@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import overround as ov
+from overround.sweeps import SweepSettings
 from overround.sweeps.bets import block
 from tests.support.books import noisy_quotes
 
@@ -29,7 +30,7 @@ def slow_block(*given):
 
 def run(keep: Path | None, **more) -> ov.sweeps.Sweep:
     prices, ended = noisy_quotes(60, 3, seed=30)
-    return ov.sweep(prices, SPACE, ended, keep=keep, simulations=100, **more)
+    return ov.sweep(prices, SPACE, ended, settings=SweepSettings(keep=keep, simulations=100, **more))
 
 
 class Cluster:
@@ -106,7 +107,5 @@ def stopped(keep: Path, **more) -> ov.sweeps.Sweep:
         prices,
         {"reference": "b0", "min_edge": np.linspace(0, 0.05, 64 * 12)},
         ended,
-        keep=keep,
-        simulations=100,
-        **more,
+        settings=SweepSettings(keep=keep, simulations=100, **more),
     )

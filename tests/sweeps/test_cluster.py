@@ -32,7 +32,7 @@ def cluster():
 def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(cluster, tmp_path, monkeypatch):
     here = sweep_cluster.run(None)
     cluster.start_workers(3)
-    monkeypatch.setattr(sys.modules["overround.sweeps.engine"], "block", sweep_cluster.slow_block)
+    monkeypatch.setattr(sys.modules["overround.sweeps.blocks"], "block", sweep_cluster.slow_block)
     told, events = [], []
 
     def misfortune() -> None:
@@ -49,7 +49,7 @@ def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(cluster, tmp_pat
 
     thread = Thread(target=misfortune, daemon=True)
     thread.start()
-    there = sweep_cluster.run(tmp_path, scheduler=cluster.address, show=told.append)
+    there = sweep_cluster.run(tmp_path, scheduler=cluster.address, progress=told.append)
     thread.join(60)
 
     assert [name for name, _ in events] == ["worker", "scheduler"]
@@ -63,7 +63,7 @@ def test_a_killed_worker_and_a_restarted_scheduler_lose_nothing(cluster, tmp_pat
 
 def test_a_cluster_that_stays_away_is_given_up_and_what_was_done_is_kept(cluster, tmp_path, monkeypatch):
     cluster.start_workers(1)
-    monkeypatch.setattr(sys.modules["overround.sweeps.engine"], "block", sweep_cluster.slow_block)
+    monkeypatch.setattr(sys.modules["overround.sweeps.blocks"], "block", sweep_cluster.slow_block)
     told = []
 
     def misfortune() -> None:
@@ -73,11 +73,11 @@ def test_a_cluster_that_stays_away_is_given_up_and_what_was_done_is_kept(cluster
     thread = Thread(target=misfortune, daemon=True)
     thread.start()
     with pytest.raises(RunError, match="what was done is kept"):
-        sweep_cluster.run(tmp_path, scheduler=cluster.address, show=told.append, patience_s=3)
+        sweep_cluster.run(tmp_path, scheduler=cluster.address, progress=told.append, patience_s=3)
     thread.join(60)
 
     again = []
-    sweep_cluster.run(tmp_path, show=again.append)
+    sweep_cluster.run(tmp_path, progress=again.append)
     assert 2 <= again[0].kept < again[0].of
 
 

@@ -18,6 +18,7 @@ import overround as ov
 from overround.errors import ParameterError
 from overround.evaluation import multiple_testing as search
 from overround.parallel import tasks as pieces
+from overround.sweeps import SweepSettings
 from overround.sweeps.space import rule_of, space_of
 from tests.support.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
 from tests.support.sweep_cluster import await_, stopped
@@ -117,7 +118,9 @@ def test_each_variant_is_what_backtest_and_evaluate_make_of_it_alone(kind):
         space |= {"reference": "b0", "at_close": [False, True], "method": ["power", "shin"]}
         space |= {"staking": ["kelly-shrunk:0.5", "kelly-joint:0.5", "kelly-drawdown:0.5"]}
 
-    swept = ov.sweep(prices, space, ended, judge="consensus", judge_method="power", simulations=100)
+    swept = ov.sweep(
+        prices, space, ended, settings=SweepSettings(judge="consensus", judge_method="power", simulations=100)
+    )
 
     closing = ov.closing_lines(prices, "consensus", "power")
     some = swept.table.index[np.random.default_rng(3).permutation(swept.tried)[:14]]
@@ -131,7 +134,9 @@ def test_a_looser_threshold_bets_earlier_not_only_more():
     # that
     prices, ended = snapshots(30, 3, 6, seed=4)
 
-    swept = ov.sweep(prices, {"reference": "s", "min_edge": [0.0, 0.05]}, ended, simulations=100)
+    swept = ov.sweep(
+        prices, {"reference": "s", "min_edge": [0.0, 0.05]}, ended, settings=SweepSettings(simulations=100)
+    )
     loose, strict = swept.ledger(0), swept.ledger(1)
 
     both = loose.merge(strict, on=["event_id", "outcome"])
@@ -184,7 +189,7 @@ def test_a_ledger_with_lines_voids_lays_and_an_exchange_is_swept_as_it_is_backte
         "min_probability": [0.0, 0.4],
         "staking": ["flat:30", "kelly:0.3", "kelly-joint"],
     }
-    swept = ov.sweep(whole, space, simulations=100)
+    swept = ov.sweep(whole, space, settings=SweepSettings(simulations=100))
 
     ledgers = {}
     for variant, row in swept.table.iterrows():
@@ -234,7 +239,7 @@ def test_the_luck_of_many_bets_is_that_of_the_luck_test():
         prices,
         {"reference": "b0", "min_edge": [0.0, 0.03], "staking": ["flat", "kelly:0.5"]},
         ended,
-        simulations=100,
+        settings=SweepSettings(simulations=100),
     )
 
     for variant, row in swept.table.iterrows():
@@ -257,9 +262,9 @@ def test_the_luck_of_a_few_bets_is_exact():
         wanted, results(result("m1", 1, 0), result("m2", 0, 1)), stake=ov.Flat(1), closing=closing
     )
 
-    assert ov.sweep(ledger, {"staking": "flat:1"}, simulations=100).table["luck_p"].tolist() == pytest.approx(
-        [0.6]
-    )
+    assert ov.sweep(ledger, {"staking": "flat:1"}, settings=SweepSettings(simulations=100)).table[
+        "luck_p"
+    ].tolist() == pytest.approx([0.6])
 
 
 def test_outcomes_of_one_match_exclude_each_other_in_the_luck_too():
@@ -278,7 +283,7 @@ def test_outcomes_of_one_match_exclude_each_other_in_the_luck_too():
     ended = results(*(result(f"m{i}", 1, 0) for i in range(9)))
     ledger = ov.backtest(wanted, ended, stake=ov.Flat(1), closing=closing)
 
-    swept = ov.sweep(ledger, {"staking": "flat:1"}, simulations=100)
+    swept = ov.sweep(ledger, {"staking": "flat:1"}, settings=SweepSettings(simulations=100))
 
     # worth 2 x (0.4 x 3 - 1) = 0.4 a match, an edge that is taken out: mean 0, variance 0.8 x 0.36 + 0.2 x
     # 5.76 = 1.44
@@ -291,7 +296,9 @@ def test_outcomes_of_one_match_exclude_each_other_in_the_luck_too():
 def test_intervals_agree_with_those_of_evaluate():
     prices, ended = noisy_quotes(700, 3, seed=8, per_day=3)
 
-    swept = ov.sweep(prices, {"reference": "b0", "min_edge": [0.0, 0.02]}, ended, simulations=100)
+    swept = ov.sweep(
+        prices, {"reference": "b0", "min_edge": [0.0, 0.02]}, ended, settings=SweepSettings(simulations=100)
+    )
 
     for variant, row in swept.table.iterrows():
         evaluation = ov.evaluate(swept.ledger(variant), simulations=4_000).loc["yield"]
@@ -304,7 +311,7 @@ def test_all_variants_are_counted_by_the_correction():
     prices, ended = noisy_quotes(150, 4, seed=9)
     space = {"reference": "b0", "min_edge": [0.0, 0.02, 0.04, 0.9], "max_price": [3.0, 6.0, 15.0]}
 
-    swept = ov.sweep(prices, space, ended, simulations=400, seed=5)
+    swept = ov.sweep(prices, space, ended, settings=SweepSettings(simulations=400, seed=5))
 
     by_hand = ov.correct_for_search(
         {str(v): swept.ledger(v) for v in swept.table.index}, simulations=400, seed=5
@@ -339,7 +346,10 @@ def test_the_number_of_threads_changes_no_bit():
         "staking": ["flat", "kelly"],
     }
 
-    one, three = (ov.sweep(prices, space, ended, simulations=200, workers=workers) for workers in (1, 3))
+    one, three = (
+        ov.sweep(prices, space, ended, settings=SweepSettings(simulations=200, workers=workers))
+        for workers in (1, 3)
+    )
 
     pd.testing.assert_frame_equal(one.table, three.table, check_exact=True)
     assert (one.profit == three.profit).all()
@@ -355,8 +365,8 @@ def test_a_store_is_swept_league_by_league_with_the_same_numbers(tmp_path):
 
     space = {"reference": "b0", "min_edge": [0.0, 0.03], "staking": ["flat", "kelly"]}
     whole, by_league = (
-        ov.sweep(prices, space, ended, simulations=100),
-        ov.sweep(store, space, simulations=100),
+        ov.sweep(prices, space, ended, settings=SweepSettings(simulations=100)),
+        ov.sweep(store, space, settings=SweepSettings(simulations=100)),
     )
 
     pd.testing.assert_frame_equal(whole.table, by_league.table, check_exact=True)
@@ -377,12 +387,14 @@ def test_a_finished_sweep_is_read_and_a_damaged_part_made_anew(tmp_path):
     prices, ended = noisy_quotes(60, 3, seed=12)
     space = {"reference": "b0", "min_edge": np.linspace(0, 0.05, 150)}
     told = []
-    first = ov.sweep(prices, space, ended, keep=tmp_path, simulations=100)
+    first = ov.sweep(prices, space, ended, settings=SweepSettings(keep=tmp_path, simulations=100))
     files = sorted((tmp_path / first.key).iterdir())
     assert len(files) == 3
 
     files[1].write_bytes(files[1].read_bytes()[:1000])
-    again = ov.sweep(prices, space, ended, keep=tmp_path, simulations=100, show=told.append)
+    again = ov.sweep(
+        prices, space, ended, settings=SweepSettings(keep=tmp_path, simulations=100, progress=told.append)
+    )
 
     assert (told[0].kept, told[-1].done, told[-1].of) == (2, 3, 3)
     pd.testing.assert_frame_equal(again.table, first.table, check_exact=True)
@@ -396,15 +408,17 @@ def test_other_data_parameters_or_money_are_another_sweep():
     space = {"reference": "b0", "min_edge": [0.0, 0.01]}
 
     keys = [
-        ov.sweep(prices, space, ended, simulations=100).key,
-        ov.sweep(moved.iloc[::-1], space, ended, simulations=100).key,
-        ov.sweep(prices, space, turned, simulations=100).key,
-        ov.sweep(prices, {**space, "min_edge": [0.0, 0.02]}, ended, simulations=100).key,
-        ov.sweep(prices, space, ended, simulations=100, bankroll=999).key,
+        ov.sweep(prices, space, ended, settings=SweepSettings(simulations=100)).key,
+        ov.sweep(moved.iloc[::-1], space, ended, settings=SweepSettings(simulations=100)).key,
+        ov.sweep(prices, space, turned, settings=SweepSettings(simulations=100)).key,
+        ov.sweep(
+            prices, {**space, "min_edge": [0.0, 0.02]}, ended, settings=SweepSettings(simulations=100)
+        ).key,
+        ov.sweep(prices, space, ended, settings=SweepSettings(simulations=100, bankroll=999)).key,
     ]
 
     assert len(set(keys)) == 5
-    assert ov.sweep(prices.iloc[::-1], space, ended, simulations=100).key == keys[0]
+    assert ov.sweep(prices.iloc[::-1], space, ended, settings=SweepSettings(simulations=100)).key == keys[0]
 
 
 SLOWLY = """
@@ -414,7 +428,7 @@ SLOWLY = """
     from overround import sweep
     from overround.sweeps.bets import block
     from tests.support.sweep_cluster import stopped
-    module = sys.modules["overround.sweeps.engine"]
+    module = sys.modules["overround.sweeps.blocks"]
     def slowly(*given):
         time.sleep(0.3)
         return block(*given)
@@ -435,7 +449,7 @@ def test_a_sweep_whose_process_was_killed_goes_on_where_it_was(tmp_path):
     assert process.wait() == -signal.SIGKILL
 
     told = []
-    done = stopped(keep, show=told.append)
+    done = stopped(keep, progress=told.append)
 
     assert 3 <= told[0].kept < told[0].of == 12
     pd.testing.assert_frame_equal(done.table, stopped(None).table, check_exact=True)
@@ -456,7 +470,9 @@ def test_a_pick_knows_nothing_of_its_future(measure, window):
     space = {"min_edge": np.linspace(0, 0.9, 10), "staking": ["flat", "kelly:0.1"]}
 
     def picks(results_then):
-        swept = ov.sweep(ov.backtest(wanted, results_then, closing=closing), space, simulations=100)
+        swept = ov.sweep(
+            ov.backtest(wanted, results_then, closing=closing), space, settings=SweepSettings(simulations=100)
+        )
         return ov.sweeps.walk_forward_choice(
             swept, every_days=10, window_days=window, measure=measure, least_days=5
         )
@@ -478,7 +494,7 @@ def test_picks_are_those_of_a_loop_over_the_ledgers():
     swept = ov.sweep(
         ov.backtest(wanted, ended, closing=closing),
         {"min_edge": [0.0, 0.3, 0.6], "staking": "flat:10"},
-        simulations=100,
+        settings=SweepSettings(simulations=100),
     )
 
     found = ov.sweeps.walk_forward_choice(swept, every_days=7, measure="yield", least_days=10)
@@ -509,7 +525,7 @@ def test_neighbours_differ_by_one_step():
     grid = ov.sweep(
         ledger,
         {"max_price": [2.0, 3.0, 4.0], "min_price": [1.0, 1.2, 1.5], "staking": ["flat", "percentage"]},
-        simulations=100,
+        settings=SweepSettings(simulations=100),
     )
 
     found = ov.sweeps.stability(grid)
@@ -538,8 +554,7 @@ def test_neighbours_in_a_sample_are_the_nearest():
     drawn = ov.sweep(
         ledger,
         {"max_price": (1.5, 4.0), "min_price": (1.0, 1.4), "staking": ["flat", "percentage"]},
-        sample=40,
-        simulations=100,
+        settings=SweepSettings(sample=40, simulations=100),
     )
 
     assert (ov.sweeps.stability(drawn)["neighbours"] == 4).all()
@@ -549,7 +564,9 @@ def test_the_best_come_first_and_the_verdict_counts_all():
     wanted, ended, closing = season(300, seed=19)
     wanted = wanted.assign(edge=np.random.default_rng(3).uniform(0, 1, 300))
     swept = ov.sweep(
-        ov.backtest(wanted, ended, closing=closing), {"min_edge": np.linspace(0, 0.95, 40)}, simulations=200
+        ov.backtest(wanted, ended, closing=closing),
+        {"min_edge": np.linspace(0, 0.95, 40)},
+        settings=SweepSettings(simulations=200),
     )
 
     best = ov.sweeps.top_variants(swept, 5)
@@ -565,7 +582,9 @@ def test_an_edge_passes_the_correction():
     closing = closing.assign(closing_fair=closing["closing_fair"])
 
     swept = ov.sweep(
-        ov.backtest(wanted, ended, closing=closing), {"max_price": np.linspace(2, 5, 20)}, simulations=300
+        ov.backtest(wanted, ended, closing=closing),
+        {"max_price": np.linspace(2, 5, 20)},
+        settings=SweepSettings(simulations=300),
     )
 
     assert swept.table["p_adjusted"].min() < 0.01
@@ -648,7 +667,8 @@ def test_what_cannot_be_swept_is_a_sentence(space, more, sentence, tmp_path):
     prices, ended = noisy_quotes(10, 2, seed=22)
 
     with pytest.raises(ParameterError, match=sentence):
-        ov.sweep(prices, {"reference": "b0", **space}, ended, **more)
+        rows = {name: more.pop(name) for name in ("where", "version") if name in more}
+        ov.sweep(prices, {"reference": "b0", **space}, ended, SweepSettings(**more), **rows)
     with pytest.raises(ParameterError, match="a store has its own results"):
         ov.sweep(ov.Store(tmp_path), {"reference": "b0"}, ended)
 
@@ -657,7 +677,9 @@ def test_a_ledger_of_a_variant_that_is_none_is_refused_with_those_that_are():
     prices, ended = noisy_quotes(10, 2, seed=22)
 
     with pytest.raises(ParameterError, match="there is no variant 2; they are numbered from 0 to 1"):
-        ov.sweep(prices, {"reference": "b0", "min_edge": [0.0, 0.1]}, ended, simulations=50).ledger(2)
+        ov.sweep(
+            prices, {"reference": "b0", "min_edge": [0.0, 0.1]}, ended, settings=SweepSettings(simulations=50)
+        ).ledger(2)
 
 
 def test_a_space_is_typed_as_names_and_values():

@@ -12,6 +12,7 @@ import pytest
 import overround as ov
 from overround import figures
 from overround.errors import ParameterError
+from overround.sweeps import SweepSettings
 from overround.sweeps.summary import value_groups
 from tests.support.books import noisy_quotes, season
 
@@ -28,7 +29,9 @@ def swept(
         "max_price": [2.0, 3.0, 5.0, 9.0],
         "staking": ["flat", "percentage"],
     }
-    return ov.sweep(ov.backtest(wanted, ended, closing=closing), space, simulations=200, **how)
+    return ov.sweep(
+        ov.backtest(wanted, ended, closing=closing), space, settings=SweepSettings(simulations=200, **how)
+    )
 
 
 def all_figures(sweep: ov.sweeps.Sweep, note: str = "") -> dict:
@@ -217,7 +220,7 @@ def test_without_closing_lines_the_days_judge():
         prices[prices["phase"] != "close"],
         {"reference": "b0", "min_edge": [0.0, 0.01, 0.02]},
         ended,
-        simulations=200,
+        settings=SweepSettings(simulations=200),
     )
     assert sweep.table["luck_p"].isna().all()
 

@@ -53,6 +53,7 @@ def sweep(
         from overround.store.store import Store
         from overround.sweeps.engine import sweep as run
         from overround.sweeps.selection import sweep_verdict, top_variants, walk_forward_choice
+        from overround.sweeps.settings import SweepSettings
         from overround.sweeps.space import space_of
 
         settings = load_settings()
@@ -65,11 +66,7 @@ def sweep(
         store = Store(settings.store_root)
         version = store.version()
         with _shown() as show:
-            done = run(
-                store,
-                space,
-                where=where,
-                version=version,
+            how_to = SweepSettings(
                 sample=sample or None,
                 how=how,
                 judge=judge or None,
@@ -78,9 +75,10 @@ def sweep(
                 seed=seed,
                 scheduler=scheduler or None,
                 workers=workers or None,
-                show=show,
                 keep=settings.sweeps_folder,
+                progress=show,
             )
+            done = run(store, space, settings=how_to, where=where, version=version)
         if csv is not None:
             done.table.to_csv(csv)
         for line in _lines(top_variants(done, top)):

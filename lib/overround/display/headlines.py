@@ -9,7 +9,7 @@ from overround.display.elements import Html
 from overround.display.tables import estimate, headline
 from overround.evaluation.comparison import HIGHER, LOWER, by_significance
 from overround.formatting import FORMATS, percent
-from overround.sweeps.engine import Sweep
+from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
 from overround.sweeps.summary import SURE
 

@@ -10,7 +10,7 @@ from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
 from overround.errors import ParameterError
 from overround.figures.style import canvas, dates, finish, short, spread_labels
 from overround.formatting import percent
-from overround.sweeps.engine import Sweep
+from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
 from overround.sweeps.space import spelled
 from overround.sweeps.summary import SURE, most_telling, value_groups
@@ -34,7 +34,7 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
     Parameters
     ----------
     sweep : Sweep
-        What `overround.sweeps.engine` returned.
+        What `overround.sweep` returned.
     x, y : str, optional
         Parameters that vary; by default those that matter most.
     note : str

@@ -17,7 +17,7 @@ from overround.errors import ParameterError
 from overround.formatting import FORMATS, percent
 
 if TYPE_CHECKING:
-    from overround.sweeps.engine import Sweep
+    from overround.sweeps.result import Sweep
 
 # in a report its own colours, in JupyterLab those of the theme, elsewhere ours
 _INK = f"var(--fig-ink, var(--jp-ui-font-color1, {DARK}))"
@@ -35,7 +35,7 @@ def sliders(sweep: "Sweep") -> "Sliders":
     Parameters
     ----------
     sweep : Sweep
-        A whole grid, as `overround.sweeps.engine` makes it without `sample`.
+        A whole grid, as `overround.sweep` makes it without a sample.
 
     Returns
     -------

@@ -1,9 +1,10 @@
-from .engine import Sweep as Sweep
 from .engine import sweep as sweep
+from .result import Sweep as Sweep
 from .selection import stability as stability
 from .selection import sweep_verdict as sweep_verdict
 from .selection import top_variants as top_variants
 from .selection import walk_forward_choice as walk_forward_choice
+from .settings import SweepSettings as SweepSettings
 from .space import space_of as space_of
 from .space import variants as variants
 from .summary import influence as influence

@@ -12,7 +12,7 @@ from overround.betting.staking import Flat, TargetProfit
 from overround.errors import ParameterError
 from overround.formatting import percent
 from overround.stats import Z
-from overround.sweeps.engine import Sweep
+from overround.sweeps.result import Sweep
 from overround.sweeps.space import rule_of, spelled
 from overround.times import DAY_US, as_times
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from overround.evaluation.multiple_testing import backtest_overfitting, effective_number
 from overround.formatting import FORMATS, percent
-from overround.sweeps.engine import Sweep
+from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices
 from overround.sweeps.space import spelled
 
