@@ -31,7 +31,7 @@ NOT_AN_ACCOUNT = ("market_average", "market_maximum")
 COMMISSION = {"betfair_exchange": 0.05}
 
 
-# columns of text with few words, each kept once and named by a number: from Parquet to the frame
+# text columns that repeat a handful of words: dictionary-encoded from Parquet to the frame
 ENCODED = (
     "event_id",
     "sport",
@@ -251,26 +251,72 @@ TABLES = {
 
 
 def encode(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with the columns in `ENCODED` as categoricals, their categories in the order of text.
+    """The same rows with the text columns in `ENCODED` as categoricals, their categories sorted as text.
 
     Parameters
     ----------
     frame : DataFrame
-        Any of our tables, signals or ledgers; columns that are not of text are left as they are.
+        Any of our tables, signals or ledgers; columns that are not text are left as they are.
 
     Returns
     -------
     DataFrame
-        A copy that shares the other columns; rows sort as they do by the text itself.
+        A copy that shares the other columns; rows sort as they do by the text itself. A categorical whose
+        categories are sorted is left as it is, with its unused categories.
     """
     columns = {}
     for name in frame.columns.intersection(ENCODED):
         values = frame[name]
-        if not isinstance(values.dtype, pd.CategoricalDtype):
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            if not values.cat.categories.is_monotonic_increasing:
+                columns[name] = values.cat.reorder_categories(values.cat.categories.sort_values())
+        elif _is_text(values):
             columns[name] = values.astype("category")
-        elif not values.cat.categories.is_monotonic_increasing:
-            columns[name] = values.cat.reorder_categories(values.cat.categories.sort_values())
     return frame.assign(**columns)
+
+
+def _is_text(values: pd.Series) -> bool:
+    if values.dtype == object:
+        return pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty")
+    return isinstance(values.dtype, pd.StringDtype)
+
+
+def encode_text(rows: pa.Table) -> pa.Table:
+    """The same rows with the text columns in `ENCODED` as Arrow dictionaries."""
+    for place, column in enumerate(rows.schema):
+        if column.name in ENCODED and (
+            pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        ):
+            rows = rows.set_column(place, column.name, rows[place].dictionary_encode())
+    return rows
+
+
+def to_frame(rows: pa.Table) -> pd.DataFrame:
+    """Rows from Arrow as a frame: text columns in `ENCODED` as categoricals, as `encode` makes them.
+
+    Only words that occur in the rows are categories, whatever words a dictionary of Arrow holds.
+    """
+    frame = encode_text(rows).to_pandas(split_blocks=True)
+    columns = {
+        name: _trimmed(frame[name].array)
+        for name in frame.columns.intersection(ENCODED)
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
+    return frame.assign(**columns)
+
+
+def _trimmed(values: pd.Categorical) -> pd.Categorical:
+    """The same values with only the categories that occur, sorted."""
+    words, codes = values.categories, values.codes
+    used = np.zeros(len(words) + 1, bool)
+    used[codes] = True  # a missing value's -1 is the last place
+    kept = np.flatnonzero(used[:-1])
+    if len(kept) == len(words) and words.is_monotonic_increasing:
+        return values
+    kept = kept[words[kept].argsort()]
+    recoded = np.full(len(words) + 1, -1, codes.dtype)
+    recoded[kept] = np.arange(len(kept))
+    return pd.Categorical.from_codes(recoded[codes], words[kept], validate=False)
 
 
 def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
@@ -286,14 +332,14 @@ def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Exactly the table's columns, in order.
+        Exactly the table's columns, in order; those in `ENCODED` as categoricals.
 
     Raises
     ------
     TableError
         Naming the table, the column and the first row or value that breaks the contract.
     """
-    return to_arrow(name, rows).to_pandas()
+    return to_frame(to_arrow(name, rows))
 
 
 @timed("store_encode_s")

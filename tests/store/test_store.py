@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from overround import Store
 from overround.errors import StoreError, TableError
-from overround.schema import TABLES
+from overround.schema import ENCODED, TABLES
 from tests.support.books import KICK_OFF, quote, quotes, result, three_way
 from tests.support.stores import event, many
 
@@ -150,6 +151,51 @@ def test_reading_pushes_down_columns_and_conditions(store):
 
     assert rows.to_numpy().tolist() == [["m1", 2.0], ["m2", 2.0]]
     assert store.read("quotes", chosen, iter(["event_id", "price"])).equals(rows)
+
+
+@pytest.mark.parametrize("where", [None, {"bookmaker": ["b", "d"], "season": "2425"}])
+def test_words_are_read_as_sorted_categories_that_occur_in_rows_as_stored(store, where):
+    given = pd.concat(
+        quotes(three_way("m1")).assign(bookmaker=bookmaker, season=season)
+        for bookmaker, season in (("d", "2425"), ("b", "2425"), ("a", "2324"))
+    )
+    store.append("quotes", given)
+
+    rows = store.read("quotes", where)
+
+    words = [name for name, kind in rows.dtypes.items() if isinstance(kind, pd.CategoricalDtype)]
+    assert words == [name for name in TABLES["quotes"].columns if name in ENCODED]
+    kept = given[given["season"].eq("2425") if where else given["season"].notna()]
+    stored_first = kept.sort_values("season", kind="stable")
+    for name in words:
+        assert rows[name].tolist() == stored_first[name].tolist()
+        assert rows[name].cat.categories.tolist() == sorted(kept[name].unique())
+
+
+def test_rows_that_were_read_are_appended_again_as_the_same_rows(store, tmp_path):
+    store.append("events", [event("m0")])
+    store.append("quotes", many(3))
+    rows = store.read("quotes")
+
+    assert store.append("quotes", rows).unchanged == len(rows)
+    other = Store(tmp_path / "other")
+    assert other.append("quotes", rows).inserted == len(rows)
+    other.append("events", store.read("events"))
+    pd.testing.assert_frame_equal(other.read("quotes"), rows)
+    file = next((tmp_path / "other" / "quotes").rglob("*.parquet"))
+    assert pq.read_schema(file).field("bookmaker").type == "string"
+
+
+def test_an_answer_in_sql_has_categories_as_read_has_them(store):
+    store.append("quotes", quotes(three_way("m1"), three_way("m0")))
+
+    rows = store.sql("SELECT outcome, event_id, market || '!' AS loud FROM quotes WHERE outcome != 'draw'")
+
+    assert rows["outcome"].cat.categories.tolist() == ["away", "home"]
+    assert rows["event_id"].cat.categories.tolist() == ["m0", "m1"]
+    assert rows["loud"].tolist() == ["h2h!"] * 4
+    none = store.sql("SELECT outcome FROM quotes WHERE price < 1")
+    assert none["outcome"].cat.categories.tolist() == []
 
 
 def test_an_empty_store_reads_as_empty_tables(store):

@@ -279,17 +279,28 @@ def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None)
     return Scope(files, reduce(and_, conditions) if conditions else None, " AND ".join(sql) or None)
 
 
-def dataset(table: Table, delta: "DeltaTable", files: list | None = None, *, everything: bool = False) -> Any:
+def dataset(
+    table: Table,
+    delta: "DeltaTable",
+    files: list | None = None,
+    *,
+    everything: bool = False,
+    encoded: Iterable[str] = (),
+) -> Any:
     """Arrow's view of the files that the log does not rule out; columns that an older table lacks are null in it.
 
     Columns that this version does not know are left out unless `everything` is wanted, as for a rewrite.
+    Those in `encoded` are dictionaries; Arrow cannot look for values in these, so no condition may name them.
     """
     schema = table.schema
     if everything:
         schema = pa.schema(delta.schema().to_arrow())
     # deltalake's own handler for an object store: it is told the sizes, and asks for none
     return delta.to_pyarrow_dataset(
-        schema=schema, filesystem=local_system(delta), file_pruning_predicate=files or None
+        schema=schema,
+        filesystem=local_system(delta),
+        file_pruning_predicate=files or None,
+        parquet_read_options=ds.ParquetReadOptions(dictionary_columns=encoded),
     )
 
 

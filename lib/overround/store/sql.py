@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from overround.schema import TABLES, TIME
+from overround.schema import TABLES, TIME, encode_text
 from overround.store.commits import dataset, quoted
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+
+
+_BATCH = 122_880  # rows: one row group of DuckDB
 
 
 def register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) -> None:
@@ -37,6 +40,13 @@ def register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) ->
         for column, kind in table.columns.items()
     )
     connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {source}")  # noqa: S608
+
+
+def encoded_batches(answer: Any) -> pa.Table:
+    """The rows of DuckDB's answer, the columns in `schema.ENCODED` as dictionaries batch by batch."""
+    reader = answer.to_arrow_reader(_BATCH)
+    batches = [encode_text(pa.Table.from_batches([batch])) for batch in reader]
+    return pa.concat_tables(batches or [encode_text(reader.schema.empty_table())])
 
 
 def utc(answer: pa.Table) -> pa.Table:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from overround.errors import StoreError, TableError
-from overround.schema import TABLES, Table, tidy, to_arrow
+from overround.schema import ENCODED, TABLES, TEXT, Table, to_arrow, to_frame
 from overround.stopwatch import timed
 from overround.store.commits import (
     Partition,
@@ -34,7 +35,7 @@ from overround.store.fsync import sync
 from overround.store.maintenance import compact, tend, vacuum
 from overround.store.object_store import hint, options, reason, short, without_keys
 from overround.store.price_changes import Standing, only_changes
-from overround.store.sql import register, utc
+from overround.store.sql import encoded_batches, register, utc
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -163,7 +164,8 @@ class Store:
         Returns
         -------
         DataFrame
-            In the table's types and its order of columns; empty where nothing is stored.
+            In the table's types and its order of columns, those in `schema.ENCODED` as categoricals; empty
+            where nothing is stored.
 
         Raises
         ------
@@ -182,12 +184,11 @@ class Store:
             raise StoreError(f"table {name} has no column {unknown[0]!r}; it has {', '.join(table.columns)}.")
         delta = self._open(name, version=_version_of(name, version))
         if delta is None:
-            frame = tidy(name, pd.DataFrame({column: [] for column in table.columns}))[wanted]
+            frame = to_frame(table.schema.empty_table())[wanted]
         else:
             key = ["event_id"] if kick_off and "event_id" not in wanted else []
             try:
-                found = in_order(dataset(table, delta, log_condition(table, where)))
-                frame = found.to_table(columns=[*wanted, *key], filter=row_condition(where)).to_pandas()
+                frame = to_frame(_rows(table, delta, [*wanted, *key], where))
             except (OSError, pa.ArrowException) as error:
                 raise StoreError(
                     f"store {self.root}: {name} cannot be read ({short(error)}).{hint(error)}"
@@ -224,7 +225,7 @@ class Store:
             answer = connection.sql(query, params=dict(values) if values else None)
             if answer is None:
                 raise StoreError(f"store {self.root}: the query asks nothing; write a SELECT.")
-            return utc(answer.to_arrow_table()).to_pandas()
+            return to_frame(utc(encoded_batches(answer)))
         except (
             duckdb.IOException,
             duckdb.InvalidInputException,
@@ -362,17 +363,17 @@ class Store:
     ) -> Any:
         """When each of these events starts; those of the same league and season are looked at first."""
         near = {name: value for name, value in (where or {}).items() if name in TABLES["events"].partition}
-        found = self.read("events", near, ("event_id", "starts_at"), version).set_index("event_id")[
-            "starts_at"
-        ]
-        at = found.index.get_indexer(of)
+        events = of.cat.categories
+        found = self._starts(near, version)
+        at = found.index.get_indexer(events)
         if near and (at < 0).any():  # an event may have moved to another season
-            more = self.read(
-                "events", {"event_id": sorted(of[at < 0].unique())}, ("event_id", "starts_at"), version
-            )
-            found = pd.concat([found, more.set_index("event_id")["starts_at"]])
-            at = found.index.get_indexer(of)
-        return found.array.take(at, allow_fill=True)
+            found = pd.concat([found, self._starts({"event_id": events[at < 0].tolist()}, version)])
+            at = found.index.get_indexer(events)
+        return found.array.take(at, allow_fill=True).take(of.cat.codes, allow_fill=True)
+
+    def _starts(self, where: Mapping[str, Any], version: str | Mapping[str, int] | None) -> pd.Series:
+        found = self.read("events", where, ("event_id", "starts_at"), version)
+        return pd.Series(found["starts_at"].array, found["event_id"].astype("str"))
 
     def _stands(self, name: str, mark: str, before: int) -> int | None:
         """The version in which an append with this mark stands, if it can be seen that it does."""
@@ -434,6 +435,17 @@ def _table(name: str) -> Table:
     if name not in TABLES:
         raise TableError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}.")
     return TABLES[name]
+
+
+def _rows(table: Table, delta: "DeltaTable", columns: list[str], where: Mapping[str, Any] | None) -> pa.Table:
+    """Rows of a table, its text columns in `ENCODED` as dictionaries, never as the words of all rows."""
+    texts = {name for name in ENCODED if table.columns.get(name) == TEXT}
+    # a column with a condition is encoded after the condition is met
+    found = in_order(dataset(table, delta, log_condition(table, where), encoded=texts - set(where or {})))
+    wanted = {name: pc.field(name) for name in columns}
+    for name in texts & set(where or {}) & set(columns):
+        wanted[name] = wanted[name].cast(pa.dictionary(pa.int32(), TEXT))
+    return found.to_table(columns=wanted, filter=row_condition(where))
 
 
 def _version_of(name: str, version: int | str | Mapping[str, int] | None) -> int | None:
