@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from overround.http.client import Answer, Fetcher
-from overround.sources.the_odds_api.client import parse_many
+from overround.sources.the_odds_api.parser import parse_many
 from overround.store.store import Store
 
 

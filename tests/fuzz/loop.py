@@ -22,7 +22,7 @@ from overround.errors import OverroundError
 from overround.http.client import Answer
 from overround.sources.base import Batch
 from overround.sources.football_data.parser import parse
-from overround.sources.the_odds_api.client import parse_many, parse_scores
+from overround.sources.the_odds_api.parser import parse_many, parse_scores
 from tests.fuzz import mutations
 from tests.support.servers import DATA
 

@@ -14,7 +14,7 @@ import yaml
 
 from overround.runs.parameters import read_parameters
 from overround.settings import Settings
-from overround.sources.base import CREDITS, SHARP, SOURCES
+from overround.sources.registry import SOURCES
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -87,7 +87,7 @@ def test_every_source_is_known_by_name_to_every_notebook_that_takes_one_and_has_
     taken = [read_parameters(path).get("source") for path in (ROOT / "notebooks").glob("*.ipynb")]
 
     assert {source.choices for source in taken if source} == {tuple(SOURCES)}
-    assert set(SHARP) == set(CREDITS) == set(SOURCES)
+    assert all(source.sharp and source.credit for source in SOURCES.values())
 
 
 def test_the_readme_lists_every_setting():

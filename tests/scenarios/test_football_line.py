@@ -171,7 +171,7 @@ def test_the_pages_on_real_data_have_no_fault_and_name_their_source(football, br
 
 
 def test_one_season_of_every_other_division_is_collected(football, provider):
-    from overround.sources.football_data.parser import DIVISIONS
+    from overround.sources.football_data.leagues import DIVISIONS
 
     others = [division for division in DIVISIONS if division != "E0"]
     words = [word for division in others for word in ("--league", division)]

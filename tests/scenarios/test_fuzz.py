@@ -25,7 +25,7 @@ from overround.errors import OverroundError, ParameterError, SettingsError
 from overround.runs.parameter_values import parse_value
 from overround.runs.parameters import check_parameters, read_parameters
 from overround.settings import Settings, load_settings
-from overround.sources.the_odds_api.client import parse_odds, parse_scores
+from overround.sources.the_odds_api.parser import parse_odds, parse_scores
 from tests.fuzz import mutations
 from tests.fuzz.loop import TARGETS, fuzz
 from tests.support.odd_texts import EVENT, NOTEBOOK
@@ -390,7 +390,7 @@ def elsewhere(monkeypatch, tmp_path):
         "ODDS_API_URL": served.url,
     }.items():
         monkeypatch.setenv(f"OVERROUND_{name}", str(value))
-    monkeypatch.setattr("overround.sources.football_data.parser.POLITE_S", 0)
+    monkeypatch.setattr("overround.sources.football_data.source.POLITE_S", 0)
     yield tmp_path
     served.close()
 

@@ -30,7 +30,7 @@ from overround.http.client import Fetcher
 from overround.runs.parameters import check_parameters
 from overround.settings import load_settings
 from overround.sources.football_data.parser import parse
-from overround.sources.the_odds_api.client import parse_odds
+from overround.sources.the_odds_api.parser import parse_odds
 from tests.support.odd_texts import EVENT, NOTEBOOK
 from tests.support.servers import Served
 from tests.support.stores import many

@@ -18,7 +18,9 @@ from overround.errors import FetchError, ParameterError, SourceError
 from overround.http.client import Answer, Fetcher
 from overround.sources.base import Batch, event_id
 from overround.sources.bookmakers import FOOTBALL_DATA
-from overround.sources.football_data.parser import DIVISIONS, NEW_LEAGUES, batches, parse
+from overround.sources.football_data.leagues import DIVISIONS, NEW_LEAGUES
+from overround.sources.football_data.parser import parse
+from overround.sources.football_data.source import batches
 
 AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
 HEADER = "Div,Date,HomeTeam,AwayTeam,FTHG,FTAG,FTR,B365H,B365D,B365A"

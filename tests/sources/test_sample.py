@@ -18,19 +18,10 @@ import pytest
 from overround.errors import FetchError, ParameterError
 from overround.http.client import Fetcher
 from overround.settings import Settings
-from overround.sources.base import Ask
-from overround.sources.sample.market import (
-    BOOKMAKERS,
-    Market,
-    batches,
-    connected,
-    iso,
-    serving,
-    simulate,
-    snapshot_times,
-    truth,
-)
+from overround.sources.base import Selection
+from overround.sources.sample.market import BOOKMAKERS, Market, iso, simulate, snapshot_times, truth
 from overround.sources.sample.server import Answers
+from overround.sources.sample.source import batches, open_source, serving
 
 SMALL = Market(leagues=2, seasons=1, teams=4)
 PROBABILITIES = ["probability_home", "probability_draw", "probability_away"]
@@ -265,7 +256,7 @@ def test_the_cache_answers_for_a_server_on_another_port_and_holds_no_key(url: st
 
 @pytest.mark.slow
 def test_a_connection_has_a_job_for_each_league_and_season_asked_for(tmp_path: Path):
-    with connected(Settings(cache=tmp_path), Ask(seasons=("2025",))) as connection:
+    with open_source(Settings(cache=tmp_path), Selection(seasons=("2025",))) as connection:
         assert list(connection.jobs) == ["soccer_sim_premier 2025", "soccer_sim_second 2025"]
         first = next(iter(connection.jobs["soccer_sim_second 2025"]()))
 
@@ -276,11 +267,13 @@ def test_a_connection_has_a_job_for_each_league_and_season_asked_for(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
-    [(Ask(("E0",)), "league 'E0' is unknown"), (Ask((), ("2425",)), "season '2425' is unknown")],
+    ("selection", "message"),
+    [(Selection(("E0",)), "league 'E0' is unknown"), (Selection((), ("2425",)), "season '2425' is unknown")],
 )
-def test_a_league_or_season_that_is_not_simulated_is_named(tmp_path: Path, ask: Ask, message: str):
-    with pytest.raises(ParameterError, match=message), connected(Settings(cache=tmp_path), ask):
+def test_a_league_or_season_that_is_not_simulated_is_named(
+    tmp_path: Path, selection: Selection, message: str
+):
+    with pytest.raises(ParameterError, match=message), open_source(Settings(cache=tmp_path), selection):
         pass
 
 
@@ -371,7 +364,7 @@ def test_the_server_ends_with_its_block():
 @pytest.mark.slow
 def test_the_server_ends_when_whoever_started_it_is_killed():
     program = (
-        "import time; from overround.sources.sample import Market, serving\n"
+        "import time; from overround.sources.sample.source import Market, serving\n"
         "with serving(Market(leagues=1, seasons=1, teams=2)) as url:\n    print(url, flush=True)\n    time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:

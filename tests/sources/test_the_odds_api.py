@@ -19,19 +19,17 @@ from pydantic import SecretStr
 from overround.errors import FetchError, ParameterError, SettingsError, SourceError
 from overround.http.client import Answer, Fetcher
 from overround.settings import Settings
-from overround.sources.base import Ask, Batch
+from overround.sources.base import Batch, Selection
 from overround.sources.the_odds_api.client import (
     Offer,
     batches,
-    connected,
     events,
     historical_odds,
     odds,
-    parse_many,
-    parse_odds,
-    parse_scores,
+    open_source,
     sports,
 )
+from overround.sources.the_odds_api.parser import parse_many, parse_odds, parse_scores
 from tests.support.servers import Served
 
 NOW = datetime(2030, 5, 4, 12, 0, tzinfo=UTC)
@@ -626,7 +624,9 @@ def settings_with(tmp_path: Path, url: str = "http://127.0.0.1:9", key: str = "f
 def test_a_connection_has_a_job_for_each_sport(tmp_path: Path):
     with (
         closing(Served(_Provider)) as server,
-        connected(settings_with(tmp_path, server.url), Ask(leagues=("soccer_nowhere", "soccer_b"))) as open_,
+        open_source(
+            settings_with(tmp_path, server.url), Selection(leagues=("soccer_nowhere", "soccer_b"))
+        ) as open_,
     ):
         assert list(open_.jobs) == ["soccer_nowhere", "soccer_b"]
         odds, results = open_.jobs["soccer_b"]()
@@ -639,20 +639,20 @@ def test_a_connection_has_a_job_for_each_sport(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("ask", "key", "message"),
+    ("selection", "key", "message"),
     [
-        (Ask(), "k", "no league is given; a league is a sport key such as soccer_epl"),
-        (Ask(("../E0",)), "k", "league '../E0' is unknown"),
-        (Ask(("soccer_epl",), ("2425",)), "k", "season '2425' cannot be asked for"),
-        (Ask(("soccer_epl",)), "", "OVERROUND_ODDS_API_KEY"),
+        (Selection(), "k", "no league is given; a league is a sport key such as soccer_epl"),
+        (Selection(("../E0",)), "k", "league '../E0' is unknown"),
+        (Selection(("soccer_epl",), ("2425",)), "k", "season '2425' cannot be asked for"),
+        (Selection(("soccer_epl",)), "", "OVERROUND_ODDS_API_KEY"),
     ],
 )
 def test_what_cannot_be_asked_is_said_before_anything_is_fetched(
-    tmp_path: Path, ask: Ask, key: str, message: str
+    tmp_path: Path, selection: Selection, key: str, message: str
 ):
     with (
         pytest.raises((ParameterError, SettingsError), match=message),
-        connected(settings_with(tmp_path, key=key), ask),
+        open_source(settings_with(tmp_path, key=key), selection),
     ):
         pass
 

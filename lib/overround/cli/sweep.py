@@ -49,7 +49,7 @@ def sweep(
     """Try many variants of a value strategy at once; a sweep that was stopped goes on where it was."""
     with sentences():
         from overround.settings import load_settings
-        from overround.sources.base import SHARP
+        from overround.sources.registry import SHARP
         from overround.store.store import Store
         from overround.sweeps.engine import sweep as run
         from overround.sweeps.selection import sweep_verdict, top_variants, walk_forward_choice

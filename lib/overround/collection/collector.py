@@ -1,16 +1,19 @@
-"""Fetch, parse, append: one job of a source after the other, each answer on disk before the next is asked for, unless told to gather."""
+"""Fetch, parse, append: a source's jobs one after the other, each batch stored before the next is fetched.
+
+The setting `batch_rows` gathers several batches into one append.
+"""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 
 import pandas as pd
 
-from overround.errors import FetchError, ParameterError, SourceError, TableError
+from overround.errors import FetchError, SourceError, TableError
 from overround.measure.meter import Meter, request_figures
 from overround.progress import followed
 from overround.settings import Settings, load_settings
-from overround.sources.base import SET_ASIDE_COLUMNS, SOURCES, Ask, Batch
+from overround.sources.base import SET_ASIDE_COLUMNS, Batch, Selection
+from overround.sources.registry import find_source, open_source
 from overround.store.store import Store
 
 FETCH, APPEND = "fetch and parse", "append"
@@ -18,7 +21,7 @@ FETCH, APPEND = "fetch and parse", "append"
 
 @dataclass
 class Collected:
-    """What a collection did: rows by table, cells set aside with the reason, jobs that failed with theirs, calls made."""
+    """The outcome of a collection: rows by table, cells set aside and failed jobs with the reason, calls made."""
 
     source: str
     rows: pd.DataFrame
@@ -29,7 +32,7 @@ class Collected:
     meter: Meter = field(repr=False)
 
     def __str__(self) -> str:
-        """Say it in one sentence."""
+        """The outcome in one sentence."""
         new = ", ".join(f"{row.inserted:,} new {table}" for table, row in self.rows.iterrows())
         cached = int(self.requests["from_cache"].sum()) if len(self.requests) else 0
         calls = f"{len(self.requests):,} requests, {cached:,} of them answered by the cache"
@@ -54,15 +57,15 @@ def collect(
     settings: Settings | None = None,
     meter: Meter | None = None,
 ) -> Collected:
-    """Bring a source's matches, prices and results into the store.
+    """Collect a source's matches, prices and results into the store.
 
     Parameters
     ----------
     source : str
         One of `overround.sources.SOURCES`.
     leagues, seasons : iterable of str
-        As the source writes them: E0 and 2425 for football-data, soccer_epl for the-odds-api; the sample has
-        all its own.
+        As the source writes them: E0 and 2425 for football-data, soccer_epl for the-odds-api; the sample
+        defaults to all of its own.
     store, settings, meter : optional
         By default those of this environment.
 
@@ -73,13 +76,11 @@ def collect(
     Raises
     ------
     ParameterError
-        For a source, league or season that does not exist, before anything is fetched.
+        A source, league or season does not exist; raised before anything is fetched.
     FetchError, SourceError
-        Where every job failed. A job that fails among others is listed in `failed`, and the others are
-        stored.
+        Every job failed. Otherwise a failed job is listed in `failed`, and the others are stored.
     TableError
-        An answer that was read but breaks the contract of a table: what came before it, or was gathered with
-        it, is stored.
+        An answer breaks the contract of a table: batches before it, and those gathered with it, are stored.
 
     Examples
     --------
@@ -89,8 +90,7 @@ def collect(
         ...
     overround.errors.ParameterError: source 'nowhere' is unknown; the sources are sample, football-data, the-odds-api.
     """
-    if source not in SOURCES:
-        raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
+    find_source(source)
     settings = settings or load_settings()
     store = store or Store(settings.store_root)
     meter = meter or Meter("collect")
@@ -99,8 +99,7 @@ def collect(
     )
     aside: list[pd.DataFrame] = []
     failed: dict[str, str] = {}
-    module = import_module(f"overround.sources.{SOURCES[source]}")
-    with module.connected(settings, Ask(tuple(leagues), tuple(seasons))) as connection:
+    with open_source(source, settings, Selection(tuple(leagues), tuple(seasons))) as connection:
         gathering = Gathering(store, meter, totals, settings.batch_rows, connection.changes_only)
         try:
             for name, job in followed(connection.jobs.items(), "jobs"):
@@ -111,7 +110,7 @@ def collect(
                     if len(failed) == len(connection.jobs):
                         raise
         finally:
-            # also when a later job ends it all: what was gathered is not given up
+            # even if a later job fails: what was gathered is not lost
             gathering.store_all()
         requests = pd.DataFrame(connection.fetcher.requests)
         if len(requests):
@@ -126,18 +125,18 @@ def collect(
 
 @dataclass
 class Gathering:
-    """Batches on their way to the store: each as it comes, or several as one append, which costs a commit and its files only once.
+    """Batches on their way to the store, one by one or several as one append, which saves commits and files.
 
     Parameters
     ----------
     store, meter : Store, Meter
-        Where they go, and what measures it.
+        Where they go, and what measures the appends.
     totals : DataFrame
-        Counts by table, added to.
+        Counts by table; appends add to it.
     least_rows : int
-        Rows that are waited for before they are stored together; 0: each batch by itself.
+        Rows to gather before an append; 0: each batch is appended by itself.
     changes_only : bool
-        Of prices, as in `Store.append`.
+        Applies to quotes, see `Store.append`.
     """
 
     store: Store
@@ -145,30 +144,28 @@ class Gathering:
     totals: pd.DataFrame
     least_rows: int = 0
     changes_only: bool = False
-    _waiting: list[Batch] = field(default_factory=list)
+    _gathered: list[Batch] = field(default_factory=list)
 
     def add(self, batch: Batch) -> None:
-        """Take a batch, and store what waits if it is enough."""
-        self._waiting.append(batch)
-        if (
-            sum(len(one.events) + len(one.quotes) + len(one.results) for one in self._waiting)
-            >= self.least_rows
-        ):
+        """Take a batch; store all that were gathered once they have enough rows."""
+        self._gathered.append(batch)
+        rows = sum(len(one.events) + len(one.quotes) + len(one.results) for one in self._gathered)
+        if rows >= self.least_rows:
             self.store_all()
 
     def store_all(self) -> None:
-        """Store what waits."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
+        """Store the gathered batches."""
+        gathered, self._gathered = self._gathered, []
+        if not gathered:
             return
         try:
-            self._store(_together(waiting))
+            self._store(_concatenated(gathered))
         except TableError:
-            if len(waiting) == 1:
+            if len(gathered) == 1:
                 raise
-            # what one of them has wrong must not cost the others, those behind it neither
+            # a defect in one batch must not cost the others, including those after it
             wrong: list[TableError] = []
-            for batch in waiting:
+            for batch in gathered:
                 try:
                     self._store(batch)
                 except TableError as error:
@@ -178,7 +175,7 @@ class Gathering:
 
     def _store(self, batch: Batch) -> None:
         with self.meter.stage(APPEND) as stage:
-            # events first: a reader never sees a price of a match that it does not know
+            # events first: a reader never sees a price of an unknown match
             for table, rows in (
                 ("events", batch.events),
                 ("quotes", batch.quotes),
@@ -192,16 +189,14 @@ class Gathering:
                     stage.count(rows=len(rows))
 
 
-def _together(batches: list[Batch]) -> Batch:
+def _concatenated(batches: list[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
-    parts = [
-        [one.events for one in batches],
-        [one.quotes for one in batches],
-        [one.results for one in batches],
-    ]
-    full = [[rows for rows in frames if len(rows)] or frames[:1] for frames in parts]
-    return Batch(*(pd.concat(frames, ignore_index=True) for frames in full))
+    tables = []
+    for name in ("events", "quotes", "results"):
+        frames = [getattr(batch, name) for batch in batches]
+        tables.append(pd.concat([rows for rows in frames if len(rows)] or frames[:1], ignore_index=True))
+    return Batch(*tables)
 
 
 def _run(batches: Iterable[Batch], gathering: Gathering, meter: Meter, aside: list[pd.DataFrame]) -> None:

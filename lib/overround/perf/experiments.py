@@ -23,7 +23,7 @@ from overround.measure.paired import Change, compare, difference, pairs_of
 from overround.perf.samples import in_turns
 from overround.perf.workloads import BOOK_SEED, book, quotes
 from overround.settings import Settings, load_settings
-from overround.sources.the_odds_api.client import SOURCE, parse_many
+from overround.sources.the_odds_api.parser import SOURCE, parse_many
 from overround.store.store import Store
 
 Run = Callable[[], object]
@@ -276,7 +276,8 @@ def _upside_down(one: Change) -> Change:
 
 @contextmanager
 def _simulated(shown: pd.DataFrame) -> Iterator[_Material]:
-    from overround.sources.sample.market import LEAGUES, SOURCE, Market, iso, serving, snapshot_times
+    from overround.sources.sample.market import LEAGUES, SOURCE, Market, iso, snapshot_times
+    from overround.sources.sample.source import serving
 
     market = Market(leagues=1, seasons=1, teams=4)
     path, times = f"/v4/historical/sports/{next(iter(LEAGUES))}/odds", snapshot_times(market, 0).ravel()

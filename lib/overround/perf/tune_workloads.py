@@ -187,7 +187,8 @@ def storing(folder: Path, batch_rows: int) -> Iterator[Run]:
 @contextmanager
 def provider(latency_s: float) -> Iterator[tuple[str, list[Call]]]:
     """A distant provider, in a process of its own: its address, and what it is asked for."""
-    from overround.sources.sample.market import LEAGUES, Market, iso, serving, snapshot_times
+    from overround.sources.sample.market import LEAGUES, Market, iso, snapshot_times
+    from overround.sources.sample.source import serving
 
     market = Market(leagues=1, seasons=1, teams=4)
     asked = {"regions": "sim", "markets": "h2h", "oddsFormat": "decimal", "dateFormat": "iso"}
@@ -203,7 +204,8 @@ def provider(latency_s: float) -> Iterator[tuple[str, list[Call]]]:
 def fetching(folder: Path, url: str, calls: list[Call], workers: int) -> Iterator[Run]:
     """Ask for answers that nothing in the cache stands for, no faster than The Odds API allows."""
     from overround.http.client import Fetcher
-    from overround.sources.the_odds_api.client import INTERVAL_S, SOURCE
+    from overround.sources.the_odds_api.client import INTERVAL_S
+    from overround.sources.the_odds_api.parser import SOURCE
 
     secrets = {"apiKey": "simulated"}
     with Fetcher(

@@ -8,7 +8,7 @@ too.
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -93,7 +93,7 @@ def append(folder: Path, *, rows: int = 20_000) -> Iterator[Work]:
 
     import overround as ov
 
-    to_arrow = _either("schema", "tables").to_arrow
+    to_arrow = _first_of("schema", "tables").to_arrow
 
     store, batch, numbers = ov.Store(folder / "store"), quotes(rows // 36, times=1), count(1)
 
@@ -125,8 +125,8 @@ def read(folder: Path, *, rows: int = 200_000) -> Iterator[Work]:
 @contextmanager
 def collect(folder: Path, *, workers: int = 4, latency_ms: float = 2.0) -> Iterator[Work]:
     """Collect a small simulated league over loopback, nothing of it in the cache."""
-    Fetcher = _either("http.client", "fetch").Fetcher
-    sample = _either("sources.sample.market", "sources.sample")
+    Fetcher = _first_of("http.client", "fetch").Fetcher
+    sample = _first_of("sources.sample.source", "sources.sample.market", "sources.sample")
     market, numbers = sample.Market(leagues=1, seasons=1, teams=4), count()
     with sample.serving(market, latency_s=latency_ms / 1000) as url:
 
@@ -151,12 +151,12 @@ def collect(folder: Path, *, workers: int = 4, latency_ms: float = 2.0) -> Itera
         yield run, None
 
 
-def _either(now: str, before: str) -> Any:
-    """A module of the library by its name of today, or where an older revision is measured, by that of version 0.1."""
-    try:
-        return import_module(f"overround.{now}")
-    except ImportError:
-        return import_module(f"overround.{before}")
+def _first_of(*names: str) -> Any:
+    """The first of these modules of the library that exists: older revisions have other names."""
+    for name in names[:-1]:
+        with suppress(ImportError):
+            return import_module(f"overround.{name}")
+    return import_module(f"overround.{names[-1]}")
 
 
 WORKLOADS: Mapping[str, Callable[..., AbstractContextManager[Work]]] = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.sources.base import SIMULATED
+from overround.sources.registry import SIMULATED
 from overround.store.commits import quoted
 from overround.store.store import Store
 from overround.times import moment

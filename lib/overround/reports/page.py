@@ -25,7 +25,7 @@ from overround.reports.records import (
     write_atomically,
 )
 from overround.reports.svg import inline_drawings
-from overround.sources.base import SIMULATED, credit
+from overround.sources.registry import SIMULATED, credit
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NAVIGATION = '<nav aria-label="Reports">'

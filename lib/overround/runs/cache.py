@@ -123,7 +123,7 @@ def settled(parameters: Mapping[str, Any], record: Mapping[str, Any], now: datet
         return True
     if parameters["source"] != "football-data" or record["metrics"].get("failed_jobs"):
         return False
-    from overround.sources.football_data.parser import is_over
+    from overround.sources.football_data.leagues import is_over
 
     at = datetime.fromisoformat(record["started_at"])
     asked = [(league, season) for league in parameters["leagues"] for season in parameters["seasons"]]

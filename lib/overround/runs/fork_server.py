@@ -43,8 +43,8 @@ _IMPORTED = (
     "overround.prices.margin_kernels",
     "overround.runs.run",
     "overround.signals.value",
-    "overround.sources.sample.market",
-    "overround.sources.football_data.parser",
+    "overround.sources.sample.source",
+    "overround.sources.football_data.source",
     "overround.sources.the_odds_api.client",
 )
 _LONGEST = 1 << 20  # bytes of an order: an environment may be long

@@ -13,7 +13,7 @@ from overround.runs.parameters import notebook_path, read_parameters
 from overround.runs.runner import OK, Outcome, Progress, Step, run_pipeline
 from overround.runs.variations import variations
 from overround.settings import Settings
-from overround.sources.base import SHARP, SOURCES
+from overround.sources.registry import find_source
 
 BACKTESTS = ("backtest-sharp", "backtest-consensus")
 # label -> notebook, the parameters that make this step what it is, and what has to be there before it
@@ -54,12 +54,12 @@ def main_line(
     ParameterError
         For a source that does not exist, or a parameter that no notebook declares.
     """
-    _check_source(source)
+    find_source(source)
     chosen = {
         "source": source,
         "leagues": list(leagues),
         "seasons": list(seasons),
-        "reference": SHARP[source],
+        "reference": find_source(source).sharp,
     }
     made_from: dict[str, Callable[[list[str]], dict[str, Any]]] = {
         "compare": lambda runs: {"runs": runs},
@@ -98,7 +98,7 @@ def alone(
         raise ParameterError(f"there is no notebook {notebook!r}; there are {', '.join(known)}.")
     declared = read_parameters(notebook_path(notebook, settings.home))
     if "source" in declared:
-        _check_source(source)
+        find_source(source)
     unknown = [name for name in given if name not in declared]
     if unknown:
         raise ParameterError(
@@ -191,11 +191,6 @@ def record_failures(outcomes: Iterable[Outcome], settings: Settings) -> None:
                     }
                 ],
             )
-
-
-def _check_source(source: str) -> None:
-    if source not in SOURCES:
-        raise ParameterError(f"source {source!r} is unknown; the sources are {', '.join(SOURCES)}.")
 
 
 def _asked(

@@ -23,7 +23,7 @@ from overround.runs.profile_files import of_run
 from overround.runs.runner import OK, RUN_MIME
 from overround.schema import FOUND, TABLES
 from overround.settings import load_settings
-from overround.sources.base import SHARP, credit
+from overround.sources.registry import SHARP, credit
 from overround.store.store import Store
 
 

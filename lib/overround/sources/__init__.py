@@ -1,4 +1,4 @@
-"""Providers of odds and results: an answer becomes tidy tables, and what could not be read is set aside with its place."""
+"""Providers of odds and results: answers become tidy tables, what is unreadable is set aside."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""One name per bookmaker, whichever provider quotes it: lower case, full, no punctuation but the underscore."""
+"""One name per bookmaker, whichever provider quotes it: full, lower case, words joined by underscores."""
 
 # prefixes of the columns of football-data.co.uk, from its notes.txt; P is Pinnacle in the totals and handicap
 # columns

@@ -1,4 +1,7 @@
-"""Servers on loopback: in a process of their own, so that their work is not measured as that of whoever asks them, or beside the caller."""
+"""Servers on loopback, in the caller's process or in one of their own.
+
+In a process of its own a server's work does not count as that of the client that is being measured.
+"""
 
 import os
 import subprocess
@@ -14,7 +17,7 @@ _START_S = 20
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers over connections that stay open, without a word of its own; what it answers to is its children's to say."""
+    """Base of our handlers: keeps connections open and logs nothing."""
 
     protocol_version = "HTTP/1.1"
     # head and body in one packet: two would wait for each other (Nagle's algorithm and delayed
@@ -23,11 +26,11 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
-        """Nothing: standard error is whose process it is."""
+        """Log nothing: standard error belongs to the process that runs the server."""
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 64  # of the usual 5 connections, the others that come at once wait a second each
+    request_queue_size = 64  # with the usual 5, further connections at the same time wait a second each
 
     @property
     def url(self) -> str:
@@ -36,7 +39,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def answering(handler: Callable) -> Iterator[str]:
-    """A server in this process for as long as the block lasts; gives its address."""
+    """Run a server in this process while the block lasts; yields its address."""
     with _Server(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
@@ -46,7 +49,7 @@ def answering(handler: Callable) -> Iterator[str]:
 
 
 def serve(handler: Callable, port: int = 0) -> None:
-    """Print the address of a server and answer until interrupted; port 0 is any that is free."""
+    """Print the address of a server and answer until interrupted; port 0 picks a free one."""
     with _Server(("127.0.0.1", port), handler) as server, suppress(KeyboardInterrupt):
         print(server.url, flush=True)
         server.serve_forever()
@@ -54,16 +57,16 @@ def serve(handler: Callable, port: int = 0) -> None:
 
 @contextmanager
 def started(module: str, words: Sequence[str], what: str) -> Iterator[str]:
-    """Run a module that prints its address and then serves; it ends with the block, and also when this process dies.
+    """Run a module that prints its address and then serves; it ends with the block or with this process.
 
     Parameters
     ----------
     module : str
-        Calls `end_with_input` and then `serve`.
+        A module that calls `end_with_input` and then `serve`.
     words : sequence of str
         Its arguments.
     what : str
-        How an error names it.
+        The server's name in error messages.
 
     Yields
     ------
@@ -76,7 +79,8 @@ def started(module: str, words: Sequence[str], what: str) -> Iterator[str]:
         The server did not start.
     """
     command = [sys.executable, "-m", module, *words]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 our own module
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:  # noqa: S603  ours
         too_late = Timer(_START_S, process.kill)
         too_late.start()
         try:
@@ -97,12 +101,12 @@ def started(module: str, words: Sequence[str], what: str) -> Iterator[str]:
 
 
 def end_with_input() -> None:
-    """From now on end this process, whatever it is doing, when its standard input closes."""
+    """End this process, whatever it is doing, as soon as its standard input closes."""
     Thread(target=_end, daemon=True).start()
 
 
 def _end() -> None:
     with suppress(KeyboardInterrupt):
         sys.stdin.read()
-    # at once, also while something is still being prepared or an answer is on its way
+    # at once, even while an answer is being prepared or sent
     os._exit(0)

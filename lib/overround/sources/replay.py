@@ -1,8 +1,7 @@
 """A provider that plays recorded answers back over real sockets: `python -m overround.sources.replay FOLDER`.
 
-A call for current odds gets the next answer in order of time, with the time of each in its header Date; one
-for historical odds the answer that stood at its date, wrapped as The Odds API wraps it. Nothing is kept of
-what was recorded, and nothing passed on.
+A call for current odds gets the next answer in order of time, with its time in the header Date; a call for
+historical odds gets the answer that stood at the requested date, wrapped as The Odds API wraps it.
 """
 
 import argparse
@@ -31,37 +30,37 @@ INDEX, _COLUMNS = "index.csv", {"fetched_at", "zip", "member"}
 
 @dataclass(frozen=True)
 class Shown:
-    """One answer: what a call for odds gets when it is its turn."""
+    """One recorded answer to a call for odds."""
 
     at: datetime
     body: Body
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    cut: int | None = None  # only so many bytes of the body are sent, then the connection ends
+    cut: int | None = None  # bytes of the body after which the connection breaks off
 
     def content(self) -> bytes:
-        """The body, read if it was not."""
+        """The body, read on demand."""
         return self.body() if callable(self.body) else self.body
 
 
 class Replay:
-    """A running provider in this process; `clock` and `sleep` let a poller live in the time of its answers, a poll an answer.
+    """A provider running in this process; `clock` and `sleep` let a poller live in the time of its answers.
 
     Parameters
     ----------
     answers : sequence of Shown
         In order of time; the last is repeated for ever.
     scores : callable
-        Gives the body for a call for scores at a time.
+        Maps a time to the body of a call for scores.
     latency_s : float
-        Seconds that every answer waits, as a distant provider would make it.
+        Delay of every answer in seconds, like that of a distant provider.
 
     Attributes
     ----------
     hits : list of str
-        Paths that it was asked for.
+        Requested paths.
     turn : int
-        Number of the answer that comes next.
+        Number of the next answer.
     """
 
     def __init__(
@@ -81,11 +80,11 @@ class Replay:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def clock(self) -> float:
-        """Seconds since 1970 of the answer that the poller is at."""
+        """Seconds since 1970 of the poller's current answer."""
         return self.answers[min(self._poll, len(self.answers) - 1)].at.timestamp()
 
     def sleep(self, _: float) -> None:
-        """Go on to the next answer's time."""
+        """Move on to the time of the next answer."""
         self._poll += 1
 
     def close(self) -> None:
@@ -96,7 +95,7 @@ class Replay:
 
 @contextmanager
 def replayed(answers: Sequence[Shown], **more: Callable) -> Iterator[Replay]:
-    """A `Replay` for as long as the block lasts."""
+    """Run a `Replay` while the block lasts."""
     server = Replay(answers, **more)  # type: ignore[arg-type]
     try:
         yield server
@@ -105,21 +104,21 @@ def replayed(answers: Sequence[Shown], **more: Callable) -> Iterator[Replay]:
 
 
 def serving(folder: Path, *, latency_s: float = 0.0, most: int = 0) -> AbstractContextManager[str]:
-    """Play a folder of recorded answers from a process of its own; gives its address.
+    """Play a folder of recorded answers from a process of its own; yields its address.
 
     Parameters
     ----------
     folder : Path
-        As `recorded_answers` takes it.
+        See `recorded_answers`.
     latency_s : float
-        Seconds that every answer waits.
+        Delay of every answer in seconds.
     most : int
-        So many answers, evenly spaced; 0: all.
+        At most this many answers, evenly spaced; 0: all.
 
     Raises
     ------
     ParameterError
-        For a folder without recorded answers.
+        The folder holds no recorded answers.
     SourceError
         The server did not start.
     """
@@ -132,20 +131,20 @@ def serving(folder: Path, *, latency_s: float = 0.0, most: int = 0) -> AbstractC
 
 
 def recorded_answers(folder: Path, *, most: int = 0) -> list[Shown]:
-    """Recorded answers of a folder in order of time, each read when its turn comes.
+    """Recorded answers of a folder in order of time; each body is read when it is needed.
 
     Parameters
     ----------
     folder : Path
-        With ZIP files of answers, and `index.csv`: columns fetched_at (2026-06-06T04-52-30Z), zip and member,
-        a row an answer.
+        Holds ZIP files of answers, and `index.csv` with one row per answer: fetched_at
+        (2026-06-06T04-52-30Z), zip and member.
     most : int
-        So many, evenly spaced; 0: all.
+        At most this many, evenly spaced; 0: all.
 
     Raises
     ------
     ParameterError
-        For a folder that holds no such thing.
+        The folder holds no recorded answers.
     """
     try:
         with (folder / INDEX).open(newline="", encoding="utf-8") as file:
@@ -156,7 +155,8 @@ def recorded_answers(folder: Path, *, most: int = 0) -> list[Shown]:
         ) from None
     if not rows or not set(rows[0]) >= _COLUMNS:
         raise ParameterError(
-            f"{folder / INDEX} lists no recorded answers; it has the columns {', '.join(sorted(_COLUMNS))}, a row an answer."
+            f"{folder / INDEX} lists no recorded answers; it has the columns {', '.join(sorted(_COLUMNS))}, "
+            "a row an answer."
         )
     open_zip = cache(lambda name: zipfile.ZipFile(folder / name))
     try:

@@ -1,1 +1,1 @@
-"""football-data.co.uk: a file of results and prices a season."""
+"""football-data.co.uk: results and prices, one file per league and season."""

@@ -1,4 +1,4 @@
-"""The odds columns of football-data.co.uk: what each is called, and its cells as one row a price."""
+"""The odds columns of football-data.co.uk: what each name means, and their cells as one row per price."""
 
 import re
 
@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike
 
 from overround.sources.bookmakers import FOOTBALL_DATA
 
-# line of the file, column, text found, reason
+# line in the file, column, text found, reason
 Aside = tuple[int, str, str, str]
 
-# the highest price of bookmakers; exchanges end at 1000
+# the highest price a bookmaker offers; exchanges end at 1000
 MAX_PRICE = 1001.0
-# goals; the widest line of thirty years is 4
+# goals; the widest line in thirty years was 4
 MAX_HANDICAP = 5.0
 
 _OUTCOMES = {
@@ -26,7 +26,7 @@ _OUTCOMES = {
     "AHA": ("spreads", "away"),
 }
 _BOOKS = "|".join(map(re.escape, FOOTBALL_DATA))
-# matched as a whole, no name has two readings: BFD is Betfair's draw, BFDD Betfred's, HC and AC are corners
+# as full matches the names are unambiguous: BFD is Betfair's draw, BFDD Betfred's; HC and AC are corners
 _PRICE = re.compile(f"(?P<book>{_BOOKS})(?P<close>C?)(?P<outcome>{'|'.join(map(re.escape, _OUTCOMES))})")
 _LINE = re.compile(f"AHh|AHCh|BbAHh|(?:{_BOOKS})AH")
 _COUNT = re.compile("Bb1X2|BbOU|BbAH")
@@ -46,13 +46,13 @@ _FINE, _TEXT, _LOW, _HIGH, _SLIPPED, _NO_LINE = range(len(_REASONS))
 def long_form(
     names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside], *, always_close: bool
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Every usable odds cell as one row.
+    """One row per usable odds cell.
 
-    A blank cell is no price. A price is taken as the file has it, however odd beside its neighbours
-    (exchanges show overrounds of 0.5 to 2.5 in thin markets: judging them is for those who use them), unless
-    it cannot be one: text, 1 or less, above `MAX_PRICE`, a handicap price without a line. 0 stands for a
-    missing price; any other number up to 1 is a line, or a price of another format, in the wrong column, so
-    the bookmaker's other prices of that market and match are not taken either.
+    Blank cells are skipped. A price is taken as the file has it, however odd next to its neighbours
+    (exchanges show overrounds of 0.5 to 2.5 in thin markets; filtering is left to the analysis), unless it
+    cannot be one: text, 1 or less, above `MAX_PRICE`, a handicap price without a line. 0 means a missing
+    price; any other number up to 1 is a line, or a price in another format, in the wrong column, so the
+    bookmaker's other prices of that market and match are set aside as well.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ def long_form(
     cells : ndarray of str, shape (n_matches, n_columns)
         Stripped texts.
     lines : ndarray of int, shape (n_matches,)
-        The matches' lines in the file.
+        Line numbers of the matches in the file.
     aside : list
         Receives every cell that is not taken.
     always_close : bool
-        The file of a new league: all its odds are closing odds, also where the names lack the C.
+        For the file of a new league: all its odds are closing odds, even where the names lack the C.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def long_form(
 def put_aside(
     aside: list[Aside], lines: np.ndarray, column: str, texts: ArrayLike, wrong: ArrayLike, reason: str
 ) -> None:
-    """Add the cells of a column, shape (n,), where `wrong` is true; `lines` are their lines in the file."""
+    """Set aside the cells of a column, shape (n,), where `wrong` is true; `lines` are their line numbers."""
     mask = np.asarray(wrong, dtype=bool)
     aside += [
         (line, column, text, reason) for line, text in zip(lines[mask], np.asarray(texts)[mask], strict=True)
@@ -118,7 +118,7 @@ def _price_columns(names: dict[str, int], aside: list[Aside], always_close: bool
     columns = pd.DataFrame(
         rows, columns=["name", "number", "book", "bookmaker", "market", "outcome", "phase"]
     )
-    # a bookmaker that goes by two names (VC and BV, P and PS) must not quote one price twice
+    # a bookmaker listed under two names (VC and BV, P and PS) must not quote one price twice
     again = columns.duplicated(["bookmaker", "market", "outcome", "phase"])
     aside += [
         (1, name, "", "a second column for the same price; the first one is read")
@@ -131,13 +131,14 @@ def _price_columns(names: dict[str, int], aside: list[Aside], always_close: bool
 def _line_of_each(
     columns: pd.DataFrame, names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside]
 ) -> np.ndarray:
-    """Line in goals of each match and price column, NaN where there is none."""
+    """Line in goals of each match and price column, NaN where it has none."""
     handicaps = {}
     for name in filter(_LINE.fullmatch, names):
         text = cells[:, names[name]]
         value = pd.to_numeric(text, errors="coerce").astype(float)
         usable = np.isin(value, np.arange(-MAX_HANDICAP, MAX_HANDICAP + 0.25, 0.25))
-        reason = f"not a handicap; a multiple of 0.25 between -{MAX_HANDICAP:.0f} and {MAX_HANDICAP:.0f} is expected"
+        span = f"-{MAX_HANDICAP:.0f} and {MAX_HANDICAP:.0f}"
+        reason = f"not a handicap; a multiple of 0.25 between {span} is expected"
         put_aside(aside, lines, name, text, ~usable & (text != ""), reason)
         # adding 0 turns -0.0 into 0.0: one line, one key
         handicaps[name] = np.where(usable, value, np.nan) + 0.0

@@ -1,79 +1,27 @@
-"""Source football-data.co.uk: results, early and closing odds of football leagues, one CSV file a league and season.
+"""Files of football-data.co.uk -> tidy tables: results, early and closing odds of football leagues.
 
-`batches` fetches files, `parse` turns the bytes of one into tidy tables. Nothing is guessed and nothing
-vanishes: a row or a cell that cannot be a fact is set aside with its line and the reason. The columns are
-described at https://www.football-data.co.uk/notes.txt.
+Nothing is guessed and nothing vanishes: a row or a cell that cannot be a fact is set aside with its line and
+the reason. The columns are described at https://www.football-data.co.uk/notes.txt.
 """
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from overround import schema as tables
-from overround.errors import FetchError, ParameterError, SourceError
-from overround.http.client import Fetcher
-from overround.settings import Settings
-from overround.sources.base import SET_ASIDE_COLUMNS, Ask, Batch, Connection, event_id
+from overround.errors import SourceError
+from overround.schema import tidy
+from overround.sources.base import SET_ASIDE_COLUMNS, Batch, event_id
+from overround.sources.football_data.leagues import NEW_LEAGUES, SEASON
 from overround.sources.football_data.odds_columns import ODDS_COLUMNS, Aside, long_form, put_aside
 
 SOURCE = "football-data"
-HOUR_S = 3600
-POLITE_S = 0.5
-MONTH_S = 30 * 24 * HOUR_S
 
-DIVISIONS = {
-    "E0": "England Premier League",
-    "E1": "England Championship",
-    "E2": "England League One",
-    "E3": "England League Two",
-    "EC": "England National League",
-    "SC0": "Scotland Premiership",
-    "SC1": "Scotland Championship",
-    "SC2": "Scotland League One",
-    "SC3": "Scotland League Two",
-    "D1": "Germany Bundesliga",
-    "D2": "Germany 2. Bundesliga",
-    "I1": "Italy Serie A",
-    "I2": "Italy Serie B",
-    "SP1": "Spain La Liga",
-    "SP2": "Spain Segunda Division",
-    "F1": "France Ligue 1",
-    "F2": "France Ligue 2",
-    "N1": "Netherlands Eredivisie",
-    "B1": "Belgium Pro League",
-    "P1": "Portugal Primeira Liga",
-    "T1": "Turkey Super Lig",
-    "G1": "Greece Super League",
-}
-# each name begins with what the file has in its column Country
-NEW_LEAGUES = {
-    "ARG": "Argentina Primera Division",
-    "AUT": "Austria Bundesliga",
-    "BRA": "Brazil Serie A",
-    "CHN": "China Super League",
-    "DNK": "Denmark Superliga",
-    "FIN": "Finland Veikkausliiga",
-    "IRL": "Ireland Premier Division",
-    "JPN": "Japan J1 League",
-    "MEX": "Mexico Liga MX",
-    "NOR": "Norway Eliteserien",
-    "POL": "Poland Ekstraklasa",
-    "ROU": "Romania Liga 1",
-    "RUS": "Russia Premier League",
-    "SWE": "Sweden Allsvenskan",
-    "SWZ": "Switzerland Super League",
-    "USA": "USA MLS",
-}
-
-# what we read of a match, and what it is called in one layout or another
+# the fields we read of a match, and their column names in the various layouts
 _FIELDS = {
     "date": ("Date",),
     "time": ("Time",),
@@ -86,119 +34,12 @@ _FIELDS = {
     "country": ("Country",),
     "season": ("Season",),
 }
-# what a file says about a match besides its odds; anything else is reported as unknown, so that a new
+# the columns about a match besides its odds; any other column is reported as unknown, so that a new
 # bookmaker is never missed
-_STATISTICS = {
-    "Div",
-    "Country",
-    "League",
-    "Season",
-    "Date",
-    "Time",
-    "HomeTeam",
-    "HT",
-    "Home",
-    "AwayTeam",
-    "AT",
-    "Away",
-    "FTHG",
-    "HG",
-    "FTAG",
-    "AG",
-    "FTR",
-    "Res",
-    "HTHG",
-    "HTAG",
-    "HTR",
-    "Attendance",
-    "Referee",
-    "HS",
-    "AS",
-    "HST",
-    "AST",
-    "HHW",
-    "AHW",
-    "HC",
-    "AC",
-    "HF",
-    "AF",
-    "HFKC",
-    "AFKC",
-    "HO",
-    "AO",
-    "HY",
-    "AY",
-    "HR",
-    "AR",
-    "HBP",
-    "ABP",
-    "HxG",
-    "AxG",
-}
-
-_SEASON = re.compile("[0-9]{4}(/[0-9]{4})?")
-
-
-@contextmanager
-def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
-    """Open the provider with one job a file.
-
-    Raises
-    ------
-    ParameterError
-        No league, or a league or season that cannot exist.
-    """
-    if not ask.leagues:
-        raise ParameterError(f"football-data needs a league: one of {', '.join((*DIVISIONS, *NEW_LEAGUES))}.")
-    # a small site that gives its files away: one call at a time, and not more than two a second
-    with Fetcher(
-        SOURCE, settings.football_data_url, settings.cache_folder, min_interval_s=POLITE_S, workers=1
-    ) as fetcher:
-        batches(fetcher, ask.leagues, ask.seasons)  # checks all before the first job
-        wanted = [(league, season) for league in ask.leagues for season in ask.seasons or ("",)]
-        yield Connection(
-            fetcher,
-            {
-                f"{league} {season}".strip(): partial(batches, fetcher, [league], [season] if season else [])
-                for league, season in wanted
-            },
-        )
-
-
-def batches(
-    fetcher: Fetcher, leagues: Sequence[str], seasons: Sequence[str] = (), now: datetime | None = None
-) -> Iterator[Batch]:
-    """Fetch every league in every season, one batch a file.
-
-    Parameters
-    ----------
-    fetcher : Fetcher
-        With football-data.co.uk as its base URL.
-    leagues : sequence of str
-        Codes of `DIVISIONS` or `NEW_LEAGUES`.
-    seasons : sequence of str
-        For divisions two consecutive years, "2425", from "9394" on; for new leagues as their file writes it,
-        "2012" or "2012/2013", and all that the file holds where none is given.
-    now : datetime, optional
-        Time zone aware; decides which season is still played, whose file is fetched again after an hour.
-
-    Yields
-    ------
-    Batch
-        In the order of leagues, then seasons.
-
-    Raises
-    ------
-    ParameterError
-        A league or season that cannot exist; raised before anything is fetched.
-    SourceError
-        No file for a league and season, or a file that cannot be read.
-    FetchError
-        The provider cannot be reached.
-    """
-    now = now or datetime.now(UTC)
-    wanted = [(league, season) for league in leagues for season in _seasons_of(league, seasons, now)]
-    return (_fetch(fetcher, league, season, now) for league, season in wanted)
+_STATISTICS = re.compile(
+    "Div|Country|League|Season|Date|Time|Attendance|Referee|(Home|Away)(Team)?|[HA]T|(FT|HT)?[HA]G|FTR|HTR|Res|"
+    "[HA](S|ST|HW|C|F|FKC|O|Y|R|BP|xG)"
+)
 
 
 def parse(
@@ -206,11 +47,11 @@ def parse(
 ) -> Batch:
     """Read one file of football-data.co.uk.
 
-    A match whose score is missing, or contradicts the result column, is "unknown" without scores. A match
-    listed twice counts as listed last. Team names differ neither in case nor in white space: the file's most
-    frequent spelling stands for all. Of a row's prices see `football_data_odds.long_form`. Clock times are UK
-    local; of a time that the end of summer time makes ambiguous the earlier is taken, so that no bet is
-    placed after the start.
+    A match whose score is missing, or contradicts the result column, has the status "unknown" and no scores.
+    Where a match is listed twice, the last row counts. Names of a team that differ only in case or white
+    space are unified to the most frequent spelling in the file. `long_form` describes how prices are read.
+    Clock times are UK local time; where the end of summer time makes one ambiguous, the earlier is taken, so
+    that no bet is placed after the start.
 
     Parameters
     ----------
@@ -219,20 +60,20 @@ def parse(
     where : str
         URL without secrets, for messages and `set_aside`.
     competition, season : str
-        Stored as given. A file of a new league holds many seasons: only this one is read, all if it is None.
+        Stored as given. A file of a new league holds many seasons: only this one is read, or all for None.
     collected_at : datetime
-        Time zone aware; when the provider answered.
+        When the provider answered, with a time zone.
 
     Returns
     -------
     Batch
-        `quotes` has one row a price, decimal odds; line in goals, of the home team for spreads.
+        `quotes` has one row per price, in decimal odds; the line is in goals, for spreads the home team's.
 
     Raises
     ------
     SourceError
-        Not a file of matches: a web page, empty, cut off in its first match, of another league, without this
-        season.
+        The content is not a file of matches of this league and season: a web page, an empty file, one cut off
+        in its first match, one of another league.
     """
     aside: list[Aside] = []
     header, lines, cells = _grid(_decode(content, where), where, aside)
@@ -242,7 +83,8 @@ def parse(
     }
     if not (called["date"] and called["home"] and called["away"]):
         raise SourceError(
-            f"{where}: the first line is {','.join(header)[:80]!r}; a file with Date, HomeTeam and AwayTeam is expected."
+            f"{where}: the first line is {','.join(header)[:80]!r}; "
+            "a file with Date, HomeTeam and AwayTeam is expected."
         )
     _unify_spelling(cells, names[called["home"]], names[called["away"]])
     new = bool(called["country"] and called["season"])
@@ -281,69 +123,8 @@ def parse(
         **same, **{column: table[column].astype("str").array.take(match) for column in ("event_id", "season")}
     )
     return Batch(
-        tables.tidy("events", events),
-        tables.tidy("quotes", quotes),
-        tables.tidy("results", results),
-        _table(where, aside),
+        tidy("events", events), tidy("quotes", quotes), tidy("results", results), _table(where, aside)
     )
-
-
-def is_over(league: str, season: str | None, at: datetime) -> bool:
-    """Whether a file will not change any more: that of a division's season which is over; a file of many seasons goes on."""
-    # seasons end in May or June, 2019/20 did in August; September is after all of them
-    return (
-        league in DIVISIONS
-        and bool(season)
-        and at >= datetime(_first_year(season or "") + 1, 9, 1, tzinfo=UTC)
-    )
-
-
-def _seasons_of(league: str, seasons: Sequence[str], now: datetime) -> Sequence[str | None]:
-    if league in DIVISIONS:
-        latest = f"{now.year % 100:02}{(now.year + 1) % 100:02}"
-        rule = f"give seasons as two consecutive years, such as '2425', from '9394' to '{latest}'"
-        if not seasons:
-            raise ParameterError(f"league {league} needs a season; {rule}.")
-        wrong = [season for season in seasons if not 1993 <= _first_year(season) <= now.year]
-    elif league in NEW_LEAGUES:
-        rule = "write it as its file does, such as '2012' or '2012/2013', or give none for all"
-        wrong = [season for season in seasons if not _SEASON.fullmatch(season)]
-    else:
-        raise ParameterError(
-            f"league {league!r} is unknown; allowed: {', '.join((*DIVISIONS, *NEW_LEAGUES))}."
-        )
-    if wrong:
-        raise ParameterError(f"season {wrong[0]!r} cannot be used for league {league}; {rule}.")
-    return list(dict.fromkeys(seasons)) or [None]
-
-
-def _first_year(season: str) -> int:
-    """Return the year in which a division's season begins, 0 for what is none."""
-    if not re.fullmatch("[0-9]{4}", season) or (int(season[:2]) + 1) % 100 != int(season[2:]):
-        return 0
-    return int(season[:2]) + (1900 if season >= "93" else 2000)
-
-
-def _fetch(fetcher: Fetcher, league: str, season: str | None, now: datetime) -> Batch:
-    path = f"mmz4281/{season}/{league}.csv" if league in DIVISIONS and season else f"new/{league}.csv"
-    try:
-        answer = fetcher.get(path, ttl=MONTH_S if is_over(league, season, now) else HOUR_S)
-    except FetchError as error:
-        if error.status not in (300, 404):
-            raise
-        what = f"league {league}" + (f" and season {season}" if season else "")
-        raise SourceError(
-            f"football-data.co.uk has no file for {what} ({fetcher.base_url}/{path} answered {error.status})."
-        ) from None
-    try:
-        return parse(
-            answer.content, answer.url, competition=league, season=season, collected_at=answer.fetched_at
-        )
-    except SourceError:
-        fetcher.forget(
-            path
-        )  # a web page or another league's file, answered as if it were this one, must not stay for a month
-        raise
 
 
 def _decode(content: bytes, where: str) -> str:
@@ -363,9 +144,9 @@ def _decode(content: bytes, where: str) -> str:
 
 
 def _grid(text: str, where: str, aside: list[Aside]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Header, 1-based line numbers (n,) and stripped cells (n, k) of the lines that hold anything."""
+    """Header, 1-based line numbers (n,) and stripped cells (n, k) of the lines that are not blank."""
     texts = text.split("\n")
-    # one reader a line: a stray quotation mark spoils its own line, not the rest of the file
+    # one reader per line: a stray quotation mark spoils its own line, not the rest of the file
     try:
         rows = [[cell.strip() for cell in next(csv.reader([line]), [])] for line in texts]
     except csv.Error as error:
@@ -398,7 +179,7 @@ def _column_numbers(header: list[str], cells: np.ndarray, aside: list[Aside]) ->
             aside.append((1, name, "", "a second column of this name; the first one is read"))
         elif name:
             names[name] = number
-            if filled and name not in _STATISTICS and not ODDS_COLUMNS.fullmatch(name):
+            if filled and not _STATISTICS.fullmatch(name) and not ODDS_COLUMNS.fullmatch(name):
                 aside.append((1, name, "", "a column that football-data.co.uk does not describe; not read"))
         elif filled:
             aside.append((1, "", "", f"column {number + 1} has cells but no name; not read"))
@@ -409,7 +190,7 @@ def _unify_spelling(cells: np.ndarray, home: int, away: int) -> None:
     teams = np.array([" ".join(name.split()) for name in cells[:, [home, away]].ravel()], dtype=object)
     counts = Counter(teams)
     chosen: dict[str, str] = {}
-    # most_common is stable: of spellings equally frequent, the first in the file
+    # most_common is stable: among equally frequent spellings the first in the file wins
     for spelling, _ in counts.most_common():
         chosen.setdefault(spelling.casefold(), spelling)
     cells[:, [home, away]] = np.array([chosen[name.casefold()] for name in teams], dtype=object).reshape(
@@ -420,7 +201,7 @@ def _unify_spelling(cells: np.ndarray, home: int, away: int) -> None:
 def _rows_of_season(season: str, seasons: np.ndarray, where: str) -> np.ndarray:
     rows = seasons == season
     if not rows.any():
-        holds = ", ".join(dict.fromkeys(filter(_SEASON.fullmatch, seasons)))
+        holds = ", ".join(dict.fromkeys(filter(SEASON.fullmatch, seasons)))
         raise SourceError(f"{where}: holds no season {season!r}; it holds {holds or 'none'}.")
     return rows
 
@@ -438,7 +219,7 @@ def _matches_of(
     where: str,
     aside: list[Aside],
 ) -> np.ndarray:
-    """Rows (n,) that are matches of this competition; the others are set aside."""
+    """Mask (n,) of the rows that are matches of this competition; the others are set aside."""
     checks = [
         ("date", table["day"].isna(), "not a date; dd/mm/yy or dd/mm/yyyy is expected"),
         ("home", table["home"] == "", "the home team is missing"),
@@ -447,7 +228,7 @@ def _matches_of(
         ("season", table["season"] == "", "the season is missing"),
     ]
     if called["season"] and called["country"]:
-        no_season = [not _SEASON.fullmatch(season) for season in table["season"]]
+        no_season = [not SEASON.fullmatch(season) for season in table["season"]]
         checks.append(
             ("season", pd.Series(no_season, dtype=bool), "not a season; 2012 or 2012/2013 is expected")
         )
@@ -475,7 +256,8 @@ def _matches_of(
     if len(table) and not good.any():
         line, column, text, reason = aside[-1]
         raise SourceError(
-            f"{where}: none of its {len(table)} rows is a match of {competition}; line {line}, {column} {text!r}: {reason}."
+            f"{where}: none of its {len(table)} rows is a match of {competition}; "
+            f"line {line}, {column} {text!r}: {reason}."
         )
     return good
 

@@ -1,15 +1,12 @@
-"""The embedded default source: a simulated market, seeded, collected over HTTP from a server of its own as from a live feed.
+"""The simulated market behind the default source: seeded, with known true probabilities.
 
-Nothing in it is real: leagues, teams, bookmakers, prices and scores are invented, and the truth behind them
-is known.
+Nothing in it is real: leagues, teams, bookmakers, prices and scores are invented.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -17,15 +14,10 @@ import pandas as pd
 from scipy.special import gammaln
 
 from overround.errors import ParameterError
-from overround.http.client import Fetcher
-from overround.settings import Settings
-from overround.sources.base import SIMULATED, Ask, Batch, Connection
-from overround.sources.local_server import started
-from overround.sources.the_odds_api import client as the_odds_api
 
-SOURCE = SIMULATED
+SOURCE = "sample"
 LEAGUES = {"soccer_sim_premier": "Simulated Premier", "soccer_sim_second": "Simulated Second"}
-_VERSION = 1  # of the simulation: another one has other answers, so other cache keys and event ids
+_VERSION = 1  # of the simulation, whose answers depend on it: part of the cache keys and event ids
 _ALLOWED = {
     "seed": (0, 2**63),
     "leagues": (1, 2),
@@ -33,7 +25,7 @@ _ALLOWED = {
     "teams": (2, 14),
     "first_season": (1990, 2050),
 }
-_HOUR, _DAY = 3600, 86_400
+_HOUR_S, DAY_S = 3600, 86_400
 _PLACES = (
     "Aldmere",
     "Brackholm",
@@ -50,7 +42,7 @@ _PLACES = (
     "Marrowick",
     "Nettleham Vale",
 )
-_CLUBS = ("Sim City", "Sim Rovers")  # one a league
+_CLUBS = ("Sim City", "Sim Rovers")  # one per league
 
 
 @dataclass(frozen=True)
@@ -62,15 +54,15 @@ class Bookmaker:
     key : str
         Name in the answers.
     margin : float
-        Overround less one.
+        Overround minus one.
     favourite_bias : float
-        Exponent of the probabilities before the margin: below 1, longshots pay more of it.
+        Exponent of the probabilities before the margin: below 1, longshots carry more of it.
     noise : float
         Standard deviation, in log odds, of its own opinion of a match.
     delay_h : float
-        Hours by which its information is old.
+        Age of its information in hours.
     refresh_h : float
-        Hours between two looks at its price.
+        Hours between two updates of its price.
     """
 
     key: str
@@ -95,14 +87,14 @@ BOOKMAKERS = (
 
 @dataclass(frozen=True)
 class Market:
-    """What is simulated; the same fields give the same bytes.
+    """Size and seed of a simulation; the same fields give the same bytes.
 
     Parameters
     ----------
     seed : int
-        Of everything that is random.
+        Seed of all random numbers.
     leagues, seasons, teams : int
-        At most 2 leagues of 14 teams, an even number; a season is a double round robin, a round a week from
+        At most 2 leagues of 14 teams, an even number; a season is a double round robin, one round a week from
         March.
     first_season : int
         Calendar year of the first season.
@@ -126,93 +118,12 @@ class Market:
 
     @property
     def identity(self) -> str:
-        """What stands for the server's address in the cache, whatever its port."""
+        """Stands for the server's address in the cache, whatever its port."""
         return f"{SOURCE} {_VERSION} {json.dumps(asdict(self))}"
 
 
-@contextmanager
-def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
-    """Open the default market on a server of its own, one job for each league and season asked for, by default all.
-
-    Raises
-    ------
-    ParameterError
-        A league or season that the market does not have.
-    """
-    market = Market()
-    seasons = [str(market.first_season + number) for number in range(market.seasons)]
-    for what, asked, known in (("league", ask.leagues, tuple(LEAGUES)), ("season", ask.seasons, seasons)):
-        for one in asked:
-            if one not in known:
-                raise ParameterError(f"sample: {what} {one!r} is unknown; it has {', '.join(known)}.")
-    with (
-        serving(market) as url,
-        Fetcher(
-            SOURCE,
-            url,
-            settings.cache_folder,
-            identity=market.identity,
-            secrets={"apiKey": "simulated"},
-            workers=settings.fetch_workers,
-        ) as fetcher,
-    ):
-        yield Connection(
-            fetcher,
-            {
-                f"{league} {season}": partial(_season, fetcher, market, league, number)
-                for league in ask.leagues or LEAGUES
-                for number, season in enumerate(seasons)
-                if season in (ask.seasons or seasons)
-            },
-        )
-
-
-def batches(fetcher: Fetcher, market: Market) -> Iterator[Batch]:
-    """Walk through the simulated time as a collector would have: every snapshot of a league's season, then its scores.
-
-    Parameters
-    ----------
-    fetcher : Fetcher
-        Of the address that `serving` gives, with `identity=market.identity` and any `apiKey` among its
-        secrets.
-    market : Market
-        The same as the server's.
-    """
-    for league in tuple(LEAGUES)[: market.leagues]:
-        for season in range(market.seasons):
-            yield from _season(fetcher, market, league, season)
-
-
-def _season(fetcher: Fetcher, market: Market, league: str, season: int) -> Iterator[Batch]:
-    times = snapshot_times(market, season).ravel()
-    asked = {"regions": "sim", "markets": "h2h", "oddsFormat": "decimal", "dateFormat": "iso"}
-    answers = fetcher.get_many(
-        (f"/v4/historical/sports/{league}/odds", {**asked, "date": iso(time)}) for time in times
-    )
-    yield the_odds_api.parse_many(answers, odds_format="decimal", source=SOURCE)
-    end = {"daysFrom": 300, "dateFormat": "iso", "date": iso(times[-1] + _DAY)}
-    scores = fetcher.get(f"/v4/historical/sports/{league}/scores", end)
-    yield the_odds_api.parse_scores(scores.content, scores.url, fetched_at=scores.fetched_at, source=SOURCE)
-
-
-def serving(market: Market, *, latency_s: float = 0.002) -> AbstractContextManager[str]:
-    """Serve the market from a process of its own; gives its address on loopback.
-
-    Raises
-    ------
-    SourceError
-        The server did not start.
-    """
-    words = [
-        part for name, value in asdict(market).items() for part in (f"--{name.replace('_', '-')}", str(value))
-    ]
-    return started(
-        "overround.sources.sample.server", ["--latency", str(latency_s), *words], "the sample market"
-    )
-
-
 def truth(market: Market) -> pd.DataFrame:
-    """Return what the market knew only at the end: one row a match, with its true probabilities at kick-off and its score.
+    """One row per match: its true probabilities at kick-off, and its score.
 
     Returns
     -------
@@ -238,25 +149,25 @@ def truth(market: Market) -> pd.DataFrame:
 
 
 def snapshot_times(market: Market, season: int) -> np.ndarray:
-    """Return when the prices of a season are taken, in seconds since 1970, shape (rounds, snapshots), the same for each league.
+    """Times of a season's snapshots, seconds since 1970, shape (rounds, snapshots); the same in each league.
 
     Prices open on Monday; snapshots are denser on Friday and half an hour and two minutes before each
     kick-off.
     """
     start = datetime(market.first_season + season, 3, 1, tzinfo=UTC)
-    monday = int(start.timestamp()) + (-start.weekday() % 7) * _DAY
+    monday = int(start.timestamp()) + (-start.weekday() % 7) * DAY_S
     weeks = np.arange(2 * (market.teams - 1))
-    return monday + weeks[:, None] * 7 * _DAY + _SNAPSHOTS
+    return monday + weeks[:, None] * 7 * DAY_S + _SNAPSHOTS
 
 
 def iso(seconds: float) -> str:
-    """Return a time as the API writes it."""
+    """A time as the API writes it."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """Arrays over matches; `prices` and `updated` have the shape (matches, bookmakers, snapshots of the round[, outcomes])."""
+    """Arrays over matches; `prices` and `updated` have shape (matches, bookmakers, snapshots[, outcomes])."""
 
     league: np.ndarray
     season: np.ndarray
@@ -272,7 +183,7 @@ class Simulation:
 
 @lru_cache(maxsize=4)
 def simulate(market: Market) -> Simulation:
-    """Simulate everything at once."""
+    """Simulate the whole market."""
     rng = np.random.default_rng(market.seed)
     weeks, each = 2 * (market.teams - 1), market.teams // 2
     league, season, week, game = (
@@ -287,7 +198,7 @@ def simulate(market: Market) -> Simulation:
 
     rates = _open_rates(rng, market, (league, season, week), home, away)
     path = rates[:, :, None] + _news(rng, len(game))
-    # the line-ups are out half an hour before the kick-off, and nothing more is learnt
+    # the line-ups are out half an hour before the kick-off; there is no news after that
     last = (slots - _OPENS) // _STEP - 1
     path = np.where(
         np.arange(path.shape[2]) > last[:, None, None], np.take_along_axis(path, last[:, None, None], 2), path
@@ -318,15 +229,15 @@ def simulate(market: Market) -> Simulation:
 # seconds from Monday 00:00 UTC
 _KICK_OFFS = np.array(
     [
-        day * _DAY + int(hour * _HOUR)
+        day * DAY_S + int(hour * _HOUR_S)
         for day, hour in ((4, 19), (5, 14), (6, 14), (5, 14), (5, 16.5), (5, 14), (6, 14))
     ]
 )
-_OPENS = 9 * _HOUR
+_OPENS = 9 * _HOUR_S
 _SNAPSHOTS = np.unique(
     [
         *(
-            day * _DAY + hour * _HOUR
+            day * DAY_S + hour * _HOUR_S
             for day, hours in enumerate(
                 [(9, 18), (9, 18), (9, 14, 20), (9, 13, 17, 21), (8, 10, 12, 14, 16, 17, 18)]
             )
@@ -336,18 +247,18 @@ _SNAPSHOTS = np.unique(
         *(_KICK_OFFS - 2 * 60),
     ]
 )
-_STEP = 1800  # seconds between two moments at which something may be learnt
+_STEP = 1800  # seconds between two arrivals of news
 _GOALS = np.arange(12)
-_NEWS_CHANCE, _NEWS, _DRIZZLE = 0.006, 0.035, 0.003  # in a step; standard deviations of log goals
+_NEWS_CHANCE, _NEWS, _DRIZZLE = 0.006, 0.035, 0.003  # per step; standard deviations in log goals
 
 
 def _fixtures(teams: int) -> np.ndarray:
-    """Home and away team of each game of each week, by the circle method; the second half is the first with the sides swapped."""
+    """Home and away team of each week's games by the circle method; the second half swaps the sides."""
     first = []
     for week in range(teams - 1):
         ring = np.r_[0, 1 + (np.arange(teams - 1) + week) % (teams - 1)]
         pairs = np.c_[ring[: teams // 2], ring[: teams // 2 - 1 : -1]]
-        # sides by the place in the ring, so that a team alternates as it moves on; the first team never moves
+        # sides by position in the ring, so that a team alternates as it moves on; the first team never moves
         swap = (np.where(np.arange(teams // 2) == 0, week, np.arange(teams // 2)) % 2) == 1
         first.append(np.where(swap[:, None], pairs[:, ::-1], pairs))
     return np.array(first + [one[:, ::-1] for one in first])
@@ -356,7 +267,7 @@ def _fixtures(teams: int) -> np.ndarray:
 def _open_rates(
     rng: np.random.Generator, market: Market, when: tuple[np.ndarray, ...], home: np.ndarray, away: np.ndarray
 ) -> np.ndarray:
-    """Log of the goals expected of home and away when prices open, shape (matches, 2): strengths walk slowly from week to week."""
+    """Log of expected goals when prices open, shape (matches, 2); strengths drift from week to week."""
     league, season, week = when
     weeks = 2 * (market.teams - 1)
     walk = rng.normal(0, 0.02, (market.leagues, 2, market.teams, market.seasons * weeks)).cumsum(axis=-1)
@@ -369,10 +280,10 @@ def _open_rates(
 
 
 def _news(rng: np.random.Generator, matches: int) -> np.ndarray:
-    """What is learnt of log goals, shape (matches, 2, steps): a drizzle, and seldom a piece of news such as an injury."""
+    """Cumulated news in log goals, shape (matches, 2, steps): a drizzle, rarely a shock such as an injury."""
     steps = (_KICK_OFFS.max() - _OPENS) // _STEP + 1
     scale = np.where(rng.random((matches, 1, steps)) < _NEWS_CHANCE, _NEWS, _DRIZZLE)
-    # mostly what is good for one side is bad for the other
+    # what is good for one side is mostly bad for the other
     one, other = rng.normal(0, 1, (2, matches, steps))
     steps_of_two = np.stack([one, 0.4 * other - 0.9 * one], axis=1) * scale
     steps_of_two[:, :, 0] = 0
@@ -380,7 +291,7 @@ def _news(rng: np.random.Generator, matches: int) -> np.ndarray:
 
 
 def _probabilities(log_rates: np.ndarray) -> np.ndarray:
-    """Home, draw, away of independent Poisson goals: (matches, 2, steps) -> (matches, steps, 3)."""
+    """Home, draw, away from independent Poisson goals: (matches, 2, steps) -> (matches, steps, 3)."""
     rates = log_rates[..., None]
     home, away = np.moveaxis(np.exp(_GOALS * rates - np.exp(rates) - gammaln(_GOALS + 1)), 1, 0)
     fewer = np.cumsum(away, axis=-1) - away
@@ -392,15 +303,15 @@ def _probabilities(log_rates: np.ndarray) -> np.ndarray:
 
 
 def _quote(rng: np.random.Generator, belief: np.ndarray, opens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every bookmaker's prices at every snapshot, and when it last looked at them."""
+    """Every bookmaker's prices at every snapshot, and when it last updated them."""
     matches = len(belief)
     prices = np.empty((matches, len(BOOKMAKERS), len(_SNAPSHOTS), 3))
     updated = np.empty(prices.shape[:3], dtype=np.int64)
     for number, book in enumerate(BOOKMAKERS):
-        every = int(book.refresh_h * _HOUR)
+        every = int(book.refresh_h * _HOUR_S)
         first = rng.integers(0, every, (matches, 1))
         looked = (_SNAPSHOTS - _OPENS + every - first) // every * every - every + first
-        step = np.maximum(looked - int(book.delay_h * _HOUR), 0) // _STEP
+        step = np.maximum(looked - int(book.delay_h * _HOUR_S), 0) // _STEP
         opinion = rng.normal(0, book.noise, (matches, 1, 3))
         chance = np.take_along_axis(belief, step[:, :, None], axis=1) ** book.favourite_bias * np.exp(opinion)
         prices[:, number] = _on_ladder(chance.sum(-1, keepdims=True) / chance / (1 + book.margin))
@@ -409,6 +320,6 @@ def _quote(rng: np.random.Generator, belief: np.ndarray, opens: np.ndarray) -> t
 
 
 def _on_ladder(prices: np.ndarray) -> np.ndarray:
-    """Prices that bookmakers show: the steps grow with the odds."""
+    """Prices rounded to the ladder of bookmakers, whose steps grow with the odds."""
     step = np.select([prices < 4, prices < 8, prices < 20], [0.01, 0.05, 0.25], 1.0)
     return np.maximum(np.round(np.round(prices / step) * step, 2), 1.01)

@@ -1,9 +1,9 @@
-"""HTTP server of the sample market, in The Odds API's v4 format: `python -m overround.sources.sample.server --port 8000`.
+"""HTTP server of the sample market, in The Odds API's v4 format.
 
-It prints its address and ends when its standard input closes, so that it never outlives whoever started it.
-Beyond the provider's paths there is `/v4/historical/sports/{sport}/scores?date=`: the scores as one would
-have polled them at that time, with `daysFrom` up to 366. Prices are decimal and times ISO, whatever was asked
-for; any `apiKey` will do.
+`python -m overround.sources.sample.server --port 8000` starts it. It prints its address and ends when its
+standard input closes, so that it never outlives its parent process. Besides the provider's paths there is
+`/v4/historical/sports/{sport}/scores?date=`: the scores as polled at that time, with `daysFrom` up to 366.
+Prices are always decimal and times ISO; any `apiKey` is accepted.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from overround.sources import local_server as loopback
+from overround.sources import local_server
 from overround.sources.sample.market import BOOKMAKERS, LEAGUES, Market, iso, simulate, snapshot_times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,20 +29,20 @@ _HELP = "https://the-odds-api.com/liveapi/guides/v4/api-error-codes.html#"
 
 
 def serve(market: Market, port: int = 0, *, latency_s: float = 0.002) -> None:
-    """Serve the market on loopback, print the address and go on until interrupted.
+    """Serve the market on loopback and print the address, until interrupted.
 
     Parameters
     ----------
     market : Market
-        What to simulate.
+        The market to simulate.
     port : int
-        0 for any that is free.
+        0 picks a free one.
     latency_s : float
-        Seconds that every answer waits, as a distant provider would make it.
+        Delay of every answer in seconds, like that of a distant provider.
     """
     answers, costs = Answers(market), count()
 
-    class SampleHandler(loopback.Handler):
+    class SampleHandler(local_server.Handler):
         def do_GET(self) -> None:
             if latency_s:
                 time.sleep(latency_s)
@@ -62,11 +62,11 @@ def serve(market: Market, port: int = 0, *, latency_s: float = 0.002) -> None:
             self.end_headers()
             self.wfile.write(body)
 
-    loopback.serve(SampleHandler, port)
+    local_server.serve(SampleHandler, port)
 
 
 class Answers:
-    """The answers of the simulated provider, by path and parameters; the live paths stand two minutes before the last kick-off."""
+    """Answers by path and parameters; on live paths it is always two minutes before the last kick-off."""
 
     def __init__(self, market: Market):
         self._market, self._all = market, simulate(market)
@@ -133,7 +133,7 @@ class Answers:
         }
 
     def _odds(self, league: int, number: int) -> list[dict]:
-        """Return the matches of the round to which a snapshot belongs that had not begun."""
+        """The matches of a snapshot's round that had not started."""
         simulated, games = self._all, self._market.teams // 2
         round_, snapshot = divmod(number, self._in_a_round)
         first = (league * len(self._times) // self._in_a_round + round_) * games
@@ -176,7 +176,7 @@ class Answers:
             & (simulated.starts_at <= at + _AHEAD_S)
         )
         data = []
-        # what has ended is listed only when days are asked for
+        # matches that have ended are listed only when days are requested
         for match in np.flatnonzero(listed & ((ended > at) | (days > 0))).tolist():
             event = self._event(match) | {
                 "completed": bool(ended[match] <= at),
@@ -222,7 +222,7 @@ def _main() -> None:
         parser.add_argument(f"--{one.name.replace('_', '-')}", type=int, default=one.default)
     given = vars(parser.parse_args())
     market = Market(**{one.name: given[one.name] for one in fields(Market)})
-    loopback.end_with_input()
+    local_server.end_with_input()
     serve(market, given["port"], latency_s=given["latency"])
 
 

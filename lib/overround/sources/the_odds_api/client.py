@@ -1,6 +1,6 @@
-"""The Odds API, version 4: what it can be asked for, and what each answer costs. Never asks for more than it was told to.
+"""The Odds API, version 4: its calls and what they cost.
 
-Reference: https://the-odds-api.com/liveapi/guides/v4/. How answers are read is in `the_odds_api_answers`.
+Reference: https://the-odds-api.com/liveapi/guides/v4/. `parser` reads the answers.
 """
 
 import json
@@ -18,26 +18,8 @@ import pandas as pd
 from overround.errors import FetchError, ParameterError, SettingsError, SourceError
 from overround.http.client import FOREVER, Answer, Fetcher
 from overround.settings import Settings
-from overround.sources.base import Ask, Batch, Connection
-from overround.sources.the_odds_api.parser import SOURCE, Rows, parse_many, parse_odds, parse_scores
-
-__all__ = [
-    "SOURCE",
-    "Offer",
-    "Rows",
-    "batches",
-    "connected",
-    "events",
-    "historical_odds",
-    "is_hopeless",
-    "odds",
-    "open_fetcher",
-    "parse_many",
-    "parse_odds",
-    "parse_scores",
-    "scores",
-    "sports",
-]
+from overround.sources.base import Batch, Connection, Selection
+from overround.sources.the_odds_api.parser import SOURCE, parse_many, parse_scores
 
 INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
 _DAY_S = 86_400
@@ -48,7 +30,7 @@ _BOOKMAKERS_A_REGION = 10
 
 @dataclass(frozen=True)
 class Offer:
-    """Whose prices of what: a call costs one credit for each market in each region; ten bookmakers count as one region."""
+    """Bookmakers and markets to ask for; a call costs a credit per market and region (or ten bookmakers)."""
 
     regions: str = "eu,uk"
     markets: str = "h2h,totals,spreads"
@@ -60,7 +42,8 @@ class Offer:
             text = getattr(self, name)
             if not _NAMES.fullmatch(text) and not (name == "bookmakers" and not text):
                 raise ParameterError(
-                    f"the-odds-api: {name} {text!r} cannot be asked for; give names joined by commas, e.g. eu,uk."
+                    f"the-odds-api: {name} {text!r} cannot be asked for; "
+                    "give names joined by commas, e.g. eu,uk."
                 )
         if self.odds_format not in ("decimal", "american"):
             raise ParameterError(
@@ -68,44 +51,45 @@ class Offer:
             )
 
     def parameters(self) -> dict[str, str]:
-        """As the API takes them; bookmakers stand in place of regions."""
+        """The parameters of a call; bookmakers, where given, replace regions."""
         whose = {"bookmakers": self.bookmakers} if self.bookmakers else {"regions": self.regions}
         return {**whose, "markets": self.markets, "oddsFormat": self.odds_format, "dateFormat": "iso"}
 
     @property
     def cost(self) -> int:
-        """Credits of one call for current odds; historical ones cost ten times as much."""
+        """Credits per call for current odds; historical odds cost ten times as much."""
         bookmakers = len(self.bookmakers.split(",")) if self.bookmakers else 0
         return odds_cost(len(self.markets.split(",")), len(self.regions.split(",")), bookmakers=bookmakers)
 
 
 @contextmanager
-def connected(settings: Settings, ask: Ask) -> Iterator[Connection]:
-    """Open the source for the sports asked for, one job each.
+def open_source(settings: Settings, selection: Selection) -> Iterator[Connection]:
+    """Open the provider with one job per selected sport.
 
     Raises
     ------
     ParameterError, SettingsError
-        No sport or one that cannot be a key, a season, or no key of the API.
+        No sport, an impossible sport key, a season, or no API key.
     """
-    if ask.seasons:
+    if selection.seasons:
         raise ParameterError(
-            f"the-odds-api: season {ask.seasons[0]!r} cannot be asked for; it has only what is on offer now."
+            f"the-odds-api: season {selection.seasons[0]!r} cannot be asked for; "
+            "it has only what is on offer now."
         )
-    with open_fetcher(settings, ask.leagues) as fetcher:
-        jobs = {
-            sport: partial(batches, fetcher, [sport], live_ttl=settings.live_ttl) for sport in ask.leagues
-        }
-        yield Connection(fetcher, jobs, changes_only=True)
+    with open_fetcher(settings, selection.leagues) as fetcher:
+        job = partial(batches, fetcher, live_ttl=settings.live_ttl)
+        yield Connection(
+            fetcher, {sport: partial(job, [sport]) for sport in selection.leagues}, changes_only=True
+        )
 
 
 def open_fetcher(settings: Settings, sports: Iterable[str]) -> Fetcher:
-    """Make a session with the provider, once the sports and the key have been checked; close it when done.
+    """Open a session with the provider after checking the sports and the API key; the caller closes it.
 
     Raises
     ------
     ParameterError, SettingsError
-        No sport or one that cannot be a key, or no key of the API.
+        No sport, an impossible sport key, or no API key.
     """
     asked = list(sports)
     wrong = [sport for sport in asked if not re.fullmatch("[a-z0-9_]+", sport)]
@@ -136,7 +120,7 @@ def batches(
     bookmakers: str = "",
     live_ttl: float = 30,
 ) -> Iterator[Batch]:
-    """Fetch the current odds, then the scores of the last three days, of each sport.
+    """Fetch each sport's current odds, then its scores of the last three days.
 
     Parameters
     ----------
@@ -145,14 +129,14 @@ def batches(
     sports : iterable of str
         Sport keys such as "soccer_epl".
     regions, markets, bookmakers : str
-        As the API takes them, see `Offer`; scores cost two credits.
+        See `Offer`; scores cost two credits.
     live_ttl : float
-        Seconds for which an answer in the cache is still current.
+        Seconds for which a cached answer counts as current.
 
     Raises
     ------
     FetchError
-        With the provider's own reason.
+        With the reason the provider gives.
     """
     offer = Offer(regions, markets, bookmakers)
     for sport in sports:
@@ -162,12 +146,12 @@ def batches(
 
 
 def sports(fetcher: Fetcher, *, out_of_season: bool = False, ttl: float = _DAY_S) -> pd.DataFrame:
-    """Sports that can be asked for, one row each; free of charge.
+    """Sports on offer, one row each; free of charge.
 
     Raises
     ------
     SourceError
-        An answer that is not a list of sports.
+        The answer is not a list of sports.
     """
     answer = _get(fetcher, "/v4/sports", {"all": "true"} if out_of_season else {}, ttl)
     with suppress(TypeError, ValueError, RecursionError):
@@ -181,33 +165,33 @@ def sports(fetcher: Fetcher, *, out_of_season: bool = False, ttl: float = _DAY_S
 
 
 def events(fetcher: Fetcher, sport: str, *, ttl: float = 3600) -> Batch:
-    """Events of a sport that are on offer or in play, without prices; free of charge."""
+    """A sport's upcoming and running events, without prices; free of charge."""
     return parse_many([_get(fetcher, f"/v4/sports/{sport}/events", {"dateFormat": "iso"}, ttl)])
 
 
 def odds(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Answer:
-    """Fetch the current odds of a sport, to be read by `parse_many`."""
+    """Fetch a sport's current odds, for `parse_many`."""
     return _get(fetcher, f"/v4/sports/{sport}/odds", offer.parameters(), ttl)
 
 
 def scores(fetcher: Fetcher, sport: str, *, days: int = 3, ttl: float) -> Answer:
-    """Fetch scores of what is in play or ended in the last days (1 to 3), to be read by `parse_scores`; costs two credits."""
+    """Fetch scores of events in play or of the last 1 to 3 days, for `parse_scores`; costs two credits."""
     return _get(fetcher, f"/v4/sports/{sport}/scores", {"daysFrom": days, "dateFormat": "iso"}, ttl)
 
 
 def historical_odds(
     fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None
 ) -> Iterator[Batch]:
-    """Odds as they stood, snapshot by snapshot from the one at or before `start` to `end`; each is fetched once and kept for ever.
+    """Past odds, snapshot by snapshot, from the one at or before `start` to `end`.
 
-    A snapshot costs ten times what current odds cost.
+    A snapshot costs ten times as much as current odds; it is fetched once and cached for ever.
 
     Raises
     ------
     ParameterError
-        A time without a zone.
+        A time has no zone.
     FetchError, SourceError
-        The provider's own reason, or an answer that is no snapshot.
+        With the reason the provider gives, or because an answer is not a snapshot.
     """
     offer = offer or Offer()
     if start.tzinfo is None or end.tzinfo is None:
@@ -220,14 +204,14 @@ def historical_odds(
         batch = parse_many([answer], odds_format=offer.odds_format)
         yield batch
         following = _following(answer)
-        # a provider that named the same time for ever would be asked for ever
+        # a provider that repeated the same time would be asked for ever
         date = following if following is None or following > date else None
 
 
 def is_hopeless(error: FetchError) -> bool:
-    """Whether asking again cannot help: a key that is not accepted, a sport or market that does not exist.
+    """Whether asking again cannot help: the key is not accepted, or the sport or market does not exist.
 
-    A quota that is used up is answered with 401, too; it is renewed some day.
+    A used-up quota is answered with 401 as well, but it will be renewed.
     """
     return error.status in (401, 403, 404, 422) and "quota" not in str(error)
 
@@ -258,6 +242,6 @@ def _get(fetcher: Fetcher, path: str, params: dict, ttl: float) -> Answer:
 
 
 def odds_cost(markets: int, regions: int = 0, *, bookmakers: int = 0) -> int:
-    """Credits for one answer of The Odds API with odds; bookmakers, where they are named, stand in for regions by the ten."""
+    """Credits for one answer with odds; every ten bookmakers, where given, count as a region."""
     groups = math.ceil(bookmakers / _BOOKMAKERS_A_REGION) if bookmakers else regions
     return markets * groups

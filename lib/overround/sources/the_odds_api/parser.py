@@ -1,8 +1,8 @@
-"""Answers of The Odds API, version 4, with odds or scores -> tidy tables. Nothing here asks for anything.
+"""Answers of The Odds API, version 4, with odds or scores -> tidy tables. Nothing here makes a call.
 
-Reference: https://the-odds-api.com/liveapi/guides/v4/. The API names no season: an event's is the year of its
-kick-off when it was first seen, so that a kick-off that is moved across New Year leaves the event, and its
-prices, where they are.
+Reference: https://the-odds-api.com/liveapi/guides/v4/. The API has no seasons: an event's season is the year
+of its kick-off when it was first seen, so that moving a kick-off across New Year does not move the event and
+its prices to another partition.
 """
 
 import json
@@ -27,7 +27,7 @@ from overround.sources.bookmakers import from_the_odds_api
 SOURCE = "the-odds-api"
 OddsFormat = Literal["", "decimal", "american"]
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-# American prices of -1000000 are shown in play
+# American prices of -1000000 occur in play
 _HIGHEST_PRICE, _HIGHEST_POINT = 1e7, 1e4
 # seconds since 1970 of a plausible time: from 1980 to 2100
 _EARLIEST, _LATEST = 315e6, 4.1e9
@@ -57,31 +57,31 @@ def parse_many(
 ) -> Batch:
     """Tidy tables of many answers with odds, live or historical, as one batch.
 
-    An event is kept as last seen (kick-offs move); of quotes with the same key the last is kept. Prices shown
-    in play are kept: their `observed_at` is not before the event's `starts_at`. `observed_at` is the market's
-    last update, else the bookmaker's, else the time of the answer: its `timestamp` when it is historical,
-    otherwise when it was fetched.
+    Events are kept as last seen (kick-offs move), and so is the last of several quotes with the same key.
+    Prices quoted in play are kept: their `observed_at` is not before the event's `starts_at`. `observed_at`
+    is the last update of the market, else of the bookmaker, else the time of the answer: the `timestamp` of a
+    historical one, otherwise when it was fetched.
 
     Parameters
     ----------
     answers : iterable of Answer
-        In the order in which they were seen.
+        In order of time.
     odds_format : {"", "decimal", "american"}
-        How prices are written. "" tells it from each whole answer: only American prices are below zero, only
-        decimal ones are fractions or between 1 and 100, and the kind with more such prices wins; all whole
-        and from 100 up, they are American.
+        Format of the prices. "" infers it from each whole answer: only American prices are negative, only
+        decimal ones are fractions or between 1 and 100, and the format with more such prices wins; if all are
+        whole numbers from 100 up, they are American.
     source : str
-        What the tables name as their source.
+        Value of the column `source`.
     seasons : dict, optional
-        Seasons of events that are known already, by event_id; new events are added to it.
+        Seasons of known events by event_id; new events are added.
     sieve : callable, optional
-        Takes out of the rows what is not to become part of the tables, before they are made: a poller keeps a
-        few of thousands.
+        Removes rows before the tables are made: a poller keeps a few of thousands.
 
     Raises
     ------
     SourceError
-        An answer is not a list of events. What is wrong inside one event is set aside and the rest kept.
+        An answer is not a list of events. Parts of an event that cannot be read are set aside, the rest is
+        kept.
     """
     rows = Rows(source, seasons={} if seasons is None else seasons)
     for answer in answers:
@@ -100,10 +100,10 @@ def parse_scores(
     seasons: dict[str, str] | None = None,
     sieve: Callable[["Rows"], None] | None = None,
 ) -> Batch:
-    """Tidy tables of one answer with scores: every event, and a result of each that is completed.
+    """Tidy tables of one answer with scores: every event, and the result of each completed one.
 
-    `settled_at` is when the provider last updated the score. An abandoned event is never completed, so it has
-    no result. `seasons` and `sieve` are those of `parse_many`.
+    `settled_at` is the time of the score's last update. An abandoned event is never completed, so it has no
+    result. See `parse_many` for `seasons` and `sieve`.
     """
     rows = Rows(source, where, {} if seasons is None else seasons)
     for path, event in _children({"events": _document(content, where, fetched_at)[0]}, "events", "", rows):
@@ -122,12 +122,12 @@ def parse_scores(
 
 
 class _Unusable(Exception):
-    """Path, value and reason of a part of an answer that cannot be taken."""
+    """Path, value and reason of a part of an answer that cannot be read."""
 
 
 @dataclass
 class Rows:
-    """What was read so far, by key, so that the last of two wins; times in microseconds since 1970.
+    """Rows read so far, by key, so that a later one replaces an earlier; times in microseconds since 1970.
 
     `events` holds event_id -> (event_id, sport key, season, starts_at, home, away), `quotes` (event_id,
     bookmaker, market, line, outcome, observed_at) -> (price, collected_at), `results` event_id ->
@@ -144,11 +144,11 @@ class Rows:
     aside: list[tuple] = field(default_factory=list)
 
     def put_aside(self, path: str, value: object, reason: str) -> None:
-        """Note what cannot be taken, and why."""
+        """Note a part that cannot be read, and why."""
         self.aside.append((self.where, 0, path, str(value)[:80].encode("utf-8", "replace").decode(), reason))
 
     def add_event(self, event: dict, path: str) -> tuple[str, str, str]:
-        """Read what an event is; return its id and its teams."""
+        """Read an event; return its id and its teams."""
         name, sport, home, away = (
             _text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team")
         )
@@ -219,7 +219,7 @@ class Rows:
 
 
 def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
-    """Read one answer with odds; plain loops, because a DataFrame for each of thousands of answers would cost far more."""
+    """Read one answer with odds; in plain loops, because a DataFrame per answer would cost far more."""
     rows.where = answer.url
     events, at = _document(answer.content, answer.url, answer.fetched_at)
     american = odds_format == "american" if odds_format else _is_american(answer.content)
@@ -253,8 +253,7 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
                         rows.put_aside(*bad.args)
                         continue
                     key = (event_id, name, market, line, side, at if when is None else when)
-                    # the same price seen again keeps the time when it was first seen: from then on it could
-                    # be acted upon
+                    # a price seen again keeps the time when it was first seen: from then on it could be taken
                     if rows.quotes.get(key, _UNSEEN)[0] != price:
                         rows.quotes[key] = (price, at)
     for market, number in left_out.items():
@@ -262,7 +261,7 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
 
 
 def _document(content: bytes, where: str, fetched_at: datetime) -> tuple[list, int]:
-    """Return the events of an answer and the time it stands for."""
+    """The events of an answer and its time."""
     at = (fetched_at - EPOCH) // MICROSECOND
     with suppress(TypeError, ValueError, RecursionError):
         answer = json.loads(content)
@@ -279,7 +278,7 @@ def _document(content: bytes, where: str, fetched_at: datetime) -> tuple[list, i
 
 
 def _children(parent: dict, name: str, path: str, rows: Rows) -> Iterator[tuple[str, dict]]:
-    """Return the objects in a list of an answer, each with its path; a missing list is an empty one, anything else is set aside."""
+    """The objects in a list of an answer, with their paths; other values are set aside."""
     children = parent.get(name)
     path = f"{path}.{name}" if path else name
     if isinstance(children, list):
@@ -346,7 +345,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 def _text(part: dict, column: str, path: str) -> str:
     value = part.get(column)
-    # half a surrogate pair is JSON, but no text that could be stored
+    # half a surrogate pair is valid JSON, but cannot be stored as text
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or _SURROGATE.search(value):
         raise _Unusable(
             f"{path}.{column}", value, f"a text of at most {_LONGEST_TEXT} characters is required"
@@ -370,7 +369,7 @@ def _time_or_none(part: dict, column: str, path: str) -> int | None:
 def _time(value: Any) -> int:
     """Microseconds since 1970 of an ISO or unix time."""
     if isinstance(value, str):
-        # a time without a zone raises TypeError: it is not known which moment it means
+        # a time without a zone is ambiguous and raises TypeError
         time = (datetime.fromisoformat(value) - EPOCH) // MICROSECOND
     elif isinstance(value, int | float) and abs(value) < _LATEST:
         time = (datetime.fromtimestamp(value, UTC) - EPOCH) // MICROSECOND
