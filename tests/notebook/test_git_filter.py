@@ -100,6 +100,21 @@ def test_installing_twice_is_installing_once(clone):
     assert (clone / ".git" / "config").read_text() == before
 
 
+def test_an_interpreter_in_a_folder_with_a_space_and_an_apostrophe_is_found_by_git(
+    clone, monkeypatch, tmp_path_factory
+):
+    python = tmp_path_factory.mktemp("reader's own") / "my python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "lib"))
+
+    install(clone)
+    git(clone, "add", ".")
+
+    assert git(clone, "status", "--porcelain") == ""
+
+
 def test_outside_a_clone_nothing_is_done_and_nothing_fails(clone, tmp_path_factory):
     alone, inside = tmp_path_factory.mktemp("alone"), clone / "copied here"
     inside.mkdir()
