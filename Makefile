@@ -26,6 +26,7 @@ check: $(VENV)/.dev ## lint, types, rules of import and the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry lib
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 nightly: $(VENV)/.dev ## the long runs: a million mutated answers a parser, a simulated week with faults, the audit (hours)

@@ -2,22 +2,26 @@
 truth of both.
 """
 
-import importlib
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks import naive
 
 import overround as ov
 from overround import Store
 from overround.errors import ParameterError
+from overround.perf import experiment_data, experiments, naive
 from overround.perf.experiments import EXPERIMENTS, by_module, run, total
 from overround.perf.workloads import BOOK_SEED, book, quotes
 from overround.settings import load_settings
+from tests.support.commands import ROOT
 
-experiments = importlib.import_module("overround.perf.experiments")
 WORLD_CUP = Path("the-odds-api/soccer_fifa_world_cup/odds")
 
 
@@ -54,13 +58,6 @@ def test_rows_stored_one_by_one_are_the_batch(tmp_path):
         for store in (one_by_one, batch)
     )
     pd.testing.assert_frame_equal(first, second)
-
-
-def test_experiments_without_a_checkout_say_what_is_missing(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OVERROUND_HOME", str(tmp_path))
-
-    with pytest.raises(ParameterError, match=r"naive\.py"):
-        run(pd.DataFrame())
 
 
 @pytest.mark.parametrize(("workers", "said"), [((1.0, 6.0), ""), ((6.0, 6.0), "worse")])
@@ -115,10 +112,37 @@ def test_before_and_after_are_of_the_pairs_by_which_the_change_is_judged():
 
 
 def test_the_page_says_which_results_are_drawn_and_with_which_seed():
-    assert f"with seed {experiments._SEED} from the last prices" in experiments.material("feed", 12)
+    assert f"with seed {experiment_data.SEED} from the last prices" in experiments.material("feed", 12)
     assert f"drawn with seed {BOOK_SEED}" in experiments.material()
     notebook = (load_settings().home / "notebooks" / "performance.ipynb").read_text()
     assert "ov.perf.experiments.material(feed, answers)" in notebook
+
+
+@pytest.mark.slow
+def test_experiments_run_from_a_wheel_far_from_the_checkout(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "site")
+    code = (
+        "import pandas as pd, overround as ov\n"
+        "samples = ov.perf.experiments.run(pd.DataFrame(), pairs=5)\n"
+        "print(ov.__file__, *ov.perf.experiments.by_module(samples), sep='\\n')"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "OVERROUND_HOME": str(tmp_path)}
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    place, *modules = done.stdout.splitlines()
+    assert Path(place).is_relative_to(tmp_path / "site")
+    assert modules == ["collector", "signals", "backtest", "overall"]
+
+
+def test_the_library_opens_no_file_of_the_checkout_s_tests_or_benchmarks():
+    texts = {path: path.read_text() for path in (ROOT / "lib").rglob("*.py")}
+
+    assert [path for path, text in texts.items() if re.search(r"[\"'/](benchmarks|tests)[\"'/]", text)] == []
 
 
 def assert_calls_saved(samples: pd.DataFrame) -> None:
@@ -140,11 +164,14 @@ def test_a_slice_of_the_recorded_feed_is_collected_alike_in_both_ways_and_shows_
     recorded: Path, tmp_path: Path
 ):
     feed = recorded / WORLD_CUP
-    with experiments._recorded(feed, 24) as given, experiments._fetcher(given, tmp_path / "cache") as fetcher:
+    with (
+        experiment_data.recorded(feed, 24) as given,
+        experiment_data.open_fetcher(given, tmp_path / "cache") as fetcher,
+    ):
         whole, changes = Store(tmp_path / "whole"), Store(tmp_path / "changes")
         naive.collect(fetcher, given.calls, whole)
         experiments._collect(fetcher, given.calls, changes)
-        ways = experiments._computing(naive, given)
+        ways = experiments._computing(given)
         bets = [sorted(bet[:5] for bet in ways["loop / vectorised signals"][0]())]
         frame = ways["loop / vectorised signals"][1]()
         ends = [

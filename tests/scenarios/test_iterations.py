@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from benchmarks import iterations as benchmark
-from benchmarks.iterations import faults, growth, iterations, write_files
 
 from overround import Store
 from overround.collection.collector import collect
 from overround.errors import ParameterError
+from overround.perf.iterations import faults, growth, iterations, write_files
 from overround.reports.records import can_be_made_again
 from overround.runs.reproduce import rebuild
 from overround.runs.runner import Step, run_pipeline

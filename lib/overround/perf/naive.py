@@ -1,7 +1,6 @@
-"""How one would write it first: row by row, one by one, in loops. Baselines of the performance report, and oracles of the tests.
+"""The naive way: row by row, one by one, in loops. Baselines of the performance report, oracles of the tests.
 
-Each gives the same as the library's function of its name, for the plain case that it knows. Needs only what
-the library needs.
+Each function gives the same as the library's function of its name, for the plain case that it knows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,9 +38,10 @@ def collect(fetcher: Fetcher, calls: Iterable[tuple[str, Mapping[str, Any]]], st
 def value_signals(
     quotes: pd.DataFrame, reference: str, min_edge: float = 0.02
 ) -> list[tuple[str, str, str, str, float, pd.Timestamp]]:
-    """Bets better than a reference's price without its margin (multiplicative): event, market, outcome, bookmaker, price, time.
+    """Bets better than a reference's price without its margin (multiplicative).
 
-    For prices with clock times and markets that are shown whole; see `overround.value_signals` for the rules.
+    Each is event, market, outcome, bookmaker, price, time. For prices with clock times and markets that are
+    shown whole; see `overround.value_signals` for the rules.
     """
     rows = quotes[
         (quotes["collected_at"] < quotes["starts_at"]) & (quotes["observed_at"] < quotes["starts_at"])
@@ -80,7 +80,10 @@ def value_signals(
 def backtest(
     signals: pd.DataFrame, results: pd.DataFrame, share: float = 0.01, bankroll: float = 1_000.0
 ) -> float:
-    """Bankroll after back bets on h2h, each a share of what is free when it is placed; settled two hours after kick-off."""
+    """Bankroll after back bets on h2h, each a share of what is free when it is placed.
+
+    Bets are settled two hours after kick-off.
+    """
     scores = {row["event_id"]: row for row in results.to_dict("records")}
     happenings = []
     for number, bet in enumerate(signals.to_dict("records")):
@@ -108,7 +111,7 @@ def backtest(
 def _now(
     prices: Mapping[str, tuple[float, pd.Timestamp]], time: pd.Timestamp
 ) -> Mapping[str, tuple[float, pd.Timestamp]]:
-    """Prices that still stand: not older than a day."""
+    """Prices that still stand: at most a day old."""
     return {outcome: one for outcome, one in prices.items() if time - one[1] <= pd.Timedelta(hours=24)}
 
 
