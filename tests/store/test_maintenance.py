@@ -18,7 +18,7 @@ from overround.cli.main import app
 from overround.errors import StoreError
 from overround.schema import TABLES, to_arrow
 from overround.store import maintenance
-from overround.store.commits import codes, dataset, scope_of
+from overround.store.commits import dataset, row_codes, scope_of
 from tests.support.books import quote, quotes
 from tests.support.stores import event, many
 
@@ -368,13 +368,13 @@ def test_the_log_rules_out_files_before_any_is_opened(store):
 def test_codes_are_equal_for_equal_rows_only():
     rows = pa.table({"a": ["x", "x", None, None, "x"], "b": [1.0, None, None, None, 1.0]})
 
-    assert pd.factorize(codes(rows))[0].tolist() == [0, 1, 2, 2, 0]
+    assert pd.factorize(row_codes(rows)[0])[0].tolist() == [0, 1, 2, 2, 0]
 
 
 def test_codes_of_many_wide_columns_do_not_overflow():
     wide = pa.table({f"c{i}": pa.array(range(3000)) for i in range(8)})
 
-    twice = codes(pa.concat_tables([wide, wide.filter(pc.less(wide["c0"], 10))]))
+    twice, _ = row_codes(pa.concat_tables([wide, wide.filter(pc.less(wide["c0"], 10))]))
 
     assert len(set(twice)) == 3000
     assert (twice[3000:] == twice[:10]).all()

@@ -17,8 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
 from overround.errors import StoreError
+from overround.grouping import combined_codes
 from overround.schema import Table
 from overround.stopwatch import timed
 from overround.store.data_files import by_partition, commit_files, local_system
@@ -88,7 +90,7 @@ def make_table(uri: str, table: Table, storage: dict[str, str] | None) -> "Delta
 @timed("store_encode_s")
 def without_repeats(table: Table, batch: pa.Table) -> pa.Table:
     """The batch with the last row of each key."""
-    again = pd.Series(codes(batch.select(list(table.key)))).duplicated(keep="last").to_numpy()
+    again = repeated(table, batch)
     return batch.filter(pa.array(~again)) if again.any() else batch
 
 
@@ -117,16 +119,16 @@ def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, 
     if not stored.num_rows:
         return batch, batch.slice(0, 0)
     rows = pa.concat_tables([stored, batch.select(stored.column_names)])
-    code = codes(rows.select(list(table.key)))
+    code, n = row_codes(rows.select(list(table.key)))
     theirs, ours = code[: stored.num_rows], code[stored.num_rows :]
-    order = np.argsort(theirs, kind="stable")
-    place = np.minimum(np.searchsorted(theirs, ours, sorter=order), stored.num_rows - 1)
-    found = order[place]
-    known = theirs[found] == ours
+    place = np.full(n, -1)
+    place[theirs[::-1]] = np.arange(stored.num_rows)[::-1]
+    found = place[ours]
+    known = found >= 0
     pairs = pa.concat_tables(
-        [stored.take(found[known]), batch.select(stored.column_names).filter(pa.array(known))]
+        [stored.take(pa.array(found[known])), batch.select(stored.column_names).filter(pa.array(known))]
     ).select(values)
-    kinds = codes(pairs)
+    kinds, _ = row_codes(pairs)
     half = len(kinds) // 2
     changed = np.flatnonzero(known)[kinds[:half] != kinds[half:]]
     return batch.filter(pa.array(~known)), batch.take(changed)
@@ -181,7 +183,7 @@ def commit(
     parts = partitions(table, touched)
     scope = scope_of(table, parts, both)
     stored = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
-    keys = codes(pa.concat_tables([stored.select(list(table.key)), changed.select(list(table.key))]))
+    keys, _ = row_codes(pa.concat_tables([stored.select(list(table.key)), changed.select(list(table.key))]))
     kept = stored.filter(pa.array(~np.isin(keys[: stored.num_rows], keys[stored.num_rows :])))
     rows = pa.concat_tables([kept, fit(delta, both).select(kept.column_names).cast(kept.schema)])
     write_deltalake(
@@ -360,18 +362,20 @@ def fit(delta: "DeltaTable", rows: pa.Table) -> pa.Table:
     return rows
 
 
-def codes(rows: pa.Table) -> np.ndarray:
-    """A number for each row: equal rows, and only those, have the same. Nothing equals nothing."""
-    code, space = np.zeros(rows.num_rows, np.int64), 1
-    for column in rows.columns:
-        column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-        words = column.dictionary_encode(null_encoding="encode")
-        if space * max(len(words.dictionary), 1) >= 2**62:
-            code, found = pd.factorize(code)
-            space = len(found)
-        code = code * len(words.dictionary) + words.indices.to_numpy()
-        space *= max(len(words.dictionary), 1)
-    return code
+def repeated(table: Table, rows: pa.Table) -> NDArray[np.bool_]:
+    """Whether the key of each row comes again further down."""
+    return pd.Series(row_codes(rows.select(list(table.key)))[0]).duplicated(keep="last").to_numpy()
+
+
+def row_codes(rows: pa.Table) -> tuple[NDArray[np.int64], int]:
+    """`grouping.group_codes` of all columns of an Arrow table; nulls are equal to each other."""
+    encoded = (_one_piece(column).dictionary_encode(null_encoding="encode") for column in rows.columns)
+    columns = ((column.indices.to_numpy(), len(column.dictionary)) for column in encoded)
+    return combined_codes(rows.num_rows, columns)
+
+
+def _one_piece(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
 def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any]]) -> bool:

@@ -4,13 +4,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from overround.schema import Table
 from overround.stopwatch import timed
-from overround.store.commits import Partition, codes, dataset, partitions, scope_of
+from overround.store.commits import Partition, dataset, partitions, row_codes, scope_of
 from overround.store.data_files import by_partition, path_in, read_file
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def _forget(standing: Standing, batch: pa.Table) -> None:
 
 def _quotes(rows: pa.Table) -> np.ndarray:
     """A small number for each quote: the key without its time."""
-    return pd.factorize(codes(rows.drop_columns([_TIME, _VALUE])))[0]
+    return row_codes(rows.drop_columns([_TIME, _VALUE]))[0]
 
 
 def _times(rows: pa.Table) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from overround.errors import StoreError
 from overround.schema import TABLES, Table
-from overround.store.commits import codes, dataset, keep_log, named, partitions, scope_of
+from overround.store.commits import dataset, keep_log, named, partitions, repeated, scope_of
 from overround.store.data_files import file_system
 from overround.store.fsync import sync, to_disk
 from overround.store.object_store import reason, short
@@ -232,7 +231,7 @@ def _repeats(table: Table, delta: "DeltaTable") -> dict[tuple[str, ...], int]:
     """Rows too many, by partition; a key of one column is held against the whole table and said of no partition."""
     columns = list(dict.fromkeys((*table.key, *table.partition)))
     rows = dataset(table, delta).to_table(columns=columns)
-    again = pd.Series(codes(rows.select(list(table.key)))).duplicated(keep="last").to_numpy()
+    again = repeated(table, rows)
     twice = rows.filter(pa.array(again))
     if not twice.num_rows:
         return {}
@@ -249,10 +248,10 @@ def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None
     rows = dataset(table, delta, scope.files if scope else None, everything=True).to_table(
         filter=scope.rows if scope else None
     )
-    again = pd.Series(codes(rows.select(list(table.key)))).duplicated(keep="last").to_numpy()
+    again = repeated(table, rows)
     write_deltalake(
         delta,
-        rows.filter(pa.array(np.logical_not(again))),
+        rows.filter(pa.array(~again)),
         mode="overwrite",
         predicate=scope.sql if scope else None,
         commit_properties=named(delta, [part] if part else partitions(table, rows)),
