@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overround.errors import FetchError
-from overround.http.adapter import Patience
+from overround.http.adapter import RetryPolicy
 from overround.http.client import Fetcher
 from overround.http.redaction import is_secret, redact
 from tests.support.servers import Served
 
 KEY = "canary-0123456789abcdef"
-QUICK = Patience(attempts=3, first_wait_s=0.01, deadline_s=10)
+QUICK = RetryPolicy(attempts=3, first_wait_s=0.01, deadline_s=10)
 
 
 class _Provider(BaseHTTPRequestHandler):
@@ -101,9 +101,7 @@ def start():
 
 @pytest.fixture
 def fetcher(provider, tmp_path):
-    with Fetcher(
-        "test", provider.url, tmp_path / "cache", secrets={"apiKey": KEY}, patience=QUICK
-    ) as fetcher:
+    with Fetcher("test", provider.url, tmp_path / "cache", secrets={"apiKey": KEY}, policy=QUICK) as fetcher:
         yield fetcher
 
 
@@ -165,7 +163,7 @@ def test_no_answer_says_so(tmp_path):
     gone.close()
 
     with (
-        Fetcher("test", gone.url, tmp_path / "cache", secrets={"apiKey": KEY}, patience=QUICK) as fetcher,
+        Fetcher("test", gone.url, tmp_path / "cache", secrets={"apiKey": KEY}, policy=QUICK) as fetcher,
         pytest.raises(FetchError, match="no answer from") as error,
     ):
         fetcher.get("ok")
@@ -322,11 +320,11 @@ def test_where_the_provider_fails_what_it_said_before_stands_in_and_says_that_it
 
 
 def test_where_nobody_answers_what_was_said_before_stands_in_unless_it_is_not_wanted(provider, tmp_path):
-    with Fetcher("test", provider.url, tmp_path, patience=QUICK) as fetcher:
+    with Fetcher("test", provider.url, tmp_path, policy=QUICK) as fetcher:
         fetcher.get("ok", ttl=0)
     provider.close()
 
-    with Fetcher("test", provider.url, tmp_path, patience=QUICK) as fetcher:
+    with Fetcher("test", provider.url, tmp_path, policy=QUICK) as fetcher:
         assert fetcher.get("ok", ttl=0).is_stale
         with pytest.raises(FetchError, match="no answer from"):
             fetcher.get("ok", ttl=0, stale_if_error=False)
@@ -436,7 +434,7 @@ def test_a_key_of_any_kind_is_in_no_file_log_row_or_error(provider, tmp_path, ca
     url = provider.url.replace("http://", f"http://user:{KEY}@") if where == "base_url" else provider.url
     kept = {where: {name: KEY}} if where.startswith("secret") else {}
 
-    with Fetcher("test", url, tmp_path, patience=QUICK, **kept) as fetcher:
+    with Fetcher("test", url, tmp_path, policy=QUICK, **kept) as fetcher:
         params = {name: KEY} if where == "params" else {}
         answer = fetcher.get("ok", {"regions": "eu", **params})
         errors = []
@@ -541,7 +539,7 @@ def test_only_the_provider_named_is_answered_from_its_cache(provider, tmp_path):
 def test_an_address_that_is_none_is_said(tmp_path, url):
     with (
         pytest.raises(FetchError, match=r"^test: ") as error,
-        Fetcher("test", url, tmp_path, patience=QUICK) as fetcher,
+        Fetcher("test", url, tmp_path, policy=QUICK) as fetcher,
     ):
         fetcher.get("ok", {"apiKey": KEY})
 

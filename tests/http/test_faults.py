@@ -27,14 +27,14 @@ import requests
 from overround.errors import FetchError
 from overround.http import adapter as politeness
 from overround.http import client as fetch
-from overround.http.adapter import Circuit, ProviderResting
-from overround.http.client import Fetcher, Patience
+from overround.http.adapter import CircuitBreaker, ProviderResting
+from overround.http.client import Fetcher, RetryPolicy
 from overround.http.loopback import on_loopback
 from tests.support.disks import mounted
 from tests.support.servers import Served, require
 
 BODY = json.dumps([{"price": 2.35}] * 100).encode()
-QUICK = Patience(attempts=3, first_wait_s=0.01, deadline_s=20, read_s=5)
+QUICK = RetryPolicy(attempts=3, first_wait_s=0.01, deadline_s=20, read_s=5)
 RESET = object()
 
 
@@ -142,7 +142,7 @@ def test_a_connection_that_is_refused_is_tried_again_and_then_said(tmp_path):
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
 
     with (
-        Fetcher("test", url, tmp_path, patience=QUICK) as fetcher,
+        Fetcher("test", url, tmp_path, policy=QUICK) as fetcher,
         took_less_than(5),
         pytest.raises(FetchError, match="test: no answer from"),
     ):
@@ -164,7 +164,7 @@ def test_a_connection_that_is_refused_is_tried_again_and_then_said(tmp_path):
 def test_an_answer_that_breaks_off_is_never_taken_and_asked_for_again(wire, tmp_path, broken):
     server = wire(broken, broken, then=OK)
 
-    with Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher:
+    with Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher:
         answer = fetcher.get("odds")
 
     assert answer.content == BODY
@@ -174,7 +174,7 @@ def test_an_answer_that_breaks_off_is_never_taken_and_asked_for_again(wire, tmp_
 def test_an_answer_that_always_breaks_off_is_an_error_and_not_kept(wire, tmp_path):
     server = wire([head(len(BODY)) + BODY[:50]])
 
-    with Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher:
+    with Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher:
         for _ in range(2):
             with pytest.raises(FetchError, match="no answer from") as error:
                 fetcher.get("odds")
@@ -187,13 +187,13 @@ def test_an_answer_that_always_breaks_off_is_an_error_and_not_kept(wire, tmp_pat
 def test_a_call_to_this_machine_never_goes_through_a_proxy(wire, tmp_path, nobody_as_proxy, host):
     url = wire([OK]).url.replace("127.0.0.1", host)
 
-    with Fetcher("test", url, tmp_path, patience=QUICK) as fetcher:
+    with Fetcher("test", url, tmp_path, policy=QUICK) as fetcher:
         assert fetcher.get("odds").content == BODY
 
 
 def test_a_call_to_any_other_machine_goes_through_the_proxy(tmp_path, nobody_as_proxy):
     with (
-        Fetcher("test", "http://odds.invalid", tmp_path, patience=QUICK) as fetcher,
+        Fetcher("test", "http://odds.invalid", tmp_path, policy=QUICK) as fetcher,
         pytest.raises(FetchError, match="no answer"),
     ):
         fetcher.get("odds")
@@ -225,7 +225,7 @@ def test_silence_ends_after_the_time_allowed(wire, tmp_path):
 
     with (
         Fetcher(
-            "test", server.url, tmp_path, patience=Patience(attempts=2, first_wait_s=0.01, read_s=0.2)
+            "test", server.url, tmp_path, policy=RetryPolicy(attempts=2, first_wait_s=0.01, read_s=0.2)
         ) as fetcher,
         took_less_than(4),
         pytest.raises(FetchError, match="no answer from"),
@@ -242,7 +242,7 @@ def test_a_server_that_drips_is_left_after_the_time_allowed_for_the_whole(wire, 
 
     with (
         Fetcher(
-            "test", server.url, tmp_path, patience=Patience(deadline_s=0.5, first_wait_s=0.01)
+            "test", server.url, tmp_path, policy=RetryPolicy(deadline_s=0.5, first_wait_s=0.01)
         ) as fetcher,
         took_less_than(4),
         pytest.raises(FetchError, match=r"no answer from .* within 0"),
@@ -268,7 +268,7 @@ def test_an_answer_larger_than_any_that_was_meant_is_not_read_to_its_end(wire, t
     server = wire(head(len(body), *more) + body)
 
     with (
-        Fetcher("test", server.url, tmp_path, patience=Patience(largest_bytes=1 << 20)) as fetcher,
+        Fetcher("test", server.url, tmp_path, policy=RetryPolicy(largest_bytes=1 << 20)) as fetcher,
         pytest.raises(FetchError, match="more than 1 MB; it was not read"),
     ):
         fetcher.get("odds")
@@ -293,7 +293,7 @@ def test_a_busy_provider_is_given_the_time_that_it_asks_for(wire, tmp_path, aske
         status(429, f"Date: {format_datetime(theirs, usegmt=True)}", *(words if asked else [])), then=OK
     )
 
-    with Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher:
+    with Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher:
         waits = waits_of(fetcher)
         assert fetcher.get("odds").content == BODY
 
@@ -313,7 +313,7 @@ def waits_of(fetcher):
 def test_a_provider_that_asks_for_long_is_left_alone_for_so_long_and_nobody_waits(wire, tmp_path):
     server = wire(status(429, "Retry-After: 600"))
 
-    with Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher, took_less_than(4):
+    with Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher, took_less_than(4):
         with pytest.raises(FetchError, match="answered 429"):
             fetcher.get("odds")
         with pytest.raises(
@@ -330,7 +330,7 @@ def test_a_provider_in_trouble_is_asked_again_and_then_believed(wire, tmp_path, 
     server = wire(status(code))
 
     with (
-        Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher,
+        Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher,
         pytest.raises(FetchError, match=f"answered {code}: no") as error,
     ):
         fetcher.get("odds")
@@ -354,8 +354,8 @@ def test_waits_double_up_to_a_limit_and_no_two_pollers_come_back_together(wire, 
         0,
         {},
         {},
-        Patience(attempts=7, first_wait_s=1, longest_wait_s=8),
-        Circuit("test", 9, 9),
+        RetryPolicy(attempts=7, first_wait_s=1, longest_wait_s=8),
+        CircuitBreaker("test", 9, 9),
         sleep=waits.append,
     )
 
@@ -435,7 +435,7 @@ class Clock:
 
 def test_the_circuit_opens_after_failures_in_a_row_tries_once_later_and_closes():
     clock = Clock()
-    circuit = Circuit("test", 3, 60, clock)
+    circuit = CircuitBreaker("test", 3, 60, clock)
     for _ in range(2):
         circuit.failed()
     circuit.succeeded()
@@ -466,9 +466,9 @@ def test_the_circuit_opens_after_failures_in_a_row_tries_once_later_and_closes()
 @pytest.mark.slow
 def test_a_provider_that_keeps_failing_is_left_alone_and_found_again(wire, tmp_path):
     server = wire(*[status(500)] * 4, then=OK)
-    patience = Patience(attempts=2, first_wait_s=0.01, failures=2, rest_s=0.5)
+    policy = RetryPolicy(attempts=2, first_wait_s=0.01, failures=2, rest_s=0.5)
 
-    with Fetcher("test", server.url, tmp_path, patience=patience) as fetcher:
+    with Fetcher("test", server.url, tmp_path, policy=policy) as fetcher:
         for words in ("answered 500", "answered 500", "left alone", "left alone"):
             with pytest.raises(FetchError, match=words):
                 fetcher.get("odds")
@@ -481,7 +481,7 @@ def test_a_provider_that_keeps_failing_is_left_alone_and_found_again(wire, tmp_p
 def test_while_a_provider_is_left_alone_what_it_said_before_stands_in(wire, tmp_path):
     server = wire(OK, status(500), status(500))
 
-    with Fetcher("test", server.url, tmp_path, patience=Patience(attempts=1, failures=2)) as fetcher:
+    with Fetcher("test", server.url, tmp_path, policy=RetryPolicy(attempts=1, failures=2)) as fetcher:
         answers = [fetcher.get("odds", ttl=0) for _ in range(5)]
 
     assert [answer.is_stale for answer in answers] == [False, True, True, True, True]
@@ -491,9 +491,9 @@ def test_while_a_provider_is_left_alone_what_it_said_before_stands_in(wire, tmp_
 
 def test_what_was_said_more_than_a_day_ago_never_stands_in(wire, tmp_path, monkeypatch):
     server = wire(OK, then=status(500))
-    with Fetcher("test", server.url, tmp_path, patience=QUICK) as fetcher:
+    with Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher:
         fetcher.get("odds")
-        monkeypatch.setattr(fetch, "KEPT_STALE_S", -1)
+        monkeypatch.setattr(fetch, "MAX_STALE_S", -1)
 
         with pytest.raises(FetchError, match="answered 500"):
             fetcher.get("odds", ttl=0)
@@ -502,7 +502,7 @@ def test_what_was_said_more_than_a_day_ago_never_stands_in(wire, tmp_path, monke
 def test_refused_keys_do_not_open_the_circuit(wire, tmp_path):
     server = wire(status(401))
 
-    with Fetcher("test", server.url, tmp_path, patience=Patience(failures=2)) as fetcher:
+    with Fetcher("test", server.url, tmp_path, policy=RetryPolicy(failures=2)) as fetcher:
         for _ in range(5):
             with pytest.raises(FetchError, match="answered 401"):
                 fetcher.get("odds")

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from overround import Store
 from overround.errors import FetchError, OverroundError, SourceError
 from overround.formatting import printable
-from overround.http.adapter import Patience
+from overround.http.adapter import RetryPolicy
 from overround.http.client import Fetcher
 from overround.runs.parameters import check_parameters
 from overround.settings import load_settings
@@ -79,10 +79,10 @@ def hostile():
 )
 def test_a_bomb_in_any_packing_is_not_unpacked_to_its_end(hostile, monkeypatch, tmp_path, encoding, packed):
     monkeypatch.setitem(Hostile.bodies, "bomb", (200, {"Content-Encoding": encoding}, packed))
-    patience = Patience(attempts=1, largest_bytes=1 << 20)
+    policy = RetryPolicy(attempts=1, largest_bytes=1 << 20)
 
     with (
-        Fetcher("test", hostile.url, tmp_path, patience=patience) as fetcher,
+        Fetcher("test", hostile.url, tmp_path, policy=policy) as fetcher,
         pytest.raises(FetchError, match="more than 1 MB"),
     ):
         fetcher.get("bomb")

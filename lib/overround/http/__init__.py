@@ -1,1 +1,1 @@
-"""The one way out to the network: cached, polite, within limits of time and size."""
+"""The only way to the network: cached, polite, limited in time and size."""

@@ -1,4 +1,4 @@
-"""Manners towards one provider, below the cache: spacing, retries, limits of time and size, and a rest when it is down."""
+"""Politeness towards one provider, below the cache: spacing, retries, limits of time and size, rests."""
 
 import http.client
 import io
@@ -30,7 +30,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from overround.http.loopback import on_loopback
 from overround.http.redaction import is_secret
 
-# no answer, or one that broke off
+# no answer, or an incomplete one
 _RETRIED = (
     requests.ConnectionError,
     requests.Timeout,
@@ -42,8 +42,8 @@ _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long one call may take, how often it is repeated, how large its answer may be.
+class RetryPolicy:
+    """Limits of a call (time, retries, size of the answer), and when a failing provider is left alone.
 
     A `Retry-After` of more than `longest_wait_s` ends the call, and the provider is left alone for that long
     (an hour at most).
@@ -51,41 +51,41 @@ class Patience:
 
     attempts: int = 5
     deadline_s: float = 120.0  # for a call with all its retries
-    first_wait_s: float = 0.5  # doubled at each retry, and up to as much again added at random
+    first_wait_s: float = 0.5  # doubles with each retry, plus as much jitter as the first wait
     longest_wait_s: float = 30.0
     connect_s: float = 5.0
-    read_s: float = 30.0  # without a single byte
-    failures: int = 5  # calls in a row after which the provider is left alone
+    read_s: float = 30.0  # without receiving a single byte
+    failures: int = 5  # failed calls in a row after which the provider is left alone
     rest_s: float = 60.0
     largest_bytes: int = 64 << 20
 
 
 class ProviderResting(requests.RequestException):
-    """Too many calls failed in a row; the message says when the provider will be asked again."""
+    """Too many calls failed in a row; the message says when calls resume."""
 
 
 class AnswerTooLarge(requests.RequestException):
-    """The answer is larger than any that was meant."""
+    """The answer exceeds the largest allowed size."""
 
 
 def failed(status: int) -> bool:
-    """Whether a status means that the provider is in trouble or too busy, so that another attempt may help."""
+    """Whether a status means that the provider is in trouble or too busy, so that a retry may help."""
     return status == 429 or status >= 500
 
 
-class Circuit:
-    """Open after `failures` calls failed in a row; lets one call through after `rest_s`, and closes when that succeeds.
+class CircuitBreaker:
+    """Opens after `failures` failed calls in a row; one call is tried after `rest_s`, and closes it again.
 
     Parameters
     ----------
     provider : str
-        Named in the message.
+        Its name in the message.
     failures : int
         Failed calls in a row.
     rest_s : float
         How long the provider is left alone.
     clock : callable
-        Seconds that never go backwards, whatever is done to the clock on the wall.
+        Monotonic seconds.
     """
 
     def __init__(
@@ -95,12 +95,12 @@ class Circuit:
         self._failures, self._until, self._lock = 0, 0.0, threading.Lock()
 
     def enter(self) -> bool:
-        """Ask to make a call; True where it is the one that tries whether the provider is back.
+        """Request a call; True if it is the trial call after a rest.
 
         Raises
         ------
         ProviderResting
-            The circuit is open.
+            The breaker is open.
         """
         with self._lock:
             if not self._until:
@@ -108,20 +108,21 @@ class Circuit:
             left = self._until - self._clock()
             if left > 0:
                 at = datetime.now(UTC) + timedelta(seconds=left)
+                times = "times" if self._failures > 1 else "time"
                 raise ProviderResting(
-                    f"{self._provider} failed {self._failures} {'times' if self._failures > 1 else 'time'} in a row and is left alone "
+                    f"{self._provider} failed {self._failures} {times} in a row and is left alone "
                     f"for another {left:.0f} s, until {at:%H:%M:%S} UTC"
                 )
-            self._until = self._clock() + self._rest_s  # the others wait for what the one finds
+            self._until = self._clock() + self._rest_s  # other calls wait for the outcome of the trial
             return True
 
     def succeeded(self) -> None:
-        """Close it: the provider answers."""
+        """Close the breaker: the provider answers."""
         with self._lock:
             self._failures, self._until = 0, 0.0
 
     def failed(self, rest_s: float = 0.0) -> None:
-        """Count a call that failed; `rest_s` is what the provider itself asked for."""
+        """Count a failed call; `rest_s` is the rest that the provider itself requested."""
         with self._lock:
             self._failures += 1
             if self._until or rest_s or self._failures >= self._limit:
@@ -129,18 +130,20 @@ class Circuit:
 
 
 class PoliteAdapter(HTTPAdapter):
-    """Sends what the cache lacks. Keys are added here, below everything that keeps or logs, and only for the provider's own host.
+    """Sends the calls that the cache cannot answer, and adds the keys, for the provider's own host only.
+
+    Keys are added here, below everything that stores or logs.
 
     Parameters
     ----------
     host : str
-        Network location that gets the secrets.
+        Network location that receives the secrets.
     min_interval_s : float
-        Least time between two calls.
+        Minimum time between two calls.
     query, headers : mapping
         Secrets.
-    patience, circuit, sleep
-        See `Patience` and `Circuit`; `sleep` waits between attempts.
+    policy, breaker, sleep
+        See `RetryPolicy` and `CircuitBreaker`; `sleep` waits between attempts.
     """
 
     def __init__(
@@ -149,58 +152,54 @@ class PoliteAdapter(HTTPAdapter):
         min_interval_s: float,
         query: Mapping[str, str],
         headers: Mapping[str, str],
-        patience: Patience,
-        circuit: Circuit,
+        policy: RetryPolicy,
+        breaker: CircuitBreaker,
         *,
         workers: int = 4,
         sleep: Callable[[float], None] = time.sleep,
     ):
         self._host, self._query, self._headers = host, dict(query), dict(headers)
-        self._patience, self._circuit, self._sleep = patience, circuit, sleep
+        self._policy, self._breaker, self._sleep = policy, breaker, sleep
         self._interval, self._next, self._turn = min_interval_s, 0.0, threading.Lock()
         super().__init__(pool_maxsize=workers, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make pools whose connections keep the deadline."""
+        """Create connection pools that respect the deadline."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _TimedPool, "https": _TimedPoolTLS}
+        _use_timed_pools(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Make pools of a proxy whose connections keep the deadline."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _TimedPool, "https": _TimedPoolTLS}
-        return manager
+        """Create connection pools of a proxy that respect the deadline."""
+        return _use_timed_pools(super().proxy_manager_for(*args, **kwargs))
 
     def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
-        """Answer a request with its whole body read; statuses that mean trouble are returned when the retries are used up."""
-        patience, trial = self._patience, self._circuit.enter()
-        options.update(stream=True, timeout=(patience.connect_s, patience.read_s))
+        """Send a request and read the whole body; a failed response is returned after the last retry."""
+        policy, is_trial = self._policy, self._breaker.enter()
+        options.update(stream=True, timeout=(policy.connect_s, policy.read_s))
         if on_loopback(request.url or ""):
-            options[
-                "proxies"
-            ] = {}  # a proxy that the environment names cannot reach this machine's own addresses
+            options["proxies"] = {}  # a proxy named by the environment cannot reach this machine's addresses
         retrying = Retrying(
             retry=retry_if_exception(_may_heal)
             | retry_if_result(lambda response: failed(response.status_code)),
-            stop=stop_after_attempt(1 if trial else patience.attempts)
-            | stop_before_delay(patience.deadline_s)
-            | _Asked(patience),
+            stop=stop_after_attempt(1 if is_trial else policy.attempts)
+            | stop_before_delay(policy.deadline_s)
+            | _StopIfAskedToWaitLong(policy),
             wait=self._wait,
             sleep=self._sleep,
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        deadline = time.monotonic() + patience.deadline_s
+        deadline = time.monotonic() + policy.deadline_s
         try:
             response = retrying(self._attempt, self._with_secrets(request), deadline, options)
         except _RETRIED:
-            self._circuit.failed()
+            self._breaker.failed()
             raise
         if failed(response.status_code):
             asked = _retry_after(response) or 0.0
-            self._circuit.failed(asked if asked > patience.longest_wait_s else 0.0)
+            self._breaker.failed(asked if asked > policy.longest_wait_s else 0.0)
         else:
-            self._circuit.succeeded()
-        # nothing above may see the URL and the headers that carried the keys
+            self._breaker.succeeded()
+        # layers above must not see the URL and headers that carried the keys
         response.request, response.url = request, request.url or ""
         return response
 
@@ -214,10 +213,12 @@ class PoliteAdapter(HTTPAdapter):
         for chunk in response.iter_content(_CHUNK):
             chunks.append(chunk)
             size += len(chunk)
-            if size > self._patience.largest_bytes:
+            if size > self._policy.largest_bytes:
                 response.close()
-                raise AnswerTooLarge(f"more than {self._patience.largest_bytes >> 20} MB")
-        response._content = b"".join(chunks)  # where requests itself keeps a body that was read
+                raise AnswerTooLarge(f"more than {self._policy.largest_bytes >> 20} MB")
+        # requests has no public way to set a body that was read under a limit of size and time; it keeps its
+        # own here (requests 2.x; tests/http/test_privates.py fails when that changes)
+        response._content = b"".join(chunks)
         return response
 
     def _wait_turn(self) -> None:
@@ -230,11 +231,11 @@ class PoliteAdapter(HTTPAdapter):
 
     def _with_secrets(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         sent = request.copy()
-        for name in ("Cache-Control", "X-ACTUAL-NO-CACHE"):  # what requests-cache says to itself
+        for name in ("Cache-Control", "X-ACTUAL-NO-CACHE"):  # notes of requests-cache to itself
             sent.headers.pop(name, None)
         parts = urlsplit(sent.url or "")
         if str(parts.netloc) == self._host:
-            # a redirect may have quoted the key already; what is asked for stays as it was written
+            # a redirect may already contain the key; the other parameters stay exactly as written
             query = [
                 pair
                 for pair in str(parts.query).split("&")
@@ -250,24 +251,24 @@ class PoliteAdapter(HTTPAdapter):
         return sent
 
     def _wait(self, state: RetryCallState) -> float:
-        patience = self._patience
+        policy = self._policy
         asked = _retry_after(state.outcome.result()) if state.outcome and not state.outcome.failed else None
         wait = (
-            min(patience.first_wait_s * 2 ** (state.attempt_number - 1), patience.longest_wait_s)
+            min(policy.first_wait_s * 2 ** (state.attempt_number - 1), policy.longest_wait_s)
             if asked is None
             else asked
         )
-        return wait + random.uniform(0, patience.first_wait_s)  # noqa: S311 (so that many pollers do not come back together)
+        return wait + random.uniform(0, policy.first_wait_s)  # noqa: S311  spreads the pollers, no secret
 
 
-class _Asked(stop_base):
-    """Stop where the provider asks for more time than anyone waits."""
+class _StopIfAskedToWaitLong(stop_base):
+    """Give up where the provider asks for a longer wait than `longest_wait_s`."""
 
-    def __init__(self, patience: Patience):
-        self._most_s = patience.longest_wait_s + patience.first_wait_s
+    def __init__(self, policy: RetryPolicy):
+        self._longest_s = policy.longest_wait_s + policy.first_wait_s
 
     def __call__(self, retry_state: RetryCallState) -> bool:
-        return retry_state.upcoming_sleep > self._most_s
+        return retry_state.upcoming_sleep > self._longest_s
 
 
 def _may_heal(error: BaseException) -> bool:
@@ -275,7 +276,7 @@ def _may_heal(error: BaseException) -> bool:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that the provider asks to wait: given as such, or as a date, which is read by the provider's own clock."""
+    """Seconds that the provider asks to wait: a number, or a date relative to the provider's own clock."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
@@ -291,15 +292,22 @@ def _retry_after(response: requests.Response) -> float | None:
         return None
 
 
-# A timeout of a socket begins anew with each byte: a server that sends one a second would hold a call for
-# days. The connections made here read under the deadline of the call that runs in their thread; urllib3 has
-# no parameter that would carry it so far down.
+# A socket's timeout restarts with each byte: a server that sends one per second could hold a call for days.
+# The connections made here read under the deadline of the call that runs in their thread. urllib3 has no
+# parameter that carries it this far down (its timeouts are per read, see urllib3/urllib3#1271), and the pools
+# can only be replaced through the undocumented `pool_classes_by_scheme` (urllib3 2.x;
+# tests/http/test_privates.py fails when that changes).
 _deadline = threading.local()
+
+
+def _use_timed_pools(manager: Any) -> Any:
+    manager.pool_classes_by_scheme = {"http": _TimedPool, "https": _TimedPoolTLS}
+    return manager
 
 
 class _TimedReader(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: socket.socket):
-        self._raw, self._sock, self._patience = raw, sock, sock.gettimeout()
+        self._raw, self._sock, self._timeout_s = raw, sock, sock.gettimeout()
 
     def readable(self) -> bool:
         return True
@@ -308,7 +316,7 @@ class _TimedReader(io.RawIOBase):
         left = getattr(_deadline, "at", float("inf")) - time.monotonic()
         if left <= 0:
             raise TimeoutError("the whole answer took too long")
-        self._sock.settimeout(left if self._patience is None else min(left, self._patience))
+        self._sock.settimeout(left if self._timeout_s is None else min(left, self._timeout_s))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

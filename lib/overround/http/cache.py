@@ -1,4 +1,7 @@
-"""Where answers are kept: one SQLite file under requests-cache, which may break, fill up or be locked without ever holding up a call."""
+"""The cache of answers: one SQLite file under requests-cache.
+
+A broken, full or locked file never stops a call: it is made without the cache.
+"""
 
 import json
 import logging
@@ -22,11 +25,11 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 BUSY_S = 2.0  # longest wait for another process that holds the file
-PAUSE_S = 30.0  # how long a cache that failed is left alone
-KEPT_STALE_S = 24 * 3600.0  # an expired answer may still be confirmed by the provider, or stand in for it
+PAUSE_S = 30.0  # how long the file is left alone after an error
+MAX_STALE_S = 24 * 3600.0  # expired answers are kept: the provider may confirm them, or they stand in for it
 _HOUR_S = 3600
-# a secret; and what would make requests-cache look for another key, though one provider's calls differ in
-# nothing but their URL
+# a secret; and a header that would make requests-cache use another key, though calls to one provider differ
+# only in their URL
 _LEFT_OUT = ("set-cookie", "vary")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,9 +37,8 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class AnswerCache(BaseCache):
     """Answers by key in one file, of mode 0600.
 
-    To requests-cache every answer is expired: whether one is fresh enough is for the caller to say, who knows
-    how old it may be now, not how old it was allowed to get when it was stored. So requests-cache asks the
-    provider to confirm it where it can.
+    Requests-cache sees every answer as expired, so that it asks the provider for confirmation where it can:
+    how old an answer may be is decided by the caller when it is read, not when it is stored.
     """
 
     def __init__(self, file: Path):
@@ -46,20 +48,20 @@ class AnswerCache(BaseCache):
     def save_response(
         self, response: requests.Response, cache_key: str | None = None, expires: datetime | None = None
     ) -> None:
-        """Keep an answer, or one that was confirmed, as of now; neither the request nor cookies are kept."""
-        kept = {name: text for name, text in response.headers.items() if name.lower() not in _LEFT_OUT}
+        """Store a new or confirmed answer with the time of now, without its request and cookies."""
+        headers = {name: text for name, text in response.headers.items() if name.lower() not in _LEFT_OUT}
         self.responses[cache_key or ""] = CachedResponse(
             content=response.content,
             status_code=response.status_code,
             reason=response.reason,
-            headers=CaseInsensitiveDict(kept),
+            headers=CaseInsensitiveDict(headers),
             created_at=datetime.now(UTC),
             expires=expires,
         )
 
 
 class _Rows(BaseStorage[str, CachedResponse]):
-    """The table. One connection, used by one thread at a time; after an error nothing is written, or not even read, for a while."""
+    """The table, over one connection shared by threads; after an error it is left alone for a while."""
 
     def __init__(self, file: Path):
         super().__init__(
@@ -70,16 +72,12 @@ class _Rows(BaseStorage[str, CachedResponse]):
         self._file, self._lock = file, threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closed_until, self._read_only_until, self._warned, self._pruned = 0.0, 0.0, False, -1
-        self._with(lambda _: None)  # what is wrong is said when the cache is opened
+        self._with(lambda _: None)  # opens the file, so that a problem is logged at once
 
     def __getitem__(self, key: str) -> CachedResponse:
-        row = self._with(
-            lambda connection: connection.execute(
-                "SELECT value FROM answers WHERE key = ?", (key,)
-            ).fetchone()
-        )
-        answer = self.deserialize(key, row[0]) if row else None
-        if answer is None:  # also a garbled row, which the next answer replaces
+        rows = self._select("SELECT value FROM answers WHERE key = ?", key)
+        answer = self.deserialize(key, rows[0][0]) if rows else None
+        if answer is None:  # also for a garbled row, which the next answer replaces
             raise KeyError(key)
         return answer
 
@@ -98,33 +96,24 @@ class _Rows(BaseStorage[str, CachedResponse]):
         )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(
-            [
-                key
-                for (key,) in self._with(
-                    lambda connection: connection.execute("SELECT key FROM answers").fetchall()
-                )
-                or ()
-            ]
-        )
+        return (key for (key,) in self._select("SELECT key FROM answers"))
 
     def __len__(self) -> int:
-        return (
-            self._with(lambda connection: connection.execute("SELECT count(*) FROM answers").fetchone())
-            or (0,)
-        )[0]
+        return sum(number for (number,) in self._select("SELECT count(*) FROM answers"))
 
     def close(self) -> None:
         with self._lock:
             if self._connection:
-                with suppress(
-                    sqlite3.Error
-                ):  # a full disk, when the log is written back: it stays for the next one who opens
+                # a full disk, when the log is written back: the log stays for the next connection
+                with suppress(sqlite3.Error):
                     self._connection.close()
                 self._connection = None
 
+    def _select(self, sql: str, *parameters: str) -> list[tuple]:
+        return self._with(lambda connection: connection.execute(sql, parameters).fetchall()) or []
+
     def _with(self, work: Callable[[sqlite3.Connection], T], *, writes: bool = False) -> T | None:
-        """Do something with the connection; None where the cache cannot be used, which is said once."""
+        """Use the connection; None where the cache cannot be used, which is logged once as a warning."""
         with self._lock:
             if time.monotonic() < (self._read_only_until if writes else self._closed_until):
                 return None
@@ -139,9 +128,8 @@ class _Rows(BaseStorage[str, CachedResponse]):
                 return result
             except (sqlite3.Error, OSError) as error:
                 self._read_only_until = time.monotonic() + PAUSE_S
-                if (
-                    not writes or not self._connection
-                ):  # a full disk, or another process that writes, does not keep us from reading
+                # a full disk, or another process that writes, does not prevent reading
+                if not writes or not self._connection:
                     self.close()
                     self._closed_until = self._read_only_until
                 logger.log(
@@ -157,9 +145,8 @@ class _Rows(BaseStorage[str, CachedResponse]):
         if self._connection:
             return self._connection
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(
-            os.open(self._file, os.O_CREAT | os.O_RDONLY, 0o600)
-        )  # SQLite gives its log and index the same mode
+        # SQLite gives its log and index the same mode
+        os.close(os.open(self._file, os.O_CREAT | os.O_RDONLY, 0o600))
         if self._file.stat().st_mode & 0o077:
             self._file.chmod(0o600)
         connection = sqlite3.connect(
@@ -176,20 +163,20 @@ class _Rows(BaseStorage[str, CachedResponse]):
         return connection
 
     def _prune(self, connection: sqlite3.Connection) -> None:
-        """Remove what nobody will use, once an hour for all processes: the file's free number says when it was last done."""
+        """Remove outdated answers, once an hour for all processes: `user_version` is the last hour."""
         self._pruned = int(time.time() // _HOUR_S)
         if connection.execute("PRAGMA user_version").fetchone()[0] == self._pruned:
             return
-        connection.execute("DELETE FROM answers WHERE expires < ?", (time.time() - KEPT_STALE_S,))
+        connection.execute("DELETE FROM answers WHERE expires < ?", (time.time() - MAX_STALE_S,))
         connection.execute("PRAGMA incremental_vacuum").fetchall()
         connection.execute(f"PRAGMA user_version = {self._pruned}")
-        for left in self._file.parent.glob("*.lock"):
+        for lock in self._file.parent.glob("*.lock"):
             with suppress(FileNotFoundError):
-                if left.stat().st_mtime < time.time() - _HOUR_S:
-                    left.unlink()
+                if lock.stat().st_mtime < time.time() - _HOUR_S:
+                    lock.unlink()
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        """Move a broken file out of the way, unless another process has done so since."""
+        """Move a broken file out of the way, unless another process has already done so."""
         self.close()
         with suppress(sqlite3.Error), closing(sqlite3.connect(self._file, timeout=BUSY_S)) as connection:
             if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
@@ -207,11 +194,11 @@ class _Rows(BaseStorage[str, CachedResponse]):
 
 
 def _prepare(connection: sqlite3.Connection) -> int:
-    """Make the table where there is none; return the file's free number."""
+    """Create the table if it is missing; return the file's `user_version`."""
     until = time.monotonic() + BUSY_S
     while True:
         try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # acts on a new file only
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only has an effect on a new file
             # readers and a writer do not wait for each other
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -222,7 +209,7 @@ def _prepare(connection: sqlite3.Connection) -> int:
             connection.execute("CREATE INDEX IF NOT EXISTS answers_by_expiry ON answers (expires)")
             return connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.OperationalError as error:
-            # two processes that make the file together are refused at once, whatever the timeout
+            # of two processes that create the file together one fails at once, whatever the timeout
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.02)
@@ -232,8 +219,8 @@ def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-# A row is one line of JSON and then the body as it came: a fifth of what base64 in JSON costs to read, and no
-# code runs from it.
+# A row is one line of JSON, then the body as received: reading it costs a fifth of base64 in JSON, and unlike
+# a pickle it cannot run code.
 def _dumps(answer: CachedResponse) -> bytes:
     body = answer.content or b""
     line: dict[str, Any] = {
@@ -247,7 +234,7 @@ def _dumps(answer: CachedResponse) -> bytes:
 
 
 def _loads(row: bytes) -> CachedResponse:
-    """Read a row; ValueError for one that was damaged, which SQLite itself does not notice."""
+    """Read a row; ValueError for a damaged one, which SQLite itself does not detect."""
     begin, _, body = row.partition(b"\n")
     try:
         line = json.loads(begin)

@@ -1,4 +1,4 @@
-"""The one way out to the network: cached, polite, observed and redacted."""
+"""The only way to the network: cached, polite, logged without keys."""
 
 import logging
 import math
@@ -24,24 +24,30 @@ from requests_cache import CachedResponse, CachedSession
 
 from overround.errors import FetchError
 from overround.formatting import printable
-from overround.http.adapter import AnswerTooLarge, Circuit, Patience, PoliteAdapter, ProviderResting, failed
-from overround.http.cache import KEPT_STALE_S, AnswerCache
+from overround.http.adapter import (
+    AnswerTooLarge,
+    CircuitBreaker,
+    PoliteAdapter,
+    ProviderResting,
+    RetryPolicy,
+    failed,
+)
+from overround.http.cache import MAX_STALE_S, AnswerCache
 from overround.http.redaction import is_secret, redact, redact_debug_logs
-from overround.http.single_flight import Flights, only_process
+from overround.http.single_flight import SingleFlight, only_process
 from overround.stopwatch import WatchedPool
 
 FOREVER = -1
-OTHER_PROCESS_S = 15.0  # longest wait for another process that is fetching the same
-_CLOCK_SLACK_S = 5.0  # by how much the clock may have been set back since an answer was kept
+OTHER_PROCESS_S = 15.0  # longest wait for another process that is making the same call
+_CLOCK_SLACK_S = 5.0  # by how much the clock may have been set back since an answer was stored
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a provider answered; `fetched_at` is when it did, also if the answer comes from the cache.
+    """A provider's answer; `fetched_at` is when the provider gave it, even if it comes from the cache.
 
-    `is_stale` tells that the provider failed just now, and that this is what it said before, older than was
-    asked for.
+    `is_stale` marks an answer from the cache, older than requested, that stands in for a failing provider.
     """
 
     url: str  # redacted
@@ -61,29 +67,28 @@ class Fetcher:
     provider : str
         Name in the `requests` table.
     base_url : str
-        Where the provider's paths begin.
+        Prefix of all paths.
     cache_folder : Path
-        Holds `http.sqlite`, readable by its owner only. Where it cannot be used, calls go on without it, with
-        one warning.
+        Holds `http.sqlite`, readable by its owner only. If it cannot be used, calls are made without it,
+        after one warning.
     identity : str, optional
-        What stands for `base_url` in the cache's keys: a server whose address changes but whose answers do
-        not.
+        Replaces `base_url` in the cache's keys, for a server whose address changes but whose answers do not.
     min_interval_s : float
-        Least time between two calls that reach the network.
+        Minimum time between two calls that reach the network.
     secrets, secret_headers : mapping, optional
-        Query parameters and headers sent with every call to the provider's own host, and kept nowhere.
+        Query parameters and headers sent with every call to the provider's own host, and stored nowhere.
     workers : int
-        Threads of `get_many`, and connections that are kept open.
-    patience : Patience
+        Threads of `get_many`, and connections kept open.
+    policy : RetryPolicy
         Retries, time limits, the largest answer, and when a failing provider is left alone.
 
     Attributes
     ----------
     requests : list of dict
-        One row a call, as in the table `requests`. An answer that the provider confirmed (304) is
-        `from_cache` and has 0 bytes. Take them with `drain` where calls go on for days.
+        One row per call, as in the table `requests`. An answer that the provider confirmed (304) is
+        `from_cache` and has 0 bytes. Use `drain` where calls go on for days.
     quota : float or None
-        Credits that are left, as the provider said with its last answer that said so.
+        Credits left, from the latest answer that stated them.
     """
 
     def __init__(
@@ -97,7 +102,7 @@ class Fetcher:
         secrets: Mapping[str, str] | None = None,
         secret_headers: Mapping[str, str] | None = None,
         workers: int = 4,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
     ):
         self.provider = provider
         try:
@@ -113,17 +118,17 @@ class Fetcher:
             value for value in (*query.values(), *headers.values(), password) if len(value) > 3
         ]
         self._folder = Path(cache_folder)
-        self._flights: Flights[Answer] = Flights()
-        self._lock, self._said_stale = Lock(), False
-        patience = patience or Patience()
+        self._in_progress: SingleFlight[Answer] = SingleFlight()
+        self._lock, self._warned_stale = Lock(), False
+        policy = policy or RetryPolicy()
         self._cache = AnswerCache(self._folder / "http.sqlite")
         adapter = PoliteAdapter(
             urlsplit(self.base_url).netloc,
             min_interval_s,
             query,
             headers,
-            patience,
-            Circuit(provider, patience.failures, patience.rest_s),
+            policy,
+            CircuitBreaker(provider, policy.failures, policy.rest_s),
             workers=workers,
         )
         self._session = _session(
@@ -141,22 +146,22 @@ class Fetcher:
     ) -> Answer:
         """Fetch one path, from the cache while the cached answer is younger than `ttl` seconds.
 
-        An older answer is confirmed where the provider gave it an ETag or a date, and else fetched anew.
-        Threads and processes that miss the same together make one call.
+        An older answer is revalidated if it came with an ETag or a date, and fetched again otherwise. Threads
+        and processes that need the same answer at the same time share one call.
 
         Parameters
         ----------
         path : str
-            Below `base_url`.
+            Relative to `base_url`.
         params : mapping, optional
             Query parameters.
         ttl : float
             Seconds; 0 always asks the provider.
         stale_if_error : bool
-            Where the provider fails (no answer, 429, 5xx, or resting after failures), return what it said
-            before, up to a day too old, marked `is_stale` and with its own `fetched_at`. A row stamped with
-            that time is the row that was stored before. Never done for other errors: a key or quota that is
-            refused (401) is for the user to know.
+            If the provider fails (no answer, 429, 5xx, or resting after failures), return its previous
+            answer, up to a day too old, marked `is_stale` and with its own `fetched_at`, so that rows with
+            that time are those already stored. Not for other errors: the user must learn of a refused key or
+            quota (401).
 
         Raises
         ------
@@ -171,12 +176,12 @@ class Fetcher:
             return self._hit(url, cached, started)
         failure: tuple[str, int] | None = None
         try:
-            answer, shared = self._flights.share(
+            answer, shared = self._in_progress.share(
                 f"{key} {stale_if_error}", partial(self._fetch, url, key, ttl, stale_if_error, started)
             )
         except FetchError as error:
             failure = str(error), error.status
-        if failure:  # raised here and anew: what happened below knows the URL with its key, and others wait for the same error
+        if failure:  # a fresh error: the one from below knows the URL with its key, and is shared by threads
             raise FetchError(*failure)
         if shared:
             answer = replace(answer, from_cache=True)
@@ -191,13 +196,13 @@ class Fetcher:
         ttl: float = FOREVER,
         stale_if_error: bool = True,
     ) -> Iterable[Answer]:
-        """Answers to many calls in their order, fetched by a pool of `workers` threads that runs a little ahead of the reader."""
+        """Answers to many calls in order, fetched by `workers` threads slightly ahead of the reader."""
         calls = iter(calls)
         pool = WatchedPool(self.workers)
         started: deque[Future[Answer]] = deque()
         try:
-            # twice the workers: one being slow leaves the others something to do, and a hundred thousand
-            # answers never wait in memory
+            # twice the workers: a slow call leaves the others something to do, and only few answers are held
+            # in memory
             for path, params in islice(calls, 2 * self.workers):
                 started.append(pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error))
             while started:
@@ -211,12 +216,12 @@ class Fetcher:
             pool.shutdown(cancel_futures=True)
 
     def forget(self, path: str, params: Mapping[str, Any] | None = None) -> None:
-        """Drop a cached answer that turned out not to be what was asked for, so that the next call asks the provider again."""
+        """Drop a cached answer that turned out to be wrong, so that the next call asks the provider again."""
         with suppress(KeyError):
             del self._cache.responses[self._key(self._url(path, params))]
 
     def drain(self) -> list[dict[str, Any]]:
-        """Take the rows of `requests` made so far, and forget them."""
+        """Return the rows of `requests` so far, and empty the list."""
         with self._lock:
             rows, self.requests = self.requests, []
         return rows
@@ -233,29 +238,29 @@ class Fetcher:
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> str:
         prepared = requests.PreparedRequest()
-        with suppress(requests.RequestException):  # whose message quotes the parameters
+        with suppress(requests.RequestException):  # its message quotes the parameters
             prepared.prepare_url(f"{self.base_url}/{path.lstrip('/')}", dict(params or {}))
         if not prepared.url:
             raise FetchError(
-                f"{self.provider}: {redact(self.base_url)}/{self._scrub(path)} is no address that can be asked for."
+                f"{self.provider}: {redact(self.base_url)}/{self._scrub(path)} "
+                "is no address that can be asked for."
             )
         return prepared.url
 
     def _fetch(self, url: str, key: str, ttl: float, stale_if_error: bool, started: float) -> Answer:
         with only_process(self._folder / f"{key}.lock", OTHER_PROCESS_S):
             cached = self._fresh(key, ttl)
-            if cached:  # fetched by another process since
+            if cached:  # fetched by another process in the meantime
                 return self._hit(url, cached, started)
             response: requests.Response | None = None
             try:
-                # kept in any case, also for whom it is too old at once: it may be confirmed, or stand in,
-                # later
+                # stored in any case, even with a ttl of 0: it may be confirmed, or stand in, later
                 response = self._session.get(
                     url, expire_after=FOREVER if ttl == FOREVER else max(1, math.ceil(ttl))
                 )
                 trouble = failed(response.status_code)
             except requests.RequestException as error:
-                # the library's own message quotes more than is meant for users
+                # the library's own message quotes more than users should see
                 reason, trouble = (
                     self._reason(url, error, time.perf_counter() - started),
                     not isinstance(error, AnswerTooLarge),
@@ -270,51 +275,40 @@ class Fetcher:
         self.quota = self.quota if quota is None else quota
         self._observe(redact(url), status, confirmed, started, 0 if confirmed else len(body), quota)
         if response is not None and status == 200:
-            self._said_stale = False
+            self._warned_stale = False
             return Answer(redact(url), status, body, _answered_at(response), confirmed, headers)
         if response is not None:
             reason = (
                 f"{redact(url)} answered {status}: {' '.join(body[:160].decode('utf-8', 'replace').split())}"
             )
         if trouble and stale_if_error:
-            kept = self._cache.get_response(key)
-            if kept is not None and _age_s(kept) < ttl + KEPT_STALE_S:
-                return self._stale(url, kept, reason)
+            cached = self._cache.get_response(key)
+            if cached is not None and _age_s(cached) < ttl + MAX_STALE_S:
+                return self._stale(url, cached, reason)
         raise FetchError(f"{self.provider}: {self._scrub(reason)}", status)
 
     def _fresh(self, key: str, ttl: float) -> CachedResponse | None:
         cached = self._cache.get_response(key)
         if cached is None or ttl == FOREVER:
             return cached
-        # an answer from the future: the clock was set back, and nobody knows how old the answer is
+        # an answer from the future: the clock was set back, and the answer's age is unknown
         return cached if -_CLOCK_SLACK_S <= _age_s(cached) < ttl else None
 
     def _hit(self, url: str, cached: CachedResponse, started: float) -> Answer:
-        content = cached.content or b""
-        self._observe(redact(url), cached.status_code, True, started, len(content), None)
-        return Answer(
-            redact(url), cached.status_code, content, _answered_at(cached), True, dict(cached.headers)
-        )
+        size = len(cached.content or b"")
+        self._observe(redact(url), cached.status_code, True, started, size, None)
+        return _from_cache(url, cached)
 
     def _stale(self, url: str, cached: CachedResponse, reason: str) -> Answer:
-        answered_at = _answered_at(cached)
         logger.log(
-            logging.DEBUG if self._said_stale else logging.WARNING,
+            logging.DEBUG if self._warned_stale else logging.WARNING,
             "%s: %s; what it said at %s stands in until it answers again.",
             self.provider,
             self._scrub(reason).rstrip("."),
-            f"{answered_at:%Y-%m-%d %H:%M:%S} UTC",
+            f"{_answered_at(cached):%Y-%m-%d %H:%M:%S} UTC",
         )
-        self._said_stale = True
-        return Answer(
-            redact(url),
-            cached.status_code,
-            cached.content or b"",
-            answered_at,
-            True,
-            dict(cached.headers),
-            is_stale=True,
-        )
+        self._warned_stale = True
+        return replace(_from_cache(url, cached), is_stale=True)
 
     def _reason(self, url: str, error: requests.RequestException, took_s: float) -> str:
         if isinstance(error, ProviderResting):
@@ -324,7 +318,7 @@ class Fetcher:
         return f"no answer from {redact(url)} within {took_s:.1f} s ({type(error).__name__})."
 
     def _scrub(self, text: str) -> str:
-        for value in self._secret_values:  # a provider may repeat the key in its own words
+        for value in self._secret_values:  # a provider may repeat the key in its message
             text = text.replace(value, "***")
         return printable(text)
 
@@ -358,14 +352,14 @@ class Fetcher:
 
 
 def _session(base_url: str, cache: AnswerCache, adapter: PoliteAdapter, key_fn: Any) -> CachedSession:
-    # requests-cache's own stale_if_error would turn a 401 into a 200, so it stays off; redirects are looked
-    # up by the same key
+    # requests-cache's own stale_if_error would turn a 401 into a 200, so it stays off; redirects use the same
+    # key
     session = CachedSession(backend=cache, key_fn=key_fn, allowable_methods=("GET",), stale_if_error=False)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = "overround (research workbench)"
-    # proxies and certificates named by the environment, read once: requests reads them at every call, which
-    # costs more than the call
+    # proxies and certificates from the environment, read once: requests reads them at every call, which costs
+    # more than the call itself
     named = session.merge_environment_settings(base_url, {}, None, None, None)
     session.proxies.update(named["proxies"])
     session.verify, session.cert, session.trust_env = named["verify"], named["cert"], False
@@ -373,7 +367,7 @@ def _session(base_url: str, cache: AnswerCache, adapter: PoliteAdapter, key_fn: 
 
 
 def _without_user(url: str) -> tuple[str, dict[str, str], str]:
-    """Take a user's name and password out of a URL: the rest, the header that sends them, the password."""
+    """Split off user name and password: the URL without them, the header that sends them, the password."""
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     user = unquote(user)
@@ -381,12 +375,17 @@ def _without_user(url: str) -> tuple[str, dict[str, str], str]:
     return urlunsplit(parts._replace(netloc=host)), basic, user.partition(":")[2]
 
 
+def _from_cache(url: str, cached: CachedResponse) -> Answer:
+    content, headers = cached.content or b"", dict(cached.headers)
+    return Answer(redact(url), cached.status_code, content, _answered_at(cached), True, headers)
+
+
 def _age_s(cached: CachedResponse) -> float:
     return (datetime.now(UTC) - cached.created_at).total_seconds()
 
 
 def _answered_at(response: requests.Response) -> datetime:
-    """When the provider answered: by its own clock (the header Date, kept in the cache), else by ours."""
+    """When the provider answered: by its own clock (header Date, also in the cache), else by ours."""
     try:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
     except (KeyError, ValueError, TypeError):
@@ -395,7 +394,7 @@ def _answered_at(response: requests.Response) -> datetime:
 
 
 def credits_left(headers: Mapping[str, str]) -> float | None:
-    """Credits that are left, as the header x-requests-remaining says; None where it says nothing that can be read."""
+    """Credits left according to the header x-requests-remaining; None if it is missing or unreadable."""
     text = next((text for name, text in headers.items() if name.lower() == "x-requests-remaining"), "")
     try:
         number = float(text)

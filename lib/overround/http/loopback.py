@@ -1,4 +1,4 @@
-"""Which addresses are this machine's own: calls to them never go through a proxy, which could not reach them."""
+"""Addresses of this machine: calls to them bypass any proxy, which could not reach them."""
 
 import os
 from ipaddress import ip_address
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 def on_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine itself: `localhost`, a name below it, or an address of the loopback range."""
+    """Whether a URL's host is this machine: `localhost`, a name below it, or a loopback address."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
         return ip_address(host).is_loopback
@@ -15,7 +15,7 @@ def on_loopback(url: str) -> bool:
 
 
 def spare_from_proxy(url: str) -> None:
-    """Exempt the host of `url` from the environment's proxies, for clients that read only `NO_PROXY`, where it is this machine."""
+    """Add the host of `url` to `NO_PROXY` if it is this machine, for clients that read nothing else."""
     host = urlsplit(url).hostname
     exempt = os.environ.get("NO_PROXY") or os.environ.get("no_proxy", "")
     if host and on_loopback(url) and host not in exempt.split(","):

@@ -1,4 +1,4 @@
-"""What may be shown of a URL: everything but the keys. Never decides what is sent."""
+"""URLs and log lines without keys, fit to be shown. Never changes what is sent."""
 
 import logging
 import re
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-# Names, in lower case and without - and _, under which providers take a key. Whole names only: a parameter
-# left out here is also left out of the cache's keys, and two sports (`sport_key`) must not share an answer.
+# Names under which providers take a key, in lower case without - and _. Only whole names match: redacted
+# parameters are left out of the cache's keys too, and two sports (`sport_key`) must not share an answer.
 _SECRET_NAMES = {
     "accesskey",
     "accesstoken",
@@ -39,12 +39,12 @@ _PARAMETER = re.compile(r"""[?&]([\w.-]+)=[^&\s"']*""")
 
 
 def is_secret(name: str) -> bool:
-    """Whether a query parameter or header of this name carries a key, by the names providers use."""
+    """Whether a query parameter or header of this name carries a key."""
     return name.lower().replace("-", "").replace("_", "") in _SECRET_NAMES
 
 
 def redact(url: str, params: Mapping[str, Any] | None = None) -> str:
-    """Return the URL with its parameters; those that carry a secret, and a user's name and password, are left out."""
+    """The URL with its parameters, without those that carry a secret and without user name and password."""
     parts = urlsplit(url)
     asked = [*parse_qsl(parts.query, keep_blank_values=True), *(params or {}).items()]
     query = [(name, value) for name, value in asked if not is_secret(name)]
@@ -54,9 +54,8 @@ def redact(url: str, params: Mapping[str, Any] | None = None) -> str:
 
 
 def redact_debug_logs() -> None:
-    """Keep keys out of the debug lines of the libraries below, which quote whole URLs."""
-    # a filter acts only on the logger that a line was written to, not on that logger's children: each gets
-    # one
+    """Keep keys out of the debug lines of urllib3, requests and requests-cache, which quote whole URLs."""
+    # a filter acts only on lines written to its own logger, not on those of child loggers
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("urllib3", "requests", "requests_cache"):
             logger = logging.getLogger(name)

@@ -1,4 +1,4 @@
-"""One call for many that ask the same at once: among threads by a shared future, among processes by a lock on a file."""
+"""One call for simultaneous requests for the same: threads share a future, processes a file lock."""
 
 import fcntl
 import os
@@ -14,20 +14,20 @@ T = TypeVar("T")
 _PAUSE_S = 0.02
 
 
-class Flights(Generic[T]):
-    """Calls that are under way in this process, by key."""
+class SingleFlight(Generic[T]):
+    """Calls in progress in this process, by key."""
 
     def __init__(self) -> None:
-        self._under_way: dict[str, Future[T]] = {}
+        self._in_progress: dict[str, Future[T]] = {}
         self._lock = threading.Lock()
 
     def share(self, key: str, work: Callable[[], T]) -> tuple[T, bool]:
-        """Result of the work for a key, done by whoever comes first; whether another did it. Its error is everyone's."""
+        """The result of the first caller's work for a key, and whether it was shared; all get its error."""
         with self._lock:
-            flight = self._under_way.get(key)
-            if leads := flight is None:
-                flight = self._under_way[key] = Future()
-        if not leads:
+            flight = self._in_progress.get(key)
+            if is_first := flight is None:
+                flight = self._in_progress[key] = Future()
+        if not is_first:
             return flight.result(), True
         try:
             flight.set_result(work())
@@ -36,13 +36,13 @@ class Flights(Generic[T]):
             raise
         finally:
             with self._lock:
-                del self._under_way[key]
+                del self._in_progress[key]
         return flight.result(), False
 
 
 @contextmanager
 def only_process(file: Path, wait_s: float) -> Iterator[None]:
-    """Keep other processes out while inside, if they ask for the same file; after `wait_s` in vain go on all the same."""
+    """Exclude other processes that lock the same file; after `wait_s` in vain go on without the lock."""
     held = _lock(file, wait_s)
     try:
         yield
@@ -57,16 +57,14 @@ def _lock(file: Path, wait_s: float) -> int | None:
     while True:
         try:
             held = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except (
-            OSError
-        ):  # no folder, a read-only or full disk: nothing is cached there, so nothing is waited for
+        except OSError:  # no folder, a read-only or full disk: nothing is cached there, no lock is needed
             return None
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(held).st_ino == file.stat().st_ino:
                 return held
         except FileNotFoundError:
-            pass  # whoever held it removed it just now
+            pass  # its holder has just removed it
         except BlockingIOError:
             if time.monotonic() > until:
                 os.close(held)
