@@ -3,12 +3,15 @@ tell.
 """
 
 import os
+import pty
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from overround.progress import followed
+from overround.progress import followed, status_line
 
 LOOP = """
 import time
@@ -67,3 +70,46 @@ def test_vs_code_says_so_in_its_own_way():
 def test_outside_a_kernel_the_items_alone_come(capsys):
     assert list(followed(["a", "b"], "letters")) == ["a", "b"]
     assert capsys.readouterr() == ("", "")
+
+
+LINE = """
+import sys, time
+from overround.progress import status_line
+with status_line(live=lambda number: f"{number} of 2") as show:
+    for number in (1, 2):
+        show(number)
+        time.sleep(1.2)
+        print("done", number, file=sys.stderr)
+print("the end")
+"""
+
+
+@pytest.mark.slow
+def test_on_a_terminal_a_line_is_redrawn_below_what_is_printed_and_goes():
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    process = subprocess.Popen([sys.executable, "-c", LINE], stderr=theirs, stdout=theirs, env=env)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 1_000)
+        except OSError:  # Linux's way to say that the other side is closed
+            break
+    os.close(ours)
+
+    assert process.wait(timeout=60) == 0
+    text = shown.decode()
+    assert text.index("1 of 2") < text.index("done 1") < text.index("2 of 2") < text.index("done 2")
+    assert "\x1b[2K" in text[text.rindex("2 of 2") :]
+    assert text.rstrip().endswith("the end")
+
+
+def test_in_a_pipe_a_line_is_printed_now_and_then_and_the_last_in_any_case(capsys):
+    with status_line(every_s=60) as show:
+        for number in range(5):
+            show(f"{number} of 4")
+    with status_line() as show:
+        show("never")
+
+    assert capsys.readouterr().err == "0 of 4\n4 of 4\n"

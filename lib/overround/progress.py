@@ -1,17 +1,73 @@
-"""A bar below the cell of a long call, where somebody watches: in a notebook that is open in JupyterLab or VS Code.
+"""Progress where somebody watches: a line on a terminal, a bar below the cell of a notebook that is open.
 
-Elsewhere nothing is shown: a report has no use for it, and on a terminal the commands have their own.
+Under papermill, in CI and in pipes nothing moves: a report has no use for it, and a log gets a line now and
+then where that is asked for.
 """
 
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 _AFTER_S, _EVERY_S = 0.5, 0.1  # a short call shows no bar, and a long one does not draw all the time
+
+
+@contextmanager
+def status_line(
+    every_s: float = math.inf, live: Callable[[Any], str] = str
+) -> Iterator[Callable[[object], None]]:
+    """A line on standard error for as long as the context lasts.
+
+    Parameters
+    ----------
+    every_s : float
+        Where standard error is no terminal: how often at most a line is printed, the last in any case; by
+        default none is.
+    live : callable
+        Text of what to show on a terminal, made twice a second, so it may tell the time.
+
+    Yields
+    ------
+    callable
+        To be called with what to show.
+    """
+    newest: object = ""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        def show(state: object) -> None:
+            nonlocal newest
+            newest = state
+
+        with Live(
+            get_renderable=lambda: Text(live(newest) if newest else "", overflow="fold"),
+            console=Console(stderr=True),
+            refresh_per_second=2,
+            transient=True,
+        ):
+            yield show
+        return
+    printed_at, unsaid = -math.inf, False
+
+    def say(state: object) -> None:
+        nonlocal newest, printed_at, unsaid
+        newest, unsaid = state, time.monotonic() - printed_at < every_s < math.inf
+        if not unsaid and every_s < math.inf:
+            printed_at = time.monotonic()
+            print(state, file=sys.stderr, flush=True)
+
+    try:
+        yield say
+    finally:
+        if unsaid:
+            print(newest, file=sys.stderr, flush=True)
 
 
 def followed(items: Collection[Item], what: str) -> Iterator[Item]:
@@ -26,11 +82,11 @@ def followed(items: Collection[Item], what: str) -> Iterator[Item]:
 
 
 def watched() -> Callable[[float, str], None] | None:
-    """What to call with the share that is done and words, where somebody watches; at a share of 1 the bar goes."""
+    """A bar in a notebook that is open, else None; it takes the share that is done and words, and goes at 1."""
     shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if not hasattr(shell, "kernel"):
         return None
-    # the one is set by a Jupyter server for a notebook that is open, the other by VS Code
+    # a Jupyter server sets the first for a notebook that is open, VS Code the second
     return _Bar() if "JPY_SESSION_NAME" in os.environ or "__vsc_ipynb_file__" in shell.user_ns else None
 
 

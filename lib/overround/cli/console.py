@@ -1,14 +1,22 @@
 """What all commands say and how: errors in one sentence with an exit status, steps as they begin and end."""
 
-import sys
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 
 from overround.errors import OverroundError, ParameterError
 from overround.formatting import printable
+from overround.progress import status_line
+
+if TYPE_CHECKING:  # they take a while to import
+    from overround.runs.runner import Progress
+    from overround.runs.steps import Outcome, Step
 
 
 @contextmanager
@@ -34,26 +42,45 @@ def say(text: str) -> None:
     typer.echo(printable(text), err=True)
 
 
-def step_by_step():  # Step and Outcome take a while to import
-    """What a pipeline tells of its steps: those that run, and how each ended."""
+@contextmanager
+def step_by_step() -> Iterator["Progress"]:
+    """Progress of a pipeline: the steps that run, on a terminal, and how each one ended."""
     running: list[str] = []
+    with status_line() as show:
 
-    def show(step, outcome):
-        if outcome is None:
-            running.append(step.label)
-        else:
-            if step.label in running:
-                running.remove(step.label)
-            if sys.stderr.isatty():
-                typer.echo("\r\033[K", err=True, nl=False)
-            _say_outcome(outcome)
-        if running and sys.stderr.isatty():
-            typer.echo(f"\r\033[K  {', '.join(running)} …", err=True, nl=False)
+        def report(step: "Step", outcome: "Outcome | None") -> None:
+            if outcome is None:
+                running.append(step.label)
+            else:
+                if step.label in running:
+                    running.remove(step.label)
+                _say_outcome(outcome)
+            show(f"  {', '.join(running)} …" if running else "")
 
-    return show
+        yield report
 
 
-def _say_outcome(outcome) -> None:  # type: ignore[no-untyped-def]
+@contextmanager
+def stopped_by_signals() -> Iterator[Event]:
+    """An event that SIGTERM or Ctrl-C sets, so that work at hand is finished; a second one ends the process."""
+    stop = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def set_stop(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+    for number in before:
+        signal.signal(number, set_stop)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_outcome(outcome: "Outcome") -> None:
     if outcome.status == "not run":
         say(f"  not run {outcome.label:<20}         {outcome.verdict}")
         return

@@ -6,8 +6,9 @@ import typer
 
 from overround.cli import perf as perf_cli
 from overround.cli import sweep as sweep_cli
-from overround.cli.console import say, sentences, step_by_step
+from overround.cli.console import say, sentences, step_by_step, stopped_by_signals
 from overround.errors import ParameterError
+from overround.progress import status_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,21 +62,22 @@ def run(
         from overround.settings import load_settings
 
         settings = load_settings()
-        outcomes = run_line(
-            source,
-            league,
-            season,
-            _pairs(parameter),
-            notebook=notebook,
-            vary=vary,
-            scheduler=scheduler,
-            settings=settings,
-            show_code=show_code,
-            timeout_s=timeout,
-            jobs=jobs,
-            force=force,
-            progress=step_by_step(),
-        )
+        with step_by_step() as progress:
+            outcomes = run_line(
+                source,
+                league,
+                season,
+                _pairs(parameter),
+                notebook=notebook,
+                vary=vary,
+                scheduler=scheduler,
+                settings=settings,
+                show_code=show_code,
+                timeout_s=timeout,
+                jobs=jobs,
+                force=force,
+                progress=progress,
+            )
         if all(outcome.kept for outcome in outcomes):
             typer.echo("\nNothing has changed, nothing was run; --force runs all.")
         typer.echo(f"\n{settings.reports_folder / 'index.html'}")
@@ -148,7 +150,8 @@ def compare(
 
         settings = load_settings()
         step = Step("compare", "compare", {"runs": runs})
-        outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=step_by_step())
+        with step_by_step() as progress:
+            outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=progress)
         record_failures(outcomes, settings)
         typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[-1].ok:
@@ -300,11 +303,11 @@ def _poll(
     polls: int,
     offer: dict[str, str],
 ) -> None:
+    import time
     from datetime import UTC, datetime
 
-    from overround.collection.display import shown, stopped_by_signals
     from overround.collection.memory import lean
-    from overround.collection.poller import poll
+    from overround.collection.poller import Polled, poll
     from overround.durations import seconds, span
     from overround.sources.the_odds_api.client import Offer
 
@@ -315,14 +318,18 @@ def _poll(
     lean()
     every_s = seconds(every)
     until = datetime.now(UTC) + span(duration) if duration else None
-    with stopped_by_signals() as stop, shown() as progress:
+
+    def live(polled: Polled) -> str:
+        return f"next poll in {max(0.0, polled.next_poll_s - time.time()):.0f} s | {polled}"
+
+    with stopped_by_signals() as stop, status_line(60, live) as show:
         done = poll(
             sports,
             every_s=every_s,
             until=until,
             polls=polls or None,
             stop=stop,
-            progress=progress,
+            progress=show,
             regions=offer.get("regions", Offer.regions),
             markets=offer.get("markets", Offer.markets),
             bookmakers=offer.get("bookmakers", Offer.bookmakers),

@@ -1,6 +1,5 @@
 """The commands `overround perf ...`: what the library costs, before and after a change."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from overround.cli.console import sentences
 from overround.errors import ParameterError, RunError
+from overround.progress import status_line
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure what the library costs, and whether a change made it better."
@@ -42,10 +42,10 @@ def baseline(
     with sentences():
         from overround.perf import samples as perf
 
-        with perf.resolved(perf.HERE) as (here,):
+        with perf.resolved(perf.HERE) as (here,), status_line() as show:
             sides = {"A": here}
             samples = perf.measure(
-                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=_progress
+                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=show
             )
             typer.echo(f"\n{perf.keep(name, samples, sides)}")
 
@@ -92,10 +92,10 @@ def compare(
         metrics = ("wall_s", "own_s", "cpu_s", "peak_mb")
         if metric not in metrics:
             raise ParameterError(f"--metric takes {', '.join(metrics)}, not {metric!r}.")
-        with perf.resolved(before, after) as (a, b):
+        with perf.resolved(before, after) as (a, b), status_line() as show:
             sides = {"A": a, "B": b}
             samples = perf.measure(
-                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=_progress
+                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=show
             )
         file = perf.keep(f"{perf.COMPARED}{datetime.now(UTC):%Y%m%d-%H%M%S}", samples, sides)
         table = compare_all(samples, metrics, threshold=threshold)
@@ -282,8 +282,3 @@ def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  
             f"{row.workload:<12} {what:<8} {values}   {ratio:<24} {row.verdict:<14} {row.pairs}{aside}"
         )
     return lines
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():  # a log keeps what a terminal overwrites
-        typer.echo(f"\r{text:<60}", nl=False, err=True)

@@ -1,6 +1,5 @@
 """The command `overround sweep`: many variants over the store, with progress; the best of them with what they are worth, and a page."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overround.cli.console import sentences, step_by_step
+from overround.progress import status_line
 
 if TYPE_CHECKING:
     from overround.parallel.tasks import Progress, Show
@@ -65,7 +65,7 @@ def sweep(
         }
         store = Store(settings.store_root)
         version = store.version()
-        with _shown() as show:
+        with _progress() as show:
             how_to = SweepSettings(
                 sample=sample or None,
                 how=how,
@@ -110,9 +110,9 @@ def _write_page(given: dict[str, Any], show_code: bool) -> None:
     from overround.settings import load_settings
 
     settings = load_settings()
-    outcomes = run_pipeline(
-        [Step("sweep", "sweep", given)], settings=settings, show_code=show_code, progress=step_by_step()
-    )
+    with step_by_step() as progress:
+        step = Step("sweep", "sweep", given)
+        outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=progress)
     record_failures(outcomes, settings)
     typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[0].ok:
@@ -155,25 +155,16 @@ def _lines(table: Any) -> Iterator[str]:
 
 
 @contextmanager
-def _shown() -> "Iterator[Show]":
-    """Progress on standard error: a line that moves on a terminal, elsewhere a line now and then."""
-    import time
+def _progress() -> "Iterator[Show]":
+    """Progress on standard error, and the address of a cluster's dashboard once it is known."""
+    dashboard = ""
+    with status_line(every_s=10) as line:
 
-    moving, said, dashboard = sys.stderr.isatty(), 0.0, ""
+        def show(progress: "Progress") -> None:
+            nonlocal dashboard
+            if progress.where and progress.where != dashboard:
+                dashboard = progress.where
+                typer.echo(f"dashboard: {dashboard}", err=True)
+            line(progress)
 
-    def show(progress: "Progress") -> None:
-        nonlocal said, dashboard
-        if progress.where and progress.where != dashboard:
-            dashboard = progress.where
-            typer.echo(f"dashboard: {dashboard}", err=True)
-        if moving:
-            typer.echo(f"\r\033[K{progress}", err=True, nl=False)
-        elif time.monotonic() - said > 10 or progress.done == progress.of:
-            said = time.monotonic()
-            typer.echo(str(progress), err=True)
-
-    try:
         yield show
-    finally:
-        if moving:
-            typer.echo("", err=True)
