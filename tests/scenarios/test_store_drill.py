@@ -114,7 +114,7 @@ def test_hundreds_of_appends_leave_few_files_and_a_short_way_to_open_them(tmp_pa
         store.append("quotes", many(1, phase="snapshot", at=at))
 
     folder = Path(store.root) / "quotes"
-    live = len(store._open("quotes").file_uris())
+    live = len(store.catalog.open("quotes").file_uris())
     assert len(store.read("quotes")) == 900
     assert live < 70
     assert len(list((folder / "_delta_log").glob("*.checkpoint.parquet"))) >= 5

@@ -108,8 +108,8 @@ def test_of_two_compactions_of_the_same_files_one_gives_way(store, monkeypatch):
     monkeypatch.setattr(maintenance, "_FILES", 2)
     first, second = (DeltaTable(f"{store.root}/quotes") for _ in range(2))
 
-    maintenance.tend(store, QUOTES, first, [("L1", "2425")], {})
-    maintenance.tend(store, QUOTES, second, [("L1", "2425")], {})
+    maintenance.after_append(store.catalog, QUOTES, first, [("L1", "2425")], {})
+    maintenance.after_append(store.catalog, QUOTES, second, [("L1", "2425")], {})
 
     assert len(store.read("quotes")) == 24
     assert len(files(store)) == 1

@@ -352,7 +352,7 @@ def test_an_append_costs_few_requests_and_files_and_the_log_stay_few(root, way, 
     assert costs.median() <= 11
     assert costs.mean() <= 20
     rows = store.read("quotes")
-    live = len(store._open("quotes").file_uris())
+    live = len(store.catalog.open("quotes").file_uris())
     bucket, path = root.removeprefix("s3://").split("/", 1)
     log = [
         one["Key"].rsplit("/", 1)[1]
@@ -374,7 +374,7 @@ def test_damage_is_found_and_mended(root, s3):
     for i in range(3):
         store.append("quotes", many(10, bookmaker=f"b{i}"))
     bucket = root.removeprefix("s3://").split("/", 1)[0]
-    keys = [one.removeprefix(f"s3://{bucket}/") for one in store._open("quotes").file_uris()]
+    keys = [one.removeprefix(f"s3://{bucket}/") for one in store.catalog.open("quotes").file_uris()]
     s3.delete_object(Bucket=bucket, Key=keys[0])
     s3.put_object(Bucket=bucket, Key=keys[1], Body=b"torn")
 

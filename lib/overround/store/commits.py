@@ -4,11 +4,10 @@ It never retries: who calls it looks at the table again and decides.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,20 +18,15 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from overround.errors import StoreError
 from overround.grouping import combined_codes
 from overround.schema import Table
 from overround.stopwatch import timed
 from overround.store.data_files import by_partition, commit_files, local_system
-from overround.store.fsync import sync
-from overround.store.object_store import hint, short
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 
 Partition = tuple[str, ...]
-# versions; where each entry of the log is a request of its own, fewer are read between two checkpoints
-CHECKPOINT_EVERY, CHECKPOINT_EVERY_REMOTE = 50, 10
 # keys of a batch that Arrow looks for in what is stored; a million of them cost it more than putting all that
 # is stored in order
 _LOOKED_FOR = 100_000
@@ -48,45 +42,6 @@ class Scope:
     sql: str | None
 
 
-def _configuration(is_local: bool) -> dict[str, str]:
-    """Properties of a new table: opening it replays few commits, and delta-rs leaves the log alone.
-
-    By itself delta-rs drops log entries after 30 days, and with them the versions that reports have pinned;
-    `vacuum` knows those.
-    """
-    return {
-        "delta.checkpointInterval": str(CHECKPOINT_EVERY if is_local else CHECKPOINT_EVERY_REMOTE),
-        "delta.enableExpiredLogCleanup": "false",
-        # what a checkpoint still says of files that are gone; `vacuum` asks no longer
-        "delta.deletedFileRetentionDuration": "interval 1 days",
-    }
-
-
-def make_table(uri: str, table: Table, storage: dict[str, str] | None) -> "DeltaTable":
-    """Make a table that is not there yet; `storage` is what delta-rs is told of an object store, None of a folder."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-
-    try:
-        DeltaTable.create(
-            uri,
-            table.schema,
-            mode="ignore",
-            partition_by=list(table.partition) or None,
-            configuration=_configuration(storage is None),
-            storage_options=storage,
-        )
-        made = DeltaTable(uri, storage_options=storage)
-    except (DeltaError, OSError) as error:
-        try:
-            made = DeltaTable(uri, storage_options=storage)  # another process made it at the same moment
-        except (DeltaError, OSError):
-            raise StoreError(f"store {uri} cannot be made ({short(error)}).{hint(error)}") from None
-    if storage is None:
-        sync(Path(uri), 0)
-    return made
-
-
 @timed("store_encode_s")
 def without_repeats(table: Table, batch: pa.Table) -> pa.Table:
     """The batch with the last row of each key."""
@@ -95,7 +50,7 @@ def without_repeats(table: Table, batch: pa.Table) -> pa.Table:
 
 
 @timed("store_look_s")
-def news(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, pa.Table]:
+def split_new_and_changed(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Rows of the batch whose key is not stored, and rows stored under their key with other values."""
     if not table.key or not batch.num_rows:
         return batch, batch.slice(0, 0)
@@ -140,7 +95,7 @@ def commit(
 ) -> list[Partition]:
     """Write new and changed rows as one version; returns the partitions they are in.
 
-    A mark, which a commit to an object store has, stands in the log: by it `marked` finds the commit again
+    A mark, which a commit to an object store has, stands in the log: by it `find_commit` finds the commit again
     when its answer was lost.
 
     Raises
@@ -158,16 +113,20 @@ def commit(
             # disk here
             write_deltalake(
                 delta,
-                fit(delta, new),
+                with_columns_on_disk(delta, new),
                 mode="append",
                 writer_properties=WriterProperties(compression="ZSTD"),
-                commit_properties=named(delta, parts, mark),
-                post_commithook_properties=keep_log(),
+                commit_properties=commit_properties(delta, parts, mark),
+                post_commithook_properties=commit_hooks(),
             )
             return parts
-        once = named(delta, parts) if table.key else None
+        once = commit_properties(delta, parts) if table.key else None
         commit_files(
-            table, delta, by_partition(table, parts, fit(delta, new)), properties=once, hooks=keep_log()
+            table,
+            delta,
+            by_partition(table, parts, with_columns_on_disk(delta, new)),
+            properties=once,
+            hooks=commit_hooks(),
         )
         return parts
     # a correction rewrites the files that may hold the old rows; merge would do, but in delta-rs 1.6 its
@@ -185,14 +144,16 @@ def commit(
     stored = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
     keys, _ = row_codes(pa.concat_tables([stored.select(list(table.key)), changed.select(list(table.key))]))
     kept = stored.filter(pa.array(~np.isin(keys[: stored.num_rows], keys[stored.num_rows :])))
-    rows = pa.concat_tables([kept, fit(delta, both).select(kept.column_names).cast(kept.schema)])
+    rows = pa.concat_tables(
+        [kept, with_columns_on_disk(delta, both).select(kept.column_names).cast(kept.schema)]
+    )
     write_deltalake(
         delta,
         rows,
         mode="overwrite",
         predicate=scope.sql,
-        commit_properties=named(delta, parts, mark),
-        post_commithook_properties=keep_log(),
+        commit_properties=commit_properties(delta, parts, mark),
+        post_commithook_properties=commit_hooks(),
     )
     return parts
 
@@ -211,7 +172,7 @@ def mark_of(table: Table, batch: pa.Table) -> str:
     return hashlib.sha256(out.getvalue()).hexdigest()
 
 
-def marked(delta: "DeltaTable", mark: str, before: int) -> int | None:
+def find_commit(delta: "DeltaTable", mark: str, before: int) -> int | None:
     """The version after this one that has the mark, or None."""
     later = delta.version() - before
     entries = delta.history(later) if later > 0 else []
@@ -221,7 +182,9 @@ def marked(delta: "DeltaTable", mark: str, before: int) -> int | None:
     )
 
 
-def named(delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = None) -> "CommitProperties":
+def commit_properties(
+    delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = None
+) -> "CommitProperties":
     """One application transaction a partition: of two writers that looked at the same version only one can commit.
 
     So neither stores a row twice. Compaction goes by the same names.
@@ -234,7 +197,7 @@ def named(delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = No
     )
 
 
-def keep_log() -> "PostCommitHookProperties":
+def commit_hooks() -> "PostCommitHookProperties":
     """Checkpoints as configured, but no log entry is dropped, whatever an older table's properties say."""
     from deltalake import PostCommitHookProperties
 
@@ -306,55 +269,7 @@ def dataset(
     )
 
 
-def log_condition(table: Table, where: Mapping[str, Any] | None) -> list[tuple[str, str, list[str]]]:
-    """The part of a condition that the log answers without a look into a file."""
-    values = {name: _values(value) for name, value in (where or {}).items() if name in table.partition}
-    return [
-        (name, "in", wanted)
-        for name, wanted in values.items()
-        if wanted and all(isinstance(one, str) for one in wanted)
-    ]
-
-
-def row_condition(where: Mapping[str, Any] | None) -> pc.Expression | None:
-    """Column -> value or values, said to Arrow."""
-    condition = None
-    for column, value in (where or {}).items():
-        one = pc.field(column).isin(_values(value))
-        condition = one if condition is None else condition & one
-    return condition
-
-
-def _values(value: Any) -> list:
-    return list(value) if isinstance(value, list | tuple | set | frozenset | pd.Series) else [value]
-
-
-def in_order(found: ds.Dataset) -> ds.Dataset:
-    """The same files always in the same order: in which the log names them depends on where its last checkpoint is."""
-    if not isinstance(found, ds.FileSystemDataset):
-        return found
-    files = sorted(found.get_fragments(), key=lambda one: one.path)
-    return ds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
-
-
-def adopt(table: Table, delta: "DeltaTable") -> bool:
-    """Add the optional columns that an older version's table lacks; True where that made a new version of it."""
-    from deltalake.schema import Schema
-
-    have = {one.name for one in delta.schema().fields}
-    lacking = [column for column in table.columns if column not in have]
-    required = [column for column in lacking if column not in table.optional]
-    if required:
-        raise StoreError(
-            f"table {table.name} on disk has no column {required[0]!r}, which cannot be empty: collect into a new store."
-        )
-    if lacking:
-        wanted = Schema.from_arrow(pa.schema([table.schema.field(column) for column in lacking]))
-        delta.alter.add_columns(wanted.fields, post_commithook_properties=keep_log())
-    return bool(lacking)
-
-
-def fit(delta: "DeltaTable", rows: pa.Table) -> pa.Table:
+def with_columns_on_disk(delta: "DeltaTable", rows: pa.Table) -> pa.Table:
     """Rows with nulls in the columns that only the table on disk has: another version's."""
     for one in pa.schema(delta.schema().to_arrow()):
         if one.name not in rows.column_names:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -109,6 +110,14 @@ def read_file(
         with file_system(delta).open_input_file(path) as file:
             source = pa.BufferReader(file.read())
     return pq.read_table(source, columns=columns, schema=schema, partitioning=None, filters=rows)
+
+
+def in_order(files: ds.Dataset) -> ds.Dataset:
+    """The same files in the order of their paths: the log's own order depends on where its last checkpoint is."""
+    if not isinstance(files, ds.FileSystemDataset):
+        return files
+    fragments = sorted(files.get_fragments(), key=lambda file: file.path)
+    return ds.FileSystemDataset(fragments, files.schema, files.format, files.filesystem)
 
 
 def _write(

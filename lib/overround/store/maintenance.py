@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -18,15 +17,16 @@ import pyarrow.fs as pafs
 
 from overround.errors import ParameterError, StoreError
 from overround.schema import TABLES, Table
-from overround.store.commits import CHECKPOINT_EVERY, Partition, dataset, keep_log, named, scope_of
+from overround.store import reading
+from overround.store.catalog import CHECKPOINT_EVERY, Catalog
+from overround.store.commits import Partition, commit_hooks, commit_properties, dataset, scope_of
 from overround.store.data_files import ROW_GROUP, commit_files, file_system, read_file
-from overround.store.fsync import sync, to_disk
+from overround.store.fsync import to_disk
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-    from overround.store.price_changes import Standing
-    from overround.store.store import Store
+    from overround.store.price_changes import LatestPrices
 
 _log = logging.getLogger(__name__)
 
@@ -45,33 +45,33 @@ _VACUUM_DAYS = 1.0
 _LONGEST_DAYS = 36_500
 
 
-def tend(
-    store: "Store",
+def after_append(
+    catalog: Catalog,
     table: Table,
     delta: "DeltaTable",
     parts: list[Partition],
-    memory: "dict[Partition, Standing]",
+    memory: "dict[Partition, LatestPrices]",
 ) -> None:
     """What an append does now and then for those after it; the batch is stored already, so nothing here fails it."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     version = delta.version()
     try:
-        if store.is_local and version % CHECKPOINT_EVERY == 0:
-            to_disk((Path(store.root) / table.name / "_delta_log").glob(f"{version:020d}.checkpoint*"))
+        if catalog.is_local and version % CHECKPOINT_EVERY == 0:
+            to_disk((catalog.folder(table.name) / "_delta_log").glob(f"{version:020d}.checkpoint*"))
         for part in parts:
-            _merge_small(store, table, delta, part, memory.get(part))
+            _merge_small(catalog, table, delta, part, memory.get(part))
         if version % _VACUUM_EVERY == 0:
-            vacuum(store, _VACUUM_DAYS, tables=[table.name])
+            vacuum(catalog, _VACUUM_DAYS, tables=[table.name])
         elif version % _CLEAN_EVERY == 0:
-            _shorten_log(store, table.name, delta)
+            _shorten_log(catalog, table.name, delta)
     except CommitFailedError:
         pass  # another writer is at it; the next append looks again
     except (DeltaError, OSError, StoreError) as error:
         _log.warning("%s: maintenance is put off: %s", table.name, str(error).splitlines()[0])
 
 
-def compact(store: "Store") -> int:
+def compact(catalog: Catalog) -> int:
     """Rewrite each partition that is in more than one file into one, sorted by event and time; returns how many partitions.
 
     By event first: one event, or a price before each kick-off, then reads a few row groups of a file instead
@@ -83,10 +83,10 @@ def compact(store: "Store") -> int:
 
     done = 0
     for table in TABLES.values():
-        delta = store._open(table.name)
+        delta = catalog.open(table.name)
         for part in _in_many_files(table, delta) if delta else []:
             for _ in range(5):  # collectors may be at work in this partition
-                delta = store._open(table.name)
+                delta = catalog.open(table.name)
                 assert delta is not None  # noqa: S101  # it was there above
                 scope = scope_of(table, [part])
                 rows = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
@@ -97,19 +97,18 @@ def compact(store: "Store") -> int:
                         mode="overwrite",
                         predicate=scope.sql,
                         writer_properties=WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD"),
-                        commit_properties=named(delta, [part]),
-                        post_commithook_properties=keep_log(),
+                        commit_properties=commit_properties(delta, [part]),
+                        post_commithook_properties=commit_hooks(),
                     )
                 except CommitFailedError:
                     continue
-                if store.is_local:
-                    sync(Path(store.root) / table.name, delta.version())
+                catalog.sync(table.name, delta)
                 done += 1
                 break
     return done
 
 
-def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None = None) -> int:
+def vacuum(catalog: Catalog, retention_days: float = 7, tables: list[str] | None = None) -> int:
     """Remove files that no version younger than this and no pinned one needs, and the log entries of such versions.
 
     A batch that another process is writing at this moment is safe as long as the retention is longer than
@@ -126,13 +125,13 @@ def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None =
         )
     removed = 0
     for name in tables or list(TABLES):
-        delta = store._open(name)
+        delta = catalog.open(name)
         if delta is None:
             continue
         keep = [
             version
-            for version in pinned(store, name)
-            if version <= delta.version() and _opens(store, name, version)
+            for version in pinned(catalog, name)
+            if version <= delta.version() and _opens(catalog, name, version)
         ]
         removed += len(
             delta.vacuum(
@@ -141,26 +140,25 @@ def vacuum(store: "Store", retention_days: float = 7, tables: list[str] | None =
                 full=True,
                 enforce_retention_duration=False,
                 keep_versions=keep or None,
-                post_commithook_properties=keep_log(),
+                post_commithook_properties=commit_hooks(),
             )
         )
-        _shorten_log(store, name, delta)
+        _shorten_log(catalog, name, delta)
     return removed
 
 
-def pinned(store: "Store", name: str) -> list[int]:
+def pinned(catalog: Catalog, name: str) -> list[int]:
     """Versions of a table that recorded runs have read."""
     found = set()
-    if (Path(store.root) / "runs").exists() or not store.is_local:
-        for text in store.read("runs", columns=["store_version"])["store_version"].unique():
-            parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-            if parts.get(name, "").isdigit():
-                found.add(int(parts[name]))
+    for text in reading.read(catalog, "runs", columns=["store_version"])["store_version"].unique():
+        parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+        if parts.get(name, "").isdigit():
+            found.add(int(parts[name]))
     return sorted(found)
 
 
 def _merge_small(
-    store: "Store", table: Table, delta: "DeltaTable", part: Partition, standing: "Standing | None"
+    catalog: Catalog, table: Table, delta: "DeltaTable", part: Partition, standing: "LatestPrices | None"
 ) -> None:
     log = delta.get_add_actions(flatten=True)
     if log.num_rows < _FILES:
@@ -183,16 +181,15 @@ def _merge_small(
         [one for one in pa.schema(delta.schema().to_arrow()) if one.name not in table.partition]
     )
     # several at once, where each is a request
-    with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
+    with ThreadPoolExecutor(1 if catalog.is_local else 8) as pool:
         rows = pa.concat_tables(pool.map(lambda one: read_file(delta, unquote(one["path"]), schema), files))
     for name, value in zip(table.partition, part, strict=True):
         rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
     # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there
     # twice
-    properties = named(delta, [part])
-    commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=keep_log())
-    if store.is_local:
-        sync(Path(store.root) / table.name, delta.version(), data=False)
+    properties = commit_properties(delta, [part])
+    commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=commit_hooks())
+    catalog.sync(table.name, delta, data=False)
     if standing is not None and in_step:
         # the same rows in other files: what is remembered of them stays true
         standing.files = frozenset(delta.file_uris(file_pruning_predicate=where))
@@ -212,21 +209,21 @@ def _in_many_files(table: Table, delta: "DeltaTable") -> list[Partition]:
     return [tuple(row[name] for name in names) for row in counted.to_pylist() if row["path_count"] > 1]
 
 
-def _opens(store: "Store", name: str, version: int) -> bool:
+def _opens(catalog: Catalog, name: str, version: int) -> bool:
     try:
-        return store._open(name, version=version) is not None
+        return catalog.open(name, version) is not None
     except StoreError:
         return False
 
 
-def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
+def _shorten_log(catalog: Catalog, name: str, delta: "DeltaTable") -> None:
     """Drop entries that neither one of the newest versions nor a pinned one is built from.
 
     A version is built from the last checkpoint at or before it and the entries since.
     """
     delta.create_checkpoint()
-    if store.is_local:
-        log = Path(store.root) / name / "_delta_log"
+    if catalog.is_local:
+        log = catalog.folder(name) / "_delta_log"
         # on disk before the entries go that it takes the place of
         to_disk([*log.glob(f"{delta.version():020d}.checkpoint*"), log / "_last_checkpoint", log])
     system = file_system(delta)
@@ -246,16 +243,16 @@ def _shorten_log(store: "Store", name: str, delta: "DeltaTable") -> None:
 
     newest = max(entries)
     needed = set(range(base(newest - _VERSIONS), newest + 1))
-    for version in pinned(store, name):
+    for version in pinned(catalog, name):
         needed.update(range(base(version), version + 1))
-    young = datetime.now(UTC) - timedelta(hours=0 if store.is_local else _LOG_HOURS)
+    young = datetime.now(UTC) - timedelta(hours=0 if catalog.is_local else _LOG_HOURS)
     old = [
         info
         for version in entries.keys() - needed
         for info in entries[version]
         if info.mtime is None or info.mtime <= young
     ]
-    with ThreadPoolExecutor(1 if store.is_local else 8) as pool:
+    with ThreadPoolExecutor(1 if catalog.is_local else 8) as pool:
         list(pool.map(partial(_drop, system), sorted(info.path for info in old)))
 
 

@@ -21,7 +21,7 @@ _FORGET_AFTER_US = 2 * 86_400_000_000
 
 
 @dataclass
-class Standing:
+class LatestPrices:
     """The latest stored price of each quote of some events of one partition, true as of these files.
 
     It saves reading the history of every open match at every poll; what it does not know is read from the
@@ -35,7 +35,7 @@ class Standing:
 
 @timed("store_look_s")
 def only_changes(
-    table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, Standing]
+    table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, LatestPrices]
 ) -> pa.Table:
     """The rows of a batch that are no repetition of the price before them.
 
@@ -71,10 +71,10 @@ def _is_change(stored: pa.Table, batch: pa.Table) -> np.ndarray:
 
 
 def _stood(
-    table: Table, delta: "DeltaTable", part: Partition, batch: pa.Table, memory: dict[Partition, Standing]
+    table: Table, delta: "DeltaTable", part: Partition, batch: pa.Table, memory: dict[Partition, LatestPrices]
 ) -> pa.Table:
     events = set(batch["event_id"].unique().to_pylist())
-    standing = memory.setdefault(part, Standing())
+    standing = memory.setdefault(part, LatestPrices())
     _refresh(table, delta, part, standing, batch.column_names)
     if unknown := events - standing.events:
         found = _history(table, delta, part, batch.column_names, unknown)
@@ -95,7 +95,7 @@ def _stood(
 
 
 def _refresh(
-    table: Table, delta: "DeltaTable", part: Partition, standing: Standing, columns: list[str]
+    table: Table, delta: "DeltaTable", part: Partition, standing: LatestPrices, columns: list[str]
 ) -> None:
     """Read the files that came since; where one went (a rewrite by another writer), forget."""
     files = frozenset(delta.file_uris(file_pruning_predicate=scope_of(table, [part]).files))
@@ -139,7 +139,7 @@ def _late_events(latest: pa.Table, batch: pa.Table) -> set[str]:
     return set(batch["event_id"].filter(pa.array(late)).to_pylist())
 
 
-def _forget(standing: Standing, batch: pa.Table) -> None:
+def _forget(standing: LatestPrices, batch: pa.Table) -> None:
     if standing.rows is None or not standing.rows.num_rows:
         return
     now = _times(batch).min()

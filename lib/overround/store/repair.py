@@ -5,8 +5,9 @@ collected again.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pandas as pd
@@ -16,15 +17,14 @@ import pyarrow.parquet as pq
 
 from overround.errors import StoreError
 from overround.schema import TABLES, Table
-from overround.store.commits import dataset, keep_log, named, partitions, repeated, scope_of
+from overround.store.catalog import Catalog
+from overround.store.commits import commit_hooks, commit_properties, dataset, partitions, repeated, scope_of
 from overround.store.data_files import file_system
-from overround.store.fsync import sync, to_disk
+from overround.store.fsync import to_disk
 from overround.store.object_store import reason, short
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
-
-    from overround.store.store import Store
 
 HALF_WRITTEN, UNREADABLE, MISSING, DAMAGED, TWICE, ORPHAN = (
     "half-written last log entry",
@@ -40,11 +40,11 @@ _COLUMNS = ("table", "what", "where", "mend")
 _WITH_FILES = ("WRITE", "OPTIMIZE", "MERGE", "DELETE", "UPDATE")
 
 
-def check(store: "Store") -> pd.DataFrame:
+def check(catalog: Catalog) -> pd.DataFrame:
     """Findings about every table of a store, one a row.
 
     On an object store an entry of the log is there whole or not at all, so none is half-written; files are
-    held against the log by their size alone, as reading them would cost more than it finds; and orphans are
+    compared with the log by their size alone, as reading them would cost more than it finds; and orphans are
     not looked for: `vacuum` takes them.
 
     Returns
@@ -53,60 +53,13 @@ def check(store: "Store") -> pd.DataFrame:
         table, what, where, mend. An orphan file is no damage: a batch that was never acknowledged, or a
         version whose log is gone.
     """
-    findings = []
-    for table in TABLES.values():
-        folder = Path(store.root) / table.name
-        if store.is_local and not (folder / "_delta_log").is_dir():
-            continue
-        torn = half_written(folder) if store.is_local else None
-        if torn is not None:
-            findings.append(
-                (table.name, HALF_WRITTEN, str(torn), "repair removes it: its batch was never acknowledged")
-            )
-        try:
-            delta = store._open(table.name, version=int(torn.stem) - 1 if torn is not None else None)
-        except StoreError as error:
-            if error.__context__ and reason(error.__context__):
-                raise  # out of reach, which is no damage
-            findings.append(
-                (
-                    table.name,
-                    UNREADABLE,
-                    str(folder / "_delta_log"),
-                    f"restore the folder from a backup: {error}",
-                )
-            )
-            continue
-        if delta is None:
-            continue
-        bad = _bad_files(folder, delta) if store.is_local else _bad_objects(store, delta)
-        findings += [
-            (
-                table.name,
-                what,
-                str(path),
-                f"repair drops it from the log: {rows:,} rows are lost unless the file comes back",
-            )
-            for path, (what, rows) in bad.items()
-        ]
-        if table.key and not bad:
-            findings += [
-                (
-                    table.name,
-                    TWICE,
-                    "/".join(part) or str(folder),
-                    f"repair keeps the last of each: {count:,} rows go",
-                )
-                for part, count in _repeats(table, delta).items()
-            ]
-        orphans = _orphans(folder, delta) if store.is_local else []
-        findings += [
-            (table.name, ORPHAN, str(path), "vacuum removes it when it is old enough") for path in orphans
-        ]
+    findings = [
+        (table.name, *finding) for table in TABLES.values() for finding in _check_table(catalog, table)
+    ]
     return pd.DataFrame(findings, columns=list(_COLUMNS))
 
 
-def repair(store: "Store") -> list[str]:
+def repair(catalog: Catalog) -> list[str]:
     """Mend what `check` finds, except orphans, which are vacuum's, and logs that cannot be read.
 
     Returns
@@ -114,53 +67,81 @@ def repair(store: "Store") -> list[str]:
     list of str
         A sentence for each thing done; empty where nothing was wrong.
     """
+    damaged = check(catalog).query("what != @ORPHAN")["table"].unique()
+    return [f"{name}: {done}" for name in damaged for done in _repair_table(catalog, TABLES[name])]
+
+
+def _check_table(catalog: Catalog, table: Table) -> Iterator[tuple[str, str, str]]:
+    """What is wrong, where, and what mends it."""
+    folder = catalog.folder(table.name)
+    if catalog.is_local and not (folder / "_delta_log").is_dir():
+        return
+    torn = half_written(folder) if catalog.is_local else None
+    if torn is not None:
+        yield HALF_WRITTEN, str(torn), "repair removes it: its batch was never acknowledged"
+    try:
+        delta = catalog.open(table.name, int(torn.stem) - 1 if torn is not None else None)
+    except StoreError as error:
+        if error.__context__ and reason(error.__context__):
+            raise  # out of reach, which is no damage
+        yield UNREADABLE, str(folder / "_delta_log"), f"restore the folder from a backup: {error}"
+        return
+    if delta is None:
+        return
+    bad = _bad_files(catalog, table.name, delta)
+    for path, (what, rows) in bad.items():
+        lost = f"repair drops it from the log: {rows:,} rows are lost unless the file comes back"
+        yield what, str(path), lost
+    if table.key and not bad:
+        for part, count in _repeats(table, delta).items():
+            yield TWICE, "/".join(part) or str(folder), f"repair keeps the last of each: {count:,} rows go"
+    if catalog.is_local:
+        for path in _orphans(folder, delta):
+            yield ORPHAN, str(path), "vacuum removes it when it is old enough"
+
+
+def _repair_table(catalog: Catalog, table: Table) -> Iterator[str]:
+    """What was done, a sentence each."""
+    name = table.name
+    catalog.forget(name)
+    while catalog.is_local and (torn := half_written(catalog.folder(name))) is not None:
+        torn.unlink()
+        to_disk([torn.parent])
+        yield f"the half-written last log entry {torn.name} is removed; its batch was never acknowledged."
+    try:
+        delta = catalog.open(name)
+    except StoreError as error:
+        yield f"NOT MENDED, its log cannot be read: {error}"
+        return
+    if delta is None:
+        return
+    if bad := _bad_files(catalog, name, delta):
+        unknown = _drop_from_log(catalog, delta, bad)
+        if unknown is not None:
+            yield f"NOT MENDED, its log names files that no table of ours does ({unknown})."
+            return
+        catalog.sync(name, delta)
+        lost = sum(rows for _, rows in bad.values())
+        yield f"{lost:,} ROWS ARE LOST with {len(bad)} missing or damaged files; collect them again."
+    for part, count in _repeats(table, delta).items() if table.key else ():
+        _keep_last(table, delta, part)
+        catalog.sync(name, delta)
+        yield f"{count:,} rows that were stored twice are removed from {'/'.join(part) or name}."
+
+
+def _drop_from_log(catalog: Catalog, delta: "DeltaTable", bad: dict[Path, tuple[str, int]]) -> str | None:
+    """Put damaged files aside and let the log forget all that are not there; returns why it could not."""
     from deltalake.exceptions import DeltaError
 
-    done = []
-    for name in check(store).query("what != @ORPHAN")["table"].unique():
-        table, folder = TABLES[name], Path(store.root) / name
-        store._opened.pop(name, None)
-        while store.is_local and (torn := half_written(folder)) is not None:
-            torn.unlink()
-            to_disk([torn.parent])
-            done.append(
-                f"{name}: the half-written last log entry {torn.name} is removed; its batch was never acknowledged."
-            )
-        try:
-            delta = store._open(name)
-        except StoreError as error:
-            done.append(f"{name}: NOT MENDED, its log cannot be read: {error}")
-            continue
-        if delta is None:
-            continue
-        if bad := _bad_files(folder, delta) if store.is_local else _bad_objects(store, delta):
-            system = pafs.LocalFileSystem() if store.is_local else file_system(delta)
-            for path, (what, _) in bad.items():
-                if what == DAMAGED:
-                    system.move(str(path), f"{path}.damaged")
-            try:
-                delta.repair(post_commithook_properties=keep_log())
-            except (
-                DeltaError
-            ) as error:  # a log that names files by absolute addresses is none that was written here
-                done.append(
-                    f"{name}: NOT MENDED, its log names files that no table of ours does ({str(error).splitlines()[0]})."
-                )
-                continue
-            if store.is_local:
-                sync(folder, delta.version())
-            lost = sum(rows for _, rows in bad.values())
-            done.append(
-                f"{name}: {lost:,} ROWS ARE LOST with {len(bad)} missing or damaged files; collect them again."
-            )
-        for part, count in _repeats(table, delta).items() if table.key else ():
-            _keep_last(table, delta, part)
-            if store.is_local:
-                sync(folder, delta.version())
-            done.append(
-                f"{name}: {count:,} rows that were stored twice are removed from {'/'.join(part) or name}."
-            )
-    return done
+    system = pafs.LocalFileSystem() if catalog.is_local else file_system(delta)
+    for path, (what, _) in bad.items():
+        if what == DAMAGED:
+            system.move(str(path), f"{path}.damaged")
+    try:
+        delta.repair(post_commithook_properties=commit_hooks())
+    except DeltaError as error:  # a log that names files by absolute addresses was not written here
+        return str(error).splitlines()[0]
+    return None
 
 
 def half_written(folder: Path) -> Path | None:
@@ -182,49 +163,51 @@ def half_written(folder: Path) -> Path | None:
     return entries[-1] if not actions or hollow else None
 
 
-def _bad_files(folder: Path, delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
-    """Files of the newest version that are not there, or not whole, with the rows that the log says are in them."""
+def _bad_files(catalog: Catalog, name: str, delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
+    """Files of the newest version that are missing or damaged, with the number of rows the log gives them.
+
+    Paths on an object store are relative to the table.
+    """
+    log = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"])
+    sizes = {} if catalog.is_local else _sizes(catalog, delta)
     bad = {}
-    for action in (
-        pa.table(delta.get_add_actions(flatten=True))
-        .select(["path", "size_bytes", "num_records"])
-        .to_pylist()
-    ):
-        path = folder / action["path"]
-        if not path.exists():
-            path = folder / unquote(action["path"])
-        # a log may have been written by someone else: what it names elsewhere is not ours to move
-        if not path.exists() or not path.resolve().is_relative_to(folder.resolve()):
-            bad[path] = (MISSING, action["num_records"] or 0)
-            continue
-        try:
-            whole = (
-                path.stat().st_size == action["size_bytes"]
-                and pq.read_metadata(path).num_rows == action["num_records"]
-            )
-        except (OSError, pa.ArrowException):
-            whole = False
-        if not whole:
-            bad[path] = (DAMAGED, action["num_records"] or 0)
+    for action in log.to_pylist():
+        if catalog.is_local:
+            path, what = _state(catalog.folder(name), action)
+        else:
+            path = Path(unquote(action["path"]))
+            size = sizes.get(path.as_posix())
+            what = MISSING if size is None else DAMAGED if size != action["size_bytes"] else None
+        if what:
+            bad[path] = (what, action["num_records"] or 0)
     return bad
 
 
-def _bad_objects(store: "Store", delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
-    """Like `_bad_files` for an object store, by what it lists; paths are relative to the table."""
+def _state(folder: Path, action: dict[str, Any]) -> tuple[Path, str | None]:
+    """Where a file of the log is in a table's folder, and what is wrong with it, if anything."""
+    path = folder / action["path"]
+    if not path.exists():
+        path = folder / unquote(action["path"])
+    # a log may have been written by someone else: a file elsewhere that it names is not ours to move
+    if not path.exists() or not path.resolve().is_relative_to(folder.resolve()):
+        return path, MISSING
+    try:
+        whole = (
+            path.stat().st_size == action["size_bytes"]
+            and pq.read_metadata(path).num_rows == action["num_records"]
+        )
+    except (OSError, pa.ArrowException):
+        whole = False
+    return path, None if whole else DAMAGED
+
+
+def _sizes(catalog: Catalog, delta: "DeltaTable") -> dict[str, int]:
+    """Size of each file that an object store lists."""
     try:
         found = file_system(delta).get_file_info(pafs.FileSelector("", recursive=True))
     except OSError as error:
-        raise StoreError(f"store {store.root}: its files cannot be listed ({short(error)}).") from None
-    sizes, bad = {info.path: info.size for info in found}, {}
-    for action in (
-        pa.table(delta.get_add_actions(flatten=True))
-        .select(["path", "size_bytes", "num_records"])
-        .to_pylist()
-    ):
-        path = unquote(action["path"])
-        if sizes.get(path) != action["size_bytes"]:
-            bad[Path(path)] = (DAMAGED if path in sizes else MISSING, action["num_records"] or 0)
-    return bad
+        raise StoreError(f"store {catalog.root}: its files cannot be listed ({short(error)}).") from None
+    return {info.path: info.size for info in found}
 
 
 def _repeats(table: Table, delta: "DeltaTable") -> dict[tuple[str, ...], int]:
@@ -254,8 +237,8 @@ def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None
         rows.filter(pa.array(~again)),
         mode="overwrite",
         predicate=scope.sql if scope else None,
-        commit_properties=named(delta, [part] if part else partitions(table, rows)),
-        post_commithook_properties=keep_log(),
+        commit_properties=commit_properties(delta, [part] if part else partitions(table, rows)),
+        post_commithook_properties=commit_hooks(),
     )
 
 
