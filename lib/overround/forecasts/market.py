@@ -133,6 +133,7 @@ def market_probabilities(
         fair.dropna(subset=["fair"])  # noqa: PD010  one value each
         .set_index(["event_id", "outcome"])["fair"]
         .unstack()
+        .sort_index()
         .reindex(columns=list(_THREE))
     )
     wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
+from overround.grouping import SELECTION
 from overround.prices.commission import net_price, paid_out
 from overround.prices.margin import remove_margin
 from overround.times import HOUR_US, microseconds
@@ -24,6 +25,7 @@ SLOT = {"home": 0, "over": 0, "draw": 1, "away": 2, "under": 2}
 # overround: what is outside is no market of one bookmaker at one time (shifted cells, an empty exchange)
 _PLAUSIBLE = (0.98, 1.5)
 _EARLY, _SNAPSHOT, _CLOSE = range(3)
+_LAY = 3
 _NEVER = np.iinfo(np.int64).min
 
 
@@ -61,9 +63,10 @@ class Board:
 
     def what(self, rows: Whole) -> pd.DataFrame:
         """Event, market, line, outcome, kick-off, league and season of these rows of `quotes`; a lay price is one of the market h2h."""
-        columns = ["event_id", "market", "line", "outcome", "starts_at", "competition", "season"]
-        found = self.quotes[columns].iloc[rows].reset_index(drop=True)
-        return found.assign(market=found["market"].where(found["market"] != "h2h_lay", "h2h"))
+        found = rows_of(self.quotes, rows, (*SELECTION, "starts_at", "competition", "season"))
+        lays = found["market"] == "h2h_lay"
+        # "h2h" may be none of a categorical column's words
+        return found.assign(market=found["market"].astype("str").mask(lays, "h2h")) if lays.any() else found
 
 
 def boards(
@@ -108,7 +111,7 @@ def boards(
         return
     limit = None if at_close or max_age_h is None else max_age_h * HOUR_US
     # whole markets, all phases: a selection is bet once
-    starts = np.flatnonzero(np.diff(coded.market[coded.first], prepend=-1))
+    starts = np.flatnonzero(np.diff(coded.market, prepend=-1))
     part = starts // max(1, cells // (3 * len(coded.names)))
     cuts = [*starts[np.flatnonzero(np.diff(part, prepend=-1))], len(coded.first)]
     for a, b in pairwise(cuts):
@@ -117,17 +120,16 @@ def boards(
 
 @dataclass(frozen=True, eq=False)
 class _Coded:
-    """Usable quotes as numbers, in order of market, phase and time; `first` is each moment's first row, `begin` as in `Board`."""
+    """Usable quotes as numbers, in order of market, phase and time, and the moments that they make."""
 
     names: list[str]
-    row: Whole
-    market: Whole
-    book: Whole
-    slot: Whole
+    row: Whole  # of each usable quote, as are book, slot and lays
+    book: NDArray[np.int32]
+    slot: NDArray[np.int8]
     lays: NDArray[np.bool_]
+    first: Whole  # the first usable quote of each moment; market, time and begin as in `Board`
+    market: Whole
     time: Whole
-    price: Floats
-    first: Whole
     begin: Whole
 
 
@@ -136,51 +138,50 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     observed, collected, starts = (
         microseconds(quotes[name]) for name in ("observed_at", "collected_at", "starts_at")
     )
-    starts = np.where(starts == _NEVER, np.iinfo(np.int64).max, starts)
+    if (starts == _NEVER).any():
+        starts = np.where(starts == _NEVER, np.iinfo(np.int64).max, starts)
     phase = _coded_as(quotes["phase"], {"early": _EARLY, "snapshot": _SNAPSHOT, "close": _CLOSE})
     usable = (observed < starts) & (phase != (_EARLY if at_close else _CLOSE))
     if not (at_close and judged_later):
         usable &= (phase != _SNAPSHOT) | (collected < starts)
     rows = np.flatnonzero(usable)
-    phase, observed, starts = phase[rows], observed[rows], starts[rows]
+    phase = phase[rows]
     if at_close:
-        phase, time = np.zeros_like(phase), starts
+        phase[:], time = 0, starts[rows]
     else:
         time = np.where(phase == _SNAPSHOT, collected[rows], 0)
         early = np.flatnonzero(phase == _EARLY)
-        time[early] = early_placed_at(starts[early])
+        time[early] = early_placed_at(starts[rows[early]])
 
-    kind = _coded_as(quotes["market"], {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": 3})[rows]
-    lays = kind == 3
+    kind = _coded_as(quotes["market"], {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": _LAY})
+    lays = kind == _LAY
     kind[lays] = 0
-    market, _ = pd.factorize(factor(quotes["event_id"])[0][rows] * 3 + kind)
-    line, values = factor(quotes["line"])
+    line, lines = factor(quotes["line"])
     book, found = factor(quotes["bookmaker"])
-    rank = np.argsort(np.argsort(found.astype(object)))
-    line, book, names = line[rows], rank[book[rows]], sorted(map(str, found))
+    # a categorical may have words that are in no row
+    names = sorted(map(str, found[np.bincount(book, minlength=len(found)) > 0]))
+    book = pd.Index(names).get_indexer(found.astype(str))[book]
+    market, _ = pd.factorize(factor(quotes["event_id"])[0][rows] * np.int64(3) + kind[rows])
     if across_lines:
-        nth = _rank_of_line(market, values.to_numpy(float)[line])
-        book, names = nth * len(names) + book, names * int(nth.max(initial=0) + 1)
+        nth = _rank_of_line(market, lines.to_numpy(float)[line[rows]])
+        book[rows], names = nth * len(names) + book[rows], names * int(nth.max(initial=0) + 1)
     else:
-        market, _ = pd.factorize(market * len(values) + line)
-    chain = market.astype(np.int64) * 3 + phase
-    slot = _coded_as(quotes["outcome"], SLOT)[rows]
-    order = _in_time(chain, time, observed)
-    chain, time = chain[order], time[order]
-    fresh = np.flatnonzero(np.diff(chain, prepend=-1))
-    first = np.flatnonzero((np.diff(chain, prepend=-1) != 0) | (np.diff(time, prepend=_NEVER) != 0))
-    begin = np.searchsorted(first, fresh[np.searchsorted(fresh, first, side="right") - 1])
-    rows = rows[order]
+        market, _ = pd.factorize(market * len(lines) + line[rows])
+    chain = market * 3 + phase
+    order = _in_time(chain, time, observed[rows])
+    rows, chain, time = rows[order], chain[order], time[order]
+    opens = np.diff(chain, prepend=-1) != 0
+    first = np.flatnonzero(opens | (np.diff(time, prepend=_NEVER) != 0))
+    begin = np.maximum.accumulate(np.where(opens[first], np.arange(len(first)), 0))
     return _Coded(
         names,
         rows,
-        chain // 3,
-        book[order],
-        slot[order],
-        lays[order],
-        time,
-        quotes["price"].to_numpy(float),
+        book[rows].astype(np.int32),
+        _coded_as(quotes["outcome"], SLOT)[rows],
+        lays[rows],
         first,
+        chain[first] // 3,
+        time[first],
         begin,
     )
 
@@ -193,8 +194,9 @@ def _board(
     part = slice(first[0], coded.first[b] if b < len(coded.first) else len(coded.row))
     moment = np.repeat(np.arange(b - a), np.diff(first, append=part.stop))
     shape = (len(coded.names), b - a, 3)
-    begin, time, lays = coded.begin[a:b] - a, coded.time[first], coded.lays[part]
+    begin, time, lays = coded.begin[a:b] - a, coded.time[a:b], coded.lays[part]
     place = (coded.book[part] * shape[1] + moment) * 3 + coded.slot[part]
+    prices = quotes["price"].to_numpy(float)
 
     def standing(rows: slice | NDArray[np.bool_]) -> tuple[Whole, Floats, Whole, NDArray[np.bool_]]:
         from overround.prices.board_kernels import carry_forward
@@ -206,7 +208,7 @@ def _board(
         if limit is not None:
             old = time - time[since] > limit
             row[old], since[old] = -1, -1
-        price = coded.price[row]
+        price = prices[row]
         price[row < 0] = np.nan
         return row, price, since, three
 
@@ -218,7 +220,7 @@ def _board(
         quotes,
         coded.names,
         time,
-        coded.market[first],
+        coded.market[a:b],
         begin,
         three,
         row,
@@ -275,23 +277,28 @@ def early_placed_at(starts: Whole) -> Whole:
     return np.minimum((24 * (day - back) + 12) * HOUR_US, starts)
 
 
-def factor(values: pd.Series) -> tuple[Whole, pd.Index]:
-    """A number for each value, and the values; of a categorical column they are there already."""
+def factor(values: pd.Series) -> tuple[NDArray[np.integer], pd.Index]:
+    """A number for each value, and the values; a categorical column has them already."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.codes.to_numpy(np.int64), values.cat.categories
-    codes, found = pd.factorize(values, use_na_sentinel=False)
-    return codes.astype(np.int64), found
+        return values.cat.codes.to_numpy(), values.cat.categories
+    return pd.factorize(values, use_na_sentinel=False)
 
 
-def _coded_as(values: pd.Series, numbers: dict[str, int]) -> Whole:
+def _coded_as(values: pd.Series, numbers: dict[str, int]) -> NDArray[np.int8]:
     codes, found = factor(values)
-    coded = np.array([numbers.get(name, -1) for name in found], np.int64)[codes]
+    # the last place is for -1, a missing value
+    coded = np.array([*(numbers.get(name, -1) for name in found), -1], np.int8)[codes]
     if (coded < 0).any():
         word = values.iloc[int((coded < 0).argmax())]
         raise ParameterError(
             f"quotes, column {values.name!r}: {word!r} is unknown; allowed: {', '.join(numbers)}."
         )
     return coded
+
+
+def rows_of(frame: pd.DataFrame, rows: Whole, columns: Iterable[str]) -> pd.DataFrame:
+    """Some rows of some columns; `frame[columns]` would copy all rows first."""
+    return pd.DataFrame({name: frame[name].array.take(rows) for name in columns})
 
 
 def _rank_of_line(market: Whole, line: Floats) -> Whole:

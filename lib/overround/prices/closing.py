@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.grouping import SELECTION
-from overround.prices.board import boards, check_quotes
+from overround.prices.board import boards, check_quotes, rows_of
 from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
 
 _CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
@@ -62,7 +62,7 @@ def closing_lines(
             {column: pd.Series(dtype=kinds.get(column, "str")) for column in _CLOSING_COLUMNS}
         )
     row, fair = (np.concatenate(part) for part in zip(*parts, strict=True))
-    prices = quotes[[*SELECTION, "bookmaker", "price"]].iloc[row].reset_index(drop=True)
+    prices = rows_of(quotes, row, (*SELECTION, "bookmaker", "price"))
     return prices.rename(columns={"price": "closing_price"}).assign(closing_fair=fair)
 
 

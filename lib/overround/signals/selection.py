@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.prices.board import Board
-from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
-from overround.times import as_times, microseconds
+from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS, encode
+from overround.times import as_times
 
 CARRIED = ("starts_at", "competition", "season")
 
@@ -42,16 +42,12 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
             "starts_at": "datetime64[us, UTC]",
         }
         return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, float)) for column in columns})
-    frame = pd.concat(parts, ignore_index=True)
-    frame = frame.assign(strategy=strategy).reindex(columns=columns)
-    frame["bookmaker"] = frame["bookmaker"].astype("str")
-    frame["side"] = frame["side"].astype("str")
-    keys = [
-        pd.factorize(frame[name], sort=True)[0]
-        for name in ("bookmaker", "outcome", "line", "market", "event_id")
-    ]
-    order = np.lexsort((*keys, microseconds(frame["placed_at"])))
-    return frame.iloc[order].reset_index(drop=True)
+    frame = pd.concat(parts, ignore_index=True).assign(strategy=strategy).reindex(columns=columns)
+    frame = frame.astype({"bookmaker": "str", "side": "str"})
+    if isinstance(parts[0]["event_id"].dtype, pd.CategoricalDtype):
+        frame = encode(frame)
+    order = ["placed_at", "event_id", "market", "line", "outcome", "bookmaker"]
+    return frame.sort_values(order, kind="stable", na_position="first", ignore_index=True)
 
 
 def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole]:
