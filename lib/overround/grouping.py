@@ -44,20 +44,27 @@ def group_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np
     return combined_codes(len(frame), (column_codes(frame[name]) for name in columns))
 
 
+def codes_and_words(values: pd.Series) -> tuple[NDArray[np.signedinteger], pd.Index]:
+    """Number the values of a column, and the value of each number: of a categorical its own, some perhaps in no row.
+
+    Missing values of a categorical have the number -1, others a number of their own.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.codes.to_numpy(), values.cat.categories
+    return pd.factorize(values, use_na_sentinel=False)
+
+
 def column_codes(values: pd.Series) -> tuple[NDArray[np.signedinteger], int]:
     """Number the values of a column, equal values alike, missing ones too; also returns how many numbers there are.
 
     Those of a categorical are its own codes, in the order of its categories and with missing values last;
     others are numbered in order of first appearance.
     """
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, n = values.cat.codes.to_numpy(), len(values.cat.categories)
-        missing = codes < 0
-        return (np.where(missing, n, codes.astype(np.int32)), n + 1) if missing.any() else (codes, n)
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         values = values.astype("int64")  # NaT becomes a number of its own
-    found, names = pd.factorize(values, use_na_sentinel=False)
-    return found, len(names)
+    codes, words = codes_and_words(values)
+    n, missing = len(words), codes < 0
+    return (np.where(missing, n, codes.astype(np.int32)), n + 1) if missing.any() else (codes, n)
 
 
 def combined_codes(

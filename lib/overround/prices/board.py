@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
-from overround.grouping import SELECTION
+from overround.grouping import SELECTION, codes_and_words, column_codes, combined_codes
 from overround.prices.commission import net_price, paid_out
 from overround.prices.margin import remove_margin
 from overround.times import HOUR_US, microseconds
@@ -156,17 +156,19 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     kind = _coded_as(quotes["market"], {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": _LAY})
     lays = kind == _LAY
     kind[lays] = 0
-    line, lines = factor(quotes["line"])
-    book, found = factor(quotes["bookmaker"])
+    line, lines = codes_and_words(quotes["line"])
+    book, found = codes_and_words(quotes["bookmaker"])
     # a categorical may have words that are in no row
     names = sorted(map(str, found[np.bincount(book, minlength=len(found)) > 0]))
     book = pd.Index(names).get_indexer(found.astype(str))[book]
-    market, _ = pd.factorize(factor(quotes["event_id"])[0][rows] * np.int64(3) + kind[rows])
+    event, n_events = column_codes(quotes["event_id"])
+    parts = [(event[rows], n_events), (kind[rows], _LAY)]
     if across_lines:
+        market, _ = combined_codes(len(rows), parts)
         nth = _rank_of_line(market, lines.to_numpy(float)[line[rows]])
         book[rows], names = nth * len(names) + book[rows], names * int(nth.max(initial=0) + 1)
     else:
-        market, _ = pd.factorize(market * len(lines) + line[rows])
+        market, _ = combined_codes(len(rows), [*parts, (line[rows], len(lines))])
     chain = market * 3 + phase
     order = _in_time(chain, time, observed[rows])
     rows, chain, time = rows[order], chain[order], time[order]
@@ -277,15 +279,8 @@ def early_placed_at(starts: Whole) -> Whole:
     return np.minimum((24 * (day - back) + 12) * HOUR_US, starts)
 
 
-def factor(values: pd.Series) -> tuple[NDArray[np.integer], pd.Index]:
-    """A number for each value, and the values; a categorical column has them already."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.codes.to_numpy(), values.cat.categories
-    return pd.factorize(values, use_na_sentinel=False)
-
-
 def _coded_as(values: pd.Series, numbers: dict[str, int]) -> NDArray[np.int8]:
-    codes, found = factor(values)
+    codes, found = codes_and_words(values)
     # the last place is for -1, a missing value
     coded = np.array([*(numbers.get(name, -1) for name in found), -1], np.int8)[codes]
     if (coded < 0).any():
