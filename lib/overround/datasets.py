@@ -21,7 +21,15 @@ _SWEEP = {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat
 
 
 class Example(NamedTuple):
-    """Tables as `Store.read` gives them."""
+    """Tables as `Store.read` gives them.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> example = ov.example()
+    >>> isinstance(example, ov.datasets.Example), example._fields
+    (True, ('events', 'quotes', 'results'))
+    """
 
     events: pd.DataFrame
     quotes: pd.DataFrame

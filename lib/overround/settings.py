@@ -16,7 +16,14 @@ _log = logging.getLogger(__name__)
 
 
 def project_home() -> Path:
-    """Return the folder that holds `notebooks/`: the working folder or one above it, else the checkout this library is installed from."""
+    """Return the folder that holds `notebooks/`: the working folder or one above it, else the checkout this library is installed from.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> (ov.settings.project_home() / "notebooks").is_dir()
+    True
+    """
     here = Path.cwd()
     for folder in (here, *here.parents, PACKAGE.parents[1]):
         if (folder / "notebooks" / "backtest.ipynb").is_file():

@@ -1,15 +1,21 @@
-"""Every public name has an example in its docstring that runs as it stands."""
+"""Every public name, on `ov` or in a package of it, has an example in its docstring that runs as it stands."""
 
 import doctest
 import inspect
-from types import ModuleType
 
 import pytest
 
 import overround as ov
+from tests.support.reference import flat, packages, public_names
 
-pytestmark = pytest.mark.slow  # half a minute for all
-CALLABLE = sorted(name for name in ov.__all__ if not isinstance(getattr(ov, name), ModuleType))
+pytestmark = pytest.mark.slow  # minutes for all
+IN_PACKAGES = {
+    f"{package}.{name}": found
+    for package, module in packages().items()
+    for name, found in public_names(module).items()
+    if callable(found)
+}
+CALLABLE = {**flat(), **IN_PACKAGES}
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -26,14 +32,22 @@ class _Reader(doctest.OutputChecker):
 def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERROUND_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("OVERROUND_HOME", "")  # examples that set it leave it as it was
+    monkeypatch.delenv("OVERROUND_HOME")
 
 
-@pytest.mark.parametrize("name", CALLABLE)
-def test_the_example_of_a_public_name_runs(name):
-    found = doctest.DocTestParser().get_doctest(inspect.getdoc(getattr(ov, name)) or "", {}, name, None, 0)
-    assert found.examples, f"ov.{name} has no example"
-    assert any(f"ov.{name}".lower() in one.source.lower() for one in found.examples), (
-        f"the example of ov.{name} does not call it as a notebook does"
+def calls(source: str, path: str) -> bool:
+    """Whether a line of an example uses a name as a notebook does: by its package, or flat where it is so."""
+    flat_too = [path.rpartition(".")[2]] if path.rpartition(".")[2] in ov.__all__ else []
+    return any(f"ov.{one}" in source for one in (path, *flat_too))
+
+
+@pytest.mark.parametrize("path", sorted(CALLABLE))
+def test_the_example_of_a_public_name_runs(path):
+    found = doctest.DocTestParser().get_doctest(inspect.getdoc(CALLABLE[path]) or "", {}, path, None, 0)
+    assert found.examples, f"ov.{path} has no example"
+    assert any(calls(one.source, path) for one in found.examples), (
+        f"the example of ov.{path} does not call it as a notebook does"
     )
     told: list[str] = []
 

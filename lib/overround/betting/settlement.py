@@ -36,6 +36,15 @@ def settle(
 
     Whole lines push on equality, quarter lines are two half bets on the lines beside them (Asian handicap
     rules). `line` is the total's line, or the home team's handicap.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> market, outcome = pd.Series(["h2h", "totals", "spreads"]), pd.Series(["home", "over", "home"])
+    >>> line = pd.Series([float("nan"), 2.75, -0.25])
+    >>> ov.betting.settle(market, line, outcome, [2, 2, 1], [1, 1, 1]).tolist()
+    [1.0, 0.5, -0.5]
     """
     from overround.betting.kernels import settled_selections
 

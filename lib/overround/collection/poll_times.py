@@ -23,6 +23,22 @@ def observations(quotes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         competition, at; ordered, no time twice.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> calls = pd.DataFrame(
+    ...     {
+    ...         "endpoint": ["/v4/sports/soccer_epl/odds"] * 2,
+    ...         "status": [200, 500],
+    ...         "from_cache": [False, False],
+    ...         "at": pd.to_datetime(["2026-08-15 12:00", "2026-08-15 12:05"], utc=True),
+    ...     }
+    ... )
+    >>> ov.collection.observations(quotes, calls)["competition"].value_counts().to_dict()
+    {'example': 50, 'soccer_epl': 1}
     """
     seen = quotes[["competition", "collected_at"]].rename(columns={"collected_at": "at"})
     good = requests[(requests["status"] == 200) & ~requests["from_cache"].astype(bool)]
@@ -40,6 +56,16 @@ def spans(observed: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         competition, begin, end, observations; between two spans of a competition is a gap, longer than three
         times its usual (median) time between two looks.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> minutes = [0, 5, 10, 15, 20, 140, 145, 150]
+    >>> at = pd.Timestamp("2026-08-15 12:00", tz="UTC") + pd.to_timedelta(minutes, unit="min")
+    >>> observed = pd.DataFrame({"competition": "soccer_epl", "at": at})
+    >>> ov.collection.spans(observed)["observations"].tolist()
+    [5, 3]
     """
     by = observed.groupby("competition")["at"]
     step = by.diff()
@@ -58,6 +84,16 @@ def gaps(observed: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         competition, begin, end, hours.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> minutes = [0, 5, 10, 15, 20, 140, 145, 150]
+    >>> at = pd.Timestamp("2026-08-15 12:00", tz="UTC") + pd.to_timedelta(minutes, unit="min")
+    >>> observed = pd.DataFrame({"competition": "soccer_epl", "at": at})
+    >>> ov.collection.gaps(observed)["hours"].tolist()
+    [2.0]
     """
     rows = spans(observed)
     begin = rows.groupby("competition")["end"].shift()
@@ -67,7 +103,18 @@ def gaps(observed: pd.DataFrame) -> pd.DataFrame:
 
 
 def regularity(observed: pd.DataFrame) -> pd.DataFrame:
-    """One row a competition: looks, the usual and the longest time between two, and the share of time outside gaps."""
+    """One row a competition: looks, the usual and the longest time between two, and the share of time outside gaps.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> minutes = [0, 5, 10, 15, 20, 140, 145, 150]
+    >>> at = pd.Timestamp("2026-08-15 12:00", tz="UTC") + pd.to_timedelta(minutes, unit="min")
+    >>> observed = pd.DataFrame({"competition": "soccer_epl", "at": at})
+    >>> ov.collection.regularity(observed)[["looks", "usual_minutes", "longest_minutes"]].to_dict("records")
+    [{'looks': 8, 'usual_minutes': 5.0, 'longest_minutes': 120.0}]
+    """
     by = observed.groupby("competition")["at"]
     minutes = by.diff().dt.total_seconds().div(60).groupby(observed["competition"])
     covered = (

@@ -65,8 +65,10 @@ def plan(
 
     Examples
     --------
+    >>> from datetime import UTC, datetime
+    >>> import overround as ov
     >>> noon = datetime(2024, 8, 17, 12, tzinfo=UTC)
-    >>> plan(noon, remaining=0, resets_at=datetime(2024, 9, 1, tzinfo=UTC), cost=3).sentence
+    >>> ov.collection.plan(noon, remaining=0, resets_at=datetime(2024, 9, 1, tzinfo=UTC), cost=3).sentence
     'The quota is used up (0 credits, 3 a poll): waiting for its reset at 2024-09-01 00:00 UTC.'
     """
     kick_offs = list(kick_offs)

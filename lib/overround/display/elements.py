@@ -15,7 +15,18 @@ _DECIMALS = re.compile(rb"(\.\d\d)\d+")
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with the text that stands for it; `figure` is the matplotlib figure, to change or save."""
+    """A figure with the text that stands for it; `figure` is the matplotlib figure, to change or save.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> from matplotlib.figure import Figure
+    >>> picture = ov.display.Picture(Figure(), alt="An empty figure.")
+    >>> picture
+    Picture(An empty figure.)
+    >>> picture.svg().startswith(b"<?xml")
+    True
+    """
 
     figure: "Figure"
     alt: str
@@ -49,7 +60,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Html:
-    """A piece of a report; its text has been escaped."""
+    """A piece of a report; its text has been escaped.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> piece = ov.display.Html("<p>12 bets</p>", text="12 bets")
+    >>> piece
+    12 bets
+    """
 
     html: str
     text: str = ""

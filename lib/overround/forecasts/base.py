@@ -46,6 +46,14 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
     ------
     ParameterError
         Hours below 0.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> at = ov.forecasts.forecast_times(events, lead_h=2)
+    >>> (events["starts_at"] - at).unique().tolist()
+    [Timedelta('0 days 02:00:00')]
     """
     starts = events["starts_at"]
     if lead_h is None:

@@ -28,7 +28,23 @@ _OWN = ("own_s", "cpu_s", "floor_s", "calibration_own_s")
 
 @dataclass(frozen=True)
 class Change:
-    """One metric of one workload, before and after; lower is better."""
+    """One metric of one workload, before and after; lower is better.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> rows = [
+    ...     {"workload": name, "pair": pair, "side": side, "wall_s": wall, "calibration_s": 0.05}
+    ...     for name, after in (("read", 2.0), ("append", 1.02))
+    ...     for pair in range(9)
+    ...     for side, wall in (("A", 1 + pair / 100), ("B", after + pair / 100))
+    ... ]
+    >>> samples = pd.DataFrame(rows)
+    >>> found = ov.measure.compare(samples[samples["workload"] == "append"], "wall_s")
+    >>> isinstance(found, ov.measure.Change), found.verdict
+    (True, 'within noise')
+    """
 
     workload: str
     metric: str
@@ -95,6 +111,20 @@ def compare(
     sides of a pair counts as one accident and not as two (Efron and Tibshirani 1993, An Introduction to the
     Bootstrap, chapter 13). Times of eight quiet pairs or more are at the usual speed of the machine,
     `corrected`, unless a side slows the loop itself.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> rows = [
+    ...     {"workload": name, "pair": pair, "side": side, "wall_s": wall, "calibration_s": 0.05}
+    ...     for name, after in (("read", 2.0), ("append", 1.02))
+    ...     for pair in range(9)
+    ...     for side, wall in (("A", 1 + pair / 100), ("B", after + pair / 100))
+    ... ]
+    >>> samples = pd.DataFrame(rows)
+    >>> print(ov.measure.compare(samples[samples["workload"] == "read"], "wall_s"))
+    read, wall_s: +96.2 % (+93.5 to +99.0), worse (9 pairs)
     """
     before, after, draws, aside = _draws(samples, metric, resamples, seed)
     name = str(samples["workload"].iloc[0]) if "workload" in samples else ""
@@ -238,7 +268,22 @@ def compare_all(
     metrics: tuple[str, ...] = ("wall_s", "own_s", "cpu_s", "peak_mb"),
     **settings: float,
 ) -> pd.DataFrame:
-    """`compare` for each workload and metric; a row each, in the columns of `Change`."""
+    """`compare` for each workload and metric; a row each, in the columns of `Change`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> rows = [
+    ...     {"workload": name, "pair": pair, "side": side, "wall_s": wall, "calibration_s": 0.05}
+    ...     for name, after in (("read", 2.0), ("append", 1.02))
+    ...     for pair in range(9)
+    ...     for side, wall in (("A", 1 + pair / 100), ("B", after + pair / 100))
+    ... ]
+    >>> samples = pd.DataFrame(rows)
+    >>> ov.measure.compare_all(samples, ("wall_s",))[["workload", "verdict"]].to_dict("list")
+    {'workload': ['read', 'append'], 'verdict': ['worse', 'within noise']}
+    """
     rows = [
         vars(compare(mine, metric, **settings))  # type: ignore[arg-type]
         for _, mine in samples.groupby("workload", sort=False)
@@ -249,7 +294,22 @@ def compare_all(
 
 
 def largest(changes: pd.DataFrame) -> pd.Series:
-    """Of the rows of `compare_all` that of the largest change, by its factor: half and twice are as large."""
+    """Of the rows of `compare_all` that of the largest change, by its factor: half and twice are as large.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> rows = [
+    ...     {"workload": name, "pair": pair, "side": side, "wall_s": wall, "calibration_s": 0.05}
+    ...     for name, after in (("read", 2.0), ("append", 1.02))
+    ...     for pair in range(9)
+    ...     for side, wall in (("A", 1 + pair / 100), ("B", after + pair / 100))
+    ... ]
+    >>> samples = pd.DataFrame(rows)
+    >>> ov.measure.largest(ov.measure.compare_all(samples, ("wall_s",)))["workload"]
+    'read'
+    """
     return changes.loc[np.log(changes["ratio"]).abs().idxmax()]
 
 
@@ -259,6 +319,20 @@ def significant_first(
     """The same samples, workloads that became worse first, then those that became better, then noise; of each the largest change first.
 
     Figures and tables have their rows in the order of the samples. A workload without the metric comes last.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> rows = [
+    ...     {"workload": name, "pair": pair, "side": side, "wall_s": wall, "calibration_s": 0.05}
+    ...     for name, after in (("read", 2.0), ("append", 1.02))
+    ...     for pair in range(9)
+    ...     for side, wall in (("A", 1 + pair / 100), ("B", after + pair / 100))
+    ... ]
+    >>> samples = pd.DataFrame(rows)
+    >>> ov.measure.significant_first(samples[::-1])["workload"].unique().tolist()
+    ['read', 'append']
     """
     changes = compare_all(samples, (metric,), threshold=threshold)
     kind, size = changes["verdict"].map([WORSE, BETTER, NOISE].index), np.log(changes["ratio"]).abs()

@@ -124,6 +124,14 @@ def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
     DataFrame
         function, module, itself (share of the whole), with_calls (share of it in which the function was on
         the stack), seconds (of itself); the dearest first.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> stacks = {"cell (notebook);fit (model)": 700_000, "cell (notebook);read (store)": 300_000}
+    >>> ov.measure.call_table(stacks)[["function", "itself"]].to_dict("records")
+    [{'function': 'fit', 'itself': 0.7}, {'function': 'read', 'itself': 0.3}, {'function': 'cell', 'itself':
+    0.0}]
     """
     itself: Counter = Counter()
     inside: Counter = Counter()

@@ -37,7 +37,14 @@ Progress = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared: whose library, under which settings; or samples that were taken earlier."""
+    """One of the two that are compared: whose library, under which settings; or samples that were taken earlier.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.perf.Side("with threads", options={"workers": 2}).options
+    {'workers': 2}
+    """
 
     name: str
     library: Path = PACKAGE.parent
@@ -82,6 +89,14 @@ def measure(
     RunError
         Where a workload fails, with its last words. One that another revision cannot do, or that a baseline
         has no samples of, is left out, as long as there are others: `attrs["left_out"]` has the reasons.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> here = ov.perf.Side("this checkout")
+    >>> samples = ov.perf.measure({"A": here, "B": here}, ["margin"], pairs=1, repeats=1)
+    >>> samples["side"].tolist()
+    ['A', 'B']
     """
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
@@ -118,6 +133,13 @@ def in_turns(
         Samples of each.
     warm : bool
         Do both once before, uncounted.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> samples = ov.perf.in_turns("sum", lambda: sum(range(20_000)), lambda: sum(range(10_000)), pairs=5)
+    >>> samples["side"].value_counts().to_dict()
+    {'A': 5, 'B': 5}
     """
     if warm:
         before()
@@ -140,6 +162,13 @@ def resolved(*names: str) -> Iterator[list[Side]]:
     ------
     ParameterError
         For a name that is none of these.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> with ov.perf.resolved(".", "workers=2") as (here, two):
+    ...     print(here.name, dict(two.options))
+    this checkout {'workers': 2}
     """  # noqa: D205
     settings = load_settings()
     with ExitStack() as stack:
@@ -147,7 +176,19 @@ def resolved(*names: str) -> Iterator[list[Side]]:
 
 
 def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, Side]) -> Path:
-    """Write samples with what they were taken of and on, as `data/perf/<name>.json`; returns the file."""
+    """Write samples with what they were taken of and on, as `data/perf/<name>.json`; returns the file.
+
+    Examples
+    --------
+    >>> import os
+    >>> from tempfile import mkdtemp
+    >>> import overround as ov
+    >>> os.environ["OVERROUND_HOME"] = mkdtemp()
+    >>> samples = ov.perf.in_turns("sum", lambda: sum(range(20_000)), lambda: sum(range(10_000)), pairs=5)
+    >>> sides = {"A": ov.perf.Side("long"), "B": ov.perf.Side("short")}
+    >>> ov.perf.keep("sums", samples, sides).name
+    'sums.json'
+    """
     file = _file(name, load_settings())
     file.parent.mkdir(parents=True, exist_ok=True)
     about = {
@@ -180,6 +221,19 @@ def kept(name: str, settings: Settings | None = None) -> tuple[pd.DataFrame, dic
     ------
     ParameterError
         For a name that nothing was kept under, or a file that cannot be read.
+
+    Examples
+    --------
+    >>> import os
+    >>> from tempfile import mkdtemp
+    >>> import overround as ov
+    >>> os.environ["OVERROUND_HOME"] = mkdtemp()
+    >>> samples = ov.perf.in_turns("sum", lambda: sum(range(20_000)), lambda: sum(range(10_000)), pairs=5)
+    >>> sides = {"A": ov.perf.Side("long"), "B": ov.perf.Side("short")}
+    >>> file = ov.perf.keep("sums", samples, sides)
+    >>> again, about = ov.perf.kept("sums")
+    >>> len(again), about["sides"]["A"]["name"]
+    (10, 'long')
     """
     file = _file(name, settings or load_settings())
     try:
@@ -203,6 +257,18 @@ def newest_comparison(settings: Settings | None = None) -> str:
     ------
     ParameterError
         Where there is none.
+
+    Examples
+    --------
+    >>> import os
+    >>> from tempfile import mkdtemp
+    >>> import overround as ov
+    >>> os.environ["OVERROUND_HOME"] = mkdtemp()
+    >>> samples = ov.perf.in_turns("sum", lambda: sum(range(20_000)), lambda: sum(range(10_000)), pairs=5)
+    >>> sides = {"A": ov.perf.Side("long"), "B": ov.perf.Side("short")}
+    >>> file = ov.perf.keep("compared-20260815", samples, sides)
+    >>> ov.perf.newest_comparison()
+    'compared-20260815'
     """
     folder = (settings or load_settings()).home / "data" / "perf"
     names = sorted(file.stem for file in folder.glob(f"{COMPARED}*.json"))
@@ -214,7 +280,22 @@ def newest_comparison(settings: Settings | None = None) -> str:
 
 
 def said(about: Mapping[str, Any], samples: pd.DataFrame) -> pd.DataFrame:
-    """What is known of kept samples: a row a side, with its name, revision, options, and when and under which load it was taken."""
+    """What is known of kept samples: a row a side, with its name, revision, options, and when and under which load it was taken.
+
+    Examples
+    --------
+    >>> import os
+    >>> from tempfile import mkdtemp
+    >>> import overround as ov
+    >>> os.environ["OVERROUND_HOME"] = mkdtemp()
+    >>> samples = ov.perf.in_turns("sum", lambda: sum(range(20_000)), lambda: sum(range(10_000)), pairs=5)
+    >>> samples = samples.assign(at="2026-08-15T12:00", load=0.5)
+    >>> sides = {"A": ov.perf.Side("long"), "B": ov.perf.Side("short")}
+    >>> file = ov.perf.keep("sums", samples, sides)
+    >>> again, about = ov.perf.kept("sums")
+    >>> ov.perf.said(about, again)[["side", "name", "samples"]].to_dict("list")
+    {'side': ['before', 'after'], 'name': ['long', 'short'], 'samples': [5, 5]}
+    """
     rows = []
     for side, mine in samples.groupby("side", sort=False):
         one, taken = about["sides"][side], pd.to_datetime(mine["at"])

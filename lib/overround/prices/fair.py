@@ -108,6 +108,15 @@ def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The given rows in their order, then the added ones; the very frame where nothing is missing.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> opening = quotes["collected_at"] == quotes.groupby("event_id")["collected_at"].transform("min")
+    >>> changes = quotes[opening | (quotes["outcome"] != "draw")]
+    >>> len(quotes), len(changes), len(ov.prices.complete_markets(changes))
+    (6000, 4400, 6000)
     """
     rows = np.flatnonzero((quotes["phase"] == "snapshot").to_numpy())
     if not len(rows):

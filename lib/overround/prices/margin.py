@@ -298,6 +298,7 @@ def goto_conversion(prices: Floats, targets: Floats) -> Solution:
     return _compiled("goto_conversion", prices, targets)
 
 
+# name of each method of margin removal -> the function that solves it for a matrix of prices
 METHODS: dict[str, Callable[[Floats, Floats], Solution]] = {
     "multiplicative": multiplicative,
     "additive": additive,

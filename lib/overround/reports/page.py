@@ -49,6 +49,28 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
         JSON file with what is known of the run, as written by `overround.runs.runner`.
     show_code : bool
         Whether the code, which one control shows and hides, is shown at first.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from nbformat import v4, write
+    >>> import overround as ov
+    >>> cells = [
+    ...     v4.new_markdown_cell("# A demonstration"),
+    ...     v4.new_code_cell('run_id: str = ""; store_version: str = ""', metadata={"tags": ["parameters"]}),
+    ...     v4.new_code_cell("import overround as ov"),
+    ...     v4.new_code_cell('ov.Run("demo", globals()).finish("No edge.", {"bets": 3})'),
+    ... ]
+    >>> home = Path(mkdtemp())
+    >>> (home / "notebooks").mkdir()
+    >>> write(v4.new_notebook(cells=cells), home / "notebooks" / "demo.ipynb")
+    >>> settings = ov.settings.Settings(home=home, reports=home / "reports", store=str(home / "store"))
+    >>> [outcome] = ov.runs.run_pipeline([ov.runs.Step("demo", "demo")], settings=settings)
+    >>> record = outcome.ipynb.with_suffix(".json")
+    >>> ov.reports.render_run(outcome.ipynb, outcome.html, record, show_code=True)
+    >>> "No edge." in outcome.html.read_text()
+    True
     """
     run = read_record(record)
     if run is None:
@@ -86,7 +108,17 @@ def renew_navigation(html: Path, record: Path) -> None:
 
 
 def render_index(reports: Path) -> Path:
-    """Write `index.html` of all runs under a reports folder, and return its path; `reports/baseline` names the run to compare with."""
+    """Write `index.html` of all runs under a reports folder, and return its path; `reports/baseline` names the run to compare with.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import overround as ov
+    >>> reports = Path(mkdtemp())
+    >>> ov.reports.render_index(reports).name
+    'index.html'
+    """
     runs, unreadable = read_records(reports)
     mark = reports / BASELINE
     shown = overview(runs, mark.read_text().strip() if mark.is_file() else "", read_pipelines(reports))

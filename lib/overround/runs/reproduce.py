@@ -48,6 +48,27 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
         tables or named runs.
     StoreError
         Where the version is gone: of recorded runs the vacuum keeps it.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from nbformat import v4, write
+    >>> import overround as ov
+    >>> cells = [
+    ...     v4.new_markdown_cell("# A demonstration"),
+    ...     v4.new_code_cell('run_id: str = ""; store_version: str = ""', metadata={"tags": ["parameters"]}),
+    ...     v4.new_code_cell("import overround as ov"),
+    ...     v4.new_code_cell('ov.Run("demo", globals()).finish("No edge.", {"bets": 3})'),
+    ... ]
+    >>> home = Path(mkdtemp())
+    >>> (home / "notebooks").mkdir()
+    >>> write(v4.new_notebook(cells=cells), home / "notebooks" / "demo.ipynb")
+    >>> settings = ov.settings.Settings(home=home, reports=home / "reports", store=str(home / "store"))
+    >>> done = ov.Store(settings.store_root).append("events", ov.example().events)
+    >>> [outcome] = ov.runs.run_pipeline([ov.runs.Step("demo", "demo")], settings=settings)
+    >>> print(str(ov.runs.rebuild(outcome.run_id, settings=settings)).partition(": ")[2])
+    all 1 numbers are the same to the last bit.
     """
     record = _record(run_id, settings)
     declared = read_parameters(notebook_path(record["notebook"], settings.home))

@@ -98,6 +98,26 @@ def run_pipeline(
         Before anything runs, for a notebook, label or parameter that cannot be.
     RunError
         Where a kernel could not be started; after all else has ended.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from nbformat import v4, write
+    >>> import overround as ov
+    >>> cells = [
+    ...     v4.new_markdown_cell("# A demonstration"),
+    ...     v4.new_code_cell('run_id: str = ""; store_version: str = ""', metadata={"tags": ["parameters"]}),
+    ...     v4.new_code_cell("import overround as ov"),
+    ...     v4.new_code_cell('ov.Run("demo", globals()).finish("No edge.", {"bets": 3})'),
+    ... ]
+    >>> home = Path(mkdtemp())
+    >>> (home / "notebooks").mkdir()
+    >>> write(v4.new_notebook(cells=cells), home / "notebooks" / "demo.ipynb")
+    >>> settings = ov.settings.Settings(home=home, reports=home / "reports", store=str(home / "store"))
+    >>> [outcome] = ov.runs.run_pipeline([ov.runs.Step("demo", "demo")], settings=settings)
+    >>> outcome.verdict, outcome.metrics
+    ('No edge.', {'bets': 3.0})
     """
     pipeline = pipeline or new_pipeline()
     labels = [step.label for step in steps]

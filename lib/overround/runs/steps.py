@@ -18,6 +18,12 @@ class Step:
     them, by default all, ended well. `from_runs` makes parameters of the ids of these runs: what such a step
     finds depends on them and not on the tables' version. Beside a step that is `alone`, nothing runs: it
     measures.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.runs.Step("backtest", "backtest-sharp", {"min_edge": 0.03}).parameters
+    {'min_edge': 0.03}
     """
 
     notebook: str
@@ -31,7 +37,28 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; the same is in the JSON file beside the executed notebook and the page."""
+    """How a run ended; the same is in the JSON file beside the executed notebook and the page.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from nbformat import v4, write
+    >>> import overround as ov
+    >>> cells = [
+    ...     v4.new_markdown_cell("# A demonstration"),
+    ...     v4.new_code_cell('run_id: str = ""; store_version: str = ""', metadata={"tags": ["parameters"]}),
+    ...     v4.new_code_cell("import overround as ov"),
+    ...     v4.new_code_cell('ov.Run("demo", globals()).finish("No edge.", {"bets": 3})'),
+    ... ]
+    >>> home = Path(mkdtemp())
+    >>> (home / "notebooks").mkdir()
+    >>> write(v4.new_notebook(cells=cells), home / "notebooks" / "demo.ipynb")
+    >>> settings = ov.settings.Settings(home=home, reports=home / "reports", store=str(home / "store"))
+    >>> [outcome] = ov.runs.run_pipeline([ov.runs.Step("demo", "demo")], settings=settings)
+    >>> isinstance(outcome, ov.runs.Outcome), outcome.ok, outcome.html.exists()
+    (True, True, True)
+    """
 
     run_id: str
     notebook: str

@@ -28,7 +28,18 @@ _ATTEMPTS = 40
 
 @dataclass(frozen=True)
 class Appended:
-    """What one append did to a table."""
+    """What one append did to a table.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> import overround as ov
+    >>> store, events = ov.Store(mkdtemp()), ov.example().events
+    >>> first = store.append("events", events)
+    >>> again = store.append("events", events)
+    >>> isinstance(again, ov.store.Appended), first.inserted, again.inserted, again.unchanged
+    (True, 100, 0, 100)
+    """
 
     inserted: int
     updated: int
