@@ -22,6 +22,12 @@ class Source:
         The bookmaker whose prices the others follow.
     credit : str
         How figures and tables name the source.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> isinstance(ov.sources.SOURCES["sample"], ov.sources.Source), ov.sources.SOURCES["sample"].sharp
+    (True, 'sim_sharp')
     """
 
     module: str
@@ -29,6 +35,7 @@ class Source:
     credit: str
 
 
+# name of each source -> its declaration
 SOURCES = {
     "sample": Source(
         "sample.source", "sim_sharp", "Simulated market: teams, bookmakers and prices are invented"
@@ -36,7 +43,9 @@ SOURCES = {
     "football-data": Source("football_data.source", "pinnacle", "Source: football-data.co.uk"),
     "the-odds-api": Source("the_odds_api.client", "pinnacle", "Source: The Odds API"),
 }
+# name of each source -> the bookmaker whose prices the others follow
 SHARP = {name: source.sharp for name, source in SOURCES.items()}
+# name of each source -> how figures and tables name it
 CREDITS = {name: source.credit for name, source in SOURCES.items()}
 SIMULATED = "sample"
 

@@ -42,8 +42,8 @@ class Sweep:
     >>> events, quotes, results = ov.example()
     >>> space = {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}
     >>> swept = ov.sweep(quotes, space, results)
-    >>> len(swept.ledger(0)), swept.tried, swept.varied
-    (145, 3, ['min_edge'])
+    >>> isinstance(swept, ov.sweeps.Sweep), len(swept.ledger(0)), swept.tried, swept.varied
+    (True, 145, 3, ['min_edge'])
     """
 
     table: pd.DataFrame
