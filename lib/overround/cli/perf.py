@@ -224,17 +224,17 @@ def tune(
 
         from overround.durations import seconds
         from overround.perf.env_file import save
-        from overround.perf.tune_workloads import SETTINGS, Ask
+        from overround.perf.tune_workloads import SETTINGS, TuningPlan
         from overround.perf.tune_workloads import tune as measured
         from overround.perf.tuning import lines_of
         from overround.settings import load_settings
 
         settings = load_settings()
-        ask = Ask(
+        plan = TuningPlan(
             tuple(dict.fromkeys(setting)) or SETTINGS, seconds(budget), latency_ms / 1000, feed, outdated
         )
         chosen: dict[str, float] = {}
-        for one in measured(ask, settings):
+        for one in measured(plan, settings):
             typer.echo("\n".join(lines_of(one)) + "\n")
             if one.chosen is not None:
                 chosen[one.setting] = one.chosen

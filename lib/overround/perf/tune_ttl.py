@@ -1,8 +1,8 @@
-"""How long a live answer may stand in for a new one: the calls that it saves against the prices that are outdated by then.
+"""How long a live answer may stand in for a new one: calls saved against prices that are outdated by then.
 
-Nothing is timed: calls that were made are gone through again with other times to live, and prices that were
-stored, or recorded, say what each answer that the cache would have given had wrong. Longer saves more and is
-wrong more, so what may be outdated is the user's.
+Nothing is timed: recorded calls are replayed with other times to live, and the prices of that time say what
+each answer from the cache would have got wrong. Longer saves more and is wrong more often, so the user says
+how much may be outdated.
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats
 from overround.errors import ParameterError
-from overround.perf.tuning import Tuned
+from overround.perf.tuning import THRESHOLD, Tuned
 from overround.store.store import Store
+from overround.times import microseconds
 
 VALUES = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 3600.0)
 LEAST_CALLS = 60
@@ -24,11 +25,12 @@ _MOST_CALLS, _MOST_FEED = 1_500, 300  # the newest calls; of a feed answers in a
 _BLOCKS = 12  # of calls in a row, drawn together: prices move in spells
 _RESAMPLES = 2_000
 _KEY = ["event_id", "bookmaker", "market", "line", "outcome"]
+Interval = tuple[float, float, float]  # a figure, and the ends of its 95 % interval
 
 
 @dataclass(frozen=True)
 class Record:
-    """Calls in order of time, and what they were, or would have been, answered.
+    """Calls in order of time, and the answers that they got, or would have got.
 
     `times` are in seconds since 1970, shape (calls,); `prices` has the shape (calls, quotes), NaN where a
     quote was not on offer; `starts`, shape (quotes,), is when each quote's event begins: prices of events
@@ -38,46 +40,44 @@ class Record:
     times: Floats
     prices: Floats
     starts: Floats
-    said: str
+    name: str
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Of a time to live, in blocks of calls: calls, calls that go out, and the share of outdated prices summed over calls."""
+class _Replayed:
+    """Sums over blocks of calls: calls, calls that go out, and the share of outdated prices."""
 
     calls: Floats
     out: Floats
     outdated: Floats
 
-    def share(self, of: str, draws: NDArray[np.int64]) -> tuple[float, float, float]:
-        part = getattr(self, of)
-        return _with_interval(
-            part.sum() / self.calls.sum(), part[draws].sum(axis=1) / self.calls[draws].sum(axis=1)
-        )
+    @property
+    def share_outdated(self) -> Interval:
+        return _ratio(self.outdated, self.calls)
 
 
 def from_store(store: Store) -> list[Record]:
-    """Live calls of the table `requests` to The Odds API, one record a sport, with the prices of the table `quotes` that stood then."""
+    """Live calls to The Odds API in the table `requests`, one record a sport, with the prices of that time."""
     calls = store.read("requests", {"provider": "the-odds-api"})
     sport = calls["endpoint"].str.extract(r"/v4/sports/([a-z0-9_]+)/odds")[0]
     found = []
     for name, mine in calls[calls["status"] == 200].groupby(sport, sort=True):
-        at = np.sort(_seconds(mine["at"]))[-_MOST_CALLS:]
+        at = np.sort(microseconds(mine["at"]))[-_MOST_CALLS:]
         if len(at) < LEAST_CALLS:
             continue
         quotes = store.read("quotes", {"competition": str(name), "source": "the-odds-api"})
-        quotes = quotes[quotes["starts_at"].notna() & (_seconds(quotes["starts_at"]) > at[0])]
+        quotes = quotes[quotes["starts_at"].notna()]
+        quotes = quotes[microseconds(quotes["starts_at"]) > at[0]]
         if len(quotes):
             # a price is known from the first call after it was collected, until the next of its kind
-            record = _record(
-                at, quotes.assign(call=np.searchsorted(at, _seconds(quotes["collected_at"]))), str(name)
-            )
+            call = np.searchsorted(at, microseconds(quotes["collected_at"]))
+            record = _record(at / 1e6, quotes.assign(call=call), str(name))
             found.append(replace(record, prices=pd.DataFrame(record.prices).ffill().to_numpy()))
     return found
 
 
 def from_feed(folder: Path) -> list[Record]:
-    """Recorded answers in a row, as if each had been asked for; see `overround.sources.replay.recorded_answers` for the folder.
+    """Recorded answers (`overround.sources.replay.recorded_answers`) in a row, as if each had been asked for.
 
     Raises
     ------
@@ -95,23 +95,17 @@ def from_feed(folder: Path) -> list[Record]:
             f"{folder} has {len(answers)} recorded answers; at least {LEAST_CALLS} are needed."
         )
     frames = []
-    for number, one in enumerate(answers):
-        batch = parse_odds(one.content(), str(folder), fetched_at=one.at)
-        frames.append(
-            batch.quotes.merge(batch.events[["event_id", "starts_at"]], on="event_id").assign(call=number)
-        )
-    at = np.array([one.at.timestamp() for one in answers])
+    for number, answer in enumerate(answers):
+        batch = parse_odds(answer.content(), str(folder), fetched_at=answer.at)
+        starts = batch.events[["event_id", "starts_at"]]
+        frames.append(batch.quotes.merge(starts, on="event_id").assign(call=number))
+    at = np.array([answer.at.timestamp() for answer in answers])
     name = folder.parent.name if folder.name == "odds" else folder.name
     return [_record(at, pd.concat([rows for rows in frames if len(rows)], ignore_index=True), name)]
 
 
 def time_to_live(
-    records: list[Record],
-    current: float,
-    *,
-    outdated: float = 0.01,
-    threshold: float = 0.05,
-    values: Iterable[float] = VALUES,
+    records: list[Record], current: float, *, outdated: float = 0.01, values: Iterable[float] = VALUES
 ) -> Tuned:
     """The time to live that saves most calls while no more than a share of the prices used is outdated.
 
@@ -122,142 +116,133 @@ def time_to_live(
     records : list of Record
         Each with 60 calls or more.
     current : float
-        The value that stands, seconds.
+        Seconds.
     outdated : float
         Share of the prices used, over all calls, that may differ from what the provider would have said; the
         upper end of its 95 % interval has to stay below.
-    threshold : float
-        A saving smaller than this share of the calls is none.
     values : iterable of float
         Seconds to try.
     """
-    ordered = sorted({*values, current})
-    halves = [_halves(records, ttl) for ttl in ordered]
-    told = {ttl: half[0] for ttl, half in zip(ordered, halves, strict=True)}
-    after = {ttl: half[1] for ttl, half in zip(ordered, halves, strict=True)}
-    whole = {ttl: _joined(list(half)) for ttl, half in zip(ordered, halves, strict=True)}
-    where = "; ".join(
-        f"{len(one.times):,} calls for {one.said}, {np.median(np.diff(one.times)):,.0f} s apart"
-        for one in records
-    )
+    first: dict[float, _Replayed] = {}
+    second, whole = first.copy(), first.copy()
+    for ttl in sorted({*values, current}):
+        first[ttl], second[ttl], whole[ttl] = _replayed(records, ttl)
     curve = _curve(whole, current)
-    same = [f"{ttl:g}" for ttl in ordered if ttl not in set(curve["value"])]
-    notes = [f"{', '.join(same)} s: as many calls as now"] if same else []
-    what = f"seconds that a live answer stays fresh, by {where}"
-    result = Tuned("live_ttl", what, "% of calls go out", current, curve, notes=notes)
-    allowed = [ttl for ttl in ordered if ttl != current and _outdated(told[ttl])[2] <= outdated]
-    if _outdated(told[current])[1] > outdated:
-        smaller = [ttl for ttl in allowed if ttl < current]
-        best = max(smaller, default=None)
-        wrong = (
-            f"at the value that stands {_per_cent(_outdated(whole[current]))} of the prices used are outdated"
-        )
-        if best is None or not (_outdated(after[best])[2] <= outdated < _outdated(after[current])[1]):
-            return replace(result, why=f"{wrong}, and none that was tried is surely better")
-        gain = f"{_per_cent(_outdated(after[best]))} of the prices used in place of {_per_cent(_outdated(after[current]))}"
-        return replace(
-            result,
-            chosen=best,
-            gain=gain,
-            why=f"{wrong}; outdated will be {gain}, by the second half of the calls",
-        )
-    fewer = {
-        ttl: change[0]
-        for ttl in allowed
-        if (change := _change(told[current], told[ttl]))[2] < 1 and change[0] < 1 / (1 + threshold)
-    }
-    best = next((ttl for ttl, ratio in fewer.items() if ratio <= min(fewer.values()) * (1 + threshold)), None)
-    if best is None:
-        return replace(
-            result, why=f"no other saves calls with at most {100 * outdated:g} % of the prices used outdated"
-        )
-    ratio, low, high = _change(after[current], after[best])
-    wrong = f"{_per_cent(_outdated(after[best]))} of the prices used outdated"
-    said = f"{_signed(ratio, low, high)} calls, {wrong}, by the second half of the calls"
-    if not (high < 1 and ratio < 1 / (1 + threshold) and _outdated(after[best])[2] <= outdated):
-        return replace(
-            result, why=f"{best:g} s looked better in the first half of the calls, but the second says {said}"
-        )
-    return replace(result, chosen=best, gain=said, why=said)
+    same = [f"{ttl:g}" for ttl in whole if ttl not in set(curve["value"])]
+    where = "; ".join(
+        f"{len(record.times):,} calls for {record.name}, {np.median(np.diff(record.times)):,.0f} s apart"
+        for record in records
+    )
+    choose = _shorter if first[current].share_outdated[1] > outdated else _longer
+    chosen, why = choose(first, second, whole, current, outdated)
+    return Tuned(
+        "live_ttl",
+        f"seconds that a live answer stays fresh, by {where}",
+        "% of calls go out",
+        current,
+        curve,
+        chosen,
+        why,
+        [f"{', '.join(same)} s: as many calls as now"] if same else [],
+    )
 
 
-def _record(at: Floats, quotes: pd.DataFrame, said: str) -> Record:
+_Halves = dict[float, _Replayed]
+
+
+def _shorter(
+    first: _Halves, second: _Halves, whole: _Halves, current: float, outdated: float
+) -> tuple[float | None, str]:
+    """The longest time to live below the current one that is right often enough."""
+    wrong = (
+        f"at the value that stands {_per_cent(whole[current].share_outdated)} of the prices used are outdated"
+    )
+    good = [ttl for ttl in first if ttl < current and first[ttl].share_outdated[2] <= outdated]
+    after = {ttl: second[ttl].share_outdated for ttl in (current, *good[-1:])}
+    if not good or not after[good[-1]][2] <= outdated < after[current][1]:
+        return None, f"{wrong}, and none that was tried is surely better"
+    gain = f"{_per_cent(after[good[-1]])} of the prices used in place of {_per_cent(after[current])}"
+    return good[-1], f"{wrong}; outdated will be {gain}, by the second half of the calls"
+
+
+def _longer(
+    first: _Halves, second: _Halves, whole: _Halves, current: float, outdated: float
+) -> tuple[float | None, str]:
+    """The shortest time to live that saves about as many calls as any that is right often enough."""
+
+    def saves(change: Interval) -> bool:
+        return change[2] < 1 and change[0] < 1 / (1 + THRESHOLD)
+
+    fewer = {}
+    for ttl, replayed in first.items():
+        change = _ratio(replayed.out, first[current].out)
+        if ttl != current and replayed.share_outdated[2] <= outdated and saves(change):
+            fewer[ttl] = change[0]
+    if not fewer:
+        return None, f"no other saves calls with at most {100 * outdated:g} % of the prices used outdated"
+    best = next(ttl for ttl, ratio in fewer.items() if ratio <= min(fewer.values()) * (1 + THRESHOLD))
+    change, wrong = _ratio(second[best].out, second[current].out), second[best].share_outdated
+    said = f"{_signed(change)} calls, {_per_cent(wrong)} of the prices used outdated, by the second half of the calls"
+    if saves(change) and wrong[2] <= outdated:
+        return best, said
+    return None, f"{best:g} s looked better in the first half of the calls, but the second says {said}"
+
+
+def _record(at: Floats, quotes: pd.DataFrame, name: str) -> Record:
     """Quotes with the number of the call that showed them, as a matrix."""
     quotes = quotes.sort_values("call", kind="stable")
-    key = quotes.groupby(_KEY, dropna=False, sort=False).ngroup().to_numpy()
-    seen = (quotes["call"] < len(at)).to_numpy()
+    key = quotes.groupby(_KEY, dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    call = quotes["call"].to_numpy()
+    seen = call < len(at)
     prices = np.full((len(at), key.max() + 1), np.nan)
-    prices[quotes["call"].to_numpy()[seen], key[seen]] = quotes["price"].to_numpy()[seen]
+    prices[call[seen], key[seen]] = quotes["price"].to_numpy()[seen]
     starts = np.zeros(prices.shape[1])
-    starts[key] = _seconds(quotes["starts_at"])
-    return Record(at, prices, starts, said)
+    starts[key] = microseconds(quotes["starts_at"]) / 1e6
+    return Record(at, prices, starts, name)
 
 
-def _gone_through(record: Record, ttl: float) -> tuple[NDArray[np.bool_], Floats]:
-    """Which calls go out, and of each the share of prices on offer then of which the cache's answer says something else."""
+def _replay(record: Record, ttl: float) -> tuple[NDArray[np.bool_], Floats]:
+    """Which calls go out, and the share of the prices on offer at each call that the cache would get wrong."""
     out, outdated, last = np.zeros(len(record.times), dtype=bool), np.zeros(len(record.times)), -1
     for number, at in enumerate(record.times):
         if last < 0 or not at - record.times[last] < ttl:
             last, out[number] = number, True
             continue
-        open_ = record.starts > at
-        shown, true = record.prices[last, open_], record.prices[number, open_]
+        still_open = record.starts > at
+        shown, true = record.prices[last, still_open], record.prices[number, still_open]
         offered = np.isfinite(shown) | np.isfinite(true)
         # also what is there in one of them only: nothing equals NaN
         outdated[number] = np.mean((shown != true)[offered]) if offered.any() else 0.0
     return out, outdated
 
 
-def _halves(records: list[Record], ttl: float) -> tuple[_Told, _Told]:
-    halves: tuple[list[_Told], list[_Told]] = ([], [])
+def _replayed(records: list[Record], ttl: float) -> list[_Replayed]:
+    """The first halves of all records, the second halves, and both."""
+    halves: list[list[tuple[float, float, float]]] = [[], []]
     for record in records:
-        out, outdated = _gone_through(record, ttl)
+        out, outdated = _replay(record, ttl)
         for half, calls in zip(halves, np.array_split(np.arange(len(out)), 2), strict=True):
-            blocks = np.array_split(calls, _BLOCKS)
-            sums = (
-                [float(len(one)) for one in blocks],
-                [out[one].sum() for one in blocks],
-                [outdated[one].sum() for one in blocks],
-            )
-            half.append(_Told(*(np.array(one, dtype=float) for one in sums)))
-    return _joined(halves[0]), _joined(halves[1])
+            for block in np.array_split(calls, _BLOCKS):
+                half.append((len(block), out[block].sum(), outdated[block].sum()))
+    return [_Replayed(*np.array(blocks, float).T) for blocks in (*halves, halves[0] + halves[1])]
 
 
-def _joined(parts: list[_Told]) -> _Told:
-    return _Told(
-        *(np.concatenate([getattr(one, name) for one in parts]) for name in ("calls", "out", "outdated"))
-    )
-
-
-def _draws(blocks: int) -> NDArray[np.int64]:
-    return np.random.default_rng(0).integers(0, blocks, (_RESAMPLES, blocks))
-
-
-def _with_interval(value: float, drawn: Floats) -> tuple[float, float, float]:
+def _ratio(part: Floats, of: Floats) -> Interval:
+    """Ratio of two sums over blocks, with its bootstrap interval."""
+    draws = np.random.default_rng(0).integers(0, len(of), (_RESAMPLES, len(of)))
+    drawn = part[draws].sum(axis=1) / np.maximum(of[draws].sum(axis=1), 1)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(value), float(low), float(high)
+    return float(part.sum() / of.sum()), float(low), float(high)
 
 
-def _outdated(told: _Told) -> tuple[float, float, float]:
-    return told.share("outdated", _draws(len(told.calls)))
-
-
-def _change(before: _Told, after: _Told) -> tuple[float, float, float]:
-    """Calls that go out, as a share of those that go out now."""
-    draws = _draws(len(before.calls))
-    return _with_interval(
-        after.out.sum() / before.out.sum(),
-        after.out[draws].sum(axis=1) / np.maximum(before.out[draws].sum(axis=1), 1),
-    )
-
-
-def _curve(whole: dict[float, _Told], current: float) -> pd.DataFrame:
+def _curve(whole: _Halves, current: float) -> pd.DataFrame:
     rows = []
-    for ttl, told in whole.items():
-        if ttl != current and np.array_equal(told.out, whole[current].out):
-            continue  # calls are farther apart than that, or nearer together than the value that stands
-        middle, low, high = (100 * one for one in told.share("out", _draws(len(told.calls))))
-        change = "stands now" if ttl == current else f"{_signed(*_change(whole[current], told))} calls"
+    for ttl, replayed in whole.items():
+        if ttl != current and np.array_equal(replayed.out, whole[current].out):
+            continue  # calls are farther apart than that, or nearer together than the current value
+        middle, low, high = (100 * share for share in _ratio(replayed.out, replayed.calls))
+        change = f"{_signed(_ratio(replayed.out, whole[current].out))} calls"
+        said = f"{_per_cent(replayed.share_outdated)} of prices outdated"
         rows.append(
             {
                 "value": ttl,
@@ -265,24 +250,17 @@ def _curve(whole: dict[float, _Told], current: float) -> pd.DataFrame:
                 "middle": middle,
                 "low": low,
                 "high": high,
-                "change": f"{_per_cent(_outdated(told))} of prices outdated; {change}",
+                "change": f"{said}; {'stands now' if ttl == current else change}",
             }
         )
     return pd.DataFrame(rows)
 
 
-def _per_cent(shares: tuple[float, float, float]) -> str:
-    middle, low, high = (100 * one for one in shares)
+def _per_cent(shares: Interval) -> str:
+    middle, low, high = (100 * share for share in shares)
     return f"{middle:.2g} % ({low:.2g} to {high:.2g})"
 
 
-def _signed(*ratios: float) -> str:
-    middle, low, high = (f"{100 * (one - 1):+.1f}".replace("-", "−") for one in ratios)
+def _signed(ratios: Interval) -> str:
+    middle, low, high = (f"{100 * (ratio - 1):+.1f}".replace("-", "−") for ratio in ratios)
     return f"{middle} % ({low} to {high})"
-
-
-def _seconds(times: pd.Series) -> Floats:
-    return (
-        times.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]").astype("int64").to_numpy()
-        / 1e6
-    )

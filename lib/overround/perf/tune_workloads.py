@@ -1,49 +1,45 @@
-"""What `overround perf tune` measures: the library's own ways that its settings steer, on invented data and a server on loopback."""
+"""The settings that `overround perf tune` measures, each by the library's own work that it steers.
+
+Data are invented, and the provider is a server on loopback.
+"""
 
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from overround.errors import ParameterError
 from overround.measure.procfs import cores
+from overround.perf.experiment_data import Call, simulated_provider
 from overround.perf.tuning import Run, Tuned, search
 from overround.perf.workloads import quotes
 from overround.settings import Settings
+from overround.sources.base import Batch
 from overround.store.store import Store
 
-if TYPE_CHECKING:
-    from overround.sources.base import Batch
-
-Call = tuple[str, dict[str, str]]
 _ANSWERS, _MATCHES = 12, 20  # of 720 prices each, as one call for a league with 12 bookmakers gives
 _CALLS, _LEAGUES, _LEAGUE_MATCHES = 16, 4, 120
-BATCH_ROWS = (0, 2_000, 5_000, 10_000)
-FETCH_WORKERS = (1, 2, 4, 8, 16)
-
-
 _LEAST_ROWS, _MOST_ROWS = 100_000, 3_000_000
-# of the budget; processes take seconds to start
+_LEAST_LATENCIES, _USUAL_LATENCY_S = 20, 0.1
+# share of the budget; processes take seconds to start
 _SHARES = {"batch_rows": 0.2, "fetch_workers": 0.25, "live_ttl": 0.05, "processes": 0.5}
 SETTINGS = tuple(_SHARES)
-_LEAST_LATENCIES, _USUAL_LATENCY_S = 20, 0.1
-_NOTHING = pd.DataFrame()
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What is to be tuned: which settings, for how long, how far away the provider is (0: as the store's log says), what tells of prices.
+class TuningPlan:
+    """Which settings to tune, and how.
 
-    `feed` is a folder of recorded answers, by default the calls in the store's log; `outdated` the share of
-    the prices used that may be outdated.
+    `latency_s` is the distance of the provider (0: as the store's log says), `feed` a folder of recorded
+    answers, by default the calls in the store's log, and `outdated` the share of the prices used that may be
+    outdated.
     """
 
     settings: tuple[str, ...] = SETTINGS
@@ -66,84 +62,83 @@ class Ask:
             )
 
 
-def tune(ask: Ask, settings: Settings) -> Iterator[Tuned]:
-    """Measure one setting after the other; what a setting leaves of its share of the budget, the next may use.
+def tune(plan: TuningPlan, settings: Settings) -> Iterator[Tuned]:
+    """Measure one setting after the other; what one leaves of its share of the budget, the next may use.
 
-    A setting for which the budget is too small, or of which nothing is recorded, is left as it is, and `why`
-    says so.
+    A setting that cannot be measured, because the budget is too small or nothing is recorded, stays as it is,
+    and `why` says so.
     """
-    ends = time.monotonic() + ask.budget_s
+    ends = time.monotonic() + plan.budget_s
     with tempfile.TemporaryDirectory() as folder:
-        for number, name in enumerate(ask.settings):
-            share = _SHARES[name] / sum(_SHARES[one] for one in ask.settings[number:])
+        for number, name in enumerate(plan.settings):
+            share = _SHARES[name] / sum(_SHARES[later] for later in plan.settings[number:])
+            current = getattr(settings, name)
+            work = Path(folder) / name
             try:
-                yield _TUNE[name](ask, settings, Path(folder) / name, share * (ends - time.monotonic()))
+                yield _TUNE[name](plan, settings, current, work, share * (ends - time.monotonic()))
             except ParameterError as error:
-                yield Tuned(
-                    name, "not measured", "", getattr(settings, name), _NOTHING, why=str(error).rstrip(".")
-                )
+                yield Tuned(name, "not measured", "", current, pd.DataFrame(), why=str(error).rstrip("."))
 
 
-def _batch_rows(ask: Ask, settings: Settings, folder: Path, budget_s: float) -> Tuned:
+def _batch_rows(plan: TuningPlan, settings: Settings, current: int, folder: Path, budget_s: float) -> Tuned:
     what = (
         f"rows that a collection gathers before it stores them; {_ANSWERS} answers of {36 * _MATCHES} prices"
     )
+    values = (0, 2_000, 5_000, 10_000)
     return search(
         "batch_rows",
         what,
         partial(storing, folder),
-        BATCH_ROWS,
-        settings.batch_rows,
+        values,
+        current,
         budget_s=budget_s,
         name=lambda rows: f"{rows:,}" if rows else "each answer",
     )
 
 
-def _fetch_workers(ask: Ask, settings: Settings, folder: Path, budget_s: float) -> Tuned:
-    latency_s, whence = (ask.latency_s, "as asked") if ask.latency_s else _latency(settings)
-    what = f"calls on their way together; {_CALLS} calls of {1000 * latency_s:.0f} ms ({whence}), at most 25 a second"
-    with provider(latency_s) as (url, calls):
-        return search(
-            "fetch_workers",
-            what,
-            partial(fetching, folder, url, calls),
-            FETCH_WORKERS,
-            settings.fetch_workers,
-            budget_s=budget_s,
-        )
+def _fetch_workers(
+    plan: TuningPlan, settings: Settings, current: int, folder: Path, budget_s: float
+) -> Tuned:
+    latency_s, whence = (plan.latency_s, "as asked") if plan.latency_s else _latency(settings)
+    what = (
+        f"calls on their way together; {_CALLS} calls of {1000 * latency_s:.0f} ms ({whence}), "
+        "at most 25 a second"
+    )
+    with simulated_provider(latency_s, _CALLS) as (url, calls):
+        work = partial(fetching, folder, url, calls)
+        return search("fetch_workers", what, work, (1, 2, 4, 8, 16), current, budget_s=budget_s)
 
 
-def _live_ttl(ask: Ask, settings: Settings, folder: Path, budget_s: float) -> Tuned:
+def _live_ttl(plan: TuningPlan, settings: Settings, current: float, folder: Path, budget_s: float) -> Tuned:
     from overround.perf.tune_ttl import LEAST_CALLS, from_feed, from_store, time_to_live
 
-    records = from_feed(settings.home / ask.feed) if ask.feed else from_store(Store(settings.store_root))
+    records = from_feed(settings.home / plan.feed) if plan.feed else from_store(Store(settings.store_root))
     if not records:
         raise ParameterError(
-            f"what gets outdated is not known: the store’s log has no {LEAST_CALLS} live calls for one sport, and --feed names no answers"
+            f"what gets outdated is not known: the store’s log has no {LEAST_CALLS} live calls for one sport, "
+            "and --feed names no answers"
         )
-    return time_to_live(records, settings.live_ttl, outdated=ask.outdated)
+    return time_to_live(records, current, outdated=plan.outdated)
 
 
-def _processes(ask: Ask, settings: Settings, folder: Path, budget_s: float) -> Tuned:
+def _processes(plan: TuningPlan, settings: Settings, current: int, folder: Path, budget_s: float) -> Tuned:
     began = time.monotonic()
     store, where, which = partitions(Store(settings.store_root), folder)
     here = cores()
-    current = 0 if settings.processes == here else settings.processes
     powers = sorted({1, here, *(2**power for power in range(8) if 2**power <= 2 * here)})
-    values = [0 if one == here and not current else one for one in powers]
-    what = f"processes that work on partitions; signals of {which}, the start of the processes counted"
+    current = 0 if current == here else current
     return search(
         "processes",
-        what,
+        f"processes that work on partitions; signals of {which}, the start of the processes counted",
         partial(partitioned, store, where),
-        values,
+        [0 if one == here and not current else one for one in powers],
         current,
         budget_s=budget_s - (time.monotonic() - began),
         name=lambda number: f"{number:,}" if number else f"0 (one a core: {here})",
     )
 
 
-_TUNE = {
+_TUNE: dict[str, Callable[[TuningPlan, Settings, int, Path, float], Tuned]] = {
     "batch_rows": _batch_rows,
     "fetch_workers": _fetch_workers,
     "live_ttl": _live_ttl,
@@ -157,18 +152,17 @@ def _latency(settings: Settings) -> tuple[float, str]:
     waits = calls.loc[calls["status"] == 200, "latency_s"]
     if len(waits) < _LEAST_LATENCIES:
         return _USUAL_LATENCY_S, f"a usual distance: the store’s log has no {_LEAST_LATENCIES} calls"
-    return float(
-        min(max(waits.median(), 0.001), 10.0)
-    ), f"the median of {len(waits):,} calls in the store’s log"
+    median = float(waits.median())
+    return min(max(median, 0.001), 10.0), f"the median of {len(waits):,} calls in the store’s log"
 
 
 @contextmanager
 def storing(folder: Path, batch_rows: int) -> Iterator[Run]:
-    """Store small answers as a collection does, in a store that begins empty each time."""
+    """Store small answers as a collection does, in a new store each time."""
     from overround.collection.collector import Gathering
     from overround.measure.meter import Meter
 
-    answers, numbers = list(_answers()), count()
+    answers, numbers = _answers(), count()
 
     def run() -> None:
         root = folder / f"store-{batch_rows}-{next(numbers)}"
@@ -185,24 +179,8 @@ def storing(folder: Path, batch_rows: int) -> Iterator[Run]:
 
 
 @contextmanager
-def provider(latency_s: float) -> Iterator[tuple[str, list[Call]]]:
-    """A distant provider, in a process of its own: its address, and what it is asked for."""
-    from overround.sources.sample.market import LEAGUES, Market, iso, snapshot_times
-    from overround.sources.sample.source import serving
-
-    market = Market(leagues=1, seasons=1, teams=4)
-    asked = {"regions": "sim", "markets": "h2h", "oddsFormat": "decimal", "dateFormat": "iso"}
-    path = f"/v4/historical/sports/{next(iter(LEAGUES))}/odds"
-    with serving(market, latency_s=latency_s) as url:
-        yield (
-            url,
-            [(path, {**asked, "date": iso(time)}) for time in snapshot_times(market, 0).ravel()[:_CALLS]],
-        )
-
-
-@contextmanager
 def fetching(folder: Path, url: str, calls: list[Call], workers: int) -> Iterator[Run]:
-    """Ask for answers that nothing in the cache stands for, no faster than The Odds API allows."""
+    """Ask for answers that are not in the cache, no faster than The Odds API allows."""
     from overround.http.client import Fetcher
     from overround.sources.the_odds_api.client import INTERVAL_S
     from overround.sources.the_odds_api.parser import SOURCE
@@ -216,14 +194,17 @@ def fetching(folder: Path, url: str, calls: list[Call], workers: int) -> Iterato
 
 @contextmanager
 def partitioned(store: Store, where: dict[str, list[str]], workers: int) -> Iterator[Run]:
-    """Make signals of each competition's season of a store, in so many processes."""
+    """Make signals of each competition's season of a store, in a number of processes."""
     from overround.parallel.partitions import map_partitions
 
     yield lambda: map_partitions(store, _signals, ["quotes"], where, scheduler="", workers=workers or cores())
 
 
 def partitions(store: Store, folder: Path) -> tuple[Store, dict[str, list[str]], str]:
-    """Partitions to work on: a store’s own, in the seasons with most prices, or, where it has few, invented ones; and in words."""
+    """Partitions to work on, and their description: a store's own, in the seasons with most prices.
+
+    Where it has few, invented ones.
+    """
     from overround.parallel.partitions import partition_sizes
 
     rows = partition_sizes(store, ["quotes"])["rows"]
@@ -238,13 +219,11 @@ def partitions(store: Store, folder: Path) -> tuple[Store, dict[str, list[str]],
     return store, {"season": chosen}, f"{len(mine):,} partitions of the store, {mine.sum():,.0f} prices"
 
 
-def _answers() -> "Iterator[Batch]":
-    from overround.sources.base import Batch
-
+def _answers() -> list[Batch]:
     prices = quotes(_MATCHES, times=_ANSWERS)
     nothing = prices.head(0)
-    for _, answer in prices.groupby(prices["starts_at"] - prices["observed_at"], sort=False):
-        yield Batch(nothing, answer.reset_index(drop=True), nothing)
+    looks = prices.groupby(prices["starts_at"] - prices["observed_at"], sort=False)
+    return [Batch(nothing, answer.reset_index(drop=True), nothing) for _, answer in looks]
 
 
 def _signals(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
