@@ -59,8 +59,8 @@ class Catalog:
         if self.is_local and not (self.folder(name) / "_delta_log").is_dir():
             return None
         try:
-            # not `is_deltatable`: in delta-rs 1.6 it keeps the interpreter locked for as long as an object
-            # store takes
+            # not `is_deltatable`: in delta-rs 1.6 it holds the interpreter's lock while it waits for an object
+            # store, as other calls did until delta-io/delta-rs#4402
             return DeltaTable(self._uri(name), version=version, storage_options=self._options)
         except TableNotFoundError:
             if version is None:

@@ -129,9 +129,9 @@ def commit(
             hooks=commit_hooks(),
         )
         return parts
-    # a correction rewrites the files that may hold the old rows; merge would do, but in delta-rs 1.6 its
-    # files cannot be read back with a filter: it records their bounds as string views, which Arrow cannot
-    # compare with strings
+    # a correction rewrites the files that may hold the old rows. Not by delta-rs's merge: in 1.6 it records
+    # the bounds of text as string views, which Arrow cannot compare with strings (apache/arrow#49368), so a
+    # filter fails on these files
     touched = both
     if len(table.key) == 1:
         # also the partitions that hold the old rows: an event may have moved to another season
@@ -255,7 +255,7 @@ def dataset(
     """Arrow's view of the files that the log does not rule out; columns that an older table lacks are null in it.
 
     Columns that this version does not know are left out unless `everything` is wanted, as for a rewrite.
-    Those in `encoded` are dictionaries; Arrow cannot look for values in these, so no condition may name them.
+    Those in `encoded` are dictionaries.
     """
     schema = table.schema
     if everything:

@@ -66,22 +66,18 @@ def commit_files(
 
 
 def local_folder(delta: "DeltaTable") -> Path | None:
-    """Where the table is, if on this machine."""
+    """The table's folder, None where it is on an object store."""
     uri = delta.table_uri
-    return (
-        Path(unquote(uri.removeprefix("file://")))
-        if uri.startswith("file://")
-        else None
-        if "://" in uri
-        else Path(uri)
-    )
+    if uri.startswith("file://"):
+        return Path(unquote(uri.removeprefix("file://")))
+    return None if "://" in uri else Path(uri)
 
 
 def local_system(delta: "DeltaTable") -> pafs.FileSystem | None:
-    """The files of a table on this machine, by Arrow's own hand; paths are relative to the table.
+    """Arrow's own file system for a table on this machine; paths are relative to the table.
 
-    deltalake's handler is Python's: what it reads Arrow's threads may still let go of when the interpreter
-    has begun to end, and that ends the process with a signal (github.com/apache/arrow/issues/49942).
+    deltalake's handler is written in Python: up to Arrow 24, threads may release what they read by it when
+    the interpreter has begun to end, which ends the process with a signal (apache/arrow#49942).
     """
     folder = local_folder(delta)
     return None if folder is None else pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem())
@@ -91,6 +87,7 @@ def file_system(delta: "DeltaTable") -> pafs.FileSystem:
     """The table's own files, wherever it is; paths are relative to the table."""
     from deltalake.fs import DeltaStorageHandler
 
+    # private, but delta-rs 1.6 has no public way from a table to its store (no issue upstream found)
     return local_system(delta) or pafs.PyFileSystem(DeltaStorageHandler.from_table(delta._table))
 
 
@@ -178,8 +175,8 @@ def _encode(rows: pa.Table, file: Any, written: list[pq.FileMetaData]) -> None:
 def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:
     """What the log knows of a file, so that readers and appends need not open it.
 
-    Of every column: where the log has no bounds, delta-rs 1.6 takes it that no row can match a condition on
-    that column.
+    Of every column: delta-rs 1.6 takes a column without bounds in the log to have no row that could meet a
+    condition on it (delta-io/delta-rs#3173, closed, yet still so).
     """
     least: dict[str, Any] = {}
     most: dict[str, Any] = {}

@@ -185,8 +185,8 @@ def _merge_small(
         rows = pa.concat_tables(pool.map(lambda one: read_file(delta, unquote(one["path"]), schema), files))
     for name, value in zip(table.partition, part, strict=True):
         rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
-    # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there
-    # twice
+    # not delta-rs's own optimize: two of them on the same files both commit, and every row is there twice.
+    # In 1.6, since delta-io/delta-rs#3982 lets the deletion of a file that another compaction deleted pass
     properties = commit_properties(delta, [part])
     commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=commit_hooks())
     catalog.sync(table.name, delta, data=False)
