@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export MPLBACKEND := agg
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check nightly audit lab bench screenshots lock clean
+.PHONY: help report test check nightly audit lab bench screenshots reference lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: $(VENV)/.peers ## side-by-side measurements, printed as ratios
 
 screenshots: $(VENV)/.dev ## run the line on the simulated market and take the pictures of the README
 	$(BIN)/python -m tests.support.screenshots
+
+reference: $(VENV)/.dev ## write docs/reference, every public name, from the docstrings
+	$(BIN)/python -m tests.support.reference
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock
