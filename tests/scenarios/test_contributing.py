@@ -76,7 +76,7 @@ def test_contributing_has_a_row_for_each_kind_of_thing_and_ten_questions():
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_file_that_a_page_names_exists(page):
     left_by_runs = {"index.html", "reports/index.html", "out.ipynb", "NAME.ipynb", "notebooks/NAME.ipynb"}
-    roots = (ROOT, LIBRARY, page.parent, ROOT / ".github" / "workflows")
+    roots = (ROOT, LIBRARY, page.parent, ROOT / "notebooks", ROOT / ".github" / "workflows")
 
     missing = {
         name
