@@ -1,14 +1,14 @@
 """The errors that a user can act on: each message says what, where, and what is allowed.
 
-    OverroundError
-    ├── SettingsError        an environment variable or a line of .env
-    ├── ParameterError       an argument of a call, a parameter of a notebook (also a ValueError)
-    │   └── UnknownMethod    a method of margin removal
-    ├── FetchError           a provider that cannot be reached, or answers with an error
-    ├── SourceError          an answer that is not what the provider documents
-    ├── TableError           rows that break the contract of a table
-    ├── StoreError           the store cannot do what was asked
-    └── RunError             a notebook that failed
+OverroundError
+├── SettingsError        an environment variable or a line of .env
+├── ParameterError       an argument of a call, a parameter of a notebook (also a ValueError)
+│   └── UnknownMethod    a method of margin removal
+├── FetchError           a provider that cannot be reached, or answers with an error
+├── SourceError          an answer that is not what the provider documents
+├── TableError           rows that break the contract of a table
+├── StoreError           the store cannot do what was asked
+└── RunError             a notebook that failed
 """
 
 
