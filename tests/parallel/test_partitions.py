@@ -199,7 +199,7 @@ def test_a_dask_cluster_reads_from_an_object_store(tmp_path, monkeypatch):
     require_module("moto")
     import boto3
 
-    from tests import object_store
+    from tests.support import object_store
 
     with object_store.served() as port:
         for name, value in object_store.environment(port).items():

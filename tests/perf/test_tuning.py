@@ -291,8 +291,7 @@ def test_a_collection_gathers_over_its_jobs_and_stores_the_rest_at_its_end(tmp_p
 @pytest.mark.slow
 def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
     from overround import sweep
-    from overround.parallel import map_partitions
-    from overround.parallel import tasks as pieces
+    from overround.parallel import map_partitions, tasks
     from overround.sources.the_odds_api import client as the_odds_api
 
     settings = Settings(cache=tmp_path / "cache", odds_api_key="canary-key", fetch_workers=9)
@@ -303,14 +302,13 @@ def test_the_pools_are_as_large_as_the_settings_say(monkeypatch, tmp_path):
     for league in ("L1", "L2", "L3"):
         store.append("quotes", quotes(1, books=2, times=1).assign(competition=league))
     asked = []
-    in_threads = pieces._in_threads
+    run_here = tasks._run_here
     monkeypatch.setattr(
-        pieces, "_in_processes", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb)
+        tasks,
+        "_run_here",
+        lambda some, most, mb, processes: asked.append(most) or run_here(some, most, mb, False),
     )
-    monkeypatch.setattr(
-        pieces, "_in_threads", lambda some, most, mb: asked.append(most) or in_threads(some, most, mb)
-    )
-    monkeypatch.setattr(pieces, "cores", lambda: 1)
+    monkeypatch.setattr(tasks, "cores", lambda: 1)
     monkeypatch.setenv("OVERROUND_PROCESSES", "3")
     map_partitions(store, _head, ["quotes"], scheduler="")
     map_partitions(store, _head, ["quotes"], scheduler="", workers=2)

@@ -4,6 +4,7 @@ Each test shows one defect. When it fails, the defect is mended: remove the work
 (where the oldest version that pyproject.toml allows has the fix too), and the test.
 """
 
+import itertools
 import json
 import socket
 import threading
@@ -99,7 +100,7 @@ def longest_stop(call) -> float:
     done.set()
     thread.join()
     ticks.append(time.perf_counter())
-    return max(later - sooner for sooner, later in zip(ticks, ticks[1:], strict=False))
+    return max(later - sooner for sooner, later in itertools.pairwise(ticks))
 
 
 def test_no_row_group_is_skipped_by_the_bounds_of_a_dictionary(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 import overround as ov
 from overround.errors import ParameterError
 from overround.evaluation import multiple_testing as search
-from overround.parallel import tasks as pieces
+from overround.parallel import tasks
 from overround.sweeps import SweepSettings
 from overround.sweeps.space import rule_of, space_of
 from tests.support.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
@@ -710,11 +710,11 @@ def test_a_space_is_typed_as_names_and_values():
 
 def test_progress_tells_the_time_that_is_left(monkeypatch):
     clock = iter(np.arange(0.0, 1_000, 30))
-    monkeypatch.setattr(pieces.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
     told = []
 
-    pieces.work(
-        [pieces.Piece(str(i), lambda i: {"i": np.array(i)}, (i,), size=2.0 - i) for i in range(2)],
+    tasks.run_tasks(
+        [tasks.Task(str(i), lambda i: {"i": np.array(i)}, (i,), size=2.0 - i) for i in range(2)],
         workers=1,
         show=told.append,
     )

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from overround.errors import ParameterError, RunError
-from overround.parallel import tasks as pieces
+from overround.parallel.tasks import HERE, Task, run_tasks
 from overround.schema import TABLES
 from overround.settings import load_settings
 from overround.store.store import Store
@@ -99,7 +99,7 @@ def map_partitions(
     version = version or store.version()
     parts = partition_sizes(store, names, where, version)
     _check(parts, memory_mb)
-    if scheduler != pieces.HERE:
+    if scheduler != HERE:
         try:
             pickle.dumps(work)
         except (pickle.PicklingError, AttributeError, TypeError):
@@ -109,11 +109,11 @@ def map_partitions(
     todo = []
     for part, rows, mb in parts.itertuples(name=None):
         own = (store, work, names, {**(where or {}), **dict(zip(_PARTITION, part, strict=True))}, version)
-        todo.append(pieces.Piece(" ".join(part), _of_partition, own, size=float(rows), mb=mb))
-    many = 1 if scheduler == pieces.HERE else workers or settings.processes
-    done = pieces.work(
+        todo.append(Task(" ".join(part), _of_partition, own, size=float(rows), mb=mb))
+    many = 1 if scheduler == HERE else workers or settings.processes
+    done = run_tasks(
         todo,
-        scheduler=scheduler or pieces.HERE,
+        scheduler=scheduler or HERE,
         processes=scheduler == "",
         workers=many,
         memory_mb=memory_mb,

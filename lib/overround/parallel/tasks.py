@@ -1,7 +1,7 @@
-"""Pieces of work done wherever there is room, each answer kept as a file as soon as it is there: what was interrupted goes on.
+"""Tasks done wherever there is room, each answer kept as a file once it is there: interrupted work goes on.
 
-Here in threads (where the work is compiled or NumPy's, and lets others run), in processes of this machine,
-which may die, or on a Dask cluster, whose workers and scheduler may.
+In threads of this process (for work that is compiled or NumPy's and lets others run), in processes of this
+machine, which may die, or on a Dask cluster, whose workers and scheduler may.
 """
 
 import logging
@@ -9,7 +9,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,16 +39,16 @@ _log = logging.getLogger(__name__)
 
 HERE = "here"
 Answer: TypeAlias = pd.DataFrame | dict[str, np.ndarray]
-_TRIES = 3  # of a piece whose process has died
-_LOOK_S, _ASK_S = 0.02, 0.5  # at what is done, and who is there
-_PATIENCE_S = 300.0  # so long a cluster that is gone is waited for
+_TRIES = 3  # of a task whose process has died
+_POLL_S, _ASK_S = 0.02, 0.5  # between looks at what is done on a cluster, and at who is there
+_PATIENCE_S = 300.0  # how long a cluster may be gone
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """One piece of work: `call(*shared, *own)`. What is shared by several pieces goes to each worker of a cluster once."""
+class Task:
+    """One call, `call(*shared, *own)`; what several tasks share is sent to each worker of a cluster once."""
 
-    name: str  # of its file, where it is kept
+    name: str  # of its file, where its answer is kept
     call: Callable[..., Answer]
     own: tuple = ()
     shared: Any = None
@@ -51,7 +58,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the work is: by size, not by number."""
+    """How far the work is; the time left is estimated from the sizes of the tasks."""
 
     done: int
     of: int
@@ -74,28 +81,28 @@ Show = Callable[[Progress], None]
 
 @dataclass
 class _Count:
-    """Progress so far, told after each answer."""
+    """Progress so far, shown after each answer."""
 
-    pieces: Sequence[Piece]
+    tasks: Sequence[Task]
     show: Show | None
     what: str
     kept: int
     where: str = ""
     began: float = field(default_factory=lambda: time.monotonic())
-    done: list[Piece] = field(default_factory=list)
+    done: list[Task] = field(default_factory=list)
 
-    def add(self, piece: Piece | None) -> None:
-        if piece is not None:
-            self.done.append(piece)
+    def add(self, task: Task | None) -> None:
+        if task is not None:
+            self.done.append(task)
         if self.show is not None:
-            done, all_of_it = (sum(one.size for one in some) for some in (self.done, self.pieces))
-            left = (time.monotonic() - self.began) * (all_of_it - done) / done if done else np.nan
-            of = self.kept + len(self.pieces)
+            done, total = (sum(task.size for task in tasks) for tasks in (self.done, self.tasks))
+            left = (time.monotonic() - self.began) * (total - done) / done if done else np.nan
+            of = self.kept + len(self.tasks)
             self.show(Progress(self.kept + len(self.done), of, self.kept, left, self.what, self.where))
 
 
-def work(
-    pieces: Sequence[Piece],
+def run_tasks(
+    tasks: Sequence[Task],
     keep: Path | None = None,
     *,
     scheduler: "str | Client" = HERE,
@@ -106,55 +113,54 @@ def work(
     show: Show | None = None,
     patience_s: float = _PATIENCE_S,
 ) -> list[Answer]:
-    """Answers of all pieces, in their order.
+    """Answers of all tasks, in their order.
 
     Parameters
     ----------
-    pieces : sequence of Piece
-        With names of their own where they are kept.
+    tasks : sequence of Task
+        With names that differ, where answers are kept.
     keep : Path, optional
-        Folder in which each answer is put as soon as it is there, whole or not at all; those that are there
-        are not worked on again.
+        Folder in which each answer is put as soon as it is there, whole or not at all; tasks whose answer is
+        in it are not run again.
     scheduler : str or distributed.Client
         "here", the address of a Dask scheduler or a client of one.
     processes : bool
-        Whether here means in processes of this machine, and not in threads of this one; a piece whose process
-        dies is begun again.
+        Whether "here" means processes of this machine instead of threads of this process; a task whose
+        process dies is begun again.
     workers : int, optional
         Threads or processes here, by default one a core.
     memory_mb : float
-        Pieces are begun only as long as those in work take this together.
+        Tasks are begun only as long as those in work take this together.
     what : str
-        What the pieces are, for the progress.
+        What the tasks are, for the progress.
     show : callable, optional
-        Told the progress, at first and after each answer; by default a bar where a notebook is open.
+        Called with the progress, at first and after each answer; by default a bar where a notebook is open.
     patience_s : float
-        How long a scheduler, or the last worker, that is gone may stay away before the work is given up.
+        How long a scheduler, or the last worker, may be gone before the work is given up.
 
     Raises
     ------
     ParameterError
         For a scheduler that cannot be reached at the beginning.
     RunError
-        Where the cluster stayed away, or a piece killed its worker again and again. What the work itself
-        raises is passed on.
+        Where the cluster stayed away, or a task killed its worker again and again. Exceptions of the tasks
+        themselves are passed on: of several the one of the first task in order.
     """
-    answers = {piece: kept for piece in pieces if (kept := _read(keep, piece.name)) is not None}
-    todo = [piece for piece in pieces if piece not in answers]
+    answers = {task: kept for task in tasks if (kept := _read(keep, task.name)) is not None}
+    todo = [task for task in tasks if task not in answers]
     count = _Count(todo, show or _bar(), what, kept=len(answers))
     if scheduler == HERE or not todo:
         count.add(None)
-        most = min(workers or cores(), len(todo))
-        found = _in_processes(todo, most, memory_mb) if processes else _in_threads(todo, most, memory_mb)
+        found = _run_here(todo, min(workers or cores(), len(todo)), memory_mb, processes)
     else:
-        found = _on_dask(
+        found = _run_on_dask(
             todo, scheduler, memory_mb, patience_s, count, "" if keep is None else "; what was done is kept"
         )
-    for piece, answer in found:
-        answers[piece] = answer
-        _write(keep, piece.name, answer)
-        count.add(piece)
-    return [answers[piece] for piece in pieces]
+    for task, answer in found:
+        answers[task] = answer
+        _write(keep, task.name, answer)
+        count.add(task)
+    return [answers[task] for task in tasks]
 
 
 def client_of(address: str) -> "Client":
@@ -189,89 +195,84 @@ def _bar() -> Show | None:
     )
 
 
-def _in_threads(pieces: list[Piece], most: int, memory_mb: float) -> Iterator[tuple[Piece, Answer]]:
-    if most <= 1:
-        for piece in pieces:
-            yield piece, _call(piece)
+def _run_here(
+    tasks: list[Task], most: int, memory_mb: float, processes: bool
+) -> Iterator[tuple[Task, Answer]]:
+    """In this thread where one is enough, else in a pool; where a process dies, its tasks are begun again."""
+    if most <= 1 and not processes:
+        for task in tasks:
+            yield task, _call(task)
         return
-    waiting, running = list(pieces), dict[Future, Piece]()
-    with ThreadPoolExecutor(most) as pool:
+    left, tries = list(tasks), Counter[Task]()
+    while left:
+        running: dict[Future, Task] = {}
         try:
-            while waiting or running:
-                _begin(waiting, running, most, memory_mb, lambda piece: pool.submit(_call, piece))
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+            for task, answer in _run_in_pool(left, running, most, memory_mb, processes):
+                left.remove(task)
+                yield task, answer
+        except BrokenProcessPool:
+            tries.update(running.values())
+            if worst := next((task for task in running.values() if tries[task] == _TRIES), None):
+                raise RunError(f"{worst.name}: its process died {_TRIES} times; out of memory?") from None
+            _log.warning("a process died; %d pieces of work are begun again", len(running))
 
 
-def _in_processes(pieces: list[Piece], most: int, memory_mb: float) -> Iterator[tuple[Piece, Answer]]:
-    """Where a process dies, the pieces that were in work are begun again."""
+def _run_in_pool(
+    tasks: list[Task], running: dict[Future, Task], most: int, memory_mb: float, processes: bool
+) -> Iterator[tuple[Task, Answer]]:
+    """Answers as they come; `running` holds the tasks in work."""
     from multiprocessing import get_context
 
-    left, tries, failed = list(pieces), Counter[Piece](), dict[Piece, BaseException]()
-    while left and not failed:
-        waiting, running = list(left), dict[Future, Piece]()
-        with ProcessPoolExecutor(most, mp_context=get_context("spawn")) as pool:
-            try:
-                while running or (waiting and not failed):
-                    # after an error none is begun, but those in work are waited for: the first in order is
-                    # told, not the quickest
-                    _begin(
-                        [] if failed else waiting,
-                        running,
-                        most,
-                        memory_mb,
-                        lambda piece: pool.submit(_call, piece),
-                    )
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        error = future.exception()
-                        if isinstance(error, BrokenProcessPool):
-                            raise error
-                        piece = running.pop(future)
-                        left.remove(piece)
-                        if error is None:
-                            yield piece, future.result()
-                        else:
-                            failed[piece] = error
-            except BrokenProcessPool:
-                tries.update(running.values())
-                if worst := next((piece for piece in running.values() if tries[piece] == _TRIES), None):
-                    raise RunError(f"{worst.name}: its process died {_TRIES} times; out of memory?") from None
-                _log.warning("a process died; %d pieces of work are begun again", len(running))
+    waiting, failed = list(tasks), dict[Task, BaseException]()
+    pool: Executor = (
+        ProcessPoolExecutor(most, mp_context=get_context("spawn")) if processes else ThreadPoolExecutor(most)
+    )
+    try:
+        while running or waiting:
+            _begin(waiting, running, most, memory_mb, lambda task: pool.submit(_call, task))
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise error
+                task = running.pop(future)
+                if error is None:
+                    yield task, future.result()
+                else:
+                    # none is begun any more, but those in work are waited for: the error of the first in
+                    # order is raised, not the quickest
+                    failed[task] = error
+                    waiting.clear()
+    finally:
+        pool.shutdown(cancel_futures=True)
     if failed:
-        raise failed[min(failed, key=pieces.index)]
+        raise failed[min(failed, key=tasks.index)]
 
 
-def _call(piece: Piece) -> Answer:
-    return piece.call(*(() if piece.shared is None else (piece.shared,)), *piece.own)
+def _call(task: Task) -> Answer:
+    return task.call(*(() if task.shared is None else (task.shared,)), *task.own)
 
 
 def _begin(
-    waiting: list[Piece],
-    running: dict[Any, Piece],
-    most: int,
-    memory_mb: float,
-    submit: Callable[[Piece], Any],
+    waiting: list[Task], running: dict[Any, Task], most: int, memory_mb: float, submit: Callable[[Task], Any]
 ) -> None:
-    """Begin what there is room for; one piece always."""
+    """Begin the tasks that there is room for, one in any case."""
     while waiting and len(running) < most:
-        if running and sum(piece.mb for piece in running.values()) + waiting[0].mb > memory_mb:
+        if running and sum(task.mb for task in running.values()) + waiting[0].mb > memory_mb:
             return
-        piece = waiting.pop(0)
-        running[submit(piece)] = piece
+        task = waiting.pop(0)
+        running[submit(task)] = task
 
 
-def _on_dask(
-    pieces: list[Piece],
+def _run_on_dask(
+    tasks: list[Task],
     scheduler: "str | Client",
     memory_mb: float,
     patience_s: float,
     count: _Count,
     kept: str,
-) -> Iterator[tuple[Piece, Answer]]:
-    """On a cluster: a worker's death is Dask's to mend; when the scheduler dies all that is not here yet is sent to its successor."""
-    waiting, first, gone_since = list(pieces), True, None
+) -> Iterator[tuple[Task, Answer]]:
+    """On a cluster: Dask itself mends the death of a worker; when the scheduler dies, what is missing is sent to its successor."""
+    waiting, first, gone_since = list(tasks), True, None
     while waiting:
         try:
             client = client_of(scheduler) if isinstance(scheduler, str) else scheduler
@@ -290,10 +291,10 @@ def _on_dask(
             if first:
                 count.add(None)
             first = False
-            for piece, answer in _until_lost(client, waiting, memory_mb, patience_s, kept):
+            for task, answer in _until_lost(client, waiting, memory_mb, patience_s, kept):
                 gone_since = None
-                waiting.remove(piece)
-                yield piece, answer
+                waiting.remove(task)
+                yield task, answer
         except _Lost:
             gone_since = gone_since or time.monotonic()
             if client is scheduler or time.monotonic() - gone_since > patience_s:
@@ -313,35 +314,35 @@ class _Lost(Exception):
 
 
 def _until_lost(
-    client: "Client", pieces: list[Piece], memory_mb: float, patience_s: float, kept: str
-) -> Iterator[tuple[Piece, Answer]]:
+    client: "Client", tasks: list[Task], memory_mb: float, patience_s: float, kept: str
+) -> Iterator[tuple[Task, Answer]]:
     from distributed import KilledWorker
 
-    waiting, running, sent = list(pieces), dict[Any, Piece](), dict[int, Any]()
+    waiting, running, sent = list(tasks), dict[Any, Task](), dict[int, Any]()
     peopled, asked, threads = time.monotonic(), -np.inf, 0
     while waiting or running:
         if time.monotonic() - asked > _ASK_S:
             threads, asked = _threads(client), time.monotonic()
         if threads:
             peopled = time.monotonic()
-            # twice as many as can run, so that no worker waits for us
-            _begin(waiting, running, 2 * threads, memory_mb, lambda piece: _submit(client, piece, sent))
+            # twice as many as can run at once, so that no worker waits for us
+            _begin(waiting, running, 2 * threads, memory_mb, lambda task: _submit(client, task, sent))
         elif time.monotonic() - peopled > patience_s:
             raise RunError(f"the Dask cluster had no worker for {patience_s:.0f} s{kept}.")
         finished = [future for future in running if future.status != "pending"]
         for future in finished:
-            piece = running.pop(future)
+            task = running.pop(future)
             if future.status == "finished":
-                yield piece, _fetched(future)
+                yield task, _fetched(future)
             elif future.status == "error":
                 error = future.exception()
                 if isinstance(error, KilledWorker):
-                    raise RunError(f"{piece.name}: its worker died again and again; out of memory?") from None
+                    raise RunError(f"{task.name}: its worker died again and again; out of memory?") from None
                 raise error
             else:
                 raise _Lost
         if not finished:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
 
 def _threads(client: "Client") -> int:
@@ -353,14 +354,14 @@ def _threads(client: "Client") -> int:
     raise _Lost
 
 
-def _submit(client: "Client", piece: Piece, sent: dict[int, Any]) -> Any:
+def _submit(client: "Client", task: Task, sent: dict[int, Any]) -> Any:
     shared: tuple = ()
     try:
-        if piece.shared is not None:
-            if id(piece.shared) not in sent:
-                sent[id(piece.shared)] = client.scatter(piece.shared, broadcast=True, hash=False)
-            shared = (sent[id(piece.shared)],)
-        return client.submit(piece.call, *shared, *piece.own, pure=False)
+        if task.shared is not None:
+            if id(task.shared) not in sent:
+                sent[id(task.shared)] = client.scatter(task.shared, broadcast=True, hash=False)
+            shared = (sent[id(task.shared)],)
+        return client.submit(task.call, *shared, *task.own, pure=False)
     except (OSError, TimeoutError) as error:
         raise _Lost from error
 
@@ -392,7 +393,7 @@ def _write(folder: Path | None, name: str, answer: Answer) -> None:
 
 
 def _read(folder: Path | None, name: str) -> Answer | None:
-    """An answer that was kept; None where there is none, or one that a crash of the machine has left unreadable."""
+    """An answer that was kept; None where there is none, or a crash of the machine left it unreadable."""
     if folder is None:
         return None
     try:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround.evaluation.multiple_testing import correct_for_search
-from overround.parallel.tasks import Piece
+from overround.parallel.tasks import Task
 from overround.provenance import library_digest
 from overround.sweeps.bets import Bets, bets_of, block, match_days
 from overround.sweeps.candidates import GROUP, group_numbers
@@ -69,8 +69,8 @@ def sweep_candidates(
     }
     digests = [bets[n].digest for n in sorted(bets)]
     key = digest([variants.to_dict("records"), of_group.tolist(), settings.bankroll, digests, program()])
-    pieces, rows = _pieces(bets, variants, of_group, settings.bankroll)
-    answers = settings.work(pieces, key, "blocks of variants")
+    tasks, rows = _tasks(bets, variants, of_group, settings.bankroll)
+    answers = settings.work(tasks, key, "blocks of variants")
     found = {
         name: _in_place([answer[name] for answer in answers], rows)
         for name in ("figures", "profit", "staked")
@@ -96,10 +96,10 @@ def _limited(variants: pd.DataFrame) -> list[str]:
     return sorted({name[4:] for name in bounds if np.isfinite(variants[name].to_numpy(float)).any()})
 
 
-def _pieces(
+def _tasks(
     bets: dict[int, Bets], variants: pd.DataFrame, of_group: NDArray[np.int64], bankroll: float
-) -> tuple[list[Piece], list[NDArray[np.intp]]]:
-    pieces, rows = [], []
+) -> tuple[list[Task], list[NDArray[np.intp]]]:
+    tasks, rows = [], []
     for number, candidates in bets.items():
         members = np.flatnonzero(of_group == number)
         count = len(candidates.price)
@@ -107,9 +107,9 @@ def _pieces(
         for begin in range(0, len(members), step):
             at = members[begin : begin + step]
             name, size = f"variants-{number:03d}-{begin:06d}", float(len(at) * (count + 1_000))
-            pieces.append(Piece(name, block, (variants.iloc[at], bankroll), candidates, size))
+            tasks.append(Task(name, block, (variants.iloc[at], bankroll), candidates, size))
             rows.append(at)
-    return pieces, rows
+    return tasks, rows
 
 
 def _in_place(parts: list[NDArray], rows: list[NDArray[np.intp]]) -> NDArray:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.parallel.partitions import partition_frames, partition_sizes
-from overround.parallel.tasks import Piece
+from overround.parallel.tasks import Task
 from overround.settings import load_settings
 from overround.store.store import Store
 from overround.sweeps.blocks import digest, program
@@ -42,13 +42,13 @@ def candidates_of(
     files = pd.concat([store.files(name, version).to_pandas() for name in (*_TABLES, "events")])
     # a notebook may know the same store by another path
     root = str(Path(store.root).resolve()) if store.is_local else store.root
-    pieces = []
+    tasks = []
     for (competition, season), part in parts.iterrows():
         read = files[(files["competition"] == competition) & (files["season"] == season)]["path"]
         key = (root, competition, season, sorted(read), dict(where or {}), groups, closing, program())
         here = {**(where or {}), "competition": competition, "season": season}
-        pieces.append(
-            Piece(
+        tasks.append(
+            Task(
                 f"candidates-{digest(key)}",
                 _of_partition,
                 (store, here, version, groups, closing),
@@ -57,7 +57,7 @@ def candidates_of(
             )
         )
     memory_mb = load_settings().memory_mb if settings.memory_mb is None else settings.memory_mb
-    ledger = pd.concat(settings.work(pieces, "candidates", "seasons read", memory_mb), ignore_index=True)
+    ledger = pd.concat(settings.work(tasks, "candidates", "seasons read", memory_mb), ignore_index=True)
     if ledger.empty:
         names = set(store.read("quotes", where, ["bookmaker"], version)["bookmaker"])
         if unknown := unknown_references(groups, names):

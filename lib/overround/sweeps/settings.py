@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.parallel.tasks import HERE, Answer, Piece, Show, work
+from overround.parallel.tasks import HERE, Answer, Show, Task, run_tasks
 from overround.settings import load_settings
 
 if TYPE_CHECKING:
@@ -83,12 +83,10 @@ class SweepSettings:
         first = variants.iloc[0]
         return self.judge or str(first["reference"]), self.judge_method or str(first["method"])
 
-    def work(
-        self, pieces: Sequence[Piece], folder: str, what: str, memory_mb: float = np.inf
-    ) -> list[Answer]:
-        """Answers of all pieces, wherever these settings have them worked on, kept in a folder of `keep`."""
-        return work(
-            pieces,
+    def work(self, tasks: Sequence[Task], folder: str, what: str, memory_mb: float = np.inf) -> list[Answer]:
+        """Answers of all tasks, wherever these settings have them worked on, kept in a folder of `keep`."""
+        return run_tasks(
+            tasks,
             None if self.keep is None else self.keep / folder,
             scheduler=(load_settings().scheduler or HERE) if self.scheduler is None else self.scheduler,
             workers=self.workers,
