@@ -9,14 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import overround as ov
 from overround import compare_ledgers, evaluate, key_figures
 from overround.display import (
+    bookmaker_figures,
     change_figures,
+    collection_figures,
     comparison_figures,
     comparison_table,
     cost_figures,
     estimate,
     iteration_figures,
+    signal_figures,
 )
 from overround.measure.paired import Change, compare, compare_all
 from tests.support.ledgers import at_better_prices, ledger_of
@@ -215,3 +219,66 @@ def test_iterations_open_with_what_differed_was_doubled_or_became_slower():
     assert found["Rows stored again"] == ("4", "of 30 collected")
     assert found["Slower stages"] == ("1", "keep")
     assert found["Room an iteration"][0] == "10 kB"
+
+
+def test_signals_open_with_their_edge_by_match_and_what_else_was_found():
+    quotes, signals = ov.example().quotes, ov.datasets.example_signals()
+    gain = compare_ledgers(ov.datasets.example_ledgers(), simulations=200).iloc[1]
+    found = {"steam": signals.head(3), "stale": signals.head(2), "arbitrages": ov.arbitrage_signals(quotes)}
+    edges = signals.groupby("event_id")["edge"].mean()
+
+    strip = figures(signal_figures(signals, quotes, gain, **found))
+    untimed = quotes.assign(observed_at=pd.NaT)
+    without = figures(signal_figures(signals.head(1), untimed, gain, **found))
+
+    assert strip["Bets wanted"] == (f"{len(signals)}", f"on {len(edges)} of 100 matches")
+    assert strip["Mean edge"] == (f"{100 * edges.mean():.1f} %", f"± {196 * edges.sem():.1f} %, one a match")
+    assert strip["Yield above simple rule, points"] == (
+        f"{100 * gain['difference']:+.1f}".replace("-", "−"),
+        f"{100 * gain['low']:.1f} to {100 * gain['high']:.1f}".replace("-", "−"),
+    )
+    assert strip["Steam moves"] == ("3", "three bookmakers or more")
+    assert strip["Stale prices"] == ("2", "left behind by the others")
+    assert strip["Arbitrages"][0] == f"{found['arbitrages']['arbitrage'].nunique()}"
+    assert without["Steam moves"] == without["Stale prices"] == ("–", "these prices have no clock times")
+    assert without["Mean edge"][1] == "too few to tell"
+
+
+def test_bookmakers_open_with_the_nearest_and_the_farthest_rival():
+    _, quotes, results = ov.example()
+    last = ov.fair_probabilities(ov.prices.closing_quotes(quotes))
+    scores = ov.forecasts.probability_scores(last, results, "sharp")
+    rivals = scores["gap"].drop("sharp")
+
+    strip = figures(bookmaker_figures(scores, "sharp"))
+
+    near = scores.loc[rivals.idxmin()]
+    assert strip["Bookmakers"] == ("4", "on 100 matches at most")
+    assert strip["Log loss of sharp"] == (f"{scores.loc['sharp', 'log_loss']:.4f}", "on 100 matches")
+    assert strip["Nearest rival"] == (
+        f"{1000 * near['gap']:+.1f}".replace("-", "−"),
+        f"{rivals.idxmin()}: {1000 * near['low']:.1f} to {1000 * near['high']:.1f} thousandths of log loss".replace(
+            "-", "−"
+        ),
+    )
+    assert strip["Farthest rival"][1].startswith(f"{rivals.idxmax()}: ")
+    assert strip["Lowest margin"][1] == scores["overround"].idxmin()
+
+
+def test_a_collection_opens_with_its_gaps_and_its_calls():
+    at = pd.Timestamp("2025-03-01", tz="UTC")
+    looks = pd.DataFrame({"competition": "E0", "at": [at + pd.Timedelta(hours=h) for h in (0, 1, 2, 9)]})
+    row = {"endpoint": "/odds", "bytes": 9, "latency_s": 0.1, "at": at}
+    calls = pd.DataFrame([{**row, "from_cache": n > 0, "status": 200 + 300 * (n > 1)} for n in range(4)])
+    regularity, gaps = ov.collection.regularity(looks), ov.collection.gaps(looks)
+
+    strip = figures(collection_figures(looks, regularity, gaps, calls))
+    quiet = figures(collection_figures(looks, regularity, gaps.head(0), calls.head(0)))
+
+    assert strip["Looks"] == ("4", "at 1 competitions")
+    assert strip["Longest gap"] == ("7 h 0 min", "E0")
+    assert strip["Answered by cache"] == ("75 %", "of 4 calls")
+    assert strip["95 % of calls below"][0] == "100 ms"
+    assert strip["Failed calls"] == ("2", "of 4")
+    assert quiet["Longest gap"] == ("none", "no look was late")
+    assert quiet["95 % of calls below"][0] == "–"

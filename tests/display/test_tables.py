@@ -19,13 +19,13 @@ from overround import (
     key_figures,
     stack,
     table,
-    value_signals,
 )
 from overround.display import download, evaluation_table
 from overround.errors import ParameterError
 from overround.evaluation import compare_parts, compare_within, delay_curve, difference_curves, haircut
 from overround.forecasts import probability_scores
 from overround.prices import relative_prices
+from overround.schema import encode
 from tests.support.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" 🏆 $x^2$ שלום ' + "long " * 40
@@ -88,7 +88,6 @@ def all_figures(ledger, rows):
         ),
         "no bets": figures.match_lines(untimed, ledger.head(0), teams("a"), event="m1"),
         "heat map": figures.price_heat_map(relative_prices(rows), note=HOSTILE),
-        "edges": figures.edges(value_signals(rows, min_edge=0.0)),
         "coverage": figures.coverage(rows),
         "compared": figures.compared_bankrolls(pair),
         "differences": figures.differences(compare_ledgers(pair, simulations=100)),
@@ -122,6 +121,21 @@ def test_every_figure_is_drawn_and_says_in_words_what_it_shows(ledger, rows):
         assert "nan" not in alt, name
         assert "<script" not in html, name
         assert picture.svg().startswith(b"<?xml"), name
+
+
+@pytest.mark.slow
+def test_every_figure_and_file_of_an_encoded_frame_is_that_of_its_text(ledger, rows):
+    ledger_then = encode(ledger)
+    ledger_then.attrs.update(ledger.attrs)
+
+    as_text, encoded = all_figures(ledger, rows), all_figures(ledger_then, encode(rows))
+
+    for name, picture in encoded.items():
+        assert picture.alt == as_text[name].alt
+        assert picture.svg() == as_text[name].svg(), name
+    for make in (download, table):
+        assert make(encode(ledger)).html == make(ledger).html
+        assert make(encode(rows)).html == make(rows).html
 
 
 def test_what_was_compiled_is_a_part_of_its_own_in_the_figure_of_costs():
@@ -158,7 +172,6 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
         figures.bankroll(nothing),
         figures.drawdown(nothing),
         figures.closing_line(nothing),
-        figures.edges(value_signals(rows).head(0)),
         figures.yields(breakdown(nothing)),
         figures.match_lines(no_rows, nothing, teams("a")),
         figures.line_movement(no_rows, "none"),

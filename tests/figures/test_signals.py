@@ -7,8 +7,8 @@ import re
 import pytest
 
 from overround import arbitrage_signals, figures, value_signals
-from overround.prices import lowest_margin, reactions, reverse_moves, stale_prices, steam_moves, velocity
-from overround.signals import middle_signals
+from overround.prices import lowest_margin, reactions, stale_prices, steam_moves
+from overround.schema import encode
 from tests.support.markets import random_market
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" $x^2$ ' + "long " * 20
@@ -19,10 +19,7 @@ def pictures(rows):
     return {
         "edges": figures.edge_certainty(value_signals(rows, leader, min_edge=0.0), note=HOSTILE),
         "arbitrages": figures.arbitrages(arbitrage_signals(rows)),
-        "middles": figures.middles(middle_signals(rows, max_break_even=0.5)),
-        "velocities": figures.velocities(velocity(rows)),
         "steam": figures.steam(steam_moves(rows, window_min=300)),
-        "reverses": figures.reverses(reverse_moves(rows)),
         "reaction": figures.reaction(reactions(rows, leader), leader),
         "stale": figures.stale(stale_prices(rows, least_move=0.01)),
     }
@@ -45,6 +42,17 @@ def test_every_figure_of_signals_is_drawn_and_says_in_words_what_it_shows(rows):
         assert picture.svg().startswith(b"<?xml"), name
         if len(rows):
             assert re.search(r"[1-9]", alt), name
+
+
+@pytest.mark.slow
+def test_figures_of_encoded_prices_are_those_of_their_text():
+    rows = random_market(1, events=6, polls=14)
+
+    as_text, encoded = pictures(rows), pictures(encode(rows))
+
+    for name, picture in encoded.items():
+        assert picture.alt == as_text[name].alt
+        assert picture.svg() == as_text[name].svg(), name
 
 
 def test_the_words_of_a_figure_hold_the_numbers():

@@ -253,14 +253,12 @@ def test_names_of_any_kind_are_shown_as_text(recent, days, bets):
 
 def draw(recent: digest.Recent, days: pd.DataFrame, bets: pd.DataFrame) -> str:
     compared, missed = digest.against(days), digest.open_gaps(recent)
-    counts = recent.quotes.groupby(recent.quotes["collected_at"].dt.floor("D")).size()
     pieces = [
         digest.digest_headline(compared, missed),
         digest.digest_table(compared),
         digest.signal_table(recent, bets),
         ov.figures.day_counts(days, recent.until),
         ov.figures.movers(digest.moves(recent)),
-        ov.figures.coverage_calendar(counts),
         ov.figures.price_distribution(recent.today["price"], recent.quotes["price"]),
     ]
     return ov.stack(*pieces).html

@@ -1,4 +1,4 @@
-"""The strip of key figures with which each kind of report opens: four to six, each with its uncertainty or what it is measured against."""
+"""Key figures with which each kind of report opens: four to six, each with its uncertainty or what it compares with."""
 
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,15 @@ from overround.display.elements import Html
 from overround.display.tables import estimate, headline
 from overround.evaluation.comparison import HIGHER, LOWER, by_significance
 from overround.formatting import FORMATS, percent
+from overround.schema import NOT_AN_ACCOUNT
 from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
 from overround.sweeps.summary import SURE
 
 if TYPE_CHECKING:
     from overround.measure.paired import Change
+
+_ENDS = ["value", "low", "high"]
 
 
 def key_figures(evaluation: pd.DataFrame) -> Html:
@@ -23,29 +26,19 @@ def key_figures(evaluation: pd.DataFrame) -> Html:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> repr(ov.key_figures(ov.evaluate(ledger, simulations=500)))[:5]
     'Yield'
     """
     value = evaluation["value"]
-    p, tried = value["luck_p_corrected"], int(value["tried"])
-    needed, unsure = (
-        value["bets_needed"],
-        f"at a mean price of {FORMATS['odds'](value['mean_price'])}" if value["bets"] else "none",
-    )
+    p, tried, needed = value["luck_p_corrected"], int(value["tried"]), value["bets_needed"]
+    luck = "chance of this profit by luck alone"
+    bets = f"at a mean price of {FORMATS['odds'](value['mean_price'])}" if value["bets"] else "none"
     return headline(
-        estimate("Yield", *evaluation.loc["yield", ["value", "low", "high"]]),
+        estimate("Yield", *evaluation.loc["yield", _ENDS]),
         ("Profit", FORMATS["money"](value["profit"]), f"on {FORMATS['money'](value['staked'])} staked"),
-        (
-            "Luck test",
-            "–" if np.isnan(p) else f"p {FORMATS['p'](p)}",
-            "chance of this profit by luck alone"
-            if tried == 1
-            else f"by luck alone, as the best of {tried:,} tried",
-        ),
-        estimate("Closing-line value", *evaluation.loc["clv", ["value", "low", "high"]]),
+        ("Luck test", _p(p), luck if tried == 1 else f"by luck alone, as the best of {tried:,} tried"),
+        estimate("Closing-line value", *evaluation.loc["clv", _ENDS]),
         (
             "Deepest drawdown",
             percent(value["max_drawdown"]),
@@ -54,64 +47,182 @@ def key_figures(evaluation: pd.DataFrame) -> Html:
         (
             "Bets",
             f"{int(value['bets']):,}",
-            unsure if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero",
+            bets if np.isnan(needed) else f"{needed:,.0f} would tell this yield from zero",
         ),
     )
 
 
-def comparison_figures(comparison: pd.DataFrame) -> Html:
-    """The `headline` of `compare_ledgers`: the surest difference, and what it is a difference of.
+def signal_figures(
+    signals: pd.DataFrame,
+    quotes: pd.DataFrame,
+    gain: pd.Series,
+    *,
+    steam: pd.DataFrame,
+    stale: pd.DataFrame,
+    arbitrages: pd.DataFrame,
+) -> Html:
+    """The `headline` of a strategy's signals.
+
+    Parameters
+    ----------
+    signals, quotes : DataFrame
+        The bets wanted, and the prices that they are from.
+    gain : Series
+        Row of `compare_ledgers`: the strategy against a simple rule.
+    steam, stale, arbitrages : DataFrame
+        Of `steam_moves`, `stale_prices` and `arbitrage_signals`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> quotes, signals = ov.example().quotes, ov.datasets.example_signals()
+    >>> gain = ov.compare_ledgers(ov.datasets.example_ledgers(), simulations=200).iloc[1]
+    >>> found = {"steam": signals.head(3), "stale": signals.head(2), "arbitrages": ov.arbitrage_signals(quotes)}
+    >>> str(ov.display.signal_figures(signals, quotes, gain, **found)).split(";")[3]
+    ' Steam moves 3 three bookmakers or more'
+    """
+    mean, error, matches = mean_edge(signals)
+    timed = bool(quotes["observed_at"].notna().any())
+
+    def moved(rows: pd.DataFrame, what: str) -> tuple[str, str]:
+        return (f"{len(rows):,}", what) if timed else ("–", "these prices have no clock times")
+
+    return headline(
+        ("Bets wanted", f"{len(signals):,}", f"on {matches:,} of {quotes['event_id'].nunique():,} matches"),
+        (
+            "Mean edge",
+            percent(mean),
+            "too few to tell" if np.isnan(error) else f"± {percent(error)}, one a match",
+        ),
+        estimate("Yield above simple rule, points", *gain[["difference", "low", "high"]], form="points"),
+        ("Steam moves", *moved(steam, "three bookmakers or more")),
+        ("Stale prices", *moved(stale, "left behind by the others")),
+        ("Arbitrages", f"{arbitrages['arbitrage'].nunique():,}", "profit whatever happens"),
+    )
+
+
+def mean_edge(signals: pd.DataFrame) -> tuple[float, float, int]:
+    """Mean edge over matches, half the width of its 95 % interval, and the number of matches."""
+    edges = signals.groupby("event_id")["edge"].mean()
+    return edges.mean(), 1.96 * edges.sem(), len(edges)
+
+
+def bookmaker_figures(scores: pd.DataFrame, reference: str) -> Html:
+    """The `headline` of bookmakers' accuracy, as `probability_scores` returns it, against the reference's.
 
     Examples
     --------
     >>> import overround as ov
     >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
-    >>> print(str(ov.display.comparison_figures(ov.compare_ledgers(ledgers, simulations=500))).split(",")[0])
+    >>> last = ov.prices.closing_quotes(quotes)
+    >>> scores = ov.forecasts.probability_scores(ov.fair_probabilities(last), results, "sharp")
+    >>> str(ov.display.bookmaker_figures(scores, "sharp")).split(";")[0]
+    'Bookmakers 4 on 100 matches at most'
+    """
+    books = scores.drop(list(NOT_AN_ACCOUNT), errors="ignore")
+    own = scores.reindex([reference]).iloc[0]
+    gaps = books.drop(reference, errors="ignore")["gap"].dropna()
+    rivals = {"Nearest rival": gaps.idxmin(), "Farthest rival": gaps.idxmax()} if len(gaps) else {}
+
+    def thousandths(value: float, sign: str = "") -> str:
+        return f"{1000 * value:{sign}.1f}".replace("-", "−")
+
+    def against(name: str) -> tuple[str, str]:
+        gap, low, high = scores.loc[name, ["gap", "low", "high"]]
+        span = f"{thousandths(low)} to {thousandths(high)}"
+        return thousandths(gap, "+"), f"{name}: {span} thousandths of log loss"
+
+    return headline(
+        ("Bookmakers", f"{len(books):,}", f"on {scores['matches'].max():,.0f} matches at most"),
+        (f"Log loss of {reference}", f"{own['log_loss']:.4f}", f"on {own['matches']:,.0f} matches"),
+        *((title, *against(name)) for title, name in rivals.items()),
+        ("Lowest margin", percent(books["overround"].min() - 1), str(books["overround"].idxmin())),
+    )
+
+
+def comparison_figures(comparison: pd.DataFrame) -> Html:
+    """The `headline` of `compare_ledgers`: its most significant difference.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> comparison = ov.compare_ledgers(ov.datasets.example_ledgers(), simulations=500)
+    >>> print(str(ov.display.comparison_figures(comparison)).split(",")[0])
     Difference in yield
     """
     first, others = comparison.iloc[0], by_significance(comparison.dropna(subset=["difference"]))
     if others.empty:
-        levels = (
+        levels = [
             (f"Yield of {name}", percent(row["yield"], sign=True), f"{int(row['bets']):,} bets")
             for name, row in comparison.iterrows()
-        )
+        ]
         return headline(
-            *list(levels)[:4],
+            *levels[:4],
             ("Common match days", "0", "a run without bets has none"),
             ("Beyond noise", "0", "of 0 compared"),
         )
-    best = others.iloc[0]
-    clear = int(others["verdict"].isin((HIGHER, LOWER)).sum())
-    among = "" if len(others) == 1 else f", {best.name}, the surest of {len(others)}"
-    p = "–" if np.isnan(best["p_adjusted"]) else f"p {FORMATS['p'](best['p_adjusted'])}"
-    name, gap, low_high = estimate(
+    best, several = others.iloc[0], len(others) > 1
+    name, gap, span = estimate(
         "Difference in yield, points", *best[["difference", "low", "high"]], form="points"
     )
+    luck = "chance of such a gap between equals"
+    closing = best[["clv_difference", "clv_low", "clv_high"]]
+    yields = f"against {percent(first['yield'], sign=True)} of {comparison.index[0]}"
+    bets = f"{int(best['bets']):,} bets against {int(first['bets']):,}"
     return headline(
-        (name, gap, f"{low_high}{among}"),
+        (name, gap, f"{span}, {best.name}, the surest of {len(others)}" if several else span),
+        ("Luck test", _p(best["p_adjusted"]), f"{luck}, allowing for all" if several else luck),
+        estimate("Difference in closing line, points", *closing, form="points"),
+        ("Yields", percent(best["yield"], sign=True), yields),
+        ("Common match days", f"{best['common_days']:,.0f}", bets),
+        ("Beyond noise", f"{others['verdict'].isin((HIGHER, LOWER)).sum()}", f"of {len(others)} compared"),
+    )
+
+
+def collection_figures(
+    looks: pd.DataFrame, regularity: pd.DataFrame, gaps: pd.DataFrame, requests: pd.DataFrame
+) -> Html:
+    """The `headline` of a collection.
+
+    Parameters
+    ----------
+    looks, regularity, gaps : DataFrame
+        Of `overround.collection.observations`, `regularity` and `gaps`.
+    requests : DataFrame
+        Rows of the table `requests`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> requests = ov.Store("no such store").read("requests")
+    >>> looks = ov.collection.observations(ov.example().quotes, requests)
+    >>> regularity, gaps = ov.collection.regularity(looks), ov.collection.gaps(looks)
+    >>> found = ov.display.collection_figures(looks, regularity, gaps, requests)
+    >>> str(found).split(";")[3]
+    ' Answered by cache – of 0 calls'
+    """
+    from overround.measure.meter import request_figures
+
+    calls = request_figures(requests.to_dict("records"))
+    ms = calls.get("latency_p95_ms", np.nan)
+    longest = ("none", "no look was late")
+    if len(gaps):
+        longest = FORMATS["hours"](gaps["hours"].iloc[0]), str(gaps["competition"].iloc[0])
+    return headline(
+        ("Looks", f"{len(looks):,}", f"at {len(regularity):,} competitions"),
         (
-            "Luck test",
-            p,
-            "chance of such a gap between equals" + ("" if len(others) == 1 else ", allowing for all"),
+            "Least covered",
+            percent(regularity["covered"].min(), 0),
+            "of the time between its first look and its last",
         ),
-        estimate(
-            "Difference in closing line, points",
-            *best[["clv_difference", "clv_low", "clv_high"]],
-            form="points",
-        ),
+        ("Longest gap", *longest),
         (
-            "Yields",
-            percent(best["yield"], sign=True),
-            f"against {percent(first['yield'], sign=True)} of {comparison.index[0]}",
+            "Answered by cache",
+            percent(calls.get("cache_hit_share", np.nan), 0),
+            f"of {len(requests):,} calls",
         ),
-        (
-            "Common match days",
-            f"{best['common_days']:,.0f}",
-            f"{int(best['bets']):,} bets against {int(first['bets']):,}",
-        ),
-        ("Beyond noise", f"{clear}", f"of {len(others)} compared"),
+        ("95 % of calls below", "–" if np.isnan(ms) else f"{ms:,.0f} ms", "where the provider was asked"),
+        ("Failed calls", f"{int((requests['status'] != 200).sum()):,}", f"of {len(requests):,}"),
     )
 
 
@@ -127,9 +238,9 @@ def cost_figures(
     calls : DataFrame
         Rows of the table `requests`.
     saved : Change
-        The library's way against the naive, of all experiments together.
+        The library's way against the naive one, over all experiments.
     slower, judged : int
-        Stages that are slower than usual, of so many with enough runs to tell.
+        Stages that are slower than usual, and stages with enough runs to tell.
 
     Examples
     --------
@@ -137,42 +248,44 @@ def cost_figures(
     >>> import pandas as pd
     >>> costs = pd.DataFrame({"wall_s": [2.0], "peak_mb": [200.0]}, index=["append"])
     >>> saved = ov.measure.Change("all", "own_s", 1.0, 0.5, 0.5, 0.45, 0.55, "better", 20, 0)
-    >>> nothing = pd.DataFrame({"before": [], "after": []})
-    >>> str(ov.display.cost_figures(costs, nothing, pd.DataFrame({"from_cache": [True, False]}), saved, slower=0, judged=1)).split(";")[0]
+    >>> before, calls = pd.DataFrame({"before": [], "after": []}), pd.DataFrame({"from_cache": [True, False]})
+    >>> str(ov.display.cost_figures(costs, before, calls, saved, slower=0, judged=1)).split(";")[0]
     'All stages 2.0 s no pipeline before it'
     """
-    ratio = before["after"].sum() / before["before"].sum() if len(before) else np.nan
-    against = (
-        "no pipeline before it" if np.isnan(ratio) else f"{FORMATS['ratio'](ratio)} times the pipeline before"
-    )
+    against = "no pipeline before it"
+    if len(before):
+        against = f"{FORMATS['ratio'](pipeline_ratio(before))} times the pipeline before"
     compiling = costs["compile_s"].sum() if "compile_s" in costs else 0.0
     if compiling >= 0.05:
         against = f"{compiling:,.1f} s of it compiling; {against}"
+    wall, peak = costs["wall_s"], costs["peak_mb"]
+    judging = f"of {judged:,} stages with enough runs to tell"
     return headline(
-        ("All stages", f"{costs['wall_s'].sum():,.1f} s", against),
-        ("Longest stage", f"{costs['wall_s'].max():,.1f} s", str(costs["wall_s"].idxmax())),
-        ("Highest memory", f"{costs['peak_mb'].max():,.0f} MB", str(costs["peak_mb"].idxmax())),
+        ("All stages", f"{wall.sum():,.1f} s", against),
+        ("Longest stage", f"{wall.max():,.1f} s", str(wall.idxmax())),
+        ("Highest memory", f"{peak.max():,.0f} MB", str(peak.idxmax())),
         estimate("Library against naive", saved.ratio - 1, saved.low - 1, saved.high - 1),
         ("From the cache", percent(calls["from_cache"].mean(), 0), f"of {len(calls):,} calls"),
-        (
-            "Slower than usual",
-            f"{slower:,}" if judged else "–",
-            f"of {judged:,} stages with enough runs to tell",
-        ),
+        ("Slower than usual", f"{slower:,}" if judged else "–", judging),
     )
 
 
+def pipeline_ratio(change: pd.DataFrame) -> float:
+    """Time of a pipeline in multiples of the one before, over the stages of both."""
+    return change["after"].sum() / change["before"].sum()
+
+
 def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
-    """The `headline` of two revisions: `overround.measure.paired.compare_all`, and the change of all workloads together.
+    """The `headline` of two revisions: `overround.measure.compare_all`, and the change of all workloads together.
 
     Examples
     --------
     >>> import overround as ov
     >>> import pandas as pd
-    >>> found = {"workload": "odds", "ratio": 0.9, "low": 0.85, "high": 0.95, "verdict": "better", "pairs": 20, "set_aside": 0}
+    >>> found = pd.DataFrame({"workload": ["odds"], "ratio": 0.9, "low": 0.85, "high": 0.95, "verdict": "better"})
     >>> together = ov.measure.Change("all", "own_s", 1.0, 0.9, 0.9, 0.85, 0.95, "better", 20, 0)
-    >>> print(str(ov.display.change_figures(pd.DataFrame([found]), together)).split("; ")[-1])
-    All together −10.0 % −15.0 % to −5.0 %
+    >>> print(str(ov.display.change_figures(found.assign(pairs=20, set_aside=0), together)).split("; ")[-1])
+    All together −10.0 % −15.0 % to −5.0 %
     """
     from overround.measure.paired import largest
 
@@ -181,11 +294,8 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
 
     def counted(verdict: str) -> tuple[str, str, str]:
         names = changes.loc[changes["verdict"] == verdict, "workload"].tolist()
-        return (
-            verdict.capitalize(),
-            f"{len(names):,}",
-            ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else ""),
-        )
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        return verdict.capitalize(), f"{len(names):,}", ", ".join(names[:3]) + more
 
     return headline(
         ("Workloads", f"{len(changes):,}", pairs),
@@ -198,13 +308,13 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
 def iteration_figures(
     facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: "Change"
 ) -> Html:
-    """The `headline` of iterations: what `overround.perf.experiments.iterations` gives, `compare_all` of its stages, and of all together.
+    """The `headline` of iterations: what `overround.perf.experiments.iterations` returns, its stages compared, and all.
 
     Examples
     --------
     >>> import overround as ov
     >>> import pandas as pd
-    >>> facts = pd.DataFrame({"store": ["empty", "filled"], "found": ["a", "a"], "bets": 9, "new": [80, 0], "memory_mb": 210.0})
+    >>> facts = pd.DataFrame({"store": ["empty", "filled"], "found": "a", "bets": 9, "new": [80, 0], "memory_mb": 210.0})
     >>> growth = pd.DataFrame({"kB, first": [100.0], "kB, last": [140.0]})
     >>> stages = pd.DataFrame({"workload": ["backtest"], "verdict": ["within noise"]})
     >>> whole = ov.measure.Change("all", "own_s", 1.0, 1.0, 1.0, 0.95, 1.05, "within noise", 5, 0)
@@ -213,29 +323,20 @@ def iteration_figures(
     """
     slower = changes.loc[changes["verdict"] == "worse", "workload"].tolist()
     added = (growth["kB, last"] - growth["kB, first"]).sum() / max(1, len(facts) - 1)
+    first = facts.iloc[0]
+    empty, again = (facts["store"] == "empty").sum(), facts["new"].iloc[1:].sum()
+    kept = f"bets, measurements, calls, logs; {facts['memory_mb'].iloc[-1]:,.0f} MB of memory at the end"
     return headline(
-        (
-            "Iterations",
-            f"{len(facts):,}",
-            f"{(facts['store'] == 'empty').sum():,} from an empty store on, the others on the filled one",
-        ),
+        ("Iterations", f"{len(facts):,}", f"{empty:,} from an empty store on, the others on the filled one"),
         (
             "Different results",
-            f"{len(set(facts['found'])) - 1:,}",
-            f"{facts['bets'].iloc[0]:,} bets each, to the last bit",
+            f"{facts['found'].nunique() - 1:,}",
+            f"{first['bets']:,} bets each, to the last bit",
         ),
-        ("Rows stored again", f"{facts['new'].iloc[1:].sum():,}", f"of {facts['new'].iloc[0]:,} collected"),
+        ("Rows stored again", f"{again:,}", f"of {first['new']:,} collected"),
         estimate("An iteration on the filled store", whole.ratio - 1, whole.low - 1, whole.high - 1),
-        (
-            "Slower stages",
-            f"{len(slower):,}",
-            ", ".join(slower[:3]) if slower else f"of {len(changes):,}, beyond noise",
-        ),
-        (
-            "Room an iteration",
-            f"{added:,.0f} kB",
-            f"bets, measurements, calls, logs; {facts['memory_mb'].iloc[-1]:,.0f} MB of memory at the end",
-        ),
+        ("Slower stages", f"{len(slower):,}", ", ".join(slower[:3]) or f"of {len(changes):,}, beyond noise"),
+        ("Room an iteration", f"{added:,.0f} kB", kept),
     )
 
 
@@ -245,45 +346,34 @@ def sweep_key_figures(sweep: Sweep, choices: Choices) -> Html:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> choices = ov.sweeps.walk_forward_choice(swept, every_days=7, least_days=2)
     >>> str(ov.display.sweep_key_figures(swept, choices)).split(";")[0]
     'Variants tried 3 3 of them bet'
     """
     table = sweep.table
-    best = table.loc[table.attrs["best"]]
-    near = stability(sweep).loc[table.attrs["best"]]
-    corrected = _judging_p(sweep)
-    sure = int((table[corrected] <= SURE).sum())
-    span, picked = (
-        f"{percent(low)} to {percent(high)}"
-        for low, high in ((best["low"], best["high"]), (choices.low, choices.high))
-    )
-    winning = (
-        "–"
-        if not near["neighbours"]
-        else f"{round(near['neighbours'] * near['neighbours_winning'])} of {int(near['neighbours'])}"
-    )
+    best, near = (rows.loc[table.attrs["best"]] for rows in (table, stability(sweep)))
+    # the luck test decides where closing lines allow it
+    alone = "p" if np.isnan(best["luck_p_adjusted"]) else "luck_p"
+    corrected = f"{alone}_adjusted"
+    winning = "–"
+    if near["neighbours"]:
+        winning = f"{round(near['neighbours'] * near['neighbours_winning'])} of {int(near['neighbours'])}"
+    of_best = "" if np.isnan(best["low"]) else f"{percent(best['low'])} to {percent(best['high'])}"
+    of_picks = f"{percent(choices.low)} to {percent(choices.high)}"
     return headline(
         ("Variants tried", f"{sweep.tried:,}", f"{int((table['bets'] > 0).sum()):,} of them bet"),
-        ("Yield of the best", percent(best["yield"], sign=True), "" if np.isnan(best["low"]) else span),
-        (
-            "Its p, corrected",
-            FORMATS["p"](best[corrected]),
-            FORMATS["p"](best[corrected.removesuffix("_adjusted")]) + " alone",
-        ),
-        ("Significant", f"{sure:,}", f"of {sweep.tried:,}, all counted"),
+        ("Yield of the best", percent(best["yield"], sign=True), of_best),
+        ("Its p, corrected", FORMATS["p"](best[corrected]), f"{FORMATS['p'](best[alone])} alone"),
+        ("Significant", f"{(table[corrected] <= SURE).sum():,}", f"of {sweep.tried:,}, all counted"),
         ("Neighbours win", winning, f"of the best; they yield {percent(near['neighbour_yield'])}"),
         (
             "Picked by the past",
             percent(choices.value, sign=True),
-            "nothing would have been picked" if np.isnan(choices.low) else picked,
+            "nothing would have been picked" if np.isnan(choices.low) else of_picks,
         ),
     )
 
 
-def _judging_p(sweep: Sweep) -> str:
-    """The p-value that judges: that of the luck test, where closing lines allow it."""
-    best = sweep.table.loc[sweep.table.attrs["best"]]
-    return "p_adjusted" if np.isnan(best["luck_p_adjusted"]) else "luck_p_adjusted"
+def _p(p: float) -> str:
+    return "–" if np.isnan(p) else f"p {FORMATS['p'](p)}"

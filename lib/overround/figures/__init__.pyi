@@ -4,7 +4,6 @@ from .comparison import compared_bankrolls as compared_bankrolls
 from .comparison import difference_curves as difference_curves
 from .comparison import differences as differences
 from .comparison import part_differences as part_differences
-from .daily import coverage_calendar as coverage_calendar
 from .daily import day_counts as day_counts
 from .daily import movers as movers
 from .daily import price_distribution as price_distribution
@@ -18,7 +17,6 @@ from .models import forecast_gaps as forecast_gaps
 from .performance import change as change
 from .performance import stage_history as stage_history
 from .prices import coverage as coverage
-from .prices import edges as edges
 from .prices import line_movement as line_movement
 from .prices import match_lines as match_lines
 from .prices import price_heat_map as price_heat_map
@@ -32,12 +30,9 @@ from .scores import sharpness as sharpness
 from .scores import sharpness_by_season as sharpness_by_season
 from .signals import arbitrages as arbitrages
 from .signals import edge_certainty as edge_certainty
-from .signals import middles as middles
 from .signals import reaction as reaction
-from .signals import reverses as reverses
 from .signals import stale as stale
 from .signals import steam as steam
-from .signals import velocities as velocities
 from .stages import costs as costs
 from .stages import latencies as latencies
 from .sweep import corrected_p_values as corrected_p_values

@@ -16,12 +16,12 @@ def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pi
     scores : DataFrame
         What `compare_forecasts(..., by="season")` returned; the first column names the parts.
     reference : str
-        The forecast that the others were held against.
+        The forecast that the others were compared with.
     """
     by = scores.columns[0]
     parts = sorted(set(scores[by]))
     names = [name for name in dict.fromkeys(scores.index) if name != reference]
-    figure, axes = canvas(3.6)
+    axes = canvas(3.6)
     axes.axhline(0, color=DARK, linewidth=1)
     ends = []
     for i, name in enumerate(names):
@@ -37,16 +37,15 @@ def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pi
     if parts:
         axes.set_xlim(-0.6, len(parts) - 0.6)
     spread_labels(axes, [end for end in ends if np.isfinite(end[0])])
-    finish(
-        axes, f"Log loss less that of {reference}, by {by}", "thousandths of a nat, with 95 % interval", note
-    )
     means = {
         name: 1000 * np.average(rows["gap"], weights=rows["matches"])
-        for name, rows in scores.groupby(level=0)
+        for name, rows in scores.groupby(level=0, observed=True)
         if name in names
     }
     text = "; ".join(f"{name} {mean:+.1f}" for name, mean in means.items())
-    return Picture(
-        figure,
-        f"Log loss above {reference} over {len(parts)} values of {by}, mean in thousandths of a nat: {text or 'none'}.",
+    alt = (
+        f"Log loss above {reference} over {len(parts)} values of {by}, "
+        f"mean in thousandths of a nat: {text or 'none'}."
     )
+    unit = "thousandths of a nat, with 95 % interval"
+    return finish(axes, f"Log loss less that of {reference}, by {by}", unit, note, alt)

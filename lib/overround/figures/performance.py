@@ -1,13 +1,19 @@
 """Figures of performance: samples of two programs side by side, and a stage's history."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, MIDDLE
-from overround.figures.style import canvas, columns, finish, nothing, short
+from overround.figures.style import canvas, column, finish, finish_panels, name_rows, nothing, short
 from overround.measure.paired import NOISE, Change, compare, pairs_of
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DASHES = (0, (2, 2))
 _UNITS = {
     "wall_s": ("wall time", "ms", 1000.0),
     "own_s": ("own time", "ms", 1000.0),
@@ -15,7 +21,7 @@ _UNITS = {
     "peak_mb": ("peak memory", "MB", 1.0),
 }
 
-_FEW = 3  # runs make no time line
+_FEWEST_RUNS = 3  # of a time line
 
 
 def change(
@@ -26,63 +32,60 @@ def change(
     names: tuple[str, str] = ("before", "after"),
     note: str = "",
 ) -> Picture:
-    """Every sample as a dot, a row of two a workload, in multiples of its median before; the ratio with its interval beside.
+    """Samples as dots, two rows per workload, in multiples of its median before, with the ratio's interval.
 
-    Times are as `overround.measure.paired.compare` judges them: at the usual speed of the machine where it
-    can tell, and else as taken.
+    Times are those that `overround.measure.paired.compare` uses: at the usual speed of the machine if that
+    is known, otherwise as measured.
 
     Parameters
     ----------
     samples : DataFrame
-        As `overround.perf.measure` gives them.
+        As `overround.perf.measure` returns them.
     metric : str
         wall_s, own_s, cpu_s or peak_mb.
     threshold : float
-        A change smaller than this share is none.
+        Smaller changes count as none.
     names : pair of str
-        What the sides are called.
+        Names of the two sides.
     note : str
         Below the figure.
     """
     workloads = list(dict.fromkeys(samples["workload"]))
-    found = {
-        name: compare(samples[samples["workload"] == name], metric, threshold=threshold) for name in workloads
-    }
+    found, taken = {}, {}
+    for name in workloads:
+        rows = samples[samples["workload"] == name]
+        found[name] = compare(rows, metric, threshold=threshold)
+        taken[name] = pairs_of(rows, metric)
     what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
-    taken = {name: pairs_of(samples[samples["workload"] == name], metric) for name in workloads}
-    figure, axes = canvas(1.35 + 0.62 * len(workloads))
-    for place, name in enumerate(workloads):
-        _row(axes, len(workloads) - 1 - place, *taken[name], found[name])
+    axes = canvas(1.35 + 0.62 * len(workloads))
     at = np.arange(len(workloads))[::-1]
-    axes.set_yticks(at, [f"{short(name, 30)}\n{_said(one, unit, factor)}" for name, one in found.items()])
+    for y, name in zip(at, workloads, strict=True):
+        _row(axes, y, *taken[name], found[name])
+    name_rows(axes, at, [f"{short(name, 30)}\n{_in_words(one, unit, factor)}" for name, one in found.items()])
     axes.set_ylim(-0.6, len(workloads) - 0.4)
     axes.axvline(1, color=MIDDLE, linewidth=1)
     axes.set_xscale("log")
-    _ticks(
-        axes,
-        np.concatenate([(values / found[name].before).ravel() for name, (values, _) in taken.items()]),
-        found,
-    )
-    axes.grid(axis="y", visible=False)
+    ratios = [(values / found[name].before).ravel() for name, (values, _) in taken.items()]
+    _ticks(axes, np.concatenate(ratios), found)
     floors = any(one.floor / one.before > axes.get_xlim()[0] for one in found.values())
     key = f"grey: {names[0]}, blue: {names[1]}, hollow: set aside{', dashed: floor' if floors else ''}"
     axes.set_xlabel(f"{what}, in multiples of the median of {names[0]} (logarithmic)\n{key}")
-    finish(axes, f"{what.capitalize()}: {names[1]} against {names[0]}", "", note)
     words = "; ".join(str(one) for one in found.values())
-    return Picture(figure, f"Samples of {names[0]} and {names[1]}, ratios with 95 % intervals. {words}.")
+    alt = f"Samples of {names[0]} and {names[1]}, ratios with 95 % intervals. {words}."
+    return finish(axes, f"{what.capitalize()}: {names[1]} against {names[0]}", "", note, alt)
 
 
 def stage_history(
     history: pd.DataFrame, found: pd.DataFrame, *, metric: str = "cpu_s", most: int = 6, note: str = ""
 ) -> Picture:
-    """Time line of stages, a panel each: those that changed first, then the dearest; a change where it began, with its size.
+    """Time line of stages, a panel each: first those that changed, then the most expensive.
 
     Parameters
     ----------
     history, found : DataFrame
-        Of `overround.perf.anomalies.histories` and `watch`.
+        What `overround.perf.anomalies.histories` and `watch` returned.
     metric : str
-        What the history is of.
+        Metric of the history.
     most : int
         Stages that are shown.
     note : str
@@ -91,124 +94,85 @@ def stage_history(
     from matplotlib.ticker import MaxNLocator
 
     runs = history.groupby("stage")["value"].transform("size")
-    history = history[runs >= _FEW]
+    history = history[runs >= _FEWEST_RUNS]
     if history.empty:
-        return nothing(f"No stage has {_FEW} runs with the same parameters yet.")
+        return nothing(f"No stage has {_FEWEST_RUNS} runs with the same parameters yet.")
     dear = history.groupby("stage")["value"].median().sort_values(ascending=False).index
     stages = list(dict.fromkeys([*found["stage"], *dear]))[:most]
-    figure, axes = columns(0.7 + 0.85 * len(stages), len(stages))
+    grid = column(0.7 + 0.85 * len(stages), len(stages))
     what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
-    for one, stage in zip(axes, stages, strict=False):
-        mine = history[history["stage"] == stage].reset_index(drop=True)
-        run = np.arange(1, len(mine) + 1)
-        values = factor * mine["value"].to_numpy(float)
-        one.scatter(run, values, s=9, color=MIDDLE, linewidths=0)
+    for axes, stage in zip(grid, stages, strict=False):
+        runs = history[history["stage"] == stage].reset_index(drop=True)
+        run, values = np.arange(1, len(runs) + 1), factor * runs["value"].to_numpy(float)
+        axes.scatter(run, values, s=9, color=MIDDLE, linewidths=0)
         for change in found[found["stage"] == stage].itertuples(index=False):
-            _mark(one, mine, run, factor, change)
-        one.set_ylim(0, None)
-        one.set_ylabel(unit)
-        one.set_title(short(stage, 60), loc="left", fontsize=9)
-    axes[-1].set_xlabel("run, oldest first")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(
-        f"{what.capitalize()} of stages, run by run", x=0.01, ha="left", fontweight="bold", fontsize=11
-    )
-    if note:
-        axes[-1].annotate(note, (1, -0.62), xycoords="axes fraction", ha="right", fontsize=8, color=MIDDLE)
+            span = ((runs["at"] >= change.began_at) & (runs["at"] <= change.noticed_at)).to_numpy()
+            _mark(axes, run[span], values[span], change)
+        axes.set_ylim(0, None)
+        axes.set_ylabel(unit)
+        axes.set_title(short(stage, 60), loc="left", fontsize=9)
+    grid[-1].set_xlabel("run, oldest first")
+    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     words = "; ".join(
         f"{one.stage} {one.kind} at run {one.run_id}, {one.ratio:.2f} times"
         for one in found.head(most).itertuples(index=False)
     )
-    return Picture(
-        figure, f"{what.capitalize()} of {len(stages)} stages over their runs. Changes: {words or 'none'}."
-    )
+    alt = f"{what.capitalize()} of {len(stages)} stages over their runs. Changes: {words or 'none'}."
+    return finish_panels(grid, f"{what.capitalize()} of stages, run by run", note, alt)
 
 
-def _mark(axes, mine: pd.DataFrame, run: np.ndarray, factor: float, change) -> None:  # type: ignore[no-untyped-def]
-    """A change: dots from where it began to where it was noticed in colour, and its size."""
-    span = (mine["at"] >= change.began_at) & (mine["at"] <= change.noticed_at)
+def _mark(axes: "Axes", run: np.ndarray, values: np.ndarray, change: Any) -> None:
+    """A change: coloured dots from where it began to where it was noticed, and its size."""
     colour = ACCENT if change.kind in ("slower", "accepted") else DARK
-    axes.scatter(
-        run[span], factor * mine["value"].to_numpy(float)[span], s=16, color=colour, linewidths=0, zorder=3
-    )
-    axes.axvline(run[span][0] - 0.5, color=colour, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.scatter(run, values, s=16, color=colour, linewidths=0, zorder=3)
+    axes.axvline(run[0] - 0.5, color=colour, linewidth=0.8, linestyle=_DASHES)
     # where the dots after it are not
     height, side = (0.95, "top") if change.kind == "faster" else (0.06, "bottom")
     text = change.kind if change.kind == "recovered" else f"{change.kind} {change.ratio:.2f}×"
-    at = (run[span][0], height)
-    axes.annotate(f" {text}", at, xycoords=("data", "axes fraction"), fontsize=8, color=colour, va=side)
+    place = ("data", "axes fraction")
+    axes.annotate(f" {text}", (run[0], height), xycoords=place, fontsize=8, color=colour, va=side)
 
 
-def _row(axes, at: float, taken: np.ndarray, quiet: np.ndarray, one: Change) -> None:  # type: ignore[no-untyped-def]
+def _row(axes: "Axes", at: float, taken: np.ndarray, quiet: np.ndarray, one: Change) -> None:
     # dots of a side are spread by a fixed pattern, so that the same samples give the same figure
     spread = 0.07 * ((np.arange(len(taken)) * 0.618) % 1 - 0.5)
     for side, offset, colour in ((0, 0.22, MIDDLE), (1, 0.06, ACCENT)):
-        values = taken[:, side] / one.before
-        axes.scatter(values[quiet], at + offset + spread[quiet], s=14, color=colour, alpha=0.75, linewidths=0)
-        axes.scatter(
-            values[~quiet],
-            at + offset + spread[~quiet],
-            s=14,
-            facecolors="none",
-            edgecolors=colour,
-            linewidths=0.7,
-        )
+        x, y = taken[:, side] / one.before, at + offset + spread
+        axes.scatter(x[quiet], y[quiet], s=14, color=colour, alpha=0.75, linewidths=0)
+        axes.scatter(x[~quiet], y[~quiet], s=14, facecolors="none", edgecolors=colour, linewidths=0.7)
     if np.isfinite(one.floor):
         axes.plot(
-            [one.floor / one.before] * 2,
-            [at - 0.2, at + 0.34],
-            color=DARK,
-            linewidth=1,
-            linestyle=(0, (2, 2)),
+            [one.floor / one.before] * 2, [at - 0.2, at + 0.34], color=DARK, linewidth=1, linestyle=_DASHES
         )
-    strong = one.verdict != NOISE
-    axes.plot(
-        [one.low, one.high],
-        [at - 0.16] * 2,
-        color=DARK if strong else MIDDLE,
-        linewidth=2.2,
-        solid_capstyle="butt",
-    )
-    axes.plot([one.ratio], [at - 0.16], marker="D", markersize=5, color=DARK if strong else MIDDLE)
+    colour, weight = (MIDDLE, "normal") if one.verdict == NOISE else (DARK, "bold")
+    axes.plot([one.low, one.high], [at - 0.16] * 2, color=colour, linewidth=2.2, solid_capstyle="butt")
+    axes.plot([one.ratio], [at - 0.16], marker="D", markersize=5, color=colour)
     text = f"{one.ratio:.2f} ({one.low:.2f} to {one.high:.2f}), {one.verdict}"
-    axes.annotate(
-        text,
-        (1.01, at - 0.05),
-        xycoords=("axes fraction", "data"),
-        fontsize=8.5,
-        va="center",
-        color=DARK if strong else MIDDLE,
-        fontweight="bold" if strong else "normal",
-    )
+    place = ("axes fraction", "data")
+    how: dict[str, Any] = {"fontsize": 8.5, "va": "center", "color": colour, "fontweight": weight}
+    axes.annotate(text, (1.01, at - 0.05), xycoords=place, **how)
 
 
-def _ticks(axes, values: np.ndarray, found: dict[str, Change]) -> None:  # type: ignore[no-untyped-def]
+def _ticks(axes: "Axes", values: np.ndarray, found: dict[str, Change]) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    # a floor that is far away stays outside: the samples and what is between them would be a dot
+    # a distant floor stays outside: next to it all the samples would be one dot
     intervals = [end for one in found.values() for end in (one.low, one.high)]
     low, high = min(*values, *intervals, 0.8), max(*values, *intervals, 1.25)
     axes.set_xlim(low / 1.1, high * 1.1)
-    steps = [s * 10.0**e for e in range(-6, 7) for s in (1, 2, 5)]
-    shown = [one for one in steps if low / 1.1 <= one <= high * 1.1]
+    ticks = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
     if high / low < 4:
-        shown = [
-            one
-            for one in (0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3)
-            if low / 1.1 <= one <= high * 1.1
-        ]
-    while len(shown) > 8:
-        shown = (
-            [one for one in shown if round(np.log10(one), 6) == int(np.log10(one))]
-            if len(shown) > 12
-            else shown[::2]
-        )
-    axes.xaxis.set_major_locator(FixedLocator(shown))
+        ticks = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3]
+    ticks = [tick for tick in ticks if low / 1.1 <= tick <= high * 1.1]
+    while len(ticks) > 8:
+        powers = [tick for tick in ticks if round(np.log10(tick), 6) == int(np.log10(tick))]
+        ticks = powers if len(ticks) > 12 else ticks[::2]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
-def _said(one: Change, unit: str, factor: float) -> str:
+def _in_words(one: Change, unit: str, factor: float) -> str:
     floor = f", floor {_amount(factor * one.floor)}" if np.isfinite(one.floor) else ""
     return f"{_amount(factor * one.before)} → {_amount(factor * one.after)} {unit}{floor}"
 

@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT
 from overround.figures.style import canvas, finish, nothing
 from overround.measure.sampler import call_table
 
-_LEAST = 0.004  # of the width: thinner boxes are no boxes
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LEAST = 0.004  # of the width: thinner boxes are left out
 _DEEPEST = 18
 _LETTER = 0.0094  # of the width
 _ROW = 0.2  # inches
@@ -17,7 +21,7 @@ _WRAPPERS = {"contextlib", "functools", "threading", "futures.thread"}
 
 
 def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
-    """Flame graph, the outermost call on top: a box a call, as wide as it took; what it called stands below it.
+    """Flame graph, the outermost call on top: a box per call, as wide as its time, above those it called.
 
     Calls inside another package are one box, named by the function that was called there.
 
@@ -27,7 +31,7 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
         Stack, outermost first, joined by semicolons -> microseconds
         (`overround.runs.profile_files.of_stage`).
     stage : str
-        What they are of.
+        Name of the stage.
     note : str
         Below the figure.
     """
@@ -40,7 +44,7 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     boxes: list[tuple[int, float, float, str]] = []
     _lay(short, 0, 0.0, whole, boxes)
     depth = max(level for level, *_ in boxes) + 1
-    figure, axes = canvas(0.9 + _ROW * depth)
+    axes = canvas(0.9 + _ROW * depth)
     for level, left, width, name in boxes:
         _box(axes, level, left / 1e6, width / 1e6, name, whole / 1e6)
     axes.set_xlim(0, whole / 1e6)
@@ -49,15 +53,15 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("seconds (blue: this library, grey: what it calls)")
-    finish(axes, f"{stage}: where its time went", "", note)
-    dear = "; ".join(
+    most = "; ".join(
         f"{row.function} ({row.module}) {row.itself:.0%}"
         for row in call_table(stacks).head(5).itertuples(index=False)
     )
-    return Picture(
-        figure,
-        f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. Dearest functions by themselves: {dear}.",
+    alt = (
+        f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. "
+        f"Dearest functions by themselves: {most}."
     )
+    return finish(axes, f"{stage}: where its time went", "", note, alt)
 
 
 def _shortened(stack: str) -> tuple[str, ...]:
@@ -84,7 +88,7 @@ def _lay(
     whole: int,
     boxes: list[tuple[int, float, float, str]],
 ) -> None:
-    """Boxes of one level and those below: level, left, width (microseconds), name; the widest first."""
+    """Boxes of one level and those below: (level, left, width in microseconds, name), the widest first."""
     below: dict[str, Counter] = {}
     for stack, spent in stacks.items():
         if stack:
@@ -97,10 +101,10 @@ def _lay(
         left += width
 
 
-def _box(axes, level: int, left: float, width: float, name: str, whole: float) -> None:  # type: ignore[no-untyped-def]
+def _box(axes: "Axes", level: int, left: float, width: float, name: str, whole: float) -> None:
     function, _, module = name.partition(" (")
     own = _package(name) == "overround"
-    colour = ACCENT if own else LIGHT
+    colour, ink = (ACCENT, "white") if own else (LIGHT, DARK)
     axes.barh(level, width, left=left, height=0.94, color=colour, edgecolor="white", linewidth=0.6)
     room = int(width / whole / _LETTER) - 1
     function = function.replace("<locals>.", "")
@@ -108,12 +112,4 @@ def _box(axes, level: int, left: float, width: float, name: str, whole: float) -
     text = text.replace("<", "").replace(">", "").replace("$", r"\$")
     if room >= 4:
         text = text if len(text) <= room else function[: room - 1] + "…" if len(function) > room else function
-        axes.text(
-            left + 0.004 * whole,
-            level,
-            text,
-            va="center",
-            fontsize=7.5,
-            color=DARK if colour == LIGHT else "white",
-            clip_on=True,
-        )
+        axes.text(left + 0.004 * whole, level, text, va="center", fontsize=7.5, color=ink, clip_on=True)

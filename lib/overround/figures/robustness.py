@@ -1,4 +1,4 @@
-"""Figures of how a result holds: at worse prices, and placed later."""
+"""Figures of how robust a result is: at worse prices, and placed later."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
-from overround.figures.style import canvas, finish, spread_labels
+from overround.figures.style import DASHED, canvas, finish, say, spread_labels
 from overround.formatting import percent
 
 if TYPE_CHECKING:
@@ -17,69 +17,44 @@ if TYPE_CHECKING:
 
 
 def price_cuts(curve: pd.DataFrame, *, note: str = "") -> Picture:
-    """Yield and closing-line value had every price been worse, as `haircut` has it."""
-    figure, axes = canvas(2.9)
-    x = 100 * curve.index.to_numpy(float)
-    _curve(axes, x, curve)
+    """Yield and closing-line value had every price been worse, as `haircut` returns it."""
+    axes = canvas(2.9)
+    _curve(axes, 100 * curve.index.to_numpy(float), curve)
     axes.set_xlabel("every price worse by, %")
-    finish(axes, "At worse prices", "yield, %", note)
     gone = curve.index[curve["yield"] <= 0]
-    turns = (
-        f"; it is gone at {percent(gone[0])}"
-        if len(gone)
-        else f"; it is above zero up to {percent(curve.index.max())}"
-    )
-    return Picture(
-        figure,
-        f"Yield against a cut of every price: {_ends(curve, percent)}{turns if curve['yield'].notna().any() else ''}.",
-    )
+    turns = ""
+    if curve["yield"].notna().any():
+        above = f"it is above zero up to {percent(curve.index.max())}"
+        turns = f"; {f'it is gone at {percent(gone[0])}' if len(gone) else above}"
+    alt = f"Yield against a cut of every price: {_ends(curve, percent)}{turns}."
+    return finish(axes, "At worse prices", "yield, %", note, alt)
 
 
 def delays(curve: pd.DataFrame, *, note: str = "") -> Picture:
-    """Yield had every bet been placed later, as `delay_curve` has it; without clock times the figure says so."""
-    figure, axes = canvas(2.9 if len(curve) else 1.6)
+    """Yield had every bet been placed later, see `delay_curve`; without clock times the figure says so."""
+    axes = canvas(2.9 if len(curve) else 1.6)
     if curve.empty:
-        axes.text(
-            0.5,
-            0.5,
-            "These prices have no clock times:\nwhat stood later is not known.",
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            color=MIDDLE,
-        )
-        axes.set_axis_off()
-        finish(axes, "Placed later", "", note)
-        return Picture(
-            figure, "Yield against later placement cannot be told: these prices have no clock times."
-        )
-    # waits grow by doubling: equal steps read better than minutes to scale
+        say(axes, "These prices have no clock times:\nwhat stood later is not known.")
+        alt = "Yield against later placement cannot be told: these prices have no clock times."
+        return finish(axes, "Placed later", "", note, alt)
+    # waits double from one to the next: equal steps read better than minutes to scale
     at = np.arange(len(curve), dtype=float)
     _curve(axes, at, curve)
-    axes.set_xticks(
-        at, [f"{wait:g}\n{bets:,}" for wait, bets in zip(curve.index, curve["bets"], strict=True)]
-    )
+    waits = zip(curve.index, curve["bets"], strict=True)
+    axes.set_xticks(at, [f"{wait:g}\n{bets:,}" for wait, bets in waits])
     axes.set_xlabel("minutes later, and the bets that could still be placed")
-    finish(axes, "Placed later", "yield, %", note)
-    return Picture(
-        figure, f"Yield against later placement: {_ends(curve, lambda wait: f'{wait:g} minutes')}."
-    )
+    alt = f"Yield against later placement: {_ends(curve, lambda wait: f'{wait:g} minutes')}."
+    return finish(axes, "Placed later", "yield, %", note, alt)
 
 
 def _curve(axes: "Axes", x: NDArray[np.float64], curve: pd.DataFrame) -> None:
     axes.axhline(0, color=DARK, linewidth=1)
     axes.fill_between(x, 100 * curve["low"], 100 * curve["high"], color=LIGHT, alpha=0.6, linewidth=0)
     axes.plot(x, 100 * curve["yield"], color=ACCENT, linewidth=1.8, marker="o", markersize=4)
-    axes.plot(x, 100 * curve["clv"], color=DARK, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.plot(x, 100 * curve["clv"], color=DARK, linewidth=1.2, linestyle=DASHED)
     ends = (("yield", "yield", ACCENT), ("high", "95 %", MIDDLE), ("clv", "closing line", DARK))
-    spread_labels(
-        axes,
-        [
-            (100 * curve[name].iloc[-1], x[-1], word, colour)
-            for name, word, colour in ends
-            if curve[name].notna().any()
-        ],
-    )
+    known = [end for end in ends if curve[end[0]].notna().any()]
+    spread_labels(axes, [(100 * curve[name].iloc[-1], x[-1], word, colour) for name, word, colour in known])
 
 
 def _ends(curve: pd.DataFrame, write: Callable[[float], str]) -> str:

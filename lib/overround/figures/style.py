@@ -1,11 +1,13 @@
-"""The one look of every figure: an accent and greys, direct labels, a zero line, dates that read well."""
+"""The look that all figures share: an accent and greys, direct labels, a zero line, readable dates."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from overround.display.elements import Picture
-from overround.display.palette import DARK, GRID, MIDDLE, PAPER
+from overround.display.palette import ACCENT, DARK, GRID, MIDDLE, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,61 +31,89 @@ _LOOK = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
+DASHED = (0, (4, 3))
+# more points than these are drawn as one image: as shapes they would outweigh the rest of a report
+_MOST_POINTS, _IMAGE_DPI = 500, 200
 
 
-def canvas(height: float) -> tuple["Figure", "Axes"]:
-    """A figure of this height (inches) in our look, and its axes."""
+def canvas(height: float) -> "Axes":
+    """Axes of a figure of this height (inches) in our look."""
+    return panels(height, 1, 1)[0]
+
+
+def panels(height: float, count: int, columns: int) -> list["Axes"]:
+    """Axes of a figure of this height (inches): `count` panels in rows of `columns`, on the same scales."""
+    count = max(count, 1)
+    grid = _subplots(height, -(-count // columns), columns, sharey=True)
+    for unused in grid[count:]:
+        unused.set_visible(False)
+    for lowest in grid[max(count - columns, 0) : count]:  # nothing is below it
+        lowest.tick_params(labelbottom=True)
+    return grid[:count]
+
+
+def column(height: float, count: int) -> list["Axes"]:
+    """Axes of a figure of this height (inches), one below the other, sharing the horizontal scale only."""
+    return _subplots(height, max(count, 1), 1)
+
+
+def _subplots(height: float, rows: int, columns: int, sharey: bool = False) -> list["Axes"]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     # a Figure of its own: pyplot would keep every figure of a long session
     with rc_context(_LOOK):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        return figure, figure.subplots()
+        return list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey).ravel())
 
 
-def panels(height: float, count: int, columns: int) -> tuple["Figure", list["Axes"]]:
-    """A figure of this height (inches) in our look with so many axes, on the same scales."""
-    from matplotlib import rc_context
+def figure_of(axes: "Axes") -> "Figure":
+    """The figure that these axes are part of."""
     from matplotlib.figure import Figure
 
-    with rc_context(_LOOK):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        grid = figure.subplots(
-            -(-max(count, 1) // columns), columns, sharex=True, sharey=True, squeeze=False
-        ).ravel()
-    for unused in grid[max(count, 1) :]:
-        unused.set_visible(False)
-    for lowest in grid[max(count - columns, 0) : count]:  # where nothing is below it
-        lowest.tick_params(labelbottom=True)
-    return figure, list(grid[: max(count, 1)])
-
-
-def columns(height: float, count: int) -> tuple["Figure", list["Axes"]]:
-    """A figure of this height (inches) in our look with so many axes below one another, on the same horizontal scale only."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(_LOOK):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        return figure, list(figure.subplots(max(count, 1), 1, sharex=True, squeeze=False).ravel())
+    figure = axes.figure
+    assert isinstance(figure, Figure)  # noqa: S101  # none of ours has a subfigure
+    return figure
 
 
 def nothing(text: str) -> Picture:
     """Words in place of a figure that would be empty."""
-    figure, axes = canvas(0.8)
+    axes = canvas(0.8)
     axes.axis("off")
     axes.text(0, 0.5, text, color=MIDDLE, va="center")
-    return Picture(figure, text)
+    return Picture(figure_of(axes), text)
 
 
-def finish(axes: "Axes", title: str, unit: str, note: str) -> None:
-    """Title, unit of the vertical axis, and a note below."""
+def say(axes: "Axes", text: str, **how: Any) -> None:
+    """Words in the middle of axes that have nothing to show."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MIDDLE, **how)
+    axes.set_axis_off()
+
+
+def finish(axes: "Axes", title: str, unit: str, note: str, alt: str) -> Picture:
+    """Finish a single panel: title, unit of the vertical axis, note below, alt text."""
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11)
     if unit:
         axes.set_ylabel(unit)
+    figure = figure_of(axes)
     if note:
-        axes.figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
+        figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
+    return Picture(figure, alt)
+
+
+def finish_panels(
+    grid: Sequence["Axes"], title: str, note: str, alt: str, *, across: str = "", up: str = ""
+) -> Picture:
+    """Finish a figure of several panels: title, shared units, note below, alt text."""
+    figure = figure_of(grid[0])
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
+    if across:
+        figure.supxlabel(f"{across}\n{note}" if note else across, fontsize=9)
+    elif note:
+        figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
+    if up:
+        figure.supylabel(up, fontsize=9)
+    return Picture(figure, alt)
 
 
 def dates(axes: "Axes") -> None:
@@ -95,23 +125,61 @@ def dates(axes: "Axes") -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
+def logarithmic(axes: "Axes", which: str = "x", *, minor: bool = True) -> None:
+    """Make the axes named by letters logarithmic, with plain numbers, some of them between powers of ten."""
+    for letter in which:
+        axes.set(**{f"{letter}scale": "log"})
+        axis = getattr(axes, f"{letter}axis")
+        axis.set_major_formatter(lambda x, _: f"{x:g}")
+        axis.set_minor_formatter((lambda x, _: f"{x:g}" if f"{x:g}"[0] in "235" else "") if minor else "")
+
+
+def name_rows(axes: "Axes", at: ArrayLike, names: Sequence[str]) -> None:
+    """Write the names of rows along the vertical axis, without lines across."""
+    axes.set_yticks(at, names)
+    axes.grid(axis="y", visible=False)
+
+
+def dots(axes: "Axes", x: ArrayLike, y: ArrayLike, filled: Any, colours: Any = ACCENT) -> None:
+    """Estimates, those that noise does not explain filled."""
+    fill = np.where(filled, colours, "white").tolist()
+    axes.scatter(x, y, s=30, zorder=3, color=fill, edgecolors=colours, linewidths=1.4)
+
+
+def cloud(axes: "Axes", x: Any, y: Any, marked: Any, labels: Sequence[str | None] = (None, None)) -> None:
+    """Many points, those that are marked in the accent colour."""
+    many = len(x) > _MOST_POINTS
+    if many:
+        figure_of(axes).set_dpi(_IMAGE_DPI)
+    for chosen, colour, name in ((~marked, MIDDLE, labels[0]), (marked, ACCENT, labels[1])):
+        axes.scatter(
+            x[chosen], y[chosen], s=10, color=colour, alpha=0.5, linewidths=0, label=name, rasterized=many
+        )
+
+
 def label(axes: "Axes", x: Any, y: float, text: str, colour: str) -> None:
     """Write a text beside a point, outside the axes where it must."""
-    text = text.replace(" ", "\N{NO-BREAK SPACE}")  # a browser drops a space at the beginning of a line
+    # a browser drops a space at the beginning of a line
+    beside(axes, (x, y), text.replace(" ", "\N{NO-BREAK SPACE}"), colour, 2, va="center")
+
+
+def beside(
+    axes: "Axes", point: tuple, text: str, colour: str = DARK, right: float = 0, up: float = 0, **how: Any
+) -> None:
+    """Write a text some points to the right of and above a point."""
     axes.annotate(
         text,
-        (x, y),
-        xytext=(2, 0),
+        point,
+        xytext=(right, up),
         textcoords="offset points",
-        va="center",
-        fontsize=9,
         color=colour,
         annotation_clip=False,
+        **({"fontsize": 9, "ha": "left" if right >= 0 else "right"} | how),
     )
 
 
 def spread_labels(axes: "Axes", ends: list[tuple]) -> None:
-    """Labels at the ends of lines, pushed apart so that none covers another."""
+    """Labels (value, x, name, colour) at the ends of lines, pushed apart so that none covers another."""
     if not ends:
         return
     low, high = axes.get_ylim()

@@ -1,6 +1,6 @@
-"""Figures of a sweep: where the yield lies, what the best variants share, whether their neighbours win, what luck and the past leave."""
+"""Figures of a sweep: yields over the space, the best variants, their neighbours, p-values and picks."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,17 @@ import pandas as pd
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
 from overround.errors import ParameterError
-from overround.figures.style import canvas, dates, finish, short, spread_labels
+from overround.figures.style import (
+    DASHED,
+    beside,
+    canvas,
+    dates,
+    figure_of,
+    finish,
+    say,
+    short,
+    spread_labels,
+)
 from overround.formatting import percent
 from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
@@ -18,32 +28,32 @@ from overround.sweeps.summary import SURE, most_telling, value_groups
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# cells keep their colours on dark paper, and so do the numbers in them: none of these is a colour of `look`
+# cells keep their colours on dark paper, and so do the numbers in them: none of these is in the palette
 _LOSS, _NOTHING, _GAIN, _ON_LIGHT, _ON_DARK = "#8b8f94", "#f4f6f7", "#0a5f84", "#14171a", "#fdfdfd"
 _MOST_LINES, _MOST_POINTS, _BEST = 200, 500, 5
-_FEW = 30  # bets of the variants of a cell, at the median, below which its number stands in brackets
+_FEW = 30  # median bets of a cell's variants, below which its number is in brackets
 _MOST_WORDS = 8  # on an axis
-_ROOM = 62  # letters side by side below a figure
+_ROOM = 62  # letters that fit side by side below a figure
 
 
 def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Picture:
-    """Yield over two parameters: in each cell the median of its variants, in per cent, and a mark where one of them is significant.
+    """Yield over two parameters: median of each cell's variants in per cent, marked where one is significant.
 
-    Numbers of few bets stand in brackets.
+    Numbers of few bets are in brackets.
 
     Parameters
     ----------
     sweep : Sweep
         What `overround.sweep` returned.
     x, y : str, optional
-        Parameters that vary; by default those that matter most.
+        Varied parameters; by default those that matter most.
     note : str
-        Said below the figure.
+        Below the figure.
     """
     names = _axes_of_map(sweep, x, y)
     cells = _cells(sweep, names)
     rows, columns = cells["middle"].shape
-    figure, axes = canvas(1.7 + 0.42 * rows)
+    axes = canvas(1.7 + 0.42 * rows)
     _draw_cells(axes, cells)
     turned = columns * max(map(len, cells["across"])) > _ROOM
     axes.set_xticks(range(columns), [short(word, 18) for word in cells["across"]], fontsize=9)
@@ -51,24 +61,24 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
         tick.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(rows), [short(word, 18) for word in cells["up"]], fontsize=9)
     titles = [name.replace("_", " ") for name in names]
-    marks = f"● p < 0.05 with all that were tried counted; ○ only alone\nframe: the best; brackets: fewer than {_FEW} bets"
-    axes.set_xlabel(f"{titles[0] if titles else 'nothing varies'}\n{marks}")
-    finish(axes, "Yield, %, median of the variants of a cell", titles[1] if len(titles) > 1 else "", note)
-    return Picture(
-        figure,
-        f"Map of median yield over {' and '.join(titles) or 'one variant'}: {_ends_of_map(cells, titles)}.",
+    axes.set_xlabel(
+        f"{titles[0] if titles else 'nothing varies'}\n"
+        "● p < 0.05 with all that were tried counted; ○ only alone\n"
+        f"frame: the best; brackets: fewer than {_FEW} bets"
     )
+    unit = titles[1] if len(titles) > 1 else ""
+    where = " and ".join(titles) or "one variant"
+    alt = f"Map of median yield over {where}: {_ends_of_map(cells, titles)}."
+    return finish(axes, "Yield, %, median of the variants of a cell", unit, note, alt)
 
 
 def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
     """Each variant a line through its parameters to its yield: what the best of them share."""
     table = sweep.table[sweep.table["bets"] > 0].sort_values("statistic", ascending=False, kind="stable")
-    few = (
-        table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), _MOST_LINES)).astype(int))]
-        if len(table)
-        else table
-    )
-    figure, axes = canvas(3.6)
+    few = table
+    if len(table):
+        few = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), _MOST_LINES)).astype(int))]
+    axes = canvas(3.6)
     scales = [_scale(sweep, name) for name in sweep.varied]
     low, high = (100 * table["yield"].agg(["min", "max"])) if len(table) else (0.0, 0.0)
     width = (high - low) or 1.0
@@ -83,44 +93,32 @@ def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
     best = table.head(_BEST)
     axes.plot(at, heights(best), color=ACCENT, linewidth=1.6, marker="o", markersize=3.5)
     ends = [(0.0, f"{low:.1f}".replace("-", "−")), (1.0, f"{high:.1f}".replace("-", "−"))]
+    box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
     for x, marks in enumerate([*(marks for _, marks in scales), ends]):
         axes.axvline(x, color=MIDDLE, linewidth=0.8, zorder=0)
         for y, text in marks:
-            axes.annotate(
-                short(text, 16),
-                (x, y),
-                xytext=(6, 0),
-                textcoords="offset points",
-                fontsize=8.5,
-                color=DARK,
-                va="center",
-                zorder=4,
-                bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"},
-            )
+            beside(axes, (x, y), short(text, 16), right=6, fontsize=8.5, va="center", zorder=4, bbox=box)
     axes.set_xticks(at, [name.replace("_", " ") for name in sweep.varied] + ["yield, %"])
-    axes.set_yticks([])
-    axes.set_xlim(-0.1, len(scales) + 0.35)
-    axes.set_ylim(-0.06, 1.06)
+    axes.set(xlim=(-0.1, len(scales) + 0.35), ylim=(-0.06, 1.06), yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     shown = f", {len(few)} of them drawn" if len(few) < len(table) else ""
-    finish(axes, f"Every variant a line; the {len(best)} most significant with dots", "", note)
-    told = "; ".join(
-        f"{sweep.labels[variant]}: {percent(row['yield'])}" for variant, row in best.head(3).iterrows()
+    words = [f"{sweep.labels[variant]}: {percent(row['yield'])}" for variant, row in best.head(3).iterrows()]
+    alt = (
+        f"Parallel coordinates of {len(table):,} variants that bet{shown}. "
+        f"Most significant: {'; '.join(words) or 'none'}."
     )
-    return Picture(
-        figure,
-        f"Parallel coordinates of {len(table):,} variants that bet{shown}. Most significant: {told or 'none'}.",
-    )
+    title = f"Every variant a line; the {len(best)} most significant with dots"
+    return finish(axes, title, "", note, alt)
 
 
 def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
-    """Yield of each variant against the mean of its neighbours', as `stability` has it: a peak that stands alone is luck more often."""
+    """Yield of each variant against its neighbours' mean, see `stability`: isolated peaks are mostly luck."""
     near = stability(sweep).dropna()
-    figure, axes = canvas(3.2)
+    axes = canvas(3.2)
     many = len(near) > _MOST_POINTS
     if many:
-        figure.set_dpi(200)  # so many points are drawn as one image
+        figure_of(axes).set_dpi(200)  # so many points are drawn as one image
     own, theirs = 100 * near["yield"], 100 * near["neighbour_yield"]
     axes.axhline(0, color=DARK, linewidth=1)
     axes.axvline(0, color=DARK, linewidth=1)
@@ -128,67 +126,43 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
     best, text = sweep.table.attrs["best"], "no variant with neighbours placed a bet"
     if len(near) > 1:
         ends = [own.min(), own.max()]
-        axes.plot(ends, ends, color=MIDDLE, linewidth=1, linestyle=(0, (4, 3)))
-        together = np.corrcoef(own, theirs)[0, 1] if own.std() > 0 and theirs.std() > 0 else np.nan
-        text = (
-            f"{len(near):,} variants, correlation {together:.2f}"
-            if together == together
-            else f"{len(near):,} variants"
-        )
+        axes.plot(ends, ends, color=MIDDLE, linewidth=1, linestyle=DASHED)
+        varies = own.std() > 0 and theirs.std() > 0
+        correlation = f", correlation {np.corrcoef(own, theirs)[0, 1]:.2f}" if varies else ""
+        text = f"{len(near):,} variants{correlation}"
     if best in near.index:
-        row = near.loc[best]
-        axes.scatter([own[best]], [theirs[best]], s=60, color=ACCENT, marker="D", zorder=3)
-        axes.annotate(
-            "the best",
-            (own[best], theirs[best]),
-            xytext=(-8, 8),
-            textcoords="offset points",
-            ha="right",
-            color=ACCENT,
-            fontsize=9,
-        )
+        row, point = near.loc[best], (own[best], theirs[best])
+        axes.scatter(*point, s=60, color=ACCENT, marker="D", zorder=3)
+        beside(axes, point, "the best", ACCENT, -8, 8)
         text += (
-            f"; the best yields {percent(row['yield'])}, its {int(row['neighbours'])} neighbours {percent(row['neighbour_yield'])}, "
+            f"; the best yields {percent(row['yield'])}, its {int(row['neighbours'])} neighbours "
+            f"{percent(row['neighbour_yield'])}, "
             f"{round(row['neighbours'] * row['neighbours_winning'])} of them win"
         )
     axes.set_xlabel("yield of a variant, %; dashed: as much as its neighbours'")
-    finish(axes, "Yield of a variant, and of its neighbours", "mean yield of its neighbours, %", note)
-    return Picture(figure, f"Yield against that of neighbours in the space of parameters: {text}.")
+    unit = "mean yield of its neighbours, %"
+    alt = f"Yield against that of neighbours in the space of parameters: {text}."
+    return finish(axes, "Yield of a variant, and of its neighbours", unit, note, alt)
 
 
 def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
-    """p-values of all variants in their order, alone and corrected for all of them, logarithmic."""
+    """p-values of all variants in ascending order, alone and corrected for all of them, logarithmic."""
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
-    table = sweep.table
-    tested = table["luck_p"].notna().any()
-    alone, all_counted = ("luck_p", "luck_p_adjusted") if tested else ("p", "p_adjusted")
-    rows = table.dropna(subset=[all_counted]).sort_values([alone, all_counted])
-    figure, axes = canvas(3.0)
+    tested = sweep.table["luck_p"].notna().any()
+    alone, corrected = ("luck_p", "luck_p_adjusted") if tested else ("p", "p_adjusted")
+    rows = sweep.table.dropna(subset=[corrected]).sort_values([alone, corrected])
+    axes = canvas(3.0)
     rank = np.arange(1, len(rows) + 1)
-    few = (
-        np.unique(np.geomspace(1, max(len(rows), 1), 300).astype(int)) - 1 if len(rows) else np.empty(0, int)
-    )
+    few = np.unique(np.geomspace(1, max(len(rows), 1), 300).astype(int))[: len(rows)] - 1
     axes.axhline(SURE, color=DARK, linewidth=1)
-    lines = (
-        (rows[alone], "alone", MIDDLE, (0, (4, 3))),
-        (np.sort(rows[all_counted]), "all counted", ACCENT, "-"),
-    )
-    for values, _, colour, dashes in lines:
-        # a history in a thousand is as good as none
+    look: dict[str, Any] = {"linewidth": 1.8, "markersize": 4, "marker": "o" if len(rows) < 20 else None}
+    look["drawstyle"] = "steps-post" if len(rows) > 1 else None
+    for values, colour, dashes in ((rows[alone], MIDDLE, DASHED), (np.sort(rows[corrected]), ACCENT, "-")):
+        # one history in a thousand is as good as none
         height = np.clip(np.asarray(values, float), 1e-4, 1.0)
-        axes.plot(
-            rank[few],
-            height[few],
-            color=colour,
-            linewidth=1.8,
-            linestyle=dashes,
-            drawstyle="steps-post" if len(rows) > 1 else None,
-            marker="o" if len(rows) < 20 else None,
-            markersize=4,
-        )
-    axes.set_yscale("log")
-    axes.set_xscale("log")
+        axes.plot(rank[few], height[few], color=colour, linestyle=dashes, **look)
+    axes.set(xscale="log", yscale="log")
     axes.set_yticks([1e-4, 1e-3, 1e-2, SURE, 0.2, 1], ["0.0001", "0.001", "0.01", "0.05", "0.2", "1"])
     axes.set_yticks([], minor=True)
     axes.set_ylim(0.7 * max(min(rows[alone].min(), 0.01), 1e-4) if len(rows) else 1e-3, 1.4)
@@ -200,62 +174,54 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
         "variants, the smallest p first (logarithmic)\ndashed: alone; line: corrected for all that were tried"
     )
     by = "luck test" if tested else "days drawn anew"
-    finish(axes, f"p-values ({by}), before and after correction", "p (logarithmic)", note)
-    counts = [int((rows[name] <= SURE).sum()) for name in (alone, all_counted)]
-    return Picture(
-        figure,
-        f"p-values of {len(rows):,} variants by the {by}: {counts[0]:,} are at most 0.05 alone, {counts[1]:,} with all "
-        f"{sweep.tried:,} counted.",
+    counts = [int((rows[name] <= SURE).sum()) for name in (alone, corrected)]
+    alt = (
+        f"p-values of {len(rows):,} variants by the {by}: {counts[0]:,} are at most 0.05 alone, "
+        f"{counts[1]:,} with all {sweep.tried:,} counted."
     )
+    return finish(axes, f"p-values ({by}), before and after correction", "p (logarithmic)", note, alt)
 
 
 def picks(choices: Choices, *, note: str = "") -> Picture:
-    """Profit of who follows the variant that was best so far, beside the one that is best in hindsight, of `walk_forward_choice`."""
+    """Profit of following the best variant so far, and of the best in hindsight: `walk_forward_choice`."""
     daily = choices.daily
-    figure, axes = canvas(3.0)
+    axes = canvas(3.0)
     axes.axhline(0, color=DARK, linewidth=1)
     if daily.empty:
-        axes.text(
-            0.5,
-            0.5,
-            "No variant had a profit behind it long enough to be picked.",
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            color=MIDDLE,
-        )
-        axes.set_axis_off()
-        finish(axes, "Picked by the past alone", "", note)
-        return Picture(figure, "Profit of picks by the past alone: no variant would have been picked.")
-    ends = []
+        say(axes, "No variant had a profit behind it long enough to be picked.")
+        alt = "Profit of picks by the past alone: no variant would have been picked."
+        return finish(axes, "Picked by the past alone", "", note, alt)
+    total, ends = daily.cumsum(), []
     for column, name, colour, dashes in (
-        ("hindsight_profit", "in hindsight", MIDDLE, (0, (4, 3))),
+        ("hindsight_profit", "in hindsight", MIDDLE, DASHED),
         ("profit", "picked", ACCENT, "-"),
     ):
-        total = daily[column].cumsum()
-        axes.plot(daily.index, total, color=colour, linewidth=1.8, linestyle=dashes)
-        ends.append((total.iloc[-1], daily.index[-1], name, colour))
+        axes.plot(daily.index, total[column], color=colour, linewidth=1.8, linestyle=dashes)
+        ends.append((total[column].iloc[-1], daily.index[-1], name, colour))
     held = choices.periods[choices.periods["staked"] > 0]
     changed = held.index[(held["variant"] != held["variant"].shift()).to_numpy()]
     at = pd.DatetimeIndex([max(begin, daily.index[0]) for begin in changed])
-    height = np.interp(at.as_unit("us").asi8, daily.index.as_unit("us").asi8, daily["profit"].cumsum())
+    height = np.interp(at.as_unit("us").asi8, daily.index.as_unit("us").asi8, total["profit"])
     axes.plot(at, height, color=LINES[1], linestyle="none", marker="|", markersize=12, markeredgewidth=1.8)
     dates(axes)
     spread_labels(axes, ends)
     axes.set_xlabel("a stroke: another variant is picked")
-    finish(axes, "Picked by the past alone, and the best in hindsight", "profit since the first pick", note)
     profit, staked, best, best_staked = (
         daily[name].sum() for name in ("profit", "staked", "hindsight_profit", "hindsight_staked")
     )
+    hindsight = percent(best / best_staked) if best_staked else "nothing"
     text = (
-        f"{profit:,.0f} on {staked:,.0f} staked, yield {percent(choices.value)}, with {max(len(at) - 1, 0)} changes; the variant that is "
-        f"best in hindsight yields {percent(best / best_staked) if best_staked else 'nothing'} over the same days"
+        f"{profit:,.0f} on {staked:,.0f} staked, yield {percent(choices.value)}, "
+        f"with {max(len(at) - 1, 0)} changes; "
+        f"the variant that is best in hindsight yields {hindsight} over the same days"
     )
-    return Picture(figure, f"Profit of picks by the past alone: {text.replace('-', '−')}.")
+    alt = f"Profit of picks by the past alone: {text.replace('-', '−')}."
+    unit = "profit since the first pick"
+    return finish(axes, "Picked by the past alone, and the best in hindsight", unit, note, alt)
 
 
 def _axes_of_map(sweep: Sweep, x: str, y: str) -> list[str]:
-    """The parameters along and up a map: those asked for, the others by how much they matter."""
+    """Parameters along and up a map: those asked for, then those that matter most."""
     wanted = [name for name in (x, y) if name]
     if unknown := [name for name in wanted if name not in sweep.varied]:
         raise ParameterError(
@@ -272,46 +238,42 @@ def _ends_of_map(cells: dict, titles: list[str]) -> str:
     if not len(known):
         return "no variant placed a bet"
 
-    def told(at: int) -> str:
+    def in_words(at: int) -> str:
         words = cells["across"][at % columns], cells["up"][at // columns]
         where = " and ".join(f"{title} {word}" for title, word in zip(titles, words, strict=False))
         return f"{percent(flat[at])}{f' ({where})' if where else ''}"
 
-    low, high = (told(int(known[pick(flat[known])])) for pick in (np.argmin, np.argmax))
+    low, high = (in_words(int(known[pick(flat[known])])) for pick in (np.argmin, np.argmax))
     alone = int((cells["alone"] & ~cells["sure"]).sum())
     return (
-        f"from {low} to {high}; {int(cells['sure'].sum())} of {len(known)} cells have a variant that is significant after correction, "
-        f"{alone} only one that is so alone"
+        f"from {low} to {high}; {int(cells['sure'].sum())} of {len(known)} cells have a variant "
+        f"that is significant after correction, {alone} only one that is so alone"
     )
 
 
 def _cells(sweep: Sweep, names: list[str]) -> dict:
-    """Median yield, number and significance of the variants of each cell, with the words along both sides; where the best one is."""
-    codes, words = zip(*(value_groups(sweep, name) for name in names), strict=True) if names else ((), ())
-    nothing = np.zeros(sweep.tried, np.int64)
-    across, up = (codes[at] if len(names) > at else nothing for at in (0, 1))
-    sides = [words[at] if len(names) > at else [""] for at in (0, 1)]
+    """Median yield and significance of each cell, labels of both sides, and the best variant's cell."""
     table = sweep.table
-    shape = len(sides[1]), len(sides[0])
+    groups = [value_groups(sweep, name) for name in names]
+    groups += [(np.zeros(len(table), np.int64), [""])] * (2 - len(groups))
+    (across, columns), (up, rows) = groups
+    shape = len(rows), len(columns)
     cell = up * shape[1] + across
     bet = (table["bets"] > 0).to_numpy()
-    middles = (
+    medians = (
         table.loc[bet, ["yield", "bets"]].groupby(cell[bet]).median().reindex(range(shape[0] * shape[1]))
     )
-    middle = middles["yield"].to_numpy(float)
     marks = {}
-    for name, columns in (("sure", ("luck_p_adjusted", "p_adjusted")), ("alone", ("luck_p", "p"))):
-        judged = table[columns[0]].where(table[columns[0]].notna(), table[columns[1]]).to_numpy(float)
-        marks[name] = (np.bincount(cell[judged <= SURE], minlength=len(middle)) > 0).reshape(shape)
-    best = cell[table.index.get_loc(table.attrs["best"])] if bet.any() else -1
-    few = (middles["bets"] < _FEW).to_numpy().reshape(shape)
+    for name, by_luck, by_days in (("sure", "luck_p_adjusted", "p_adjusted"), ("alone", "luck_p", "p")):
+        p = table[by_luck].fillna(table[by_days]).to_numpy(float)
+        marks[name] = (np.bincount(cell[p <= SURE], minlength=len(medians)) > 0).reshape(shape)
     return {
-        "middle": middle.reshape(shape),
-        "few": few,
+        "middle": medians["yield"].to_numpy(float).reshape(shape),
+        "few": (medians["bets"] < _FEW).to_numpy().reshape(shape),
         **marks,
-        "across": sides[0],
-        "up": sides[1],
-        "best": best,
+        "across": columns,
+        "up": rows,
+        "best": cell[table.index.get_loc(table.attrs["best"])] if bet.any() else -1,
     }
 
 
@@ -320,49 +282,32 @@ def _draw_cells(axes: "Axes", cells: dict) -> None:
     from matplotlib.patches import Rectangle
 
     middle = 100 * cells["middle"]
-    # a few extremes, mostly of few bets, shall not make all the others pale
+    # a few extremes, mostly of few bets, must not make all the others pale
     most = np.nanquantile(np.abs(middle), 0.9) if np.isfinite(middle).any() else 1.0
     shades = LinearSegmentedColormap.from_list("overround", [_LOSS, _NOTHING, _GAIN])
     rows, columns = middle.shape
     for up, across in np.ndindex(rows, columns):
         value = middle[up, across]
         share = 0.0 if np.isnan(value) else float(np.clip(value / (most or 1.0), -1, 1))
-        colour = _NOTHING if np.isnan(value) else shades(0.5 + share / 2)
-        best = up * columns + across == cells["best"]
-        axes.add_patch(
-            Rectangle(
-                (across - 0.48, up - 0.46),
-                0.96,
-                0.92,
-                facecolor=colour,
-                edgecolor=LINES[1] if best else "none",
-                linewidth=2.2,
-            )
-        )
+        fill = _NOTHING if np.isnan(value) else shades(0.5 + share / 2)
+        edge = LINES[1] if up * columns + across == cells["best"] else "none"
+        corner = (across - 0.48, up - 0.46)
+        axes.add_patch(Rectangle(corner, 0.96, 0.92, facecolor=fill, edgecolor=edge, linewidth=2.2))
         mark = " ●" if cells["sure"][up, across] else " ○" if cells["alone"][up, across] else ""
-        # adding 0 makes a 0 of what rounding has left as -0
+        # adding 0 makes a 0 of a rounded -0
         number = f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
-        text = (
-            "–" if np.isnan(value) else f"({number}){mark}" if cells["few"][up, across] else f"{number}{mark}"
-        )
-        axes.text(
-            across,
-            up,
-            text.replace(" ", "\N{NO-BREAK SPACE}"),
-            ha="center",
-            va="center",
-            fontsize=9,
-            color=_ON_DARK if share > 0.75 else _ON_LIGHT,
-        )
-    axes.set_xlim(-0.55, columns - 0.45)
-    axes.set_ylim(-0.55, rows - 0.45)
+        number = f"({number})" if cells["few"][up, across] else number
+        text = "–" if np.isnan(value) else f"{number}{mark}".replace(" ", "\N{NO-BREAK SPACE}")
+        ink = _ON_DARK if share > 0.75 else _ON_LIGHT
+        axes.text(across, up, text, ha="center", va="center", fontsize=9, color=ink)
+    axes.set(xlim=(-0.55, columns - 0.45), ylim=(-0.55, rows - 0.45))
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
 
 
 def _scale(sweep: Sweep, name: str) -> tuple[pd.Series, list[tuple[float, str]]]:
-    """Height of each variant on the axis of a parameter, from 0 to 1, and what is written there."""
+    """Height of each variant on the axis of a parameter, from 0 to 1, and the labels of that axis."""
     values = sweep.table[name]
     if pd.api.types.is_float_dtype(values.dtype) and values.nunique() > _MOST_WORDS:
         low, high = float(values.min()), float(values.max())
@@ -370,6 +315,5 @@ def _scale(sweep: Sweep, name: str) -> tuple[pd.Series, list[tuple[float, str]]]
     codes, words = value_groups(sweep, name, _MOST_WORDS)
     last = max(len(words) - 1, 1)
     step = -(-len(words) // _MOST_WORDS)
-    return pd.Series(codes / last, sweep.table.index), [
-        (at / last, word) for at, word in list(enumerate(words))[::step]
-    ]
+    labels = [(at / last, word) for at, word in list(enumerate(words))[::step]]
+    return pd.Series(codes / last, sweep.table.index), labels

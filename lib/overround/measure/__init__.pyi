@@ -1,5 +1,6 @@
 from .meter import Meter as Meter
 from .meter import cost_table as cost_table
+from .meter import request_figures as request_figures
 from .paired import Change as Change
 from .paired import compare as compare
 from .paired import compare_all as compare_all

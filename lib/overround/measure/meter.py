@@ -261,6 +261,13 @@ def request_figures(requests: list[dict]) -> dict[str, float]:
 
     latency_p50_ms and so on are of those that missed; of the others latency_hit_p50_ms and
     latency_revalidated_p50_ms.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> calls = [{"from_cache": True, "bytes": 9, "status": 200, "latency_s": 0.01}]
+    >>> ov.measure.request_figures(calls)["cache_hit_share"]
+    1.0
     """
     if not requests:
         return {}

@@ -1,16 +1,16 @@
-"""What the index says of all runs: which failed, how they group, what differs from one to the next, what has been compared.
+"""The index of all runs: which failed, how they group, how they differ, and which were compared.
 
-Pure functions of the records that runs leave; nothing is read or written here.
+Pure functions of the records of runs; nothing is read or written here.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from overround.reports.records import OK
 from overround.reports.svg import sparkline
 
-OK = "ok"
 Record = dict[str, Any]
-# what says where a run ran, not what it asked
+# parameters that do not change the question
 _NOT_ASKED = ("run_id", "pipeline", "runs")
 
 
@@ -22,17 +22,16 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
     runs : sequence of dict
         Records as `overround.runs.runner` writes them, with `href` (without a suffix) and `pipeline`.
     baseline : str
-        Run id that the others are held against; by default the oldest run with bets of the same notebook.
+        Run id that the others are compared with; by default the oldest run with bets of the same notebook.
     pipelines : sequence of dict
-        Of those that noted their steps (`overround.reports.records.read_pipelines`), oldest first: also a
-        step that an earlier run stands for.
+        With their steps, oldest first, see `overround.reports.records.read_pipelines`.
 
     Returns
     -------
     dict
-        `failures`, newest first; `latest`, the runs of the newest pipeline in their order, `kept` those that
-        stand for a step; `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest
-        first, and how many `labels` they have; `comparable`, whether any run left bets.
+        `failures`, newest first; `latest`, the runs of the newest pipeline in order, `kept` if reused;
+        `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest first, and number of `labels`;
+        `comparable`, whether any run left bets.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
     kept = _kept(pipelines)
@@ -50,9 +49,9 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
 
 
 def unresolved(runs: Sequence[Record]) -> list[Record]:
-    """Failed runs (oldest first given) that no later run of the same notebook and label has made good, newest first.
+    """Failed runs without a later good run of the same notebook and label, newest first.
 
-    A run that stood for a later pipeline's step makes good what failed until then.
+    A run that a later pipeline reused counts as good from then on.
     """
     last = {
         (run["notebook"], run["label"]): run
@@ -64,12 +63,12 @@ def unresolved(runs: Sequence[Record]) -> list[Record]:
 
 
 def has_bets(run: Record) -> bool:
-    """Whether a run left a ledger, which is what can be compared."""
+    """Whether a run left a ledger, without which it cannot be compared."""
     return run["status"] == OK and bool(run.get("bankroll"))
 
 
 def differences(before: Record, run: Record) -> list[tuple[str, Any, Any]]:
-    """Parameters that two runs of a notebook do not share, as (name, before, now)."""
+    """Parameters that differ between two runs of a notebook, as (name, before, now)."""
     old, new = before["parameters"], run["parameters"]
     return [
         (name, old.get(name), new.get(name))
@@ -79,7 +78,7 @@ def differences(before: Record, run: Record) -> list[tuple[str, Any, Any]]:
 
 
 def _kept(pipelines: Sequence[Record]) -> dict[str, list[str]]:
-    """Run id -> when pipelines started for a step of which it stands, oldest first."""
+    """Run id -> start times of the pipelines that reused it, oldest first."""
     found: dict[str, list[str]] = {}
     for pipeline in pipelines:
         for step in pipeline["steps"]:
@@ -104,7 +103,7 @@ def _latest(runs: Sequence[Record], pipelines: Sequence[Record]) -> dict[str, An
 
 
 def _in_order(runs: Sequence[Record], pipelines: Sequence[Record]) -> list[str]:
-    """Notebooks as they follow one another in the newest pipeline that has them, kept or run."""
+    """Notebooks in the order of the newest pipeline that has them, reused or run."""
     order: dict[str, list[str]] = {}
     for run in runs:
         order.setdefault(run["pipeline"], []).append(run["notebook"])
@@ -118,7 +117,7 @@ def _in_order(runs: Sequence[Record], pipelines: Sequence[Record]) -> list[str]:
 
 def _group(name: str, runs: Sequence[Record], pages: Sequence[Record], baseline: str) -> dict[str, Any]:
     bets = [run for run in runs if has_bets(run)]
-    # small multiples on one scale: each bankroll as a multiple of what it began with
+    # small multiples on one scale: each bankroll as a multiple of its start
     ratios = {
         run["run_id"]: [value / (run["bankroll"][0] or 1.0) for value in run["bankroll"]] for run in bets
     }
@@ -147,22 +146,15 @@ def _group(name: str, runs: Sequence[Record], pages: Sequence[Record], baseline:
 
 
 def _elsewhere(before: Record, run: Record) -> list[str]:
-    """What besides parameters can be why two runs differ."""
-    return [
-        words
-        for field, words in (
-            ("source", "other source"),
-            ("store_version", "other data"),
-            ("git_revision", "other program"),
-        )
-        if before.get(field) != run.get(field)
-    ]
+    """Reasons besides parameters why two runs may differ."""
+    reasons = {"source": "source", "store_version": "data", "git_revision": "program"}
+    return [f"other {word}" for field, word in reasons.items() if before.get(field) != run.get(field)]
 
 
 def _comparisons(
     run: Record, others: dict[str, Record | None], pages: Sequence[Record]
-) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for words, other in others.items():
         if other is None or not has_bets(other) or other["run_id"] == run["run_id"]:
             continue
@@ -173,5 +165,5 @@ def _comparisons(
         page = min(with_both, key=lambda page: len(page["parameters"]["runs"]), default=None)
         command = f"overround compare {other['run_id']} {run['run_id']}"
         href = f"{page['href']}.html" if page else ""
-        found.append({"words": words, "href": href, "command": command, "pair": pair})  # type: ignore[dict-item]
+        found.append({"words": words, "href": href, "command": command, "pair": pair})
     return found

@@ -1,7 +1,7 @@
 """Pages that can be sent to someone: one for each run, and an index of all runs.
 
-A page is one file without a script or a request to anywhere; a Content-Security-Policy holds it to that. This
-module reads executed notebooks and the JSON records beside them, and runs nothing.
+A page is one file without scripts or requests, which a Content-Security-Policy enforces. This module reads
+executed notebooks and the JSON records beside them, and runs nothing.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from overround.errors import RunError
-from overround.formatting import said
+from overround.formatting import percent, said
 from overround.reports.index import overview
 from overround.reports.records import (
     BASELINE,
@@ -30,7 +30,9 @@ from overround.sources.registry import SIMULATED, credit
 TEMPLATES = Path(__file__).parent / "templates"
 _NAVIGATION = '<nav aria-label="Reports">'
 _SHORT = 60
+_SHOWABLE = {"text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"}
 _NEVER = ["script", "iframe", "object", "embed", "applet", "link", "meta", "base", "form", "noscript"]
+_LOADING = ("src", "srcset", "poster", "background", "data", "action", "formaction")
 _NUMBER = re.compile(
     r"[-+−–±]?\s*[\d.,  ]*\d\s*(%|s|ms|MB|k|M|x|×)?(\s*\([^)]*\d[^)]*\))?|[-–—]|nan|none|", re.IGNORECASE
 )
@@ -46,9 +48,9 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
     html : Path
         The page; its links to the notebook, the pages of the same pipeline and the index are relative to it.
     record : Path
-        JSON file with what is known of the run, as written by `overround.runs.runner`.
+        JSON file about the run, as written by `overround.runs.runner`.
     show_code : bool
-        Whether the code, which one control shows and hides, is shown at first.
+        Whether the code is shown at first; a control on the page shows and hides it.
 
     Examples
     --------
@@ -76,29 +78,26 @@ def render_run(ipynb: Path, html: Path, record: Path, *, show_code: bool = False
     if run is None:
         raise RunError(f"{record} is not a record of a run; the page of {ipynb} cannot be made.")
     heading, contents, strip, body = _tidy(_cells(ipynb))
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            run=run,
-            heading=heading or run["title"],
-            contents=contents,
-            strip=strip,
-            body=body,
-            show_code=show_code,
-            has_code='class="code"' in body,
-            simulated=_simulated(run),
-            data=credit(run["source"]),
-            again=can_be_made_again(run["notebook"], run["parameters"]),
-            siblings=siblings(record.parent),
-            notebook_file=ipynb.name,
-        )
+    template = _environment().get_template("report.html")
+    page = template.render(
+        run=run,
+        heading=heading or run["title"],
+        contents=contents,
+        strip=strip,
+        body=body,
+        show_code=show_code,
+        has_code='class="code"' in body,
+        simulated=_simulated(run),
+        data=credit(run["source"]),
+        again=can_be_made_again(run["notebook"], run["parameters"]),
+        siblings=siblings(record.parent),
+        notebook_file=ipynb.name,
     )
     write_atomically(html, page)
 
 
 def renew_navigation(html: Path, record: Path) -> None:
-    """Let a page know the other pages of its pipeline as they are now; the rest of it stays to the letter."""
+    """Update the links of a page to the other pages of its pipeline; the rest of it stays unchanged."""
     run, page = read_record(record), html.read_text(encoding="utf-8")
     start, end = page.find(_NAVIGATION), page.find("</nav>")
     if run is None or not 0 <= start < end:
@@ -108,7 +107,7 @@ def renew_navigation(html: Path, record: Path) -> None:
 
 
 def render_index(reports: Path) -> Path:
-    """Write `index.html` of all runs under a reports folder, and return its path; `reports/baseline` names the run to compare with.
+    """Write `index.html` of all runs under a reports folder and return its path; see also `mark_baseline`.
 
     Examples
     --------
@@ -177,24 +176,19 @@ def _cells(ipynb: Path) -> str:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if RUN_MIME not in output.get("data", {})]
             for output in cell.outputs:
-                _leave_only_what_a_page_can_show(output.get("data", {}))
+                _keep_showable(output.get("data", {}))
     notebook.metadata.pop("widgets", None)
     html, _ = _exporter().from_notebook_node(notebook)
     return html
 
 
-def _leave_only_what_a_page_can_show(data: dict) -> None:
-    for kind in [
-        kind
-        for kind in data
-        if kind
-        not in ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain")
-    ]:
+def _keep_showable(data: dict) -> None:
+    for kind in data.keys() - _SHOWABLE:
         del data[kind]
 
 
 def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
-    """Return the first heading, the contents as (level, id, text), the first strip, and the body without what could run or load."""
+    """Return the first heading, the contents as (level, id, text), the first strip, and the disarmed body."""
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "html.parser")
@@ -227,7 +221,7 @@ def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
 
 
 def _take_strip(soup: Any) -> str:
-    """The strip of key figures goes up to the verdict; a heading over nothing but it goes."""
+    """Take out the strip of key figures, which belongs below the verdict, and a heading over nothing else."""
     strip = soup.select_one("dl.ov-key")
     if strip is None:
         return ""
@@ -243,7 +237,7 @@ def _take_strip(soup: Any) -> str:
 
 
 def _number_headings(soup: Any) -> list[tuple[int, str, str]]:
-    """Headings get an id, and go down by one level at a time."""
+    """Give headings an id, and let levels go down by one at a time."""
     contents, level = [], 1
     for number, element in enumerate(soup.find_all(re.compile("^h[1-6]$")), 1):
         level = min(max(int(element.name[1]), 2), level + 1)
@@ -254,7 +248,7 @@ def _number_headings(soup: Any) -> list[tuple[int, str, str]]:
 
 
 def _drop_empty_end(soup: Any) -> None:
-    """Remove last headings with nothing after them: a notebook ends with a cell that records, which shows nothing."""
+    """Remove last headings with nothing after them: the cell that ends a notebook shows nothing."""
     for element in reversed(soup.find_all(True)):
         if element.find_parent(class_="code") or "code" in element.get("class", []):
             continue
@@ -270,12 +264,8 @@ def _shown_between(heading: Any, following: Any) -> bool:
             return False
         if node.name in ("img", "svg", "table", "hr"):
             return True
-        if (
-            node.name is None
-            and node.strip()
-            and not node.find_parent(class_="code")
-            and heading not in node.parents
-        ):
+        text = node.name is None and node.strip() and heading not in node.parents
+        if text and not node.find_parent(class_="code"):
             return True
     return False
 
@@ -287,15 +277,7 @@ def _has_text(text: str) -> bool:
 def _disarm(element: Any) -> None:
     for name in list(element.attrs):
         value = str(element[name]).strip().lower()
-        loads = name in (
-            "src",
-            "srcset",
-            "poster",
-            "background",
-            "data",
-            "action",
-            "formaction",
-        ) and not value.startswith("data:image/")
+        loads = name in _LOADING and not value.startswith("data:image/")
         if name.endswith("href") and element.name != "a":  # parts of a drawing
             loads = not value.startswith(("#", "data:image/"))
         if (
@@ -305,7 +287,7 @@ def _disarm(element: Any) -> None:
         ):
             del element[name]
     if element.name == "img" and not element.get("src"):
-        element.name = "span"  # an image from elsewhere: its description stays
+        element.name = "span"  # an image from elsewhere: only its description stays
         element.string = str(element.attrs.pop("alt", ""))
     elif element.name == "a" and str(element.get("href", "")).startswith("http"):
         element["rel"] = "noopener noreferrer"
@@ -357,9 +339,7 @@ def _duration(seconds: float) -> str:
 
 
 def _percent(share: Any) -> str:
-    return (
-        f"{100 * share:+.1f}\N{NO-BREAK SPACE}%".replace("-", "−") if isinstance(share, int | float) else "–"
-    )
+    return percent(share, sign=True) if isinstance(share, int | float) else "–"
 
 
 def _verdict_parts(verdict: str) -> tuple[str, str]:

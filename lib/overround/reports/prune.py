@@ -1,4 +1,4 @@
-"""Old pages go when someone says so: whole pipelines of the reports folder, never a table, and never what a kept page compares."""
+"""Remove old pipelines from the reports folder, never tables or runs that a remaining page compares."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from overround.errors import ParameterError
 from overround.reports.page import render_index
 from overround.reports.records import BASELINE, read_pipelines, read_records
 
-# as `overround.runs.runner.new_pipeline` names them: nothing else under reports/runs is ours to remove
+# as `overround.provenance.new_pipeline` names them: nothing else under reports/runs is ours to remove
 _PIPELINE = re.compile(r"\d{8}-\d{6}-\w+")
 
 
@@ -30,76 +30,84 @@ def candidates(
     reports : Path
         The reports folder.
     keep : int, optional
-        So many of the newest pipelines stay; pages that only compare runs do not count, they stay and go with
-        what they compare.
+        Number of the newest pipelines that stay; pages that only compare runs do not count: they stay and go
+        with what they compare.
     older_than : timedelta, optional
-        What started later than this long ago stays.
+        Pipelines younger than this stay.
     now : datetime, optional
-        Of which moment the age is meant; by default the present.
+        Moment at which the age is measured; by default the present.
 
     Returns
     -------
     DataFrame
-        One row a pipeline, newest first: pipeline, started_at, runs, megabytes. Never among them are the
-        newest pipeline and the one that holds the baseline, and those with runs that these, or any other
-        pipeline that stays, compare or have for a step.
+        One row per pipeline, newest first: pipeline, started_at, runs, megabytes. Never among them are the newest
+        pipeline and that of the baseline, nor those whose runs these, or others that stay, compare or reuse.
 
     Raises
     ------
     ParameterError
-        Where neither limit is given, or keep is below 1.
+        If neither limit is given, or keep is below 1.
     """
     if keep is None and older_than is None:
         raise ParameterError("say what stays: --keep N (the newest N pipelines), --older-than 30d, or both.")
     if keep is not None and keep < 1:
         raise ParameterError(f"--keep {keep} would remove everything; keep at least 1.")
-    records, _ = read_records(reports)
-    pipelines: dict[str, list[dict]] = {}
-    for run in records:
-        if _PIPELINE.fullmatch(run["pipeline"]):
-            pipelines.setdefault(run["pipeline"], []).append(run)
-    began = {
-        name: min(datetime.fromisoformat(run["started_at"]) for run in runs)
-        for name, runs in pipelines.items()
-    }
-    noted = {one["pipeline"]: one for one in read_pipelines(reports) if _PIPELINE.fullmatch(one["pipeline"])}
-    for name in noted.keys() - began.keys():  # not one of its steps had to be run
-        began[name], pipelines[name] = datetime.fromisoformat(noted[name]["started_at"]), []
+    runs, began, noted = _pipelines(reports)
     newest = sorted(began, key=lambda name: (began[name], name), reverse=True)
-    compares = {name for name in newest if {run["notebook"] for run in pipelines[name]} == {"compare"}}
-    mains = [name for name in newest if name not in compares]
-    mark = reports / BASELINE
-    safe = {*newest[:1], *mains[:1], mark.read_text().strip().partition(".")[0] if mark.is_file() else ""}
-    limit = (now or datetime.now(UTC)) - older_than if older_than is not None else None
-    gone = {
-        name
-        for at, name in enumerate(mains)
-        if (keep is None or at >= keep) and (limit is None or began[name] < limit) and name not in safe
-    }
-    for name in newest:  # what one refers to is older
-        if name not in gone and (name in safe or name not in compares):
-            gone -= _referred(noted.get(name), pipelines[name])
-    for name in compares - safe:
-        compared = _referred(None, pipelines[name])
-        if compared & gone or (not compared and limit is not None and began[name] < limit):
+    comparing = {name for name in newest if {run["notebook"] for run in runs[name]} == {"compare"}}
+    others = [name for name in newest if name not in comparing]
+    safe = {*newest[:1], *others[:1], _baseline(reports)}
+    limit = None if older_than is None else (now or datetime.now(UTC)) - older_than
+
+    def old(name: str) -> bool:
+        return limit is not None and began[name] < limit
+
+    gone = set(others[keep or 0 :]) - safe
+    gone = {name for name in gone if limit is None or old(name)}
+    for name in newest:  # it refers to older ones only
+        if name not in gone and (name in safe or name not in comparing):
+            gone -= _referred(noted.get(name), runs[name])
+    for name in comparing - safe:
+        compared = _referred(None, runs[name])
+        if compared & gone or (not compared and old(name)):
             gone.add(name)
     rows = [
-        (name, began[name], len(pipelines[name]), _megabytes(reports / "runs" / name))
+        (name, began[name], len(runs[name]), _megabytes(reports / "runs" / name))
         for name in newest
         if name in gone
     ]
     return pd.DataFrame(rows, columns=["pipeline", "started_at", "runs", "megabytes"])
 
 
+def _pipelines(reports: Path) -> tuple[dict[str, list[dict]], dict[str, datetime], dict[str, dict]]:
+    """Runs, start and steps of each pipeline; one that reused all its steps has no runs."""
+    noted = {one["pipeline"]: one for one in read_pipelines(reports) if _PIPELINE.fullmatch(one["pipeline"])}
+    runs: dict[str, list[dict]] = {name: [] for name in noted}
+    for run in read_records(reports)[0]:
+        if _PIPELINE.fullmatch(run["pipeline"]):
+            runs.setdefault(run["pipeline"], []).append(run)
+    began = {
+        name: min(datetime.fromisoformat(one["started_at"]) for one in found or [noted[name]])
+        for name, found in runs.items()
+    }
+    return runs, began, noted
+
+
+def _baseline(reports: Path) -> str:
+    """Pipeline of the baseline, empty if none is marked."""
+    mark = reports / BASELINE
+    return mark.read_text().strip().partition(".")[0] if mark.is_file() else ""
+
+
 def _referred(noted: dict | None, runs: Sequence[dict]) -> set[str]:
-    """Pipelines whose runs stand for a step of this one, or are compared in it."""
+    """Pipelines whose runs this one reused or compares."""
     ids = [step["run_id"] for step in noted["steps"]] if noted else []
     compared = [run_id for run in runs for run_id in run["parameters"].get("runs") or []]
     return {run_id.partition(".")[0] for run_id in (*ids, *compared)}
 
 
 def remove(reports: Path, pipelines: Sequence[str]) -> None:
-    """Remove pipelines' folders from a reports folder and write the index anew.
+    """Remove pipelines' folders from a reports folder and write the index again.
 
     Raises
     ------
@@ -126,7 +134,8 @@ def mark_baseline(reports: Path, run_id: str) -> None:
     known = [run["run_id"] for run in read_records(reports)[0]]
     if run_id not in known:
         raise ParameterError(
-            f"there is no run {run_id!r} in {reports}; run ids are in the index, e.g. {known[-1] if known else 'none yet'}."
+            f"there is no run {run_id!r} in {reports}; run ids are in the index, "
+            f"e.g. {known[-1] if known else 'none yet'}."
         )
     (reports / BASELINE).write_text(run_id + "\n", encoding="utf-8")
 

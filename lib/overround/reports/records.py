@@ -1,4 +1,4 @@
-"""What runs leave in the reports folder besides pages: a record each, and of each pipeline which runs its steps are."""
+"""What runs leave in the reports folder besides pages: a record each, and the steps of each pipeline."""
 
 import json
 import os
@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+OK, FAILED, NOT_RUN = "ok", "failed", "not run"
+
 # what the last cell of a notebook displays: {"verdict": ..., "metrics": {...}, "source": ...}
 RUN_MIME = "application/vnd.overround.run+json"
 
-# a file of the reports folder that holds the run id of what others are compared with
+# file of the reports folder with the run id that others are compared with
 BASELINE = "baseline"
 
-# of a pipeline's folder: its steps in JSON, also those that an earlier pipeline's run stands for; a run's
-# files have suffixes
+# in a pipeline's folder: its steps in JSON, including those reused from an earlier one; runs' files have suffixes
 _STEPS = "steps"
 
 
 def read_record(path: Path) -> dict | None:
-    """A run's record; None for what is none."""
+    """A run's record; None if the file is not one."""
     run = _read(path)
     needed = {
         "run_id",
@@ -56,7 +57,7 @@ def read_records(reports: Path) -> tuple[list[dict], list[str]]:
 
 
 def write_steps(reports: Path, pipeline: str, started_at: datetime, steps: Sequence[dict[str, str]]) -> None:
-    """Note which runs the steps of a pipeline are: each with label, notebook, status (ok, failed, kept, not run) and run_id."""
+    """Write the steps of a pipeline: label, notebook, status (ok, failed, kept, not run) and run_id."""
     noted = {
         "pipeline": pipeline,
         "started_at": started_at.astimezone(UTC).isoformat(timespec="seconds"),
@@ -66,7 +67,7 @@ def write_steps(reports: Path, pipeline: str, started_at: datetime, steps: Seque
 
 
 def read_pipelines(reports: Path) -> list[dict]:
-    """Pipelines that have noted their steps, oldest first: pipeline, started_at, steps."""
+    """Pipelines with written steps, oldest first: pipeline, started_at, steps."""
     return [
         found
         for path in sorted((reports / "runs").glob(f"*/{_STEPS}"))
@@ -75,7 +76,7 @@ def read_pipelines(reports: Path) -> list[dict]:
 
 
 def siblings(folder: Path) -> list[dict]:
-    """The steps of a pipeline's folder in their order: label, status, and href from a page of that folder; empty where there is none."""
+    """Steps of a pipeline's folder in order: label, status, and href from a page of that folder."""
     noted = _read_steps(folder / _STEPS)
     if noted is None:
         runs = [run for path in folder.glob("*.json") if (run := read_record(path))]
@@ -98,7 +99,7 @@ def write_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        # a lone surrogate can be in any text that came from a file; it must not cost the report
+        # a lone surrogate can be in any text from a file; it must not cost the report
         draft.write_text(text, encoding="utf-8", errors="backslashreplace")
         draft.replace(path)
     finally:
@@ -124,24 +125,15 @@ def _read_steps(path: Path) -> dict | None:
     return {**found, "pipeline": path.parent.name}
 
 
-# they read what no version pins: the clock, the calls to providers, the measurements
+# they read the clock, calls to providers and measurements, which no version pins
 _OF_THE_MOMENT = ("collection", "daily", "performance")
 
 
 def reads_one_version(notebook: str, parameters: Iterable[str]) -> bool:
-    """Whether a notebook that takes these parameters reads nothing but one version of the tables."""
+    """Whether a notebook with these parameters reads nothing but one version of the tables."""
     return "store_version" in parameters and notebook not in _OF_THE_MOMENT
 
 
 def can_be_made_again(notebook: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether a run finds the same at any time: it read one version of the tables, or nothing but the earlier runs that it was told."""
+    """Whether a run finds the same at any time: it read one version of the tables, or only earlier runs."""
     return reads_one_version(notebook, parameters) or bool(parameters.get("runs"))
-
-
-OK = "ok"
-
-
-FAILED = "failed"
-
-
-NOT_RUN = "not run"

@@ -1,4 +1,4 @@
-"""Drawings as parts of a page: in its colours and its fonts, light and dark, with words for who cannot see them.
+"""Drawings as parts of a page: in its colours and fonts, light and dark, with words for blind readers.
 
 A notebook keeps a figure as an image, which every viewer shows; only a page of ours knows the variables that
 colour it.
@@ -13,10 +13,11 @@ from overround.display.palette import NAMES
 
 _SVG_IMAGE = re.compile("^data:image/svg\\+xml;base64,")
 _COLOUR = re.compile("|".join(map(re.escape, NAMES)), re.IGNORECASE)
-# what matplotlib writes for itself: its licence block, its one global rule (report.css has it), turns by
-# nothing, a list of fonts
+# parts of matplotlib's output that a page does not need: its licence block, its one global rule (report.css has
+# it), rotations by 0, a list of fonts
 _DROPPED = re.compile(
-    r"<metadata>.*?</metadata>|<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>| transform=\"rotate\(-?0 [^\"]*\"|font-family: [^;\"]*;\s*",
+    r"<metadata>.*?</metadata>|<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>"
+    r"| transform=\"rotate\(-?0 [^\"]*\"|font-family: [^;\"]*;\s*",
     re.DOTALL,
 )
 _BETWEEN_POINTS = re.compile(r"\s*\n\s*(?=[LMCQz\"])")
@@ -28,7 +29,7 @@ def inline_drawings(soup: Any) -> None:
     Parameters
     ----------
     soup : BeautifulSoup
-        The page; what else it may not hold has to be removed afterwards.
+        The page; anything else that is not allowed has to be removed afterwards.
     """
     from bs4 import BeautifulSoup
 
@@ -40,7 +41,7 @@ def inline_drawings(soup: Any) -> None:
         if drawing is None:
             continue
         _unique_ids(drawing, f"f{number}-")
-        # what a drawing might do besides showing something
+        # a drawing may only show something
         for element in drawing(
             ["foreignobject", "style", "animate", "animatetransform", "animatemotion", "set", "a", "title"]
         ):
@@ -61,9 +62,9 @@ def sparkline(values: Sequence[float], start: float, low: float, high: float, wo
     start : float
         Drawn as a line across.
     low, high : float
-        The scale, the same for all that are compared.
+        The scale, shared by all that are compared.
     words : str
-        What it shows, for who cannot see it.
+        What it shows, for readers who cannot see it.
     """
     from html import escape
 
@@ -73,10 +74,11 @@ def sparkline(values: Sequence[float], start: float, low: float, high: float, wo
     def y(value: float) -> float:
         return round(edge + (height - 2 * edge) * (1 - (value - low) / span), 1)
 
+    label = escape(words, quote=True)
     step = (width - 2 * edge) / max(len(values) - 1, 1)
     points = " ".join(f"{edge + step * at:.1f},{y(value)}" for at, value in enumerate(values))
     return (
-        f'<svg class="spark" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words, quote=True)}">'
+        f'<svg class="spark" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
         f'<path class="start" d="M0 {y(start)}H{width}"/><polyline points="{points}"/>'
         f'<circle cx="{edge + step * (len(values) - 1):.1f}" cy="{y(values[-1])}" r="2.5"/></svg>'
     )

@@ -1,4 +1,4 @@
-"""The rows that a digest of a day needs, read from the store: the last nine days of one source, and what the machine noted."""
+"""The rows that a daily digest reads from the store: nine days of one source, and the machine's logs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Recent:
-    """The rows of the last nine days: quotes with the match's kick-off and teams, results, and what the machine noted."""
+    """Rows of the last nine days: quotes with kick-off and teams, results, calls, measurements and runs."""
 
     quotes: pd.DataFrame
     results: pd.DataFrame
@@ -49,7 +49,7 @@ class Recent:
 
     @property
     def today(self) -> pd.DataFrame:
-        """Quotes that were collected on the last day."""
+        """Quotes collected on the last day."""
         return self.quotes[self.quotes["collected_at"] > self.begin]
 
     @property
@@ -72,24 +72,23 @@ def recent(
     Parameters
     ----------
     store : Store
-        Where.
+        To read from.
     source : str
-        Whose prices.
+        Provider of the prices.
     until : str
-        ISO time at which the last day ends, UTC; empty: now. The simulated market lives in a time of its own,
-        so there the newest row. The machine's own records (calls, measurements, runs) of a simulated market
-        are those up to now.
+        ISO time at which the last day ends, UTC; empty: now. The simulated market has a time of its own:
+        there it is the time of the newest row, and the machine's logs go up to now.
     hours : float
         Length of a day, above 0 and at most 24.
     leagues : iterable of str
         Competitions; empty: all.
     version : str, optional
-        Of the tables, as `Store.version` gives it.
+        Of the tables, as `Store.version` returns it.
 
     Raises
     ------
     ParameterError
-        For a time that is none, or a length that is not allowed.
+        For a time that cannot be read, or a length that is not allowed.
     """
     if not 0 < hours <= 24:
         raise ParameterError(f"hours is {hours:g}; a day has more than 0 and at most 24.")
@@ -123,12 +122,12 @@ def recent(
 def _quotes(
     store: Store, source: str, leagues: list[str], since: pd.Timestamp, end: pd.Timestamp, version: str | None
 ) -> pd.DataFrame:
-    kept = store.version() if version is None else version
-    if "quotes=" not in kept or "events=" not in kept:
+    version = store.version() if version is None else version
+    if "quotes=" not in version or "events=" not in version:
         empty = store.read("quotes", {"competition": "-"}, [*_COLUMNS, "starts_at"]).head(0)
         return empty.assign(home=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
     chosen = f"AND q.competition IN ({', '.join(map(quoted, leagues))})" if leagues else ""
-    # all prices of matches that were still ahead: what a strategy knew at the beginning is among them
+    # all prices of matches that were still ahead, including what a strategy knew at the beginning
     wanted = f"""
         SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, e.starts_at, e.home, e.away
         FROM quotes q JOIN events e USING (event_id)
@@ -140,11 +139,12 @@ def _quotes(
 
 
 def _log(store: Store, name: str, column: str, until: pd.Timestamp, stored: str) -> pd.DataFrame:
-    """What the machine noted in the days before `until`: a log of years is not read for them."""
+    """Rows of a log from the days before `until`, without reading the whole log."""
     if f"{name}=" not in stored:
         return store.read(name)
     since = _moment(until - DAYS * ONE_DAY)
-    return store.sql(f"SELECT * FROM {name} WHERE {column} > {since} AND {column} <= {_moment(until)}")  # noqa: S608 - no text from outside
+    days = f"{column} > {since} AND {column} <= {_moment(until)}"
+    return store.sql(f"SELECT * FROM {name} WHERE {days}")  # noqa: S608 - no text from outside
 
 
 def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp:

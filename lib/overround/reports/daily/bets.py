@@ -1,0 +1,88 @@
+"""Value bets of the last days, a unit each, and the selections whose price moved most."""
+
+import numpy as np
+import pandas as pd
+
+from overround.betting.engine import backtest
+from overround.betting.staking import Flat
+from overround.grouping import SELECTION
+from overround.prices.closing import closing_lines
+from overround.prices.references import lowest_margin
+from overround.reports.daily.data import Recent
+from overround.signals.value import value_signals
+
+
+def value_bets(
+    recent: Recent, reference: str = "", *, method: str = "power", min_edge: float = 0.02
+) -> pd.DataFrame:
+    """Every value bet of the last days, a unit each, settled if the result is known.
+
+    Parameters
+    ----------
+    recent : Recent
+        What `recent` returned.
+    reference : str
+        As in `value_signals`; if it has no prices here, the bookmaker with the lowest margin.
+    method, min_edge
+        As in `value_signals`.
+
+    Returns
+    -------
+    DataFrame
+        Signals with profit, settled_at and clv, which are empty while a bet is open.
+    """
+    quotes = recent.quotes
+    if quotes.empty:
+        signals = value_signals(quotes, reference or "none")
+        return signals.assign(profit=np.nan, settled_at=signals["placed_at"], clv=np.nan)
+    if reference not in set(quotes["bookmaker"]):
+        reference = lowest_margin(quotes)
+    signals = value_signals(quotes, reference, method, min_edge)
+    closing = closing_lines(quotes, reference, method)
+    # a bankroll that cannot run out: each bet is a unit
+    ledger = backtest(signals, recent.results, stake=Flat(1), bankroll=1e9, closing=closing)
+    ledger = ledger[ledger["settled_at"] <= recent.until]
+    columns = [*SELECTION, "profit", "settled_at", "clv"]
+    return signals.merge(ledger[columns], on=list(SELECTION), how="left")
+
+
+def moves(recent: Recent, most: int = 12) -> pd.DataFrame:
+    """Selections whose price before kick-off moved most on the last day, over all bookmakers that quote them.
+
+    Returns
+    -------
+    DataFrame
+        match, outcome (with the line), books, begin and end (medians over bookmakers of the price that stood
+        when the day began, or else of the day's first price, and of its last), move (begin / end - 1: the
+        relative change of the probability); the largest first.
+    """
+    rows = recent.quotes
+    rows = rows[~(rows["collected_at"] >= rows["starts_at"]) & (rows["starts_at"] > recent.begin)]
+    rows = rows.sort_values("collected_at", kind="stable")
+    keys = [*SELECTION, "bookmaker"]
+    before, today = (
+        rows[chosen].groupby(keys, dropna=False)["price"].agg(["first", "last"])
+        for chosen in (rows["collected_at"] <= recent.begin, rows["collected_at"] > recent.begin)
+    )
+    pair = today.assign(begin=before["last"].reindex(today.index).fillna(today["first"]), end=today["last"])
+    found = pair.groupby(list(SELECTION), dropna=False).agg(
+        books=("end", "size"), begin=("begin", "median"), end=("end", "median")
+    )
+    found = found.assign(move=found["begin"] / found["end"] - 1)
+    found = found[found["move"] != 0].sort_values("move", key=lambda move: -move.abs(), kind="stable")
+    found = found.head(most).reset_index()
+    return found.assign(match=matches(recent, found), outcome=outcomes(found))[
+        ["match", "outcome", "books", "begin", "end", "move"]
+    ]
+
+
+def matches(recent: Recent, rows: pd.DataFrame) -> pd.Series:
+    """Names of both teams for each row."""
+    names = recent.quotes.drop_duplicates("event_id").set_index("event_id")
+    return rows["event_id"].map(names["home"] + " – " + names["away"])
+
+
+def outcomes(rows: pd.DataFrame) -> pd.Series:
+    """The outcome of each row with its line."""
+    lines = rows["line"].map(lambda line: "" if pd.isna(line) else f" {line:g}")
+    return rows["outcome"].astype("str") + lines.astype("str")
