@@ -319,6 +319,11 @@ def _trimmed(values: pd.Categorical) -> pd.Categorical:
     return pd.Categorical.from_codes(recoded[codes], words[kept], validate=False)
 
 
+def encode_like(frame: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    """The frame encoded where the one that it was made from is, and otherwise as it is."""
+    return encode(frame) if isinstance(given["event_id"].dtype, pd.CategoricalDtype) else frame
+
+
 def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
     """Rows in the table's own columns and types, checked.
 

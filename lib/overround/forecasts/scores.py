@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
 from overround.grouping import MARKET, SELECTION, group_codes
-from overround.prices.margin import METHODS, remove_margin
+from overround.prices.board import check_quotes, slots_of
+from overround.prices.margin import METHODS, markets_without_margin
 from overround.prices.references import CONSENSUS
-from overround.schema import NOT_AN_ACCOUNT
+from overround.prices.standing import first_and_last
+from overround.schema import NOT_AN_ACCOUNT, encode_like
 from overround.stats import LEVEL, clustered_variance, day, holm
 
 _NOTHING = 1e-12  # a difference of two equal probabilities, but for rounding
@@ -153,22 +155,15 @@ def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
     timed = quotes["phase"] == "snapshot"
     if not timed.any():
         return quotes
-    if "starts_at" not in quotes:
-        raise ParameterError(
-            "quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it."
-        )
-    before = quotes[timed & ~(quotes["observed_at"] >= quotes["starts_at"])].sort_values(
-        "observed_at", kind="stable"
-    )
-    whose = [*SELECTION, "bookmaker"]
+    check_quotes(quotes)
     both = [
-        before.drop_duplicates(whose).assign(phase="early"),
-        before.drop_duplicates(whose, keep="last").assign(phase="close"),
+        quotes.take(rows).assign(phase=phase)
+        for phase, rows in zip(_PHASES, first_and_last(quotes), strict=True)
     ]
     untimed = [
-        rows.assign(observed_at=pd.Series(pd.NaT, rows.index, before["observed_at"].dtype)) for rows in both
+        rows.assign(observed_at=pd.Series(pd.NaT, rows.index, quotes["observed_at"].dtype)) for rows in both
     ]
-    return pd.concat([quotes[~timed], *untimed], ignore_index=True)
+    return encode_like(pd.concat([quotes[~timed], *untimed], ignore_index=True), quotes)
 
 
 @dataclass(frozen=True)
@@ -187,12 +182,7 @@ class Decided:
 
     def fair(self, method: str) -> Floats:
         """Margin-free probabilities, shape (n, 3); a row of NaN where the method cannot solve the market."""
-        prices = self.values("price")
-        fair = np.full(prices.shape, np.nan)
-        two = self.rows[:, 1] < 0
-        fair[~two] = remove_margin(prices[~two], method)
-        fair[two, ::2] = remove_margin(prices[two][:, ::2], method)
-        return fair
+        return markets_without_margin(self.values("price"), self.rows[:, 1] >= 0, method)[0]
 
     def book(self) -> Floats:
         """Overround of each market, shape (n,)."""
@@ -212,10 +202,7 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
         if "starts_at" in dated
         else np.arange(len(matches))
     )
-    outcome = frame["outcome"].to_numpy(object)
-    has_draw = np.zeros(len(matches), bool)
-    has_draw[event[outcome == "draw"]] = True
-    slot = np.where((outcome == "home") | (outcome == "over"), 0, np.where(outcome == "draw", 1, 2))
+    slot, has_draw = slots_of(frame)
     market, n = group_codes(frame, [column for column in MARKET if column in frame])
     rows = np.full((n, 3), -1)
     rows[market, slot] = np.arange(len(frame))
@@ -226,7 +213,7 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
     home, away = ended[["home_score", "away_score"]].to_numpy(float)[event].T
     line = frame["line"].to_numpy(float)[first] if "line" in frame else np.full(n, np.nan)
     lead = np.where(is_h2h, home - away, home + away - line)
-    three = is_h2h & has_draw[event]
+    three = is_h2h & has_draw[first]
     decided = (
         ~np.isnan(lead)
         & ((lead != 0) | three)

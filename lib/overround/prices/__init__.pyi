@@ -1,6 +1,5 @@
 from .closing import closing_lines as closing_lines
 from .closing import closing_quotes as closing_quotes
-from .fair import complete_markets as complete_markets
 from .fair import fair_probabilities as fair_probabilities
 from .fair import overround as overround
 from .formats import convert_odds as convert_odds
@@ -18,3 +17,4 @@ from .references import accuracy_weights as accuracy_weights
 from .references import exchange_mid as exchange_mid
 from .references import lowest_margin as lowest_margin
 from .relative import relative_prices as relative_prices
+from .standing import complete_markets as complete_markets

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
-from overround.grouping import SELECTION, codes_and_words, column_codes, combined_codes
+from overround.grouping import SELECTION, codes_and_words, column_codes, combined_codes, group_codes
 from overround.prices.commission import net_price, paid_out
-from overround.prices.margin import remove_margin
+from overround.prices.margin import markets_without_margin
 from overround.times import HOUR_US, microseconds
 
 # place of an outcome on an array's last axis
@@ -240,15 +240,10 @@ def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | N
     if method is None:
         return np.full(price.shape, np.nan), np.full(since.shape, np.nan)
     at = np.flatnonzero(since == np.arange(since.shape[1]))
-    shown, wide = price.reshape(-1, 3)[at], three[at % since.shape[1]]
     solved, book = np.full((len(at) + 1, 3), np.nan), np.full(len(at) + 1, np.nan)
-    for width, slots in ((wide, np.array([0, 1, 2])), (~wide, np.array([0, 2]))):
-        if (chosen := np.flatnonzero(width)).size:
-            prices = shown[chosen] if len(slots) == 3 else shown[np.ix_(chosen, slots)]
-            whole = (1 / prices).sum(axis=1)
-            fair = remove_margin(prices, method)
-            fair[~((whole >= _PLAUSIBLE[0]) & (whole <= _PLAUSIBLE[1]))] = np.nan
-            solved[np.ix_(chosen, slots)], book[chosen] = fair, whole
+    fair, book[:-1], _ = markets_without_margin(price.reshape(-1, 3)[at], three[at % since.shape[1]], method)
+    plausible = (book[:-1] >= _PLAUSIBLE[0]) & (book[:-1] <= _PLAUSIBLE[1])
+    solved[:-1][plausible] = fair[plausible]
     # the last, empty place is for what does not stand
     number = np.full(since.shape, len(at))
     number.reshape(-1)[at] = np.arange(len(at))
@@ -289,6 +284,16 @@ def _coded_as(values: pd.Series, numbers: dict[str, int]) -> NDArray[np.int8]:
             f"quotes, column {values.name!r}: {word!r} is unknown; allowed: {', '.join(numbers)}."
         )
     return coded
+
+
+def slots_of(quotes: pd.DataFrame) -> tuple[Whole, NDArray[np.bool_]]:
+    """The slot of each row's outcome, and whether its market has a draw, as far as anyone has shown one."""
+    codes, words = codes_and_words(quotes["outcome"])
+    slot = np.array([SLOT.get(word, 2) for word in words], np.int64)[codes]
+    market, n = group_codes(quotes, ("event_id", "market"))
+    three = np.zeros(n, bool)
+    three[market[slot == 1]] = True
+    return slot, three[market]
 
 
 def rows_of(frame: pd.DataFrame, rows: Whole, columns: Iterable[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 from overround.grouping import SELECTION
 from overround.prices.board import boards, check_quotes, rows_of
 from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
+from overround.prices.standing import first_and_last
 
 _CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
 
@@ -81,9 +82,7 @@ def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
     True
     """
     check_quotes(quotes)
-    # `not >=`: a price without a clock time (early, close) was shown before kick-off by the provider's word
-    prices = quotes[~(quotes["observed_at"] >= quotes["starts_at"])]
-    snapshots = prices[prices["phase"] == "snapshot"].sort_values("observed_at", kind="stable")
-    last = snapshots.drop_duplicates([*SELECTION, "bookmaker"], keep="last")
-    closing = pd.concat([prices[prices["phase"] == "close"], last])
+    # `not >=`: a price without a clock time was shown before kick-off by the provider's word
+    closes = (quotes["phase"] == "close") & ~(quotes["observed_at"] >= quotes["starts_at"])
+    closing = quotes.take(np.append(np.flatnonzero(closes), first_and_last(quotes)[1]))
     return closing.assign(observed_at=pd.Series(pd.NaT, index=closing.index, dtype="datetime64[us, UTC]"))

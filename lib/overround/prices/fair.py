@@ -1,23 +1,14 @@
-"""Prices to probabilities on tidy quotes: overround and margin removal (`overround.prices.margin`). Pure functions."""
+"""Prices to probabilities on tidy quotes: overround and margin removal (`overround.prices.margin`)."""
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from overround._typing import Floats
-from overround.grouping import MARKET, SELECTION, group_codes
-from overround.prices.margin import METHODS, STATUSES, remove_margin
-
-__all__ = [
-    "MARKET",
-    "METHODS",
-    "SELECTION",
-    "complete_markets",
-    "fair_probabilities",
-    "group_codes",
-    "overround",
-    "remove_margin",
-]
+from overround.grouping import MARKET, group_codes
+from overround.prices.board import slots_of
+from overround.prices.margin import STATUSES, markets_without_margin
+from overround.prices.standing import complete_markets
 
 
 def overround(prices: ArrayLike) -> Floats:
@@ -70,100 +61,14 @@ def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFra
     (1.0, 1.02)
     """
     whole = complete_markets(quotes)
-    market, _ = group_codes(whole, MARKET)
-    width, slot = _places(whole)
-    fair, book, status = (
-        np.full(len(whole), np.nan),
-        np.full(len(whole), np.nan),
-        np.zeros(len(whole), np.int8),
-    )
-    prices = whole["price"].to_numpy(float)
-    for k in np.unique(width):
-        rows = np.flatnonzero(width == k)
-        codes, first = pd.factorize(market[rows])
-        matrix = np.full((len(first), k), np.nan)
-        matrix[codes, slot[rows]] = prices[rows]
-        solved, reason = remove_margin(matrix, method, return_status=True)
-        fair[rows], status[rows] = solved[codes, slot[rows]], reason[codes]
-        book[rows] = overround(matrix)[codes]
-    n = len(quotes)
+    market, n_markets = group_codes(whole, MARKET)
+    slot, three = slots_of(whole)
+    prices, wide = np.full((n_markets, 3), np.nan), np.zeros(n_markets, bool)
+    prices[market, slot], wide[market] = whole["price"], three
+    solved, book, status = markets_without_margin(prices, wide, method)
+    market, slot = market[: len(quotes)], slot[: len(quotes)]
     return quotes.assign(
-        overround=book[:n], fair=fair[:n], margin_status=pd.Categorical.from_codes(status[:n], STATUSES)
+        overround=book[market],
+        fair=solved[market, slot],
+        margin_status=pd.Categorical.from_codes(status[market], STATUSES),
     )
-
-
-def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
-    """Quotes with every outcome of a market at each time at which the bookmaker changed any of them.
-
-    A collector that stores changes only writes the outcomes that moved; the others still stand. They are
-    added here, after the given rows, at their standing price and with the times of the change. Quotes without
-    clock times (early, close) are left as they are.
-
-    Parameters
-    ----------
-    quotes : DataFrame
-        The table `quotes`.
-
-    Returns
-    -------
-    DataFrame
-        The given rows in their order, then the added ones; the very frame where nothing is missing.
-
-    Examples
-    --------
-    >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> opening = quotes["collected_at"] == quotes.groupby("event_id")["collected_at"].transform("min")
-    >>> changes = quotes[opening | (quotes["outcome"] != "draw")]
-    >>> len(quotes), len(changes), len(ov.prices.complete_markets(changes))
-    (6000, 4400, 6000)
-    """
-    rows = np.flatnonzero((quotes["phase"] == "snapshot").to_numpy())
-    if not len(rows):
-        return quotes
-    snapshots = quotes.iloc[rows]
-    width, slot = _places(snapshots)
-    chain, _ = group_codes(snapshots, MARKET[:-1])
-    time = snapshots["observed_at"].astype("int64").to_numpy()
-    moment, first, begin = moments(chain, time)
-    shown = np.full((len(first), 3), -1)
-    shown[moment, slot] = np.arange(len(rows))
-    missing = (shown < 0) & (np.arange(3) < width[first][:, None])
-    if not missing.any():
-        return quotes
-    last = np.maximum.accumulate(np.where(shown >= 0, np.arange(len(first))[:, None], -1), axis=0)
-    at, outcome = np.nonzero(missing & (last >= begin[:, None]))
-    added = snapshots.iloc[shown[last[at, outcome], outcome]]
-    changed = snapshots.iloc[first[at]]
-    added = added.assign(observed_at=changed["observed_at"].array, collected_at=changed["collected_at"].array)
-    return pd.concat([quotes, added], ignore_index=True)
-
-
-def moments(
-    chain: NDArray[np.int64], time: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Every time of every chain of rows, chain by chain in order of time.
-
-    Returns the moment that each row belongs to and, for each moment, one of its rows and the first moment of
-    its chain.
-    """
-    order = np.lexsort((time, chain))
-    new = np.ones(len(order), bool)
-    new[1:] = (np.diff(chain[order]) != 0) | (np.diff(time[order]) != 0)
-    moment = np.empty(len(order), np.int64)
-    moment[order] = np.cumsum(new) - 1
-    first = order[new]
-    begins = np.ones(len(first), bool)
-    begins[1:] = np.diff(chain[first]) != 0
-    return moment, first, np.maximum.accumulate(np.where(begins, np.arange(len(first)), 0))
-
-
-def _places(quotes: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many outcomes each row's market has, and which of them the row is."""
-    outcome = quotes["outcome"].to_numpy(object)
-    match, n = group_codes(quotes, ("event_id", "market"))
-    has_draw = np.zeros(n, bool)
-    has_draw[match[outcome == "draw"]] = True
-    width = np.where(has_draw[match], 3, 2)
-    slot = np.where((outcome == "home") | (outcome == "over"), 0, np.where(outcome == "draw", 1, width - 1))
-    return width, slot

@@ -141,6 +141,37 @@ def remove_margin(
     return (fair, status) if return_status else fair
 
 
+def markets_without_margin(
+    prices: Floats, three: NDArray[np.bool_], method: str
+) -> tuple[Floats, Floats, Statuses]:
+    """Fair probabilities of markets of which some have no draw.
+
+    Parameters
+    ----------
+    prices : ndarray, shape (n, 3)
+        Of home or over, draw, away or under.
+    three : ndarray of bool, shape (n,)
+        Whether the market has a draw; otherwise the price in its place is ignored.
+    method : str
+        As for `remove_margin`.
+
+    Returns
+    -------
+    fair : ndarray, shape (n, 3)
+        NaN for a market that the method cannot solve, and for a draw that a market does not have.
+    overround : ndarray, shape (n,)
+        NaN where an outcome is not quoted.
+    status : ndarray of int8, shape (n,)
+    """
+    fair, book = np.full(prices.shape, np.nan), np.full(len(prices), np.nan)
+    status = np.zeros(len(prices), np.int8)
+    for wide, step in ((three, 1), (~three, 2)):
+        quoted = prices[wide, ::step]
+        book[wide] = (1 / quoted).sum(axis=1)
+        fair[wide, ::step], status[wide] = remove_margin(quoted, method, return_status=True)
+    return fair, book, status
+
+
 @overload
 def add_margin(
     probabilities: ArrayLike,

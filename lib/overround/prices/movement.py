@@ -15,7 +15,7 @@ from overround._typing import Floats, Whole
 from overround.errors import ParameterError
 from overround.prices.board import Board, boards
 from overround.prices.references import accounts_of, bookmakers_of
-from overround.schema import NOT_AN_ACCOUNT, encode
+from overround.schema import NOT_AN_ACCOUNT, encode_like
 from overround.times import HOUR_US, as_times
 
 _MINUTE_US = HOUR_US // 60
@@ -438,6 +438,4 @@ def _tidy(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame
         )
     words = [column for column in ("bookmaker", "kind") if column in columns]
     frame = pd.concat(parts, ignore_index=True)[[*_WHAT, *columns]].astype(dict.fromkeys(words, "str"))
-    if isinstance(parts[0]["event_id"].dtype, pd.CategoricalDtype):
-        frame = encode(frame)
-    return frame.sort_values(["at", *_WHAT, *words], kind="stable", ignore_index=True)
+    return encode_like(frame, parts[0]).sort_values(["at", *_WHAT, *words], kind="stable", ignore_index=True)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from overround.grouping import SELECTION, group_codes
+from overround.grouping import OFFER, SELECTION, group_codes
+from overround.prices.board import rows_of
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import Z
 
@@ -40,25 +41,23 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     >>> ov.prices.relative_prices(quotes)["bookmaker"].nunique()
     4
     """
-    rows = quotes.loc[
-        ~quotes["bookmaker"].isin(NOT_AN_ACCOUNT),
-        [*SELECTION, "bookmaker", "phase", "observed_at", "starts_at", "price"],
-    ]
-    rows = rows.assign(selection=group_codes(rows, SELECTION)[0]).drop(columns=["market", "line", "outcome"])
-    rows["account"] = group_codes(rows, ["selection", "bookmaker"])[0]
+    accounts = np.flatnonzero(~quotes["bookmaker"].isin(NOT_AN_ACCOUNT))
+    rows = rows_of(quotes, accounts, (*OFFER, "phase", "observed_at", "starts_at", "price"))
+    rows = rows.assign(selection=group_codes(rows, SELECTION)[0], offer=group_codes(rows, OFFER)[0])
+    rows = rows[["event_id", "bookmaker", "selection", "offer", "phase", "observed_at", "starts_at", "price"]]
     snapshots = rows[(rows["phase"] == "snapshot") & (rows["observed_at"] <= rows["starts_at"])].sort_values(
         "observed_at", kind="stable"
     )
     if len(snapshots):
         before = (snapshots["starts_at"] - snapshots["observed_at"]) / pd.Timedelta(hours=1)
         moments = {
-            f"{one:g} h" if one else "kick-off": snapshots[before >= one]
-            for one in sorted(hours, reverse=True)
+            f"{hour:g} h" if hour else "kick-off": snapshots[before >= hour]
+            for hour in sorted(hours, reverse=True)
         }
     else:
         moments = {phase: rows[rows["phase"] == phase] for phase in ("early", "close")}
     found = [
-        _beside_median(seen.drop_duplicates("account", keep="last")).assign(moment=moment)
+        _beside_median(seen.drop_duplicates("offer", keep="last")).assign(moment=moment)
         for moment, seen in moments.items()
     ]
     table = pd.concat(found, ignore_index=True)

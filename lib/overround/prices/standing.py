@@ -1,9 +1,16 @@
-"""The price that stood at a time."""
+"""The price that stood at a time: of one bookmaker and selection, of a whole market, before kick-off.
+
+A price stands until its bookmaker shows another one. `overround.prices.board` has all of them as arrays.
+"""
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from overround.grouping import OFFER, SELECTION, group_codes
+from overround._typing import Floats, Whole
+from overround.grouping import MARKET, OFFER, SELECTION, codes_and_words, combined_codes, group_codes
+from overround.prices.board import rows_of, slots_of
+from overround.times import microseconds
 
 STANDS_H = 24.0  # as in `value_signals`
 
@@ -13,70 +20,158 @@ def has_clock(quotes: pd.DataFrame) -> bool:
     return bool((quotes["phase"] == "snapshot").any())
 
 
-def standing_price(bets: pd.DataFrame, quotes: pd.DataFrame, at: pd.Series, stands_h: float) -> np.ndarray:
-    """Price that stood at a time at the bookmaker of each row, as a collector knew it; NaN where none did."""
-    snapshots = quotes[quotes["phase"] == "snapshot"].sort_values(
-        ["collected_at", "observed_at"], kind="stable"
-    )
-    both = pd.concat([bets[list(OFFER)], snapshots[list(OFFER)]], ignore_index=True)
-    code, _ = group_codes(both, OFFER)
-    time = pd.DataFrame(
-        {"at": at.astype("datetime64[us, UTC]").array, "code": code[: len(bets)], "row": np.arange(len(bets))}
-    )
-    seen = pd.DataFrame(
-        {
-            "at": snapshots["collected_at"].astype("datetime64[us, UTC]").array,
-            "code": code[len(bets) :],
-            "price": snapshots["price"].array,
-        }
-    )
+def standing_price(bets: pd.DataFrame, quotes: pd.DataFrame, at: pd.Series, stands_h: float) -> Floats:
+    """Price at the bookmaker of each bet that stood at a time, as a collector knew it; NaN where none did."""
+    seen = _snapshots(quotes, ("collected_at", "observed_at", "price"))
+    wanted, offer = _codes_of_both(bets, seen)
+    seen = seen.assign(offer=offer)[np.isin(offer, wanted)]
+    seen = seen.sort_values(["collected_at", "observed_at"], kind="stable")
+    asked = pd.DataFrame({"at": at.array, "offer": wanted, "row": np.arange(len(bets))})
     found = pd.merge_asof(
-        time.sort_values("at", kind="stable"),
-        seen,
-        on="at",
-        by="code",
+        asked.astype({"at": "datetime64[us, UTC]"}).sort_values("at", kind="stable"),
+        seen[["collected_at", "offer", "price"]].astype({"collected_at": "datetime64[us, UTC]"}),
+        left_on="at",
+        right_on="collected_at",
+        by="offer",
         tolerance=pd.Timedelta(hours=stands_h),
     )
     return found.sort_values("row")["price"].to_numpy(float)
 
 
-def price_when_placed(wanted: pd.DataFrame, bets: pd.DataFrame, quotes: pd.DataFrame) -> np.ndarray:
-    """Price of each wanted row when the bet of its number (column `bet`) was placed: of the bet's own phase where that has no clock."""
-    place = bets["placed_at"].iloc[wanted["bet"]].reset_index(drop=True)
-    timed = standing_price(wanted, quotes, place, STANDS_H)
-    own = standing_price(bets, quotes, bets["placed_at"], STANDS_H)
-    price, open_ = np.full(len(wanted), np.nan), np.ones(len(bets), bool)
-    phases = [(own, timed)]
+def price_when_placed(wanted: pd.DataFrame, bets: pd.DataFrame, quotes: pd.DataFrame) -> Floats:
+    """Price of each wanted row when the bet numbered in its column `bet` was placed.
+
+    Where that bet was placed at a price without a clock time, the price of the same phase.
+    """
+    placed_at = bets["placed_at"].iloc[wanted["bet"]].reset_index(drop=True)
+    phases = [
+        (
+            standing_price(bets, quotes, bets["placed_at"], STANDS_H),
+            standing_price(wanted, quotes, placed_at, STANDS_H),
+        )
+    ]
     for phase in ("early", "close"):
-        shown = quotes.loc[quotes["phase"] == phase, [*OFFER, "price"]].drop_duplicates(
-            list(OFFER), keep="last"
-        )
-        phases.append(
-            tuple(
-                rows[list(OFFER)].merge(shown, on=list(OFFER), how="left")["price"].to_numpy(float)
-                for rows in (bets, wanted)
-            )
-        )
-    paid = bets["price"].to_numpy(float)
-    for mine, theirs in phases:
-        # the phase is not written on a bet: it is the one whose price was paid
-        fits = open_ & np.isclose(mine, paid, rtol=1e-9, atol=0)
+        shown = rows_of(quotes, np.flatnonzero(quotes["phase"] == phase), (*OFFER, "price"))
+        phases.append((_last_price(bets, shown), _last_price(wanted, shown)))
+    price, unknown = np.full(len(wanted), np.nan), np.ones(len(bets), bool)
+    for of_bets, of_wanted in phases:
+        # a bet does not name its phase: it is the one whose price was paid
+        fits = unknown & np.isclose(of_bets, bets["price"].to_numpy(float), rtol=1e-9, atol=0)
         rows = fits[wanted["bet"].to_numpy()]
-        price[rows] = theirs[rows]
-        open_ &= ~fits
+        price[rows] = of_wanted[rows]
+        unknown &= ~fits
     return price
 
 
 def prices_by_bookmaker(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
     """Price of each bet's selection at every bookmaker when it was placed, shape (bets, bookmakers)."""
     names = sorted(quotes["bookmaker"].unique())
-    wanted = bets.loc[np.repeat(np.arange(len(bets)), len(names)), list(SELECTION)].reset_index(drop=True)
-    wanted = wanted.assign(
-        bookmaker=np.tile(np.array(names, dtype=object), len(bets)),
-        bet=np.repeat(np.arange(len(bets)), len(names)),
+    bet = np.repeat(np.arange(len(bets)), len(names))
+    wanted = rows_of(bets, bet, SELECTION).assign(
+        bookmaker=np.tile(np.array(names, dtype=object), len(bets)), bet=bet
     )
-    return pd.DataFrame(
-        price_when_placed(wanted, bets, quotes).reshape(len(bets), len(names)),
-        columns=names,
-        index=bets.index,
-    )
+    prices = price_when_placed(wanted, bets, quotes).reshape(len(bets), len(names))
+    return pd.DataFrame(prices, columns=names, index=bets.index)
+
+
+def first_and_last(quotes: pd.DataFrame) -> tuple[Whole, Whole]:
+    """Rows of the first and the last snapshot before kick-off of each bookmaker and selection.
+
+    Both are in the order of the bookmakers' clocks.
+    """
+    rows = np.flatnonzero((quotes["phase"] == "snapshot") & ~(quotes["observed_at"] >= quotes["starts_at"]))
+    rows = rows[quotes["observed_at"].array.take(rows).argsort(kind="stable")]
+    offer, n = group_codes(rows_of(quotes, rows, OFFER), OFFER)
+    first, last = np.empty(n, np.int64), np.empty(n, np.int64)
+    last[offer] = np.arange(len(rows))
+    first[offer[::-1]] = np.arange(len(rows))[::-1]
+    return rows[np.sort(first)], rows[np.sort(last)]
+
+
+def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
+    """Quotes with every outcome of a market at each time at which the bookmaker changed any of them.
+
+    A collector that stores changes only writes the outcomes that moved; the others still stand. They are
+    added here, after the given rows, at their standing price and with the times of the change. Quotes without
+    clock times (early, close) are left as they are.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`.
+
+    Returns
+    -------
+    DataFrame
+        The given rows in their order, then the added ones; the same frame where nothing is missing.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> opening = quotes["collected_at"] == quotes.groupby("event_id")["collected_at"].transform("min")
+    >>> changes = quotes[opening | (quotes["outcome"] != "draw")]
+    >>> len(quotes), len(changes), len(ov.prices.complete_markets(changes))
+    (6000, 4400, 6000)
+    """
+    rows = np.flatnonzero(quotes["phase"] == "snapshot")
+    if not len(rows):
+        return quotes
+    snapshots = _snapshots(quotes, ("phase", "observed_at"))
+    slot, three = slots_of(snapshots)
+    chain, _ = group_codes(snapshots, MARKET[:-1])
+    moment, first, begin = _moments(chain, microseconds(snapshots["observed_at"]))
+    shown = np.full((len(first), 3), -1)
+    shown[moment, slot] = rows
+    missing = (shown < 0) & (three[first][:, None] | (np.arange(3) != 1))
+    if not missing.any():
+        return quotes
+    last = np.maximum.accumulate(np.where(shown >= 0, np.arange(len(first))[:, None], -1), axis=0)
+    at, outcome = np.nonzero(missing & (last >= begin[:, None]))
+    changed = rows_of(quotes, rows[first[at]], ("observed_at", "collected_at"))
+    added = quotes.take(shown[last[at, outcome], outcome])
+    added = added.assign(**{name: changed[name].array for name in changed})
+    return pd.concat([quotes, added], ignore_index=True)
+
+
+def _snapshots(quotes: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """What has a clock time: its selection, its bookmaker and these columns."""
+    return rows_of(quotes, np.flatnonzero(quotes["phase"] == "snapshot"), (*OFFER, *columns))
+
+
+def _codes_of_both(bets: pd.DataFrame, quotes: pd.DataFrame) -> tuple[Whole, Whole]:
+    """Numbers of the offers of bets and of quotes, the same for the same offer."""
+    columns = []
+    for name in OFFER:
+        codes, words = codes_and_words(quotes[name])
+        # 0 is for what has no price
+        columns.append((np.append(words.get_indexer(pd.Index(bets[name])), codes) + 1, len(words) + 1))
+    codes, _ = combined_codes(len(bets) + len(quotes), columns)
+    return codes[: len(bets)], codes[len(bets) :]
+
+
+def _last_price(bets: pd.DataFrame, quotes: pd.DataFrame) -> Floats:
+    """Price in the last row of the same offer, whatever its time; NaN where there is none."""
+    wanted, offer = _codes_of_both(bets, quotes)
+    price = np.full(max(wanted.max(initial=0), offer.max(initial=0)) + 1, np.nan)
+    price[offer] = quotes["price"]
+    return price[wanted]
+
+
+def _moments(
+    chain: NDArray[np.int64], time: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Every time of every chain of rows, chain by chain in order of time.
+
+    Returns the moment that each row belongs to and, for each moment, one of its rows and the first moment of
+    its chain.
+    """
+    order = np.lexsort((time, chain))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(chain[order]) != 0) | (np.diff(time[order]) != 0)
+    moment = np.empty(len(order), np.int64)
+    moment[order] = np.cumsum(new) - 1
+    first = order[new]
+    begins = np.ones(len(first), bool)
+    begins[1:] = np.diff(chain[first]) != 0
+    return moment, first, np.maximum.accumulate(np.where(begins, np.arange(len(first)), 0))

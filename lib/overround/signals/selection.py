@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.prices.board import Board
-from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS, encode
+from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS, encode_like
 from overround.times import as_times
 
 CARRIED = ("starts_at", "competition", "season")
@@ -44,8 +44,7 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
         return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, float)) for column in columns})
     frame = pd.concat(parts, ignore_index=True).assign(strategy=strategy).reindex(columns=columns)
     frame = frame.astype({"bookmaker": "str", "side": "str"})
-    if isinstance(parts[0]["event_id"].dtype, pd.CategoricalDtype):
-        frame = encode(frame)
+    frame = encode_like(frame, parts[0])
     order = ["placed_at", "event_id", "market", "line", "outcome", "bookmaker"]
     return frame.sort_values(order, kind="stable", na_position="first", ignore_index=True)
 
