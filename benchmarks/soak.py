@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from pathlib import Path
 
-from overround.collection.memory import lean
+from overround.collection.memory import limit_arenas
 
-lean()  # as the command does, before anything is loaded
+limit_arenas()  # as the command does, before anything is loaded
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402

@@ -1,4 +1,4 @@
-"""A week of polling in simulated time, through the real store and a provider on loopback; and a recorded tournament.
+"""A week of polling in simulated time, with the real store and a provider on loopback; or a recorded tournament.
 
 `python -m benchmarks.week [POLLS]` plays POLLS polls at 30 s of simulated time (20,160 are a week; 2,016, a
 tenth, by default) of 40 events at 11 bookmakers. `python -m benchmarks.week --recorded FOLDER` plays the
@@ -17,12 +17,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from threading import Thread
-from typing import Any
 from urllib.parse import unquote
 
-from overround.collection.memory import lean
+from overround.collection.memory import limit_arenas
 
-lean()  # as the command does, before anything is loaded
+limit_arenas()  # as the command does, before anything is loaded
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
@@ -31,9 +30,11 @@ from pydantic import SecretStr  # noqa: E402
 
 from benchmarks.pairs import race  # noqa: E402
 from overround import Store  # noqa: E402
+from overround.collection.poll_settings import PollSettings  # noqa: E402
 from overround.collection.poller import Polled, poll  # noqa: E402
 from overround.settings import Settings  # noqa: E402
-from overround.sources import local_server as loopback  # noqa: E402
+from overround.sources import local_server  # noqa: E402
+from overround.sources.the_odds_api.client import Offer  # noqa: E402
 
 EVERY_S, WEEK = 30, 20_160
 EVENTS, BOOKS = 40, 11
@@ -243,9 +244,7 @@ def shared(folder: Path) -> None:
             made.append(
                 poll(
                     [SPORT],
-                    every_s=every_s,
-                    polls=polls,
-                    ttl=every_s * 0.9,
+                    PollSettings(every_s=every_s, polls=polls, ttl=every_s * 0.9),
                     settings=settings,
                     store=Store(str(folder / name)),
                 )
@@ -277,8 +276,7 @@ def recorded(folder: Path) -> None:
             server.url,
             clock=lambda n: started + EVERY_S * n,
             sport=folder.parent.name,
-            markets="h2h,totals",
-            odds_format="american",
+            offer=Offer(markets="h2h,totals", odds_format="american"),
         )
         size = _size(Path(home) / "store" / "quotes")
     print(f"{len(answers):,} answers in {sum(seen.seconds):.0f} s: {done}")
@@ -286,7 +284,12 @@ def recorded(folder: Path) -> None:
 
 
 def watched(
-    polls: int, folder: Path, url: str, clock: Callable[[int], float], sport: str = SPORT, **more: Any
+    polls: int,
+    folder: Path,
+    url: str,
+    clock: Callable[[int], float],
+    sport: str = SPORT,
+    offer: Offer | None = None,
 ) -> tuple[Seen, Polled, Store]:
     """Poll in simulated time, with a watch on each poll and append."""
     seen, process, turn, began = Seen(), psutil.Process(), [0], [time.perf_counter()]
@@ -314,30 +317,27 @@ def watched(
     )
     done = poll(
         [sport],
-        every_s=EVERY_S,
-        polls=polls,
-        ttl=0,
+        PollSettings(every_s=EVERY_S, polls=polls, ttl=0, offer=offer or Offer()),
         settings=settings,
         store=store,
         clock=lambda: clock(turn[0]),
         sleep=sleep,
         progress=progress,
-        **more,
     )
     return seen, done, store
 
 
 def provider() -> AbstractContextManager[str]:
     """The simulated provider in a process of its own, so that its work is not ours."""
-    return loopback.started("benchmarks.week", ["--serve"], "the simulated week")
+    return local_server.started("benchmarks.week", ["--serve"], "the simulated week")
 
 
 def serve() -> None:
     """Answer each call for odds with the next poll."""
-    loopback.end_with_input()
+    local_server.end_with_input()
     simulated, turn = Week(), [0]
 
-    class Provider(loopback.Handler):
+    class Provider(local_server.Handler):
         def do_GET(self) -> None:
             n = turn[0]
             now, body = simulated.answer(n)
@@ -355,7 +355,7 @@ def serve() -> None:
             self.end_headers()
             self.wfile.write(body)
 
-    loopback.serve(Provider)
+    local_server.serve(Provider)
 
 
 def _size(folder: Path) -> int:

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 
 from overround import Store
-from overround.collection.open_prices import Standing
+from overround.collection.open_prices import OpenPrices
+from overround.collection.poll_settings import PollSettings
 from overround.collection.poller import Polled, poll
 from overround.durations import seconds
 from overround.errors import FetchError, ParameterError, StoreError
@@ -214,7 +215,7 @@ def test_two_users_of_a_cache_share_their_calls(play, tmp_path: Path):
     server = play([priced(0, 2.0)])
     for _ in range(2):
         settings = settings_for(tmp_path, server.url, live_ttl=60)
-        done = poll([SPORT], every_s=0.01, polls=3, settings=settings)
+        done = poll([SPORT], PollSettings(every_s=0.01, polls=3), settings=settings)
 
     assert len(server.hits) == 1
     assert (done.requests, done.cache_hits) == (3, 3)
@@ -276,11 +277,9 @@ def test_a_provider_that_is_down_for_several_polls_is_asked_again_until_it_answe
 
     done = poll(
         [SPORT],
-        every_s=0.2,
-        ttl=0,
+        PollSettings(every_s=0.2, ttl=0, until=datetime.now(UTC) + timedelta(seconds=60)),
         settings=settings_for(tmp_path, server.url),
         progress=(seen := []).append,
-        until=datetime.now(UTC) + timedelta(seconds=60),
         stop=_Once(lambda: seen and seen[-1].inserted["quotes"] == 5),
     )
 
@@ -406,9 +405,7 @@ def test_a_clock_that_is_set_back_does_not_stop_the_polling(play, tmp_path: Path
 
     poll(
         [SPORT],
-        every_s=60,
-        polls=6,
-        ttl=0,
+        PollSettings(every_s=60, polls=6, ttl=0),
         settings=settings_for(tmp_path, server.url),
         sleep=sleep,
         clock=lambda: server.clock() - 3600 * next(hours_back),
@@ -434,7 +431,7 @@ def test_memory_holds_only_events_that_are_on_offer_or_just_over(play, tmp_path:
     ]
     polled(play(days), tmp_path)
 
-    standing = Standing.load(
+    standing = OpenPrices.load(
         Store(str(tmp_path / "store")), [SPORT], since_s=(START + timedelta(days=5)).timestamp()
     )
 
@@ -465,13 +462,23 @@ def test_a_wrong_duration_is_a_clear_sentence(text: str):
         ({"every_s": 0}, "an interval of 0 s cannot be kept"),
         ({"polls": 0}, "0 polls cannot be made"),
         ({"until": datetime(2026, 1, 1)}, "until is 2026-01-01 00:00:00, without a time zone"),
-        ({"regions": "eu uk"}, "regions 'eu uk' cannot be asked for"),
-        ({"markets": ""}, "markets '' cannot be asked for"),
     ],
 )
 def test_what_cannot_be_asked_is_said_before_anything_is_fetched(tmp_path: Path, given: dict, sentence: str):
     with pytest.raises(ParameterError, match=sentence):
-        poll([SPORT], settings=settings_for(tmp_path, "http://127.0.0.1:9"), **given)
+        poll([SPORT], PollSettings(**given), settings=settings_for(tmp_path, "http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"regions": "eu uk"}, "regions 'eu uk' cannot be asked for"),
+        ({"markets": ""}, "markets '' cannot be asked for"),
+    ],
+)
+def test_an_offer_that_cannot_be_asked_for_is_a_sentence(given: dict, sentence: str):
+    with pytest.raises(ParameterError, match=sentence):
+        PollSettings(offer=Offer(**given))
 
 
 def test_bookmakers_stand_in_place_of_regions_and_ten_cost_as_much_as_a_region():

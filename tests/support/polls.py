@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from overround.collection.poll_settings import PollSettings
 from overround.collection.poller import Polled, poll
 from overround.settings import Settings
 from overround.sources.replay import Replay, Shown, replayed
+from overround.sources.the_odds_api.client import Offer
 
 CANARY = "canary5key7never9kept"
 
@@ -79,14 +81,10 @@ def settings_for(folder: Path, url: str, **more: object) -> Settings:
 
 def polled(server: Replay, folder: Path, **more: object) -> Polled:
     """A poll for each answer of the server, in the answers' time, nothing from the cache."""
-    given = {
-        "polls": len(server.answers),
-        "ttl": 0,
-        "settings": settings_for(folder, server.url),
-        "every_s": 60,
-        **more,
-    }
-    return poll([SPORT], clock=server.clock, **{"sleep": server.sleep, **given})  # type: ignore[arg-type]
+    of_poll = {name: more.pop(name) for name in ("every_s", "until", "polls", "ttl", "offer") if name in more}
+    polling = PollSettings(**{"every_s": 60, "polls": len(server.answers), "ttl": 0, **of_poll})  # type: ignore[arg-type]
+    given = {"settings": settings_for(folder, server.url), "sleep": server.sleep, **more}
+    return poll([SPORT], polling, clock=server.clock, **given)  # type: ignore[arg-type]
 
 
 WORLD_CUP = "soccer_fifa_world_cup"
@@ -98,12 +96,13 @@ def collect_recorded(answers: list[Shown], folder: Path) -> Polled:
         turns = count()
         return poll(
             [WORLD_CUP],
-            every_s=30,
-            polls=len(answers),
-            ttl=0,
+            PollSettings(
+                every_s=30,
+                polls=len(answers),
+                ttl=0,
+                offer=Offer(markets="h2h,totals", odds_format="american"),
+            ),
             settings=settings_for(folder, server.url),
-            markets="h2h,totals",
-            odds_format="american",
             sleep=lambda _: next(turns),
             clock=lambda: started + 30 * server.turn,
         )

@@ -306,7 +306,8 @@ def _poll(
     import time
     from datetime import UTC, datetime
 
-    from overround.collection.memory import lean
+    from overround.collection.memory import limit_arenas
+    from overround.collection.poll_settings import PollSettings
     from overround.collection.poller import Polled, poll
     from overround.durations import seconds, span
     from overround.sources.the_odds_api.client import Offer
@@ -315,8 +316,7 @@ def _poll(
         raise ParameterError(
             "only the-odds-api has current prices to ask for again and again, of sports and not of seasons."
         )
-    lean()
-    every_s = seconds(every)
+    limit_arenas()
     until = datetime.now(UTC) + span(duration) if duration else None
 
     def live(polled: Polled) -> str:
@@ -325,14 +325,18 @@ def _poll(
     with stopped_by_signals() as stop, status_line(60, live) as show:
         done = poll(
             sports,
-            every_s=every_s,
-            until=until,
-            polls=polls or None,
+            PollSettings(
+                seconds(every),
+                until,
+                polls or None,
+                offer=Offer(
+                    offer.get("regions", Offer.regions),
+                    offer.get("markets", Offer.markets),
+                    offer.get("bookmakers", Offer.bookmakers),
+                ),
+            ),
             stop=stop,
             progress=show,
-            regions=offer.get("regions", Offer.regions),
-            markets=offer.get("markets", Offer.markets),
-            bookmakers=offer.get("bookmakers", Offer.bookmakers),
         )
     typer.echo(f"{done}; ended because {done.ended}.")
 

@@ -1,4 +1,4 @@
-"""From a source into the store: once, or day and night; and what was seen when."""
+"""From a source into the store, once or continuously; and when prices were polled."""
 
 import lazy_loader
 

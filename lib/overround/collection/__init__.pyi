@@ -1,4 +1,5 @@
 from .collector import collect as collect
+from .poll_settings import PollSettings as PollSettings
 from .poll_times import gaps as gaps
 from .poll_times import observations as observations
 from .poll_times import regularity as regularity

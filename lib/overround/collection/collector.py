@@ -21,7 +21,7 @@ FETCH, APPEND = "fetch and parse", "append"
 
 @dataclass
 class Collected:
-    """The outcome of a collection: rows by table, cells set aside and failed jobs with the reason, calls made."""
+    """The outcome of a collection: rows by table, cells set aside, failed jobs, calls."""
 
     source: str
     rows: pd.DataFrame
@@ -88,7 +88,8 @@ def collect(
     >>> ov.collect("nowhere")
     Traceback (most recent call last):
         ...
-    overround.errors.ParameterError: source 'nowhere' is unknown; the sources are sample, football-data, the-odds-api.
+    overround.errors.ParameterError: source 'nowhere' is unknown; the sources are sample, football-data,
+    the-odds-api.
     """
     find_source(source)
     settings = settings or load_settings()

@@ -1,7 +1,6 @@
-"""The prices that stand: what a poller remembers, so that it can tell a change from what it has seen before.
+"""Open prices: a poller's memory of the latest price of each selection, by which it detects changes.
 
-Memory holds the events on offer and those of the last days, no more. Nothing here fetches; only `load` reads
-the store.
+It holds the events on offer and those of the last days. Nothing here fetches.
 """
 
 from collections.abc import Iterable
@@ -24,7 +23,8 @@ from overround.sources.the_odds_api.parser import (
 )
 from overround.store.store import Store
 
-Selection = tuple[str, str, str, float | None, str]  # event_id, bookmaker, market, line, outcome
+_SELECTION = ("event_id", "bookmaker", "market", "line", "outcome")
+_Selection = tuple[str, str, str, float | None, str]
 _AHEAD = 600_000_000  # microseconds by which a bookmaker's clock may be ahead of the provider's
 _COLUMNS = tuple(TABLES["standing"].columns)
 
@@ -32,29 +32,29 @@ _COLUMNS = tuple(TABLES["standing"].columns)
 @dataclass(slots=True)
 class _Price:
     price: float
-    observed_at: int  # microseconds since 1970, as the others
+    observed_at: int  # microseconds since 1970, like last_seen_at
     last_seen_at: int
-    is_kept: bool = False
+    is_flushed: bool = False
 
 
 @dataclass
-class Standing:
-    """Standing prices by event and selection, and the events themselves."""
+class OpenPrices:
+    """Latest prices by event and selection, and the events themselves."""
 
-    prices: dict[str, dict[Selection, _Price]] = field(default_factory=dict)
+    prices: dict[str, dict[_Selection, _Price]] = field(default_factory=dict)
     events: dict[str, tuple] = field(default_factory=dict)  # as `Rows.events`
     seasons: dict[str, str] = field(default_factory=dict)
     settled: dict[str, tuple] = field(default_factory=dict)
     unchanged: int = 0
 
     @classmethod
-    def load(cls, store: Store, competitions: Iterable[str], *, since_s: float) -> "Standing":
-        """What the store knows of these competitions' events that had not started before `since_s` (seconds since 1970)."""
+    def load(cls, store: Store, competitions: Iterable[str], *, since_s: float) -> "OpenPrices":
+        """Read these competitions' events from `since_s` (seconds since 1970) on, and their prices."""
         chosen = {"competition": list(competitions)}
         since = pd.Timestamp(since_s, unit="s", tz="UTC")
         found = cls()
         events = store.read("events", chosen)
-        # every event's season: that of an event that is older, too, is settled once and for all
+        # the seasons of all events, also older ones: an event's season never changes
         found.seasons = dict(zip(events["event_id"], events["season"], strict=True))
         events = events[events["starts_at"] >= since]
         for one in events.itertuples(index=False):
@@ -73,20 +73,13 @@ class Standing:
         rows = store.read("standing", chosen)
         rows = rows[rows["event_id"].isin(found.events)]
         for one in rows.itertuples(index=False):
-            selection = (
-                one.event_id,
-                one.bookmaker,
-                one.market,
-                None if pd.isna(one.line) else one.line,
-                one.outcome,
-            )
-            found.prices.setdefault(one.event_id, {})[selection] = _Price(
+            found.prices.setdefault(one.event_id, {})[_selection(one)] = _Price(
                 one.price, _whole(one.observed_at), _whole(one.last_seen_at), True
             )
         return found
 
     def read_odds(self, answer: Answer, odds_format: OddsFormat) -> Batch:
-        """Read an answer with odds: events that are new or have moved, and the prices that have changed."""
+        """Read an answer with odds: new or moved events, and changed prices."""
         at = (answer.fetched_at - EPOCH) // MICROSECOND
         return parse_many(
             [answer],
@@ -96,7 +89,7 @@ class Standing:
         )
 
     def read_scores(self, answer: Answer) -> Batch:
-        """Read an answer with scores: events that are new or have moved, and results that are."""
+        """Read an answer with scores: new or moved events, and new results."""
         return parse_scores(
             answer.content,
             answer.url,
@@ -106,27 +99,15 @@ class Standing:
         )
 
     def adopt(self, store: Store) -> None:
-        """Take over the newest stored price of each selection of the events in memory, where it is newer than ours."""
+        """Take over the latest stored price of each selection in memory, where it is newer than ours."""
         chosen = {
             name: sorted({event[n] for event in self.events.values()})
             for n, name in ((0, "event_id"), (1, "competition"), (2, "season"))
         }
-        rows = store.read(
-            "quotes",
-            chosen,
-            ["event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "phase"],
-        )
+        rows = store.read("quotes", chosen, [*_SELECTION, "observed_at", "price", "phase"])
         rows = rows[rows["phase"] == "snapshot"].sort_values("observed_at", kind="stable")
-        for one in rows.drop_duplicates(
-            ["event_id", "bookmaker", "market", "line", "outcome"], keep="last"
-        ).itertuples(index=False):
-            selection = (
-                one.event_id,
-                one.bookmaker,
-                one.market,
-                None if pd.isna(one.line) else one.line,
-                one.outcome,
-            )
+        for one in rows.drop_duplicates(list(_SELECTION), keep="last").itertuples(index=False):
+            selection = _selection(one)
             prices, observed_at = self.prices.setdefault(one.event_id, {}), _whole(one.observed_at)
             old = prices.get(selection)
             if old is None or observed_at > old.observed_at:
@@ -134,8 +115,12 @@ class Standing:
                     one.price, observed_at, max(observed_at, old.last_seen_at if old else 0)
                 )
 
-    def awaited(self, competition: str, now: float, after_s: float, before_s: float) -> bool:
-        """Whether an event of a competition kicked off between so many seconds ago and has no result yet."""
+    def kick_offs(self) -> list[datetime]:
+        """Kick-offs of the events in memory."""
+        return [EPOCH + MICROSECOND * event[3] for event in self.events.values()]
+
+    def awaits_result(self, competition: str, now: float, after_s: float, before_s: float) -> bool:
+        """Whether an event that kicked off between `before_s` and `after_s` seconds ago has no result yet."""
         earliest, latest = 1e6 * (now - before_s), 1e6 * (now - after_s)
         return any(
             event[1] == competition and earliest <= event[3] <= latest and name not in self.settled
@@ -143,13 +128,21 @@ class Standing:
         )
 
     def forget(self, before_s: float) -> None:
-        """Drop events that kicked off before a time (seconds since 1970): no answer names them any more."""
+        """Drop events that kicked off before a time (seconds since 1970): answers no longer contain them."""
         for name in [name for name, event in self.events.items() if event[3] < 1e6 * before_s]:
             for memory in (self.events, self.prices, self.settled, self.seasons):
                 memory.pop(name, None)
 
-    def changed(self) -> pd.DataFrame:
-        """Rows for the table `standing`: prices seen since the last `kept`."""
+    def flush(self, store: Store) -> None:
+        """Append the prices seen since the last time to the table `standing`."""
+        rows = self._not_flushed()
+        if len(rows):
+            store.append("standing", rows)
+        for prices in self.prices.values():
+            for price in prices.values():
+                price.is_flushed = True
+
+    def _not_flushed(self) -> pd.DataFrame:
         rows = [
             (
                 *selection,
@@ -162,21 +155,15 @@ class Standing:
             for name, prices in self.prices.items()
             if name in self.events
             for selection, one in prices.items()
-            if not one.is_kept
+            if not one.is_flushed
         ]
         frame = pd.DataFrame(rows, columns=list(_COLUMNS))
         for column in ("observed_at", "last_seen_at"):
             frame[column] = pd.to_datetime(frame[column].astype("int64"), unit="us", utc=True)
         return tidy("standing", frame)
 
-    def kept(self) -> None:
-        """Note that the store has all of it."""
-        for prices in self.prices.values():
-            for one in prices.values():
-                one.is_kept = True
-
     def _keep_changes(self, rows: Rows, at: int) -> None:
-        rows.quotes = self._news(rows.quotes, at)
+        rows.quotes = self._changes(rows.quotes, at)
         known = self.events
         rows.events = {name: event for name, event in rows.events.items() if known.get(name) != event}
         rows.results = {
@@ -185,33 +172,37 @@ class Standing:
         self.events |= rows.events
         self.settled |= rows.results
 
-    def _news(self, quotes: dict[tuple, tuple], at: int) -> dict[tuple, tuple]:
-        # two accounts of one exchange may be listed with different prices: the newer one stands, or they
-        # would take turns for ever
+    def _changes(self, quotes: dict[tuple, tuple], at: int) -> dict[tuple, tuple]:
+        # an exchange may be listed twice with different prices: only the newer counts, or they would take
+        # turns for ever
         newest: dict[Any, tuple[int, float]] = {}
         for (*selection, when), (price, _) in quotes.items():
             name = tuple(selection)
             if name not in newest or when >= newest[name][0]:
                 newest[name] = (when, price)
-        news: dict[tuple, tuple] = {}
+        changes: dict[tuple, tuple] = {}
         for selection, (when, price) in newest.items():
             prices = self.prices.setdefault(selection[0], {})
             old = prices.get(selection)
             if old is not None and old.price == price:
                 self.unchanged += 1
                 if at > old.last_seen_at:
-                    old.last_seen_at, old.is_kept = at, False
+                    old.last_seen_at, old.is_flushed = at, False
                 continue
             observed_at = when if when <= at + _AHEAD else at
             if old is not None and observed_at <= old.observed_at:
-                # changed, though the bookmaker's time says otherwise: it stood at the latest when the
-                # provider answered
+                # changed, though the bookmaker's time says otherwise: it was on offer when the provider
+                # answered, at the latest
                 observed_at = at
                 if observed_at <= old.observed_at:
-                    continue  # an answer from before the price that stands
+                    continue  # an answer older than the open price
             prices[selection] = _Price(price, observed_at, at)
-            news[*selection, observed_at] = (price, at)
-        return news
+            changes[*selection, observed_at] = (price, at)
+        return changes
+
+
+def _selection(row: Any) -> _Selection:
+    return row.event_id, row.bookmaker, row.market, None if pd.isna(row.line) else row.line, row.outcome
 
 
 def _whole(time: datetime) -> int:

@@ -1,28 +1,28 @@
-"""When a competition's prices were looked at, and when nobody looked: what a collection missed. Only computes."""
+"""When each competition was polled, and the gaps in between."""
 
 import pandas as pd
 
-GAP = 3  # so many times the usual time between two looks are a gap
+GAP = 3  # multiple of the usual time between two polls that makes a gap
 _LIVE_ODDS = r"/v4/sports/([a-z0-9_]+)/odds"
 
 
 def observations(quotes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
-    """Times at which the prices of each competition were looked at.
+    """Times at which the prices of each competition were polled.
 
-    A look that found nothing new leaves no price: then the call for current odds tells of it. Calls for past
-    odds say nothing about when those were seen, their prices do.
+    A poll that found nothing new leaves no price; it shows as a call for current odds. Calls for past odds do
+    not count, but the times of their prices do.
 
     Parameters
     ----------
     quotes : DataFrame
-        Of the table `quotes`, at least competition and collected_at.
+        Rows of the table `quotes` with at least competition and collected_at.
     requests : DataFrame
-        Of the table `requests`, at least endpoint, status, from_cache and at.
+        Rows of the table `requests` with at least endpoint, status, from_cache and at.
 
     Returns
     -------
     DataFrame
-        competition, at; ordered, no time twice.
+        competition, at; sorted, without duplicates.
 
     Examples
     --------
@@ -43,19 +43,19 @@ def observations(quotes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     seen = quotes[["competition", "collected_at"]].rename(columns={"collected_at": "at"})
     good = requests[(requests["status"] == 200) & ~requests["from_cache"].astype(bool)]
     called = good[["at"]].assign(competition=good["endpoint"].str.extract(_LIVE_ODDS, expand=False)).dropna()
-    # to the second, as a provider's own clock tells the time of an answer
+    # rounded down to seconds, the resolution of a provider's clock in an answer
     both = pd.concat([seen, called[["competition", "at"]]]).assign(at=lambda rows: rows["at"].dt.floor("s"))
     return both.drop_duplicates().sort_values(["competition", "at"], ignore_index=True)
 
 
 def spans(observed: pd.DataFrame) -> pd.DataFrame:
-    """Spans of time in which a competition was looked at regularly.
+    """Spans of time in which a competition was polled regularly.
 
     Returns
     -------
     DataFrame
-        competition, begin, end, observations; between two spans of a competition is a gap, longer than three
-        times its usual (median) time between two looks.
+        competition, begin, end, observations. Between two spans of a competition lies a gap of more than
+        three times its usual (median) time between two polls.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def gaps(observed: pd.DataFrame) -> pd.DataFrame:
 
 
 def regularity(observed: pd.DataFrame) -> pd.DataFrame:
-    """One row a competition: looks, the usual and the longest time between two, and the share of time outside gaps.
+    """One row per competition: polls, usual and longest time between two, share of time outside gaps.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How a provider's quota is made to last: what a poll costs, and when to make the next. Pure functions that never fetch."""
+"""Planning of polls so that a provider's quota lasts. Pure functions that never fetch."""
 
 import math
 from collections.abc import Iterable
@@ -8,17 +8,17 @@ from itertools import pairwise
 
 from overround.errors import ParameterError
 
-APPROACH = 60  # while a kick-off is n seconds away, a poll every n / 60 seconds is wanted
+APPROACH = 60  # n seconds before a kick-off, a poll every n / 60 seconds is wanted
 SHORTEST_S, LONGEST_S = 30.0, 6 * 3600.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """When to poll next, and why in one sentence; `stretch` is how many times wider than wanted the polls are spaced."""
+    """When to poll next, with a sentence why; `stretch` is the actual over the wanted spacing of polls."""
 
     next_poll: datetime
     spacing_s: float
-    polls: int  # at most so many until the reset
+    polls: int  # at most, until the reset
     stretch: float
     sentence: str
 
@@ -33,35 +33,32 @@ def plan(
     shortest_s: float = SHORTEST_S,
     longest_s: float = LONGEST_S,
 ) -> Plan:
-    """When to poll next, so that the quota lasts until its reset and most of it is spent near kick-offs.
+    """When to poll next so that the quota lasts until its reset, with most of it spent near kick-offs.
 
     Parameters
     ----------
     now, resets_at : datetime
-        Time zone aware.
+        With a time zone.
     remaining, cost : float
-        Credits that are left, and that one poll takes; a poll that costs nothing is only spaced.
+        Credits left, and credits per poll; free polls are only spaced.
     kick_offs : iterable of datetime
         Those in the past are ignored.
     shortest_s, longest_s : float
-        No poll sooner or later than this after the one before, but that the quota may ask for more than
-        `longest_s`.
+        Bounds of the time between two polls; the quota may require more than `longest_s`.
 
     Returns
     -------
     Plan
-        Following it, poll after poll, never takes more than `remaining`.
+        Followed poll after poll, it never spends more than `remaining`.
 
-    Notes
-    -----
-    At a time t before the next kick-off d(t) = t / 60 seconds between polls are wanted, within the bounds.
-    The polls wanted until the reset are the integral of 1 / d. Where the quota pays for fewer, n, each poll
-    takes a share 1 / n of the integral, so that all gaps grow alike.
+    Notes ----- At a time t before the next kick-off the wanted spacing is d(t) = t / 60 seconds, within the
+    bounds. The polls wanted until the reset are the integral of 1 / d. If the quota pays for only n, each
+    poll takes a share of 1 / n of the integral, so that all gaps grow in proportion.
 
     Raises
     ------
     ParameterError
-        A time without a zone, a negative number, bounds the wrong way round.
+        A time has no zone, a number is negative, or the bounds are reversed.
 
     Examples
     --------
@@ -76,16 +73,20 @@ def plan(
         raise ParameterError("times of a plan need a time zone, such as datetime.now(UTC).")
     if not (remaining >= 0 and cost >= 0 and 0 < shortest_s <= longest_s):
         raise ParameterError(
-            f"a plan needs remaining >= 0, cost >= 0 and 0 < shortest_s <= longest_s, not {remaining}, {cost}, {shortest_s}, {longest_s}."
+            "a plan needs remaining >= 0, cost >= 0 and 0 < shortest_s <= longest_s, "
+            f"not {remaining}, {cost}, {shortest_s}, {longest_s}."
         )
     pace = _Pace(shortest_s, longest_s)
     ahead = sorted((time - now).total_seconds() for time in kick_offs if time > now)
     until = (resets_at - now).total_seconds()
-    if until <= 0:  # the reset is due: spend as if it had happened, the next answer will tell
+    if until <= 0:  # the reset is due: assume that it has happened, the next answer will tell
         return _plan(now, pace.after(1.0, ahead), 1, 1.0, "The quota is due to be reset", ahead)
     affordable = math.floor(remaining / cost) if cost else math.inf
     if affordable < 1:
-        sentence = f"The quota is used up ({remaining:g} credits, {cost:g} a poll): waiting for its reset at {_clock(resets_at)}."
+        sentence = (
+            f"The quota is used up ({remaining:g} credits, {cost:g} a poll): "
+            f"waiting for its reset at {_clock(resets_at)}."
+        )
         return Plan(resets_at, until, 0, math.inf, sentence)
     wanted = pace.polls(until, ahead)
     stretch = max(1.0, wanted / affordable)
@@ -94,24 +95,24 @@ def plan(
         why = "Polls are free"
     elif stretch > 1:
         why = (
-            f"{remaining:g} credits at {cost:g} a poll pay for {affordable:,} of {wanted:,.0f} polls wanted until the reset at "
-            f"{_clock(resets_at)}: {stretch:.1f} times the wanted spacing"
+            f"{remaining:g} credits at {cost:g} a poll pay for {affordable:,} of {wanted:,.0f} polls wanted "
+            f"until the reset at {_clock(resets_at)}: {stretch:.1f} times the wanted spacing"
         )
     else:
         why = f"{remaining:g} credits at {cost:g} a poll last until the reset at {_clock(resets_at)}"
-    # the last share ends at the reset itself, when there is new quota
+    # the last share ends at the reset, when the quota is renewed
     return _plan(now, min(pace.after(stretch, ahead), until), polls, stretch, why, ahead)
 
 
 @dataclass(frozen=True)
 class _Pace:
-    """Wanted polls as a density over time, integrated in closed form between one kick-off and the next."""
+    """Wanted polls as a density over time, integrated in closed form between consecutive kick-offs."""
 
     shortest_s: float
     longest_s: float
 
     def polls(self, until: float, ahead: list[float]) -> float:
-        """Wanted between now and `until`."""
+        """Polls wanted between now and `until`."""
         total = 0.0
         for begin, end, kick_off in self._segments(ahead):
             if begin >= until:
@@ -121,7 +122,7 @@ class _Pace:
         return total + max(0.0, until - last) / self.longest_s
 
     def after(self, share: float, ahead: list[float]) -> float:
-        """Seconds from now until so many polls were wanted."""
+        """Seconds from now until `share` polls have been wanted."""
         for begin, end, kick_off in self._segments(ahead):
             amount = self._cumulated(kick_off - begin) - self._cumulated(kick_off - end)
             if share <= amount:
@@ -135,7 +136,7 @@ class _Pace:
         return [(begin, end, end) for begin, end in pairwise([0.0, *ahead])]
 
     def _cumulated(self, left: float) -> float:
-        """Polls wanted in the last `left` seconds before a kick-off: one every left / 60 seconds, within the bounds."""
+        """Polls wanted in the last `left` seconds before a kick-off: one every left / 60 s, within bounds."""
         near, far = APPROACH * self.shortest_s, APPROACH * self.longest_s
         if left <= near:
             return left / self.shortest_s

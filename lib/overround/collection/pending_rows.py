@@ -1,0 +1,82 @@
+"""Rows that a poller holds until the store has taken them: a full disk delays them and loses none."""
+
+import pandas as pd
+
+from overround.collection.collector import APPEND
+from overround.collection.poll_log import Troubles
+from overround.errors import StoreError
+from overround.measure.meter import Meter
+from overround.sources.base import Batch
+from overround.store.store import Store
+
+ORDER = ("events", "quotes", "results")
+_MOST_PENDING = 1_000_000  # rows
+
+
+class PendingRows:
+    """Rows of batches on their way to the store.
+
+    Attributes
+    ----------
+    inserted : dict of str to int
+        New rows by table.
+    set_aside, last_set_aside : int, str
+        Parts of answers that could not be read: how many, and the reason for the last.
+    others_wrote : bool
+        Whether another process has stored quotes since this was last reset.
+    """
+
+    def __init__(self, store: Store, troubles: Troubles):
+        self._store, self._troubles = store, troubles
+        self._pending: dict[str, list[pd.DataFrame]] = {name: [] for name in ORDER}
+        self.inserted = dict.fromkeys(ORDER, 0)
+        self.set_aside, self.last_set_aside = 0, ""
+        # the first append tells the version of the table
+        self._version, self.others_wrote = -1, False
+
+    def __len__(self) -> int:
+        return sum(len(rows) for frames in self._pending.values() for rows in frames)
+
+    def add(self, batch: Batch) -> None:
+        """Hold the rows of a batch."""
+        for name in ORDER:
+            if len(rows := getattr(batch, name)):
+                self._pending[name].append(rows)
+        if len(batch.set_aside):
+            last = batch.set_aside.iloc[-1]
+            self.set_aside += len(batch.set_aside)
+            self.last_set_aside = f"{last['column']}: {last['reason']}"
+
+    def write(self, meter: Meter) -> None:
+        """Append all rows, events first: a reader never sees a price of an unknown match."""
+        for name in ORDER:
+            frames = self._pending[name]
+            if not frames:
+                continue
+            rows = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+            try:
+                self._append(name, rows, meter)
+            except (StoreError, OSError) as error:
+                self._hold(name, rows)
+                self._troubles.note(str(error))
+                break
+            self._pending[name] = []
+
+    def _append(self, name: str, rows: pd.DataFrame, meter: Meter) -> None:
+        with meter.stage(APPEND) as stage:
+            done = self._store.append(name, rows, changes_only=name == "quotes")
+            stage.count(rows=done.inserted + done.updated)
+        self.inserted[name] += done.inserted
+        if name == "quotes":
+            own = self._version + bool(done.inserted + done.updated)
+            self.others_wrote |= done.version != own
+            self._version = done.version
+
+    def _hold(self, name: str, rows: pd.DataFrame) -> None:
+        if len(rows) > _MOST_PENDING:
+            self._troubles.note(
+                f"{len(rows) - _MOST_PENDING:,} rows of {name} are given up, "
+                "the oldest of too many that wait for the store"
+            )
+            rows = rows.tail(_MOST_PENDING)
+        self._pending[name] = [rows]
