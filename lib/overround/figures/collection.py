@@ -17,6 +17,16 @@ def looks(observed: pd.DataFrame, *, note: str = "") -> Picture:
         As `overround.collection.poll_times.observations` gives it.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> minutes = [0, 5, 10, 15, 20, 140, 145, 150]
+    >>> at = pd.Timestamp("2026-08-15 12:00", tz="UTC") + pd.to_timedelta(minutes, unit="min")
+    >>> observed = pd.DataFrame({"competition": "soccer_epl", "at": at})
+    >>> print(ov.figures.looks(observed).alt)
+    Times at which 1 competitions were looked at, with 1 gaps; the longest, of 2.0 hours, at soccer_epl.
     """
     rows, missed = spans(observed), gaps(observed)
     names = sorted(rows["competition"].unique(), reverse=True)
@@ -51,6 +61,14 @@ def over_time(values: pd.Series, title: str, unit: str, *, note: str = "") -> Pi
         What it is and what it is counted in.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> rows = quotes.groupby("collected_at").size()
+    >>> print(ov.figures.over_time(rows, "Prices at each poll", "prices").alt)
+    Prices at each poll, 50 points over time: from 120 to 120, at most 120 prices.
     """
     known = values.dropna().sort_index()
     axes, span = canvas(2.4), "nothing is known"

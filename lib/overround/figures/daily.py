@@ -38,6 +38,15 @@ def day_counts(
         Rows of `days` that are counts.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> until = pd.Timestamp("2026-08-15 06:00", tz="UTC")
+    >>> days = pd.DataFrame([[90, 100, 95, 105, 98, 102, 99, 140]], ["prices"])
+    >>> print(ov.figures.day_counts(days, until, ["prices"]).alt)
+    Bars of the last eight days: prices 90, a day before 100.
     """
     names = list(figures)
     grid = panels(0.9 + 1.45 * -(-len(names) // 2), len(names), 2)
@@ -67,7 +76,18 @@ def day_counts(
 
 
 def price_distribution(now: pd.Series, before: pd.Series, *, note: str = "") -> Picture:
-    """Cumulative distribution of the last day's prices and of those of the week before."""
+    """Cumulative distribution of the last day's prices and of those of the week before.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> today = quotes["collected_at"] >= quotes["collected_at"].max() - pd.Timedelta(days=1)
+    >>> print(ov.figures.price_distribution(quotes["price"][today], quotes["price"][~today]).alt)
+    Cumulative distribution of prices: the week before 5,640 prices, median 3.08, middle half 2.29 to 3.91;
+    the last day 360 prices, median 2.91, middle half 2.54 to 3.61.
+    """
     axes, words = canvas(2.6), []
     for values, name, colour, width, side in (
         (before, "the week before", MIDDLE, 1.2, -1),
@@ -94,7 +114,16 @@ def price_distribution(now: pd.Series, before: pd.Series, *, note: str = "") -> 
 
 
 def movers(moves: pd.DataFrame, *, note: str = "") -> Picture:
-    """Selections whose price moved most, as `overround.reports.daily.moves` returns them."""
+    """Selections whose price moved most, as `overround.reports.daily.moves` returns them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> row = {"match": "Leeds – Hull", "outcome": "home", "begin": 2.1, "end": 1.9, "move": 0.105}
+    >>> print(ov.figures.movers(pd.DataFrame([row])).alt)
+    Largest moves of 1 selections: Leeds – Hull home 2.10 to 1.90.
+    """
     axes = canvas(1.3 + 0.3 * max(len(moves), 1))
     at = np.arange(len(moves))[::-1]
     size = 100 * moves["move"].to_numpy(float)

@@ -17,6 +17,15 @@ def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pi
         What `compare_forecasts(..., by="season")` returned; the first column names the parts.
     reference : str
         The forecast that the others were compared with.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example(matches=120, a_season=60)
+    >>> forecasts = {name: ov.forecasts.market_probabilities(quotes, name) for name in ("sharp", "soft_1")}
+    >>> scores = ov.forecasts.compare_forecasts(forecasts, results, "sharp", by="season")
+    >>> print(ov.figures.forecast_gaps(scores, "sharp").alt)
+    Log loss above sharp over 1 values of season, mean in thousandths of a nat: soft_1 -6.7.
     """
     by = scores.columns[0]
     parts = sorted(set(scores[by]))

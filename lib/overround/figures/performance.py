@@ -49,6 +49,21 @@ def change(
         Names of the two sides.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> rows = [
+    ...     {"workload": name, "pair": pair, "side": side, "wall_s": wall, "calibration_s": 0.05}
+    ...     for name, after in (("read", 2.0), ("append", 1.02))
+    ...     for pair in range(9)
+    ...     for side, wall in (("A", 1 + pair / 100), ("B", after + pair / 100))
+    ... ]
+    >>> samples = pd.DataFrame(rows)
+    >>> print(ov.figures.change(samples).alt)
+    Samples of before and after, ratios with 95 % intervals. read, wall_s: +96.2 % (+93.5 to +99.0), worse
+    (9 pairs); append, wall_s: +1.9 % (+1.9 to +2.0), within noise (9 pairs).
     """
     workloads = list(dict.fromkeys(samples["workload"]))
     found, taken = {}, {}
@@ -90,6 +105,17 @@ def stage_history(
         Stages that are shown.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import overround as ov
+    >>> value = [1.0, 1.02, 0.98] * 7 + [1.5, 1.52, 1.48] * 7
+    >>> at = pd.date_range("2026-08-01", periods=len(value), freq="D", tz="UTC")
+    >>> run_id = at.strftime("%Y%m%d")
+    >>> history = pd.DataFrame({"stage": "backtest: fit", "run_id": run_id, "at": at, "value": value})
+    >>> print(ov.figures.stage_history(history, ov.perf.anomalies.watch(history)).alt)
+    Processor time of 1 stages over their runs. Changes: backtest: fit slower at run 20260826, 1.50 times.
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -50,6 +50,14 @@ def match_lines(
         Bookmaker in the accent colour, e.g. the reference.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> signals = ov.datasets.example_signals()
+    >>> print(ov.figures.match_lines(quotes, signals, events, highlight="sharp").alt)
+    Prices of Team 10 – Team 09 at 4 bookmakers over time. Bets: draw 3.47 at soft 3; away 2.85 at soft 3.
     """
     if not event and len(bets):
         event = str(bets.loc[bets["profit" if "profit" in bets else "edge"].idxmax(), "event_id"])
@@ -97,6 +105,14 @@ def line_movement(
         Bookmaker in the accent colour.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> match = quotes[quotes["event_id"] == "match 00000"]
+    >>> print(ov.figures.line_movement(match, "Team 00 - Team 01", highlight="sharp").alt)
+    Price of home over time at 4 bookmakers, from 1.89 to 2.07.
     """
     axes = canvas(3.4)
     market, line, outcome = (
@@ -121,6 +137,14 @@ def price_heat_map(relative: pd.DataFrame, *, note: str = "") -> Picture:
     """Each bookmaker's prices relative to the median of all, by time to kick-off, see `relative_prices`.
 
     Numbers beyond noise are bold; the shade repeats the number.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> print(ov.figures.price_heat_map(ov.prices.relative_prices(quotes)).alt)
+    Prices of 4 bookmakers relative to the median of all at 7 moments before kick-off; at the end highest at
+    sharp with +2.4 %, lowest at soft_3 with −0.5 %.
     """
     from matplotlib.patches import Rectangle
 
@@ -203,7 +227,15 @@ def _mark(axes: "Axes", bet: pd.Series, when: pd.Series, timed: bool, number: in
 
 
 def coverage(quotes: pd.DataFrame, *, note: str = "") -> Picture:
-    """Share of matches that each bookmaker quotes, month by month."""
+    """Share of matches that each bookmaker quotes, month by month.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> print(ov.figures.coverage(quotes).alt)
+    Coverage of 4 bookmakers over 3 months; 4 quote every match.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
     rows = quotes[["event_id", "bookmaker", "starts_at"]].drop_duplicates(["event_id", "bookmaker"])

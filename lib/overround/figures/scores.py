@@ -30,7 +30,18 @@ _FEWEST_WINS = 10  # expected in a band that is drawn: below, the interval is wi
 
 
 def sharpness(scores: pd.DataFrame, reference: str, *, note: str = "") -> Picture:
-    """Accuracy of each bookmaker's last prices against the reference's, see `probability_scores`."""
+    """Accuracy of each bookmaker's last prices against the reference's, see `probability_scores`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> fair = ov.fair_probabilities(ov.prices.closing_quotes(quotes))
+    >>> scores = ov.forecasts.probability_scores(fair, results, "sharp")
+    >>> print(ov.figures.sharpness(scores, "sharp").alt)
+    Log loss of each bookmaker's last price against sharp on the same matches: 0 bookmakers are less
+    accurate than sharp beyond noise, 0 more accurate, allowing for 4 compared.
+    """
     rows = scores.dropna(subset=["gap"]).sort_values("gap", ascending=False)
     axes = canvas(1.1 + 0.3 * max(len(rows), 1))
     sure = rows["p_adjusted"] < _SURE
@@ -50,6 +61,16 @@ def reliability_diagram(table: pd.DataFrame, panel: str = "bookmaker", *, note: 
     """Observed less predicted frequencies with intervals, see `reliability`; a panel per bookmaker.
 
     It shows the distance to the diagonal of the usual diagram, which would hide deviations of a point or two.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> table = ov.forecasts.reliability(quotes, results)
+    >>> print(ov.figures.reliability_diagram(table).alt)
+    Reliability: bins whose interval excludes the predicted probability: sharp 0 of 20, widest 15.9 points;
+    soft_1 0 of 20, widest 8.5 points; soft_2 0 of 20, widest 10.5 points; soft_3 0 of 20, widest 14.1
+    points.
     """
     names = list(dict.fromkeys(table[panel]))
     grid = _grid(names, 1.1, 1.7)
@@ -84,6 +105,15 @@ def longshots(table: pd.DataFrame, *, note: str = "") -> Picture:
     ------
     ParameterError
         If the table has more than one row per method and price band: choose one bookmaker, market and phase.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> table = ov.forecasts.longshot_bias(quotes[quotes["bookmaker"] == "soft_1"], results)
+    >>> print(ov.figures.longshots(table[table["phase"] == "close"]).alt)
+    Observed over expected wins at soft 1 by price: bands whose interval excludes 1: multiplicative 0 of 4;
+    shin 0 of 4; power 0 of 4.
     """
     if table.duplicated(["method", "band"]).any():
         raise ParameterError(
@@ -122,7 +152,19 @@ def longshots(table: pd.DataFrame, *, note: str = "") -> Picture:
 def methods_compared(
     table: pd.DataFrame, reference: str, panel: str = "bookmaker", *, note: str = ""
 ) -> Picture:
-    """Log loss under each margin method less that of the reference method, see `score_table`."""
+    """Log loss under each margin method less that of the reference method, see `score_table`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example()
+    >>> last = ov.prices.closing_quotes(quotes)
+    >>> methods = ["multiplicative", "shin"]
+    >>> scores = ov.forecasts.score_table(last, results, methods, reference="multiplicative")
+    >>> print(ov.figures.methods_compared(scores[scores["phase"] == "close"], "multiplicative").alt)
+    Log loss against multiplicative, lowest in thousandths at sharp shin by -0.67; soft_1 shin by -1.57;
+    soft_2 shin by -1.65; soft_3 shin by -1.76.
+    """
     rows = table[(table["method"] != reference) & table["gap"].notna()]
     names = list(dict.fromkeys(rows[panel]))
     methods = list(rows.groupby("method", observed=True)["gap"].mean().sort_values(ascending=False).index)
@@ -147,7 +189,17 @@ def methods_compared(
 def sharpness_by_season(
     table: pd.DataFrame, reference: str, bookmakers: Sequence[str] = (), *, note: str = ""
 ) -> Picture:
-    """Log loss less the reference's by season, see `score_table`; by default of the five most quoted."""
+    """Log loss less the reference's by season, see `score_table`; by default of the five most quoted.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> events, quotes, results = ov.example(matches=120, a_season=60)
+    >>> table = ov.forecasts.score_table(quotes, results, ("power",), ("season",), reference="sharp")
+    >>> print(ov.figures.sharpness_by_season(table, "sharp").alt)
+    Log loss against sharp by season: soft_1 worse in 0 of 2; soft_2 worse in 1 of 2; soft_3 worse in 1 of
+    2.
+    """
     rows = table[(table["bookmaker"] != reference) & table["gap"].notna()]
     matches = rows.groupby("bookmaker", observed=True)["common"].sum()
     names = list(bookmakers) or list(matches.nlargest(5).index)

@@ -49,6 +49,14 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
         Varied parameters; by default those that matter most.
     note : str
         Below the figure.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> swept = ov.datasets.example_sweep()
+    >>> print(ov.figures.yield_map(swept).alt)
+    Map of median yield over min edge: from −12.9 % (min edge 0.03) to −11.1 % (min edge 0.01); 0 of 3
+    cells have a variant that is significant after correction, 0 only one that is so alone.
     """
     names = _axes_of_map(sweep, x, y)
     cells = _cells(sweep, names)
@@ -73,7 +81,16 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
 
 
 def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
-    """Each variant a line through its parameters to its yield: what the best of them share."""
+    """Each variant a line through its parameters to its yield: what the best of them share.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> swept = ov.datasets.example_sweep()
+    >>> print(ov.figures.parallel_coordinates(swept).alt)
+    Parallel coordinates of 3 variants that bet. Most significant: min edge 0.02: −11.7 %; min edge 0.03:
+    −12.9 %; min edge 0.01: −11.1 %.
+    """
     table = sweep.table[sweep.table["bets"] > 0].sort_values("statistic", ascending=False, kind="stable")
     few = table
     if len(table):
@@ -113,7 +130,16 @@ def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
 
 
 def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
-    """Yield of each variant against its neighbours' mean, see `stability`: isolated peaks are mostly luck."""
+    """Yield of each variant against its neighbours' mean, see `stability`: isolated peaks are mostly luck.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> swept = ov.datasets.example_sweep()
+    >>> print(ov.figures.neighbours(swept).alt)
+    Yield against that of neighbours in the space of parameters: 3 variants, correlation -0.19; the best
+    yields −11.7 %, its 2 neighbours −12.0 %, 0 of them win.
+    """
     near = stability(sweep).dropna()
     axes = canvas(3.2)
     many = len(near) > _MOST_POINTS
@@ -146,7 +172,15 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
 
 
 def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
-    """p-values of all variants in ascending order, alone and corrected for all of them, logarithmic."""
+    """p-values of all variants in ascending order, alone and corrected for all of them, logarithmic.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> swept = ov.datasets.example_sweep()
+    >>> print(ov.figures.corrected_p_values(swept).alt)
+    p-values of 3 variants by the luck test: 0 are at most 0.05 alone, 0 with all 3 counted.
+    """
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
     tested = sweep.table["luck_p"].notna().any()
@@ -183,7 +217,16 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
 
 
 def picks(choices: Choices, *, note: str = "") -> Picture:
-    """Profit of following the best variant so far, and of the best in hindsight: `walk_forward_choice`."""
+    """Profit of following the best variant so far, and of the best in hindsight: `walk_forward_choice`.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> swept = ov.datasets.example_sweep()
+    >>> choices = ov.sweeps.walk_forward_choice(swept, every_days=7, least_days=2)
+    >>> print(ov.figures.picks(choices).alt)
+    Profit of picks by the past alone: no variant would have been picked.
+    """
     daily = choices.daily
     axes = canvas(3.0)
     axes.axhline(0, color=DARK, linewidth=1)
