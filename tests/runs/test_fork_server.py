@@ -2,9 +2,11 @@
 is gone.
 """
 
+import atexit
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ from typing import Any
 import pytest
 
 from overround.runs import execute
-from overround.runs.execute import warmed
-from overround.runs.fork_server import Warm, is_possible
+from overround.runs.execute import open_fork_server
+from overround.runs.fork_server import ForkServer, is_possible
 from overround.runs.runner import Outcome, Step, run_notebook
 from tests.support.projects import FAILURES, PARAMETERS, RECORD, _alive, _until, project
 
@@ -26,23 +28,25 @@ PARENT = "import os, pathlib; pathlib.Path(note).write_text(f'{os.getppid()} {os
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    with warmed(project(tmp_path_factory.mktemp("home"))) as process:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with open_fork_server(project(tmp_path_factory.mktemp("home"))) as process:
         assert process is not None
         yield process
 
 
-def run(warm: Warm, home: Path, *cells: str, timeout_s: int = 60) -> Outcome:
+def run(warm: ForkServer, home: Path, *cells: str, timeout_s: int = 60) -> Outcome:
     settings = project(home, trial=["# A trial", PARAMETERS, *cells])
     step = Step("trial", "first", {"note": str(home / "pids")})
-    return run_notebook(step, run_id="p1.first", settings=settings, timeout_s=timeout_s, warm=warm)
+    return run_notebook(step, run_id="p1.first", settings=settings, timeout_s=timeout_s, fork_server=warm)
 
 
 def pids(home: Path) -> list[int]:
     return [int(word) for word in (home / "pids").read_text().split()]
 
 
-def test_a_kernel_is_a_fork_with_the_settings_and_modules_of_its_own_run(warm: Warm, tmp_path: Path) -> None:
+def test_a_kernel_is_a_fork_with_the_settings_and_modules_of_its_own_run(
+    warm: ForkServer, tmp_path: Path
+) -> None:
     outcome = run(
         warm,
         tmp_path,
@@ -61,7 +65,7 @@ def test_a_kernel_is_a_fork_with_the_settings_and_modules_of_its_own_run(warm: W
 @pytest.mark.parametrize(
     "kind", ["an error", "a timeout", "a dead kernel", "a crash in compiled code", "sys.exit(0)"]
 )
-def test_a_forked_kernel_fails_as_any_other(warm: Warm, tmp_path: Path, kind: str) -> None:
+def test_a_forked_kernel_fails_as_any_other(warm: ForkServer, tmp_path: Path, kind: str) -> None:
     cells, cell, name, message = FAILURES[kind]
 
     outcome = run(warm, tmp_path, *cells, timeout_s=3)
@@ -71,7 +75,9 @@ def test_a_forked_kernel_fails_as_any_other(warm: Warm, tmp_path: Path, kind: st
     assert message in outcome.failure.message
 
 
-def test_what_a_notebook_changes_in_its_process_is_not_there_in_the_next(warm: Warm, tmp_path: Path) -> None:
+def test_what_a_notebook_changes_in_its_process_is_not_there_in_the_next(
+    warm: ForkServer, tmp_path: Path
+) -> None:
     spoils = "import os, random, pandas; pandas.DataFrame = None; os.environ['SPOILT'] = '1'; os.chdir('/')"
     asks = "import os, pandas; assert pandas.DataFrame is not None and 'SPOILT' not in os.environ and os.getcwd() != '/'"
 
@@ -79,7 +85,7 @@ def test_what_a_notebook_changes_in_its_process_is_not_there_in_the_next(warm: W
     assert run(warm, tmp_path / "b", asks, RECORD).ok
 
 
-def test_kernels_of_one_warm_process_draw_different_random_numbers(warm: Warm, tmp_path: Path) -> None:
+def test_kernels_of_one_warm_process_draw_different_random_numbers(warm: ForkServer, tmp_path: Path) -> None:
     draws = "import pathlib, random, numpy\npathlib.Path(note).write_text(f'{random.random()} {numpy.random.random()}')"
 
     assert run(warm, tmp_path / "a", draws, RECORD).ok
@@ -91,7 +97,7 @@ def test_kernels_of_one_warm_process_draw_different_random_numbers(warm: Warm, t
 
 
 def test_what_a_notebook_leaves_for_the_end_is_done_and_its_kernel_ends_by_itself(
-    warm: Warm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warm: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels: list[Any] = []
     monkeypatch.setattr(execute.Stop, "watch", lambda self, kernel: kernels.append(kernel))
@@ -108,7 +114,7 @@ def test_what_a_notebook_leaves_for_the_end_is_done_and_its_kernel_ends_by_itsel
 
 
 def test_without_the_warm_process_a_kernel_starts_by_itself(tmp_path: Path) -> None:
-    with warmed(project(tmp_path)) as process:
+    with open_fork_server(project(tmp_path)) as process:
         assert process is not None
         os.kill(process._process.pid, signal.SIGKILL)
         process._process.wait()
@@ -141,5 +147,11 @@ run_pipeline(steps, settings=Settings(home=home, reports=home / "reports"), pipe
     _until(lambda: not any(_alive(pid) for pid in pids(tmp_path)))
 
 
-def test_orders_are_answered_for_kernels_that_were_never_there(warm: Warm) -> None:
+def test_orders_are_answered_for_kernels_that_were_never_there(warm: ForkServer) -> None:
     assert warm.ended(2**22 + 1) == -signal.SIGKILL
+
+
+def test_the_private_functions_by_which_a_fork_ends_are_there() -> None:
+    # of CPython: an exit calls both, and then takes down every module, which takes seconds
+    assert callable(threading._shutdown)  # type: ignore[attr-defined]
+    assert callable(atexit._run_exitfuncs)

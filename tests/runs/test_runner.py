@@ -217,18 +217,18 @@ def test_a_pipeline_with_nothing_changed_starts_no_kernel_and_one_that_is_forced
     first = run_pipeline([*steps, last], settings=settings)
     changed = run_pipeline([steps[0], replace(steps[1], parameters={"note": "c"}), last], settings=settings)
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "warmed", None)
+        patch.setattr(runner, "open_fork_server", None)
         patch.setattr(runner, "execute", None)
         again = run_pipeline([*steps, last], settings=settings)
     forced = run_pipeline([*steps, last], settings=settings, force=True)
 
-    assert [outcome.kept for outcome in first] == [False, False, False]
-    assert [outcome.kept for outcome in changed] == [True, False, False]
+    assert [outcome.reused for outcome in first] == [False, False, False]
+    assert [outcome.reused for outcome in changed] == [True, False, False]
     assert changed[2].verdict == f"No edge{first[0].run_id} {changed[1].run_id}"
-    assert [(outcome.kept, outcome.run_id, outcome.verdict, outcome.html) for outcome in again] == [
+    assert [(outcome.reused, outcome.run_id, outcome.verdict, outcome.html) for outcome in again] == [
         (True, outcome.run_id, outcome.verdict, outcome.html) for outcome in first
     ]
-    assert not any(outcome.kept for outcome in forced)
+    assert not any(outcome.reused for outcome in forced)
 
 
 @pytest.mark.slow
@@ -371,7 +371,7 @@ def test_an_interrupt_ends_the_kernels_and_leaves_the_notebooks(tmp_path: Path) 
     project(tmp_path, trial=["# A trial", PARAMETERS, waits, RECORD])
     script = textwrap.dedent(f"""
         from pathlib import Path
-        from overround import runner
+        from overround.runs import runner
         from overround.settings import Settings
         runner.cores = lambda: 2
         home = Path({str(tmp_path)!r})

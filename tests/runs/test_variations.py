@@ -13,7 +13,7 @@ import pytest
 
 from overround.errors import ParameterError
 from overround.runs.dask_cluster import connected
-from overround.runs.pipeline import alone, run_line
+from overround.runs.pipeline import run_requested, single_notebook
 from overround.runs.runner import Step, run_pipeline
 from overround.runs.variations import variations
 from overround.settings import Settings
@@ -27,7 +27,7 @@ HERE = Settings(home=ROOT)
 
 
 def backtests(*vary: str, **given: str) -> list[Step]:
-    step = alone("backtest", "sample", [], [], given, settings=HERE)[0]
+    step = single_notebook("backtest", "sample", [], [], given, settings=HERE)
     return variations(step, vary, HERE)
 
 
@@ -104,9 +104,9 @@ def test_what_cannot_be_varied_is_said_before_anything_runs(vary: str, says: str
 
 def test_only_one_notebook_is_varied_and_only_variations_go_to_a_cluster() -> None:
     with pytest.raises(ParameterError, match="--vary is for one notebook"):
-        run_line("sample", [], [], {}, vary=["min_edge=0.1,0.2"], settings=HERE)
+        run_requested("sample", [], [], {}, vary=["min_edge=0.1,0.2"], settings=HERE)
     with pytest.raises(ParameterError, match="--scheduler is for --vary"):
-        run_line("sample", [], [], {}, notebook="backtest", scheduler="tcp://127.0.0.1:9", settings=HERE)
+        run_requested("sample", [], [], {}, notebook="backtest", scheduler="tcp://127.0.0.1:9", settings=HERE)
 
 
 COMPARE = 'run_id: str = ""\nruns: list[str] = []\nnote: str = ""\nsource: str = "sample"'
@@ -121,7 +121,7 @@ def test_variations_run_and_are_compared_although_one_fails(tmp_path: Path) -> N
         compare=[COMPARE, RECORD.replace("note", "' '.join(runs)")],
     )
 
-    outcomes = run_line(
+    outcomes = run_requested(
         "sample", [], [], {}, notebook="backtest", vary=["min_edge=0.25,0.5,0.75"], settings=settings
     )
 
@@ -167,7 +167,7 @@ def test_on_a_cluster_a_notebook_finds_the_same_with_its_own_kernel_and_without_
     )
     settings = Settings(**{**settings.model_dump(), "odds_api_key": "abc123secret"})
 
-    outcomes = run_line(
+    outcomes = run_requested(
         "sample",
         [],
         [],
@@ -235,7 +235,7 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
     require_module("distributed")
     settings = project(tmp_path, backtest=[PARAMETERS, SAYS], compare=[COMPARE, RECORD])
     with pytest.raises(ParameterError, match=r"tcp://127\.0\.0\.1:9' cannot be reached"):
-        run_line(
+        run_requested(
             "sample",
             [],
             [],

@@ -213,7 +213,7 @@ def test_a_run_is_made_again_each_time_that_is_asked_for(tmp_path):
     done = [rebuild(first.run_id, settings=settings) for _ in range(2)]
 
     assert len({first.run_id, *(one.outcome.run_id for one in done)}) == 3
-    assert not any(one.outcome.kept or one.differing for one in done)
+    assert not any(one.outcome.reused or one.differing for one in done)
 
 
 def test_what_cannot_be_rebuilt_is_said(tmp_path):

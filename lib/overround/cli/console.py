@@ -84,9 +84,9 @@ def _say_outcome(outcome: "Outcome") -> None:
     if outcome.status == "not run":
         say(f"  not run {outcome.label:<20}         {outcome.verdict}")
         return
-    mark = "kept   " if outcome.kept else "done   " if outcome.ok else "FAILED "
+    mark = "kept   " if outcome.reused else "done   " if outcome.ok else "FAILED "
     say(
-        f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{' then' if outcome.kept else ''}  {outcome.verdict}"
+        f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{' then' if outcome.reused else ''}  {outcome.verdict}"
     )
     if outcome.failure:
         where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"

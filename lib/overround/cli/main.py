@@ -58,12 +58,12 @@ def run(
 ) -> None:
     """Run the whole line, or one notebook, also with many sets of parameters; what has not changed is not run again."""
     with sentences():
-        from overround.runs.pipeline import run_line
+        from overround.runs.pipeline import run_requested
         from overround.settings import load_settings
 
         settings = load_settings()
         with step_by_step() as progress:
-            outcomes = run_line(
+            outcomes = run_requested(
                 source,
                 league,
                 season,
@@ -78,7 +78,7 @@ def run(
                 force=force,
                 progress=progress,
             )
-        if all(outcome.kept for outcome in outcomes):
+        if all(outcome.reused for outcome in outcomes):
             typer.echo("\nNothing has changed, nothing was run; --force runs all.")
         typer.echo(f"\n{settings.reports_folder / 'index.html'}")
     if not all(outcome.ok for outcome in outcomes):
@@ -144,7 +144,6 @@ def compare(
 ) -> None:
     """Hold backtests against the first one; writes a report."""
     with sentences():
-        from overround.runs.pipeline import record_failures
         from overround.runs.runner import Step, run_pipeline
         from overround.settings import load_settings
 
@@ -152,7 +151,6 @@ def compare(
         step = Step("compare", "compare", {"runs": runs})
         with step_by_step() as progress:
             outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=progress)
-        record_failures(outcomes, settings)
         typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[-1].ok:
         raise typer.Exit(1)
@@ -164,13 +162,11 @@ def rebuild(
 ) -> None:
     """Make a run again from the version of the data that it read; exit status 1 where a number differs."""
     with sentences():
-        from overround.runs.pipeline import record_failures
         from overround.runs.reproduce import rebuild as rebuild_run
         from overround.settings import load_settings
 
         settings = load_settings()
         done = rebuild_run(run_id, settings=settings, show_code=show_code)
-        record_failures([done.outcome], settings)
         for warning in done.warnings:
             say(f"  not as then: {warning}")
         say(f"{done}\n{done.outcome.html}")

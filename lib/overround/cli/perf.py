@@ -254,14 +254,12 @@ def tune(
 
 def _page(comparison: str, metric: str, threshold: float) -> Path:
     """Write the report of a kept comparison."""
-    from overround.runs.pipeline import record_failures
     from overround.runs.runner import Step, run_pipeline
     from overround.settings import load_settings
 
     settings = load_settings()
     parameters = {"comparison": comparison, "metric": metric, "threshold": threshold}
     outcomes = run_pipeline([Step("revisions", "revisions", parameters)], settings=settings)
-    record_failures(outcomes, settings)
     if not outcomes[0].ok:
         raise RunError(f"the report failed; {outcomes[0].html} says where.")
     return outcomes[0].html

@@ -105,7 +105,6 @@ def sweep(
 
 def _write_page(given: dict[str, Any], show_code: bool) -> None:
     """Run the notebook on what the sweep has kept, as every other run; exit status 1 where it fails."""
-    from overround.runs.pipeline import record_failures
     from overround.runs.runner import Step, run_pipeline
     from overround.settings import load_settings
 
@@ -113,7 +112,6 @@ def _write_page(given: dict[str, Any], show_code: bool) -> None:
     with step_by_step() as progress:
         step = Step("sweep", "sweep", given)
         outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=progress)
-    record_failures(outcomes, settings)
     typer.echo(f"\n{outcomes[0].html}")
     if not outcomes[0].ok:
         raise typer.Exit(1)

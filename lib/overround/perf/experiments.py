@@ -197,9 +197,9 @@ def _kernels(settings: Settings) -> Iterator[tuple[Run, Run]]:
     """Run a notebook of one cell that imports what all notebooks import."""
     import nbformat
 
-    from overround.runs.execute import execute, warmed
+    from overround.runs.execute import execute, open_fork_server
 
-    with tempfile.TemporaryDirectory() as folder, warmed(settings) as warm:
+    with tempfile.TemporaryDirectory() as folder, open_fork_server(settings) as server:
         file = Path(folder) / "empty.ipynb"
         cells = [
             nbformat.v4.new_code_cell(
@@ -207,4 +207,4 @@ def _kernels(settings: Settings) -> Iterator[tuple[Run, Run]]:
             )
         ]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), file)
-        yield lambda: execute(file, {}, settings, 60), lambda: execute(file, {}, settings, 60, warm)
+        yield lambda: execute(file, {}, settings, 60), lambda: execute(file, {}, settings, 60, server)

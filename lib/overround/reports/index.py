@@ -6,6 +6,7 @@ Pure functions of the records of runs; nothing is read or written here.
 from collections.abc import Sequence
 from typing import Any
 
+from overround.reports.notebooks import COMPARISON
 from overround.reports.records import OK
 from overround.reports.svg import sparkline
 
@@ -36,7 +37,7 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
     kept = _kept(pipelines)
     runs = [{**run, "kept_at": kept.get(run["run_id"], [])} for run in runs]
-    pages = [run for run in runs if run["notebook"] == "compare" and run["status"] == OK]
+    pages = [run for run in runs if run["notebook"] == COMPARISON and run["status"] == OK]
     return {
         "failures": unresolved(runs),
         **_latest(runs, pipelines),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from overround.errors import ParameterError
+from overround.reports.notebooks import COMPARISON
 from overround.reports.page import render_index
 from overround.reports.records import BASELINE, read_pipelines, read_records
 
@@ -54,7 +55,7 @@ def candidates(
         raise ParameterError(f"--keep {keep} would remove everything; keep at least 1.")
     runs, began, noted = _pipelines(reports)
     newest = sorted(began, key=lambda name: (began[name], name), reverse=True)
-    comparing = {name for name in newest if {run["notebook"] for run in runs[name]} == {"compare"}}
+    comparing = {name for name in newest if {run["notebook"] for run in runs[name]} == {COMPARISON}}
     others = [name for name in newest if name not in comparing]
     safe = {*newest[:1], *others[:1], _baseline(reports)}
     limit = None if older_than is None else (now or datetime.now(UTC)) - older_than

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from overround.reports.notebooks import declared
+
 OK, FAILED, NOT_RUN = "ok", "failed", "not run"
 
 # what the last cell of a notebook displays: {"verdict": ..., "metrics": {...}, "source": ...}
@@ -125,13 +127,9 @@ def _read_steps(path: Path) -> dict | None:
     return {**found, "pipeline": path.parent.name}
 
 
-# they read the clock, calls to providers and measurements, which no version pins
-_OF_THE_MOMENT = ("collection", "daily", "performance")
-
-
 def reads_one_version(notebook: str, parameters: Iterable[str]) -> bool:
     """Whether a notebook with these parameters reads nothing but one version of the tables."""
-    return "store_version" in parameters and notebook not in _OF_THE_MOMENT
+    return "store_version" in parameters and not declared(notebook).of_the_moment
 
 
 def can_be_made_again(notebook: str, parameters: Mapping[str, Any]) -> bool:

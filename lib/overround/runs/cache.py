@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from overround.reports.notebooks import declared
 from overround.reports.records import read_record, reads_one_version
 from overround.settings import Settings
 
@@ -100,7 +101,8 @@ def earlier(
     settings: Settings,
 ) -> dict | None:
     """Record of the newest good run with this label and key on the data as it is now; None where the step has to be run."""
-    if not runs and notebook != "collect" and not reads_one_version(notebook, parameters):
+    asks = declared(notebook).asks
+    if not runs and not asks and not reads_one_version(notebook, parameters):
         return None
     data = ""
     for record in _with_key(settings.reports_folder, label, key):
@@ -108,7 +110,7 @@ def earlier(
         data = data or ("" if runs else data_of(settings, parameters.get("store_version") or ""))
         if not runs and (not data or record["data"] != data):
             continue
-        if notebook != "collect" or settled(parameters, record):
+        if not asks or settled(parameters, record):
             return record
     return None
 

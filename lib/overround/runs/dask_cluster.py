@@ -42,11 +42,11 @@ class Cluster:
         given: Mapping[str, Any],
         settings: Settings,
         timeout_s: int,
-        warm: None,
+        fork_server: None,
         stop: Stop | None,
         revision: str,
     ) -> tuple[Any, BaseException | None, str]:
-        """As `overround.runs.execute.execute`, in a kernel beside a worker; `warm` does not reach there."""
+        """As `overround.runs.execute.execute`, in a kernel beside a worker, never forked."""
         import nbformat
 
         asked = (

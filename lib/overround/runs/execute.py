@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from overround.settings import Settings
 
 if TYPE_CHECKING:
-    from overround.runs.fork_server import Warm
+    from overround.runs.fork_server import ForkServer
 
 # a Unix socket's path has at most 107 bytes, of which the kernel's own names take some
 _LONGEST_SOCKET_FOLDER = 90
@@ -53,7 +53,7 @@ def execute(
     given: Mapping[str, Any],
     settings: Settings,
     timeout_s: int,
-    warm: "Warm | None" = None,
+    fork_server: "ForkServer | None" = None,
     stop: Stop | None = None,
     revision: str = "",
 ) -> tuple[Any, BaseException | None, str]:
@@ -69,7 +69,7 @@ def execute(
         What the kernel gets as its environment; it works in `settings.home`.
     timeout_s : int
         The longest that one cell may take.
-    warm : Warm, optional
+    fork_server : ForkServer, optional
         Where the kernel is forked from; else it is a process of its own.
     stop : Stop, optional
         What can end this from another thread, as an interrupt does.
@@ -127,7 +127,7 @@ def execute(
                     {**_environment(settings, scratch), REVISION: revision},
                     settings,
                     said,
-                    warm,
+                    fork_server,
                     stop,
                 ),
             )
@@ -143,35 +143,39 @@ def execute(
 
 
 @contextmanager
-def warmed(settings: Settings) -> Iterator["Warm | None"]:
-    """Yield a process from which the kernels inside can be forked; None where kernels are better started anew."""
-    from overround.runs.fork_server import Warm, is_possible
+def open_fork_server(settings: Settings) -> Iterator["ForkServer | None"]:
+    """Yield a process that forks kernels while the context lasts; None where that is not possible."""
+    from overround.runs.fork_server import ForkServer, is_possible
 
     if not is_possible():
         yield None
         return
     with TemporaryDirectory(prefix="overround-") as scratch:
-        warm = Warm(_environment(settings, scratch))
+        server = ForkServer(_environment(settings, scratch))
         try:
-            yield warm
+            yield server
         finally:
-            warm.close()
+            server.close()
 
 
 def _kernel_manager(
-    scratch: str, env: dict[str, str], settings: Settings, said: IO[bytes], warm: "Warm | None", stop: Stop
+    scratch: str,
+    env: dict[str, str],
+    settings: Settings,
+    said: IO[bytes],
+    server: "ForkServer | None",
+    stop: Stop,
 ) -> type:
     """Return the kernels of this very environment, whatever kernel spec named python3 a user has installed."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    metadata = {"kernel_provisioner": {"provisioner_name": "overround-forked"}} if warm else {}
-    forked_from = warm
+    metadata = {"kernel_provisioner": {"provisioner_name": "overround-forked"}} if server else {}
     sockets = os.name == "posix" and len(scratch) < _LONGEST_SOCKET_FOLDER
 
     class ThisEnvironment(AsyncKernelManager):
-        warm = forked_from  # for the provisioner
+        fork_server = server  # for the provisioner
 
         @property
         def kernel_spec(self) -> KernelSpec:

@@ -36,16 +36,8 @@ _IMPORTED = (
     "scipy.special",
     "deltalake",
     "duckdb",
-    "overround.betting.engine",
-    "overround.collection.collector",
     "overround.figures",
-    "overround.betting.kernels",
-    "overround.prices.margin_kernels",
     "overround.runs.run",
-    "overround.signals.value",
-    "overround.sources.sample.source",
-    "overround.sources.football_data.source",
-    "overround.sources.the_odds_api.client",
 )
 _LONGEST = 1 << 20  # bytes of an order: an environment may be long
 
@@ -55,8 +47,8 @@ def is_possible() -> bool:
     return sys.platform == "linux" and hasattr(socket, "SOCK_SEQPACKET")
 
 
-class Warm:
-    """The waiting process, as seen by the one that runs notebooks; its answers are read by one thread at a time."""
+class ForkServer:
+    """The waiting process, for the one that runs notebooks; its answers are read by one thread at a time."""
 
     def __init__(self, env: dict[str, str]):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -106,13 +98,14 @@ class Forked:
 
     stdin = stdout = stderr = None
 
-    def __init__(self, warm: Warm, pid: int):
-        self.pid, self._warm, self.returncode = pid, warm, None  # type: int, Warm, int | None
+    def __init__(self, server: ForkServer, pid: int):
+        self.pid, self._server = pid, server
+        self.returncode: int | None = None
 
     def poll(self) -> int | None:
         """Exit status, None while it runs."""
         if self.returncode is None:
-            self.returncode = self._warm.ended(self.pid)
+            self.returncode = self._server.ended(self.pid)
         return self.returncode
 
     def wait(self) -> int | None:
@@ -175,7 +168,9 @@ def _status(pid: int, ended: dict[int, int]) -> int | None:
 
 def main() -> None:
     """Import, then serve; in a fork, be a kernel."""
-    for name in _IMPORTED:
+    from overround.reports.notebooks import NOTEBOOKS
+
+    for name in (*_IMPORTED, *(name for notebook in NOTEBOOKS.values() for name in notebook.imports)):
         import_module(name)
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         order = serve(channel)
@@ -194,8 +189,8 @@ def main() -> None:
     kernel = IPKernelApp.instance(parent_handle=os.getppid())
     kernel.initialize(["-f", connection_file])
     kernel.start()
-    # as an interpreter ends, but for taking down every module and object, for which Jupyter would wait
-    # seconds
+    # end as an interpreter does (join threads, run exit functions), but without taking down every module and
+    # object, for which Jupyter would wait seconds; CPython has no public function for either
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -6,6 +6,7 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.measure.meter import cost_table
+from overround.reports.notebooks import BACKTEST
 from overround.schema import FOUND
 from overround.store.store import Store
 
@@ -159,7 +160,7 @@ def short_names(run_ids: list[str]) -> dict[str, str]:
 def _backtests(store: Store) -> list[str]:
     runs = store.read("runs")
     return (
-        runs[(runs["notebook"] == "backtest") & (runs["status"] == "ok")]
+        runs[(runs["notebook"] == BACKTEST) & (runs["status"] == "ok")]
         .sort_values("ended_at", kind="stable")["run_id"]
         .tolist()
     )

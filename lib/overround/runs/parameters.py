@@ -86,7 +86,9 @@ def read_parameters(path: Path | str) -> dict[str, Parameter]:
     return found
 
 
-def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(
+    path: Path | str, given: Mapping[str, Any], declared: Mapping[str, Parameter] | None = None
+) -> dict[str, Any]:
     """Values as the notebook will get them, checked before anything runs.
 
     Parameters
@@ -95,6 +97,8 @@ def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, An
         The notebook.
     given : mapping
         Values by name. NumPy numbers and arrays, dates, paths, tuples become plain numbers, texts and lists.
+    declared : mapping, optional
+        The notebook's parameters, where they have been read already.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, An
         For an unknown name, a wrong type, a value out of range or not among the choices; one sentence that
         names the notebook, the parameter and what is allowed.
     """
-    declared = read_parameters(path)
+    declared = read_parameters(path) if declared is None else declared
     for name in given:
         if name not in declared:
             raise _unknown(Path(path), name, list(declared))

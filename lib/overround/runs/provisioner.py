@@ -1,24 +1,24 @@
-"""Jupyter's plug-in point for where kernels come from: fork one from the warm process, or start it as Jupyter does."""
+"""Jupyter's plug-in point for where kernels come from: fork one, or start it as Jupyter does."""
 
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 
-from overround.runs.fork_server import Warm
+from overround.runs.fork_server import ForkServer
 
 NAME = "overround-forked"
 
 
 class ForkedProvisioner(LocalProvisioner):
-    """Kernels of the warm process that the kernel manager names as `warm`."""
+    """Kernels of the fork server that the kernel manager names as `fork_server`."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork; where the warm process is gone, start a process."""
-        warm: Warm | None = getattr(self.parent, "warm", None)
-        if warm is not None:
+        """Fork; where the fork server is gone, start a process."""
+        server: ForkServer | None = getattr(self.parent, "fork_server", None)
+        if server is not None:
             try:
-                forked: Any = warm.fork(
+                forked: Any = server.fork(
                     self.parent.connection_file, kwargs["env"], kwargs["cwd"], kwargs["stdout"].fileno()
                 )
             except OSError:

@@ -6,9 +6,9 @@ from typing import Any
 
 from overround.errors import ParameterError
 from overround.provenance import git_revision, versions
-from overround.reports.records import can_be_made_again
+from overround.reports.records import OK, can_be_made_again
 from overround.runs.parameters import notebook_path, read_parameters
-from overround.runs.runner import OK, Outcome, Step, run_pipeline
+from overround.runs.runner import Outcome, Step, run_pipeline
 from overround.settings import Settings
 
 

@@ -16,11 +16,11 @@ from overround.errors import ParameterError, StoreError
 from overround.measure.meter import Meter, Stage
 from overround.measure.sampler import Sampler, write
 from overround.provenance import git_revision, new_pipeline, versions
+from overround.reports.records import OK, RUN_MIME
 from overround.runs.execute import REVISION
 from overround.runs.parameter_values import plain
 from overround.runs.parameters import check_here, notebook_path, read_parameters
 from overround.runs.profile_files import of_run
-from overround.runs.runner import OK, RUN_MIME
 from overround.schema import FOUND, TABLES
 from overround.settings import load_settings
 from overround.sources.registry import SHARP, credit

@@ -88,13 +88,18 @@ class Outcome:
     data: str = ""
     ipynb: Path = Path()
     html: Path = Path()
-    # whether it is an earlier run's, which was not made again
-    kept: bool = False
+    # whether it is an earlier run's
+    reused: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether every cell ran and the last one recorded what the run found."""
         return self.status == OK
+
+    @property
+    def record(self) -> Path:
+        """The JSON file with all of this."""
+        return self.html.with_name(f"{self.label}.json")
 
 
 def from_record(record: dict[str, Any], settings: Settings) -> Outcome:
@@ -102,7 +107,7 @@ def from_record(record: dict[str, Any], settings: Settings) -> Outcome:
     known = {one.name for one in fields(Outcome)}
     stem = settings.reports_folder / "runs" / record["run_id"].partition(".")[0] / record["label"]
     paths = {"ipynb": stem.with_name(f"{stem.name}.ipynb"), "html": stem.with_name(f"{stem.name}.html")}
-    return Outcome(**{name: value for name, value in record.items() if name in known} | paths, kept=True)
+    return Outcome(**{name: value for name, value in record.items() if name in known} | paths, reused=True)
 
 
 def not_run(step: Step, because: Sequence[str]) -> Outcome:

@@ -8,15 +8,14 @@ from itertools import product
 from typing import Any
 
 from overround.errors import ParameterError
+from overround.reports.notebooks import BACKTEST, COMPARISON, NOTEBOOKS
 from overround.runs.parameter_values import Parameter
 from overround.runs.parameters import check_parameters, notebook_path, read_parameters
 from overround.runs.steps import Step
 from overround.settings import Settings
 from overround.sweeps.space import space_of
 
-# the notebook whose runs `compare` takes; and its parameter that deflates a p value by the number of
-# strategies that were tried
-_COMPARED, _TRIED = "backtest", "tried"
+_TRIED = "tried"  # a parameter of backtests: a p value is deflated by the number of strategies tried
 _MOST = 1_000
 _LONGEST = 80  # of a label: it names files
 _BETWEEN = re.compile(r"[^A-Za-z0-9_.,=+-]+")
@@ -53,7 +52,7 @@ def variations(step: Step, vary: Sequence[str], settings: Settings) -> list[Step
     values = {name: _values(name, found, declared.get(name)) for name, found in space_of(list(vary)).items()}
     for name, some in values.items():
         for value in some:
-            check_parameters(source, {name: value})
+            check_parameters(source, {name: value}, declared)
     points = [dict(zip(values, point, strict=True)) for point in _points(values)]
     tried = (
         {_TRIED: len(points)}
@@ -65,9 +64,10 @@ def variations(step: Step, vary: Sequence[str], settings: Settings) -> list[Step
         replace(step, label=label, parameters={**step.parameters, **tried, **point}, after=())
         for label, point in zip(labels, points, strict=True)
     ]
-    if step.notebook == _COMPARED and len(steps) > 1:
+    if step.notebook == BACKTEST and len(steps) > 1:
+        comparison = NOTEBOOKS[COMPARISON]
         steps.append(
-            Step("compare", "compare", {}, tuple(labels), least=2, from_runs=lambda runs: {"runs": runs})
+            Step(comparison.name, "compare", {}, tuple(labels), least=2, from_runs=comparison.from_runs)
         )
     return steps
 
