@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 def race(
     title: str, contenders: Mapping[str, Callable[[], object]], *, rounds: int = 7, before: int = 1
 ) -> None:
-    """Print CPU seconds and the ratio of each contender to the first: median over rounds, smallest and largest in brackets.
+    """Print CPU seconds and the ratio of each contender to the first: medians over rounds, with the range.
 
     Parameters
     ----------
@@ -40,5 +40,6 @@ def race(
             else f"   {statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
         print(
-            f"  {name:<34} {statistics.median(cpu[name]):9.4f} s CPU {statistics.median(wall[name]):9.4f} s wall{spread}"
+            f"  {name:<34} {statistics.median(cpu[name]):9.4f} s CPU "
+            f"{statistics.median(wall[name]):9.4f} s wall{spread}"
         )

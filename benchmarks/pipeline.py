@@ -1,4 +1,4 @@
-"""What running notebooks costs beyond their work: the line against the same calls as one script, in turns; and a run with nothing changed.
+"""Cost of running notebooks beyond their work: the pipeline against the same code as one script, in turns.
 
 `python -m benchmarks.pipeline [ROUNDS] [performance]` (3 rounds by default, some minutes) on the simulated
 market, all steps but the last, or all. Both ways find store, HTTP cache and compiled functions warm. The
@@ -37,7 +37,8 @@ def main() -> None:
         print(f"\nthe line on an empty store: {first[0]:.1f} s wall, {first[1]:.1f} s CPU", flush=True)
         again = [_seconds(["overround.cli.main", "run"], env) for _ in range(rounds)]
         print(
-            f"with nothing changed:       {_median(again, 0):.2f} s wall, {_median(again, 1):.2f} s CPU; bar {BARS[1]} s",
+            f"with nothing changed:       {_median(again, 0):.2f} s wall, "
+            f"{_median(again, 1):.2f} s CPU; bar {BARS[1]} s",
             flush=True,
         )
         found: dict[str, list[tuple[float, float]]] = {"script": [], "line": []}
@@ -49,7 +50,8 @@ def main() -> None:
         print(f"  {way:<8}{_median(found[way], 0):8.2f} s wall {_median(found[way], 1):8.2f} s CPU")
     ratios = [mine[0] / floor[0] for mine, floor in zip(found["line"], found["script"], strict=True)]
     print(
-        f"  ratio of wall time {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); bar {BARS[0]}"
+        f"  ratio of wall time {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}); bar {BARS[0]}"
     )
 
 

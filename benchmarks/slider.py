@@ -1,4 +1,4 @@
-"""From a slider that has been moved to the new figure, on ten seasons: in the kernel, where all of the waiting is ours."""
+"""Time from a moved slider to its new figure, on ten seasons, in the kernel."""
 
 import statistics
 import time
@@ -26,12 +26,14 @@ def main() -> None:
     sweep = ov.sweep(quotes, SPACE, results)
     made = time.perf_counter() - began
     print(
-        f"\nslider, {SEASONS} seasons of {MATCHES} matches, {BOOKS} bookmakers, {len(quotes):,} prices, {sweep.tried} variants"
+        f"\nslider, {SEASONS} seasons of {MATCHES} matches, {BOOKS} bookmakers, "
+        f"{len(quotes):,} prices, {sweep.tried} variants"
     )
     print(f"  the sweep, once                    {made:8.2f} s wall")
     moves = moved(ov.sliders(sweep))
     print(
-        f"  a moved slider until its figure    {statistics.median(moves):8.2f} ms wall, median of {len(moves)}; slowest {max(moves):.2f}"
+        f"  a moved slider until its figure    {statistics.median(moves):8.2f} ms wall, "
+        f"median of {len(moves)}; slowest {max(moves):.2f}"
     )
     assert statistics.median(moves) < MOST_MS, f"a slider takes more than {MOST_MS} ms"
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from overround import perf
 from overround.http.client import Fetcher
 from overround.measure import Meter
 from overround.measure.meter import request_figures
 from overround.measure.paired import NOISE, WORSE, compare
-from overround.perf import samples as perf
 from overround.sources.local_server import Handler, answering
 from overround.stopwatch import timed
 

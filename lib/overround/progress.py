@@ -82,7 +82,7 @@ def followed(items: Collection[Item], what: str) -> Iterator[Item]:
 
 
 def watched() -> Callable[[float, str], None] | None:
-    """A bar in a notebook that is open, else None; it takes the share that is done and words, and goes at 1."""
+    """A bar in an open notebook, else None; called with the share that is done and words, it goes at 1."""
     shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if not hasattr(shell, "kernel"):
         return None

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from overround import perf
 from overround.cli.main import app
 from overround.errors import ParameterError, RunError
 from overround.measure import procfs
 from overround.measure.paired import BETTER, NOISE, WORSE, compare
-from overround.perf import samples as perf
 from overround.perf import worker as perf_worker
 from overround.perf.workloads import WORKLOADS
 from tests.support.commands import ROOT, overround

@@ -1,4 +1,4 @@
-"""What all commands say and how: errors in one sentence with an exit status, steps as they begin and end."""
+"""Output of all commands: errors in one sentence with an exit status, steps as they begin and end."""
 
 import signal
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def sentences() -> Iterator[None]:
 
 def say(text: str) -> None:
     """Write a line to the error stream."""
-    # names and messages come from providers and files, and a terminal obeys more than letters
+    # names and messages come from providers and files, and may hold control sequences
     typer.echo(printable(text), err=True)
 
 
@@ -62,7 +62,7 @@ def step_by_step() -> Iterator["Progress"]:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Event]:
-    """An event that SIGTERM or Ctrl-C sets, so that work at hand is finished; a second one ends the process."""
+    """An event that SIGTERM or Ctrl-C sets, to finish the work at hand; a second one ends the process."""
     stop = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -85,14 +85,12 @@ def _say_outcome(outcome: "Outcome") -> None:
         say(f"  not run {outcome.label:<20}         {outcome.verdict}")
         return
     mark = "kept   " if outcome.reused else "done   " if outcome.ok else "FAILED "
-    say(
-        f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{' then' if outcome.reused else ''}  {outcome.verdict}"
-    )
+    then = " then" if outcome.reused else ""
+    say(f"  {mark} {outcome.label:<20}{outcome.seconds:6.1f} s{then}  {outcome.verdict}")
     if outcome.failure:
         where = f"cell {outcome.failure.cell}" if outcome.failure.cell else "before its first cell"
-        say(
-            f"          {where}: {outcome.failure.name}: {outcome.failure.message}\n          {_shown(outcome.html)}"
-        )
+        say(f"          {where}: {outcome.failure.name}: {outcome.failure.message}")
+        say(f"          {_shown(outcome.html)}")
 
 
 def _shown(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The command `overround`: each subcommand is a call into the library, its errors one sentence and exit status 1 (2: wrong usage)."""
+"""The command `overround`: its subcommands call the library; errors are one sentence, exit status 1 or 2."""
 
 from typing import Annotated
 
@@ -56,7 +56,7 @@ def run(
         bool, typer.Option("--force", help="also run what an earlier run has answered already")
     ] = False,
 ) -> None:
-    """Run the whole line, or one notebook, also with many sets of parameters; what has not changed is not run again."""
+    """Run the whole line or one notebook, also with many sets of parameters; nothing unchanged runs again."""
     with sentences():
         from overround.runs.pipeline import run_requested
         from overround.settings import load_settings
@@ -142,7 +142,7 @@ def compare(
     ],
     show_code: ShowCode = False,
 ) -> None:
-    """Hold backtests against the first one; writes a report."""
+    """Compare backtests with the first one; writes a report."""
     with sentences():
         from overround.runs.runner import Step, run_pipeline
         from overround.settings import load_settings
@@ -180,7 +180,7 @@ def index(
         str, typer.Option(metavar="RUN", help="from now on the run that others are compared with")
     ] = "",
 ) -> None:
-    """Write reports/index.html anew."""
+    """Write reports/index.html again."""
     with sentences():
         from overround.reports.page import render_index
         from overround.settings import load_settings
@@ -199,7 +199,7 @@ def prune(
     older_than: Annotated[str, typer.Option(metavar="30d", help="only what is older (12h, 30d, 4w)")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="remove them; without it they are only listed")] = False,
 ) -> None:
-    """List the pages and executed notebooks of old runs, and with --yes remove them; the store's tables are never touched."""
+    """List pages and executed notebooks of old runs, and with --yes remove them; never the store's tables."""
     with sentences():
         from overround.durations import span
         from overround.reports.prune import candidates, remove
@@ -264,7 +264,7 @@ def store_repair() -> None:
 def store_compact(
     days: Annotated[float, typer.Option(help="old files stay this long for those who still read them")] = 7,
 ) -> None:
-    """Make many files few, in order, and remove files that no version of the last days or of a recorded run needs."""
+    """Merge small files, and remove those that no version of the last days or of a recorded run needs."""
     with sentences():
         from overround.store.store import Store
 

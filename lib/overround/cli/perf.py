@@ -1,4 +1,4 @@
-"""The commands `overround perf ...`: what the library costs, before and after a change."""
+"""The commands `overround perf ...`: costs of the library, before and after a change."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,8 @@ Repeats = Annotated[int, typer.Option(min=1, help="calls in the process of a sam
 def _drawable(path: Path | None) -> Path | None:
     if path is not None and (path.suffix not in (".svg", ".png") or not path.parent.is_dir()):
         raise typer.BadParameter(
-            f"{str(path)!r} cannot be drawn: give a file that ends in .svg or .png, in a folder that is there."
+            f"{str(path)!r} cannot be drawn: "
+            "give a file that ends in .svg or .png, in a folder that is there."
         )
     return path
 
@@ -40,13 +41,13 @@ def baseline(
 ) -> None:
     """Measure this checkout and keep the samples under a name."""
     with sentences():
-        from overround.perf import samples as perf
+        from overround import perf
+        from overround.perf.samples import DEFAULT
+        from overround.perf.sides import HERE
 
-        with perf.resolved(perf.HERE) as (here,), status_line() as show:
+        with perf.resolved(HERE) as (here,), status_line() as show:
             sides = {"A": here}
-            samples = perf.measure(
-                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=show
-            )
+            samples = perf.measure(sides, workload or DEFAULT, pairs=pairs, repeats=repeats, progress=show)
             typer.echo(f"\n{perf.keep(name, samples, sides)}")
 
 
@@ -84,8 +85,10 @@ def compare(
     with sentences():
         from datetime import UTC, datetime
 
+        from overround import perf
         from overround.measure.paired import WORSE, compare_all
-        from overround.perf import samples as perf
+        from overround.perf.samples import DEFAULT
+        from overround.perf.stored import COMPARED
 
         if fail_on not in ("", WORSE):
             raise ParameterError(f"--fail-on takes {WORSE!r}, not {fail_on!r}.")
@@ -94,13 +97,12 @@ def compare(
             raise ParameterError(f"--metric takes {', '.join(metrics)}, not {metric!r}.")
         with perf.resolved(before, after) as (a, b), status_line() as show:
             sides = {"A": a, "B": b}
-            samples = perf.measure(
-                sides, workload or perf.DEFAULT, pairs=pairs, repeats=repeats, progress=show
-            )
-        file = perf.keep(f"{perf.COMPARED}{datetime.now(UTC):%Y%m%d-%H%M%S}", samples, sides)
+            samples = perf.measure(sides, workload or DEFAULT, pairs=pairs, repeats=repeats, progress=show)
+        file = perf.keep(f"{COMPARED}{datetime.now(UTC):%Y%m%d-%H%M%S}", samples, sides)
         table = compare_all(samples, metrics, threshold=threshold)
         typer.echo(
-            f"\nA: {a.name} ({a.revision}); B: {b.name} ({b.revision}). Ratios of medians B / A with 95 % intervals.\n"
+            f"\nA: {a.name} ({a.revision}); B: {b.name} ({b.revision}). "
+            "Ratios of medians B / A with 95 % intervals.\n"
         )
         for line in rows_of(table):
             typer.echo(line)
@@ -109,7 +111,8 @@ def compare(
         typer.echo(f"\n{file}")
         if untold := sorted(set(samples["workload"]) - set(table.loc[table["metric"] == metric, "workload"])):
             raise ParameterError(
-                f"{metric} of {', '.join(untold)} was not measured on both sides; --metric takes another that was."
+                f"{metric} of {', '.join(untold)} was not measured on both sides; "
+                "--metric takes another that was."
             )
         if figure is not None:
             from overround.figures import change
@@ -124,7 +127,7 @@ def compare(
             picture.figure.savefig(figure, dpi=150)
         if report:
             typer.echo(_page(file.stem, metric, threshold))
-    # so sure must be who stops others
+    # a failure stops others, so it takes a whole interval beyond the threshold
     sure = (table["metric"] == metric) & (table["verdict"] == WORSE) & (table["low"] > 1 + threshold)
     worse = table[sure]["workload"].tolist()
     if worse and fail_on:
@@ -156,11 +159,13 @@ def watch(
         judged = int((runs >= LEAST + LOOK).sum())
         for row in found[::-1].itertuples(index=False):
             typer.echo(
-                f"{row.noticed_at:%Y-%m-%d %H:%M}  {row.stage}: {row.kind}, {row.ratio:.2f} times the usual {row.usual:.3g} ({row.run_id})"
+                f"{row.noticed_at:%Y-%m-%d %H:%M}  {row.stage}: {row.kind}, "
+                f"{row.ratio:.2f} times the usual {row.usual:.3g} ({row.run_id})"
             )
         still = found[found["open"]]
         typer.echo(
-            f"{judged} stage{'' if judged == 1 else 's'} with {LEAST + LOOK} runs or more, {len(still)} slower than usual in {metric}."
+            f"{judged} stage{'' if judged == 1 else 's'} with {LEAST + LOOK} runs or more, "
+            f"{len(still)} slower than usual in {metric}."
         )
         if figure is not None:
             from overround.figures import stage_history
@@ -181,10 +186,10 @@ def profile(
     with sentences():
         import tempfile
 
-        from overround.perf import samples as perf
+        from overround.perf.samples import known
         from overround.perf.workloads import WORKLOADS
 
-        perf.known([workload])
+        known([workload])
         try:
             from pyinstrument import Profiler
         except ImportError:
@@ -247,7 +252,8 @@ def tune(
         for name in chosen:
             if f"OVERROUND_{name.upper()}" in os.environ:
                 typer.echo(
-                    f"OVERROUND_{name.upper()} is set in the environment, which goes before the file: unset it.",
+                    f"OVERROUND_{name.upper()} is set in the environment, which goes before the file: "
+                    "unset it.",
                     err=True,
                 )
 
@@ -268,7 +274,8 @@ def _page(comparison: str, metric: str, threshold: float) -> Path:
 def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  # noqa: F821
     """The comparison as lines of text."""
     lines = [
-        f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   {'ratio (95 % interval)':<24} {'verdict':<14} pairs"
+        f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   "
+        f"{'ratio (95 % interval)':<24} {'verdict':<14} pairs"
     ]
     for row in table.itertuples(index=False):
         unit, factor = ("MB", 1) if row.metric == "peak_mb" else ("ms", 1000)

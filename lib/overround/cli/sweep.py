@@ -1,4 +1,4 @@
-"""The command `overround sweep`: many variants over the store, with progress; the best of them with what they are worth, and a page."""
+"""The command `overround sweep`: many variants over the store, the best of them, and a page."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What `%load_ext overround` brings to a notebook: `%%sql` over the store, and tables of ours that show themselves.
+"""The IPython extension (`%load_ext overround`): `%%sql` over the store, and our tables in HTML.
 
 `python -m overround.notebook.magics` makes sure that the simulated market is in the store, for notebooks that
 are opened to look around.
@@ -54,7 +54,8 @@ _STYLE = (
         f"{_CELL} {rule}"
         for rule in (
             "dl.ov-key { display: flex; flex-wrap: wrap; gap: 0.8rem 1.6rem; margin: 0.5rem 0; }",
-            ".ov-key > div { border-top: 1.5px solid; padding-top: 0.3rem; min-width: 8rem; max-width: 12rem; }",
+            ".ov-key > div { border-top: 1.5px solid; padding-top: 0.3rem; }",
+            ".ov-key > div { min-width: 8rem; max-width: 12rem; }",
             ".ov-key :is(dt, dd) { float: none; width: auto; margin: 0; padding: 0; }",
             ".ov-key dt { font-weight: 400; }",
             ".ov-key dd { font-size: 1.5rem; font-weight: 650; }",
@@ -71,7 +72,7 @@ def load(shell: Any) -> None:
     """Give an IPython shell `%sql`, `%%sql` and our tables."""
 
     def sql(line: str, cell: str | None = None) -> Any:
-        """`%sql SELECT ...`, or `%%sql [name]` above a query: ask the store, and keep the answer under a name."""
+        """`%sql SELECT ...`, or `%%sql [name]` above a query, whose answer is kept under the name."""
         return _asked(shell.user_ns, line, cell)
 
     shell.register_magic_function(sql, "line_cell", "sql")
@@ -106,7 +107,7 @@ def shown(frame: pd.DataFrame, events: Any = None) -> str:
 
 
 def _answer(frame: pd.DataFrame) -> Html:
-    """A query may call anything by the name of one of our columns: how that is written counts only where its kind fits."""
+    """A column named as one of ours is formatted as that only where its type fits."""
     forms = {}
     for name, column in frame.items():
         ours, dated = BY_NAME.get(str(name)), column.dtype.kind == "M"
@@ -130,8 +131,8 @@ def _ledger_in_words(ledger: pd.DataFrame) -> str:
     first, last = ledger["settled_at"].min(), ledger["settled_at"].max()
     money = FORMATS["money"]
     return (
-        f"{len(ledger):,} bets settled {first:%Y-%m-%d} to {last:%Y-%m-%d}: {money(staked)} staked, profit {money(profit)}, "
-        f"yield {percent(profit / staked, sign=True)}."
+        f"{len(ledger):,} bets settled {first:%Y-%m-%d} to {last:%Y-%m-%d}: {money(staked)} staked, "
+        f"profit {money(profit)}, yield {percent(profit / staked, sign=True)}."
     )
 
 
@@ -149,7 +150,8 @@ def _few(frame: pd.DataFrame, columns: list[str], events: Any) -> str:
         for column in columns
         if not rows[column].isna().all() and not rows[column].eq(usual.get(column)).all()
     ]
-    more = f"<p class='ov-more'>{len(frame) - _ROWS:,} more rows; the columns are {', '.join(map(escape, map(str, frame.columns)))}.</p>"
+    all_of_them = ", ".join(escape(str(name)) for name in frame.columns)
+    more = f"<p class='ov-more'>{len(frame) - _ROWS:,} more rows; the columns are {all_of_them}.</p>"
     return table(rows[known], {"settled_at": "day"}).html + (more if len(frame) > _ROWS else "")
 
 
@@ -179,7 +181,7 @@ def _asked(names: dict[str, Any], line: str, cell: str | None) -> Any:
 
 
 def _store(names: dict[str, Any]) -> tuple[Store, Any]:
-    """That of the notebook's run, at its version; else its variable `store`; else the one of the settings."""
+    """The store of the notebook's run, at its version; else its variable `store`, or the settings' store."""
     from overround.runs.run import Run
 
     run, store = names.get("run"), names.get("store")
@@ -189,7 +191,7 @@ def _store(names: dict[str, Any]) -> tuple[Store, Any]:
 
 
 def ensure_sample() -> str:
-    """Collect the simulated market where the store has no match of it; returns what was done, in a sentence."""
+    """Collect the simulated market unless the store has it; returns what was done, in a sentence."""
     from overround.collection.collector import collect
 
     store = Store()

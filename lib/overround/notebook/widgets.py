@@ -69,8 +69,9 @@ class Sliders:
         wanted = int(np.prod([len(values) for values in self.options.values()]))
         if not self.options or wanted != len(sweep.table):
             raise ParameterError(
-                f"sliders need every combination of at least one parameter; the sweep has {len(sweep.table)} variants of "
-                f"{', '.join(sweep.varied) or 'nothing'}, a whole grid has {wanted}."
+                "sliders need every combination of at least one parameter; "
+                f"the sweep has {len(sweep.table)} variants of {', '.join(sweep.varied) or 'nothing'}, "
+                f"a whole grid has {wanted}."
             )
         rows = sweep.table[list(self.options)].itertuples(index=False, name=None)
         self._variant: dict[tuple[Hashable, ...], int] = dict(zip(rows, sweep.table.index, strict=True))
@@ -174,7 +175,8 @@ class Sliders:
         return (
             f"{where}: {row['bets']:,.0f} bets, yield {percent(row['yield'], sign=True)} "
             f"({percent(row['low'])} to {percent(row['high'])}), "
-            f"{ends}, deepest drawdown {percent(row['max_drawdown'], 0)}, closing-line value {percent(row['clv'], sign=True)}; {luck}."
+            f"{ends}, deepest drawdown {percent(row['max_drawdown'], 0)}, "
+            f"closing-line value {percent(row['clv'], sign=True)}; {luck}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Stages that have become slower, from their history: by medians, so that single slow runs raise no alarm. Only computes."""
+"""Stages that have become slower, from their history; medians, so that single slow runs raise no alarm."""
 
 import json
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from overround.runs.history import without_compiling
 from overround.schema import FOUND
 
 SLOWER, RECOVERED, FASTER, ACCEPTED = "slower", "recovered", "faster", "accepted"
-LOOK = 5  # newest runs that are held against those before
-LEAST = 20  # runs before the first judgement
-_MEMORY = 60  # runs that make up what is usual
+LOOK = 5  # newest runs that are compared with those before
+LEAST = 20  # runs before the first comparison
+_MEMORY = 60  # runs that define the usual level
 _CLIP = 2.5  # of one run's deviation: no single run, however slow, decides
 _LIMIT = 2.2  # of the mean clipped deviation: see `changes`
 _BACK = 0.8  # below which a slow stage has recovered
 _LEAST_CHANGE = np.log(1.10)
-_LEAST_SPREAD = np.log(1.02)  # a clock's jitter is no scale to judge by
-_SETTLED = 10  # runs after a change that make a new usual
+_LEAST_SPREAD = np.log(1.02)  # smaller is a clock's jitter
+_SETTLED = 10  # runs after a change that define a new level
 _ACCEPTED_AFTER = 30
 
 
 @dataclass(frozen=True)
 class Change:
-    """That a history changed: noticed at one place, begun at another; from a usual value to one that is `ratio` times as large."""
+    """A change of level: where it was noticed, where it began, the usual value and the one since."""
 
     kind: str
     noticed: int
@@ -35,12 +35,12 @@ class Change:
 
     @property
     def ratio(self) -> float:
-        """Now against usual."""
+        """The value now over the usual one."""
         return self.now / self.usual
 
 
 def changes(values: ArrayLike) -> list[Change]:
-    """Changes of level in a stage's costs, in the order in which a watcher would have noticed them.
+    """Changes of level in a stage's costs, in the order in which they would have been noticed.
 
     Parameters
     ----------
@@ -50,16 +50,15 @@ def changes(values: ArrayLike) -> list[Change]:
     Returns
     -------
     list of Change
-        slower; recovered (back at what was usual before); faster; accepted (slower for 30 runs: that is usual
-        now).
+        slower; recovered (back at the level before); faster; accepted (slower for 30 runs: the new usual).
 
     Notes
     -----
-    Logarithms of the newest five runs are held against median and MAD (times 1.4826) of up to sixty before.
+    Logarithms of the newest five runs are compared with median and MAD (times 1.4826) of up to sixty before.
     Each deviation is clipped at 2.5 MADs and their mean compared with 2.2, which takes at least four slow
     runs of five; the medians must differ by a tenth as well. Both limits were set on simulated histories
-    (`tests/perf/test_anomalies.py`). The clipped score is Huber's (1981, Robust Statistics); judging runs as they
-    come follows Page (1954), Biometrika 41, 100-115.
+    (`tests/perf/test_anomalies.py`). The clipped score is Huber's (1981, Robust Statistics); sequential
+    inspection follows Page (1954), Biometrika 41, 100-115.
     """
     logs = np.log(np.asarray(values, float))
     found: list[Change] = []
@@ -96,7 +95,7 @@ def changes(values: ArrayLike) -> list[Change]:
 def histories(
     measurements: pd.DataFrame, runs: pd.DataFrame, metric: str = "cpu_s", *, least: float = 0.01
 ) -> pd.DataFrame:
-    """What each stage cost in each run of the same notebook with the same parameters, oldest first.
+    """Cost of each stage in each run of the same notebook with the same parameters, oldest first.
 
     Parameters
     ----------
@@ -120,7 +119,9 @@ def histories(
         return pd.DataFrame({"stage": [], "run_id": [], "at": [], "value": []})
     label = rows["run_id"].str.partition(".")[2]
     rows = rows.assign(
-        stage=label + ": " + rows["stage"], under=rows["parameters"].map(_what_counts), at=rows["started_at"]
+        stage=label + ": " + rows["stage"],
+        under=rows["parameters"].map(_without_names),
+        at=rows["started_at"],
     )
     number = rows.groupby("stage")["under"].transform(lambda under: pd.factorize(under)[0])
     rows["stage"] = rows["stage"].where(number == 0, rows["stage"] + " (" + (number + 1).astype(str) + ")")
@@ -173,8 +174,8 @@ def _change(kind: str, at: int, began: int, middle: float, now: NDArray[np.float
     return Change(kind, at, began, float(np.exp(middle)), float(np.exp(np.median(now))))
 
 
-def _what_counts(parameters: str) -> str:
-    """Parameters without those that name a run and not what it does."""
+def _without_names(parameters: str) -> str:
+    """Parameters without those that name a run or its data."""
     return json.dumps(
         {
             name: value

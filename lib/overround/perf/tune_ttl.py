@@ -57,7 +57,7 @@ class _Replayed:
 
 
 def from_store(store: Store) -> list[Record]:
-    """Live calls to The Odds API in the table `requests`, one record a sport, with the prices of that time."""
+    """Live calls to The Odds API in the table `requests`, a record a sport, with the prices of that time."""
     calls = store.read("requests", {"provider": "the-odds-api"})
     sport = calls["endpoint"].str.extract(r"/v4/sports/([a-z0-9_]+)/odds")[0]
     found = []
@@ -182,7 +182,10 @@ def _longer(
         return None, f"no other saves calls with at most {100 * outdated:g} % of the prices used outdated"
     best = next(ttl for ttl, ratio in fewer.items() if ratio <= min(fewer.values()) * (1 + THRESHOLD))
     change, wrong = _ratio(second[best].out, second[current].out), second[best].share_outdated
-    said = f"{_signed(change)} calls, {_per_cent(wrong)} of the prices used outdated, by the second half of the calls"
+    said = (
+        f"{_signed(change)} calls, {_per_cent(wrong)} of the prices used outdated, "
+        "by the second half of the calls"
+    )
     if saves(change) and wrong[2] <= outdated:
         return best, said
     return None, f"{best:g} s looked better in the first half of the calls, but the second says {said}"
@@ -202,7 +205,7 @@ def _record(at: Floats, quotes: pd.DataFrame, name: str) -> Record:
 
 
 def _replay(record: Record, ttl: float) -> tuple[NDArray[np.bool_], Floats]:
-    """Which calls go out, and the share of the prices on offer at each call that the cache would get wrong."""
+    """Which calls go out, and the share of the offered prices at each call that the cache gets wrong."""
     out, outdated, last = np.zeros(len(record.times), dtype=bool), np.zeros(len(record.times)), -1
     for number, at in enumerate(record.times):
         if last < 0 or not at - record.times[last] < ttl:

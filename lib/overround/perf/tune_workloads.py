@@ -54,7 +54,8 @@ class TuningPlan:
                 raise ParameterError(f"setting {name!r} cannot be tuned; these can: {', '.join(SETTINGS)}.")
         if not 0 <= self.latency_s <= 10:
             raise ParameterError(
-                f"a latency of {1000 * self.latency_s:g} ms cannot be measured with; it is from 0 to 10,000 ms."
+                f"a latency of {1000 * self.latency_s:g} ms cannot be measured with; "
+                "it is from 0 to 10,000 ms."
             )
         if not 0 < self.outdated < 1:
             raise ParameterError(
@@ -115,8 +116,8 @@ def _live_ttl(plan: TuningPlan, settings: Settings, current: float, folder: Path
     records = from_feed(settings.home / plan.feed) if plan.feed else from_store(Store(settings.store_root))
     if not records:
         raise ParameterError(
-            f"what gets outdated is not known: the store’s log has no {LEAST_CALLS} live calls for one sport, "
-            "and --feed names no answers"
+            "what gets outdated is not known: "
+            f"the store’s log has no {LEAST_CALLS} live calls for one sport, and --feed names no answers"
         )
     return time_to_live(records, current, outdated=plan.outdated)
 

@@ -154,7 +154,7 @@ def _affordable(
 
 
 def _curve(works: Mapping[int, Run], rounds: int, until: float) -> pd.DataFrame:
-    """Samples of all values in turns, each round beginning with another; fewer if the machine becomes slower."""
+    """Samples of all values in turns, each round beginning with another; fewer if the machine slows down."""
     order, rows = list(works), []
     for number in range(rounds):
         if number >= _ROUNDS[0] and time.monotonic() > until:

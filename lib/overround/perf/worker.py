@@ -1,7 +1,6 @@
-"""One sample of a workload: run as a program in a fresh process, or called in this one. Needs nothing but the standard library.
+"""One sample of a workload, in a fresh process as a program or in this one; needs only the standard library.
 
-So the same measurement can be made of any revision of the project: `PYTHONPATH` says whose library the
-workload imports.
+So any revision of the project can be measured: `PYTHONPATH` says whose library the workload imports.
 """
 
 import importlib.util
@@ -19,22 +18,21 @@ _STEPS = 150_000  # about 10 ms
 
 
 def calibrate() -> tuple[float, float]:
-    """Seconds that a fixed loop takes, and those of them that it did not stand in the queue: how busy, and how slow, the machine is now."""
+    """Seconds of a fixed loop, with and without the queue for a processor: how slow the machine is now."""
     return _clocked(_loop)
 
 
 def take(
     run: Callable[[], object], floor: Callable[[], object] | None = None, *, repeats: int = 1
 ) -> dict[str, float]:
-    """Run it so many times, each beside the calibration loop; the median of each figure, of the peak the highest.
+    """Run it a number of times, each beside the calibration loop; medians of the figures, the highest peak.
 
     Returns
     -------
     dict
-        wall_s, own_s (wall time less what this thread stood in the queue for a processor: what other programs
-        do is not in it), cpu_s (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s
-        and calibration_own_s (of the loop); floor_s where there is one: the own time of the least work that
-        could give the same.
+        wall_s, own_s (wall time less this thread's queue for a processor, i.e. without other programs), cpu_s
+        (of the process), io_wait_s, peak_mb, bytes read and written, calibration_s and calibration_own_s (of
+        the loop); floor_s where there is one: the own time of the least work that could give the same.
     """
     taken: dict[str, list[float]] = {}
     for _ in range(repeats):

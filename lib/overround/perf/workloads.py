@@ -77,7 +77,7 @@ def backtest(folder: Path, *, bets: int = 20_000) -> Iterator[Work]:
 
 @contextmanager
 def evaluate(folder: Path, *, bets: int = 5_000, simulations: int = 500) -> Iterator[Work]:
-    """Judge a ledger."""
+    """Evaluate a ledger."""
     import overround as ov
 
     wanted, results = book(bets)
@@ -188,7 +188,7 @@ BOOK_SEED = 1  # of the results that `book` draws
 
 
 def quotes(matches: int, *, books: int = 12, times: int = 20) -> "pd.DataFrame":
-    """Three-way prices that wander, `books` x `times` x 3 of each match; the first bookmaker is the sharp one."""
+    """Three-way prices that drift, `books` x `times` x 3 of each match; the first bookmaker is sharp."""
     import numpy as np
     import pandas as pd
 
@@ -223,7 +223,7 @@ def quotes(matches: int, *, books: int = 12, times: int = 20) -> "pd.DataFrame":
 
 
 def book(bets: int) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """One bet on each of so many matches, twenty an hour, and their results."""
+    """One bet on each of a number of matches, twenty an hour, and their results."""
     import numpy as np
     import pandas as pd
 

@@ -1,8 +1,8 @@
-"""Which earlier run already answers what a step asks: same notebook, parameters, library, packages, settings and data.
+"""Reuse of earlier runs: same notebook, parameters, library, packages, settings and data.
 
 A run is a function of these where its notebook reads one version of the tables, which is what a parameter
-`store_version` promises, or nothing but earlier runs. `git describe` would not do for the library: it says
-`+` for every edit.
+`store_version` promises, or nothing but earlier runs. The library counts by the digest of its files: `git
+describe` says `+` for every edit.
 """
 
 import hashlib
@@ -18,9 +18,8 @@ from overround.reports.notebooks import declared
 from overround.reports.records import read_record, reads_one_version
 from overround.settings import Settings
 
-# in which a provider's answer of a season that is over is not asked for again
-_SETTLED = timedelta(days=30)
-# where things are, and a secret; the place of the store is in the identity of its tables
+_SETTLED = timedelta(days=30)  # before a season that is over is asked for again
+# places, and a secret; which store it is, is in the identity of its tables
 _NOT_ASKED = {"home", "store", "cache", "reports", "odds_api_key", "scheduler"}
 
 
@@ -43,20 +42,20 @@ def key_of(
     show_code: bool,
     program: Sequence[str],
 ) -> str:
-    """What a run depends on besides the data, as one short text.
+    """Digest of what a run depends on besides the data.
 
     Parameters
     ----------
     notebook : Path
-        Its cells count, not the outputs or metadata that an editor leaves.
+        Its cells count, but not the outputs or metadata that an editor leaves.
     parameters : mapping
-        As the notebook gets them; its own run id does not count.
+        As the notebook gets them; its run id does not count.
     runs : sequence of str
-        Ids of the runs that it is made from.
+        Ids of the runs that its parameters are made from.
     settings : Settings
-        Those that say what is asked and how, not where things are.
+        Only those count that change what is asked, not places.
     show_code : bool
-        How its page is drawn.
+        Whether its page offers the code.
     program : sequence of str
         `library_digest()` and `packages()`.
     """
@@ -79,9 +78,9 @@ def key_of(
 
 
 def data_of(settings: Settings, version: str = "") -> str:
-    """A version of the tables that research reads, by default the newest, with the identity of each table.
+    """A version of the tables events, quotes and results, by default the newest, with the identity of each.
 
-    A store that was removed and filled again may well have the same version numbers, but not the same tables.
+    A store that was removed and filled again may have the same version numbers, but not the same tables.
     """
     from overround.store.store import Store
 
@@ -100,7 +99,7 @@ def earlier(
     runs: Sequence[str],
     settings: Settings,
 ) -> dict | None:
-    """Record of the newest good run with this label and key on the data as it is now; None where the step has to be run."""
+    """Record of the newest good run with this label and key on the current data; None where there is none."""
     asks = declared(notebook).asks
     if not runs and not asks and not reads_one_version(notebook, parameters):
         return None
@@ -116,10 +115,10 @@ def earlier(
 
 
 def settled(parameters: Mapping[str, Any], record: Mapping[str, Any], now: datetime | None = None) -> bool:
-    """Whether a source would answer a collection as it did: the simulated market always, football-data.co.uk for a month of seasons over.
+    """Whether a source would answer a collection as it did.
 
-    A season that is played, a file of many seasons, current prices, and a collection of which a part failed
-    are asked for again.
+    The simulated market always would, football-data.co.uk for a month where the seasons are over. A season in
+    play, a file of many seasons, current prices, and a collection that failed in part are asked for again.
     """
     if parameters["source"] == "sample":
         return True

@@ -1,7 +1,7 @@
-"""Notebooks on the workers of a Dask cluster: text goes there, the executed notebook comes back; no file but the store is shared.
+"""Notebooks on the workers of a Dask cluster: text goes there, the executed notebook comes back.
 
-A worker has this library installed in the same state, and reaches the store under the same address. The key
-of a provider stays here.
+A worker has the same state of this library installed and reaches the store, the only shared files, under the
+same address. The key of a provider stays here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _PATIENCE_S = 60
 
 
 class Cluster:
-    """The workers of a scheduler, as what executes notebooks; `threads` is how many they take at a time."""
+    """The workers of a scheduler, which execute notebooks."""
 
     def __init__(self, client: "Client"):
         self._client = client
@@ -58,7 +58,7 @@ class Cluster:
             revision,
             self._library,
         )
-        # a worker's death is Dask's to mend: what it was at begins again at another one
+        # where a worker dies, Dask begins its notebook again on another one
         future = self._client.submit(_there, *asked, pure=False)
         while not future.done():
             if stop is not None and stop.asked:
@@ -69,14 +69,10 @@ class Cluster:
             text, error, said = future.result()
         except OverroundError:
             raise
-        except (
-            Exception
-        ) as own:  # the cluster's: a worker that was killed again and again, a scheduler that is gone
-            return (
-                nbformat.read(source, as_version=4),
-                RunError(f"the Dask cluster did not run it ({own})"),
-                "",
-            )
+        # the cluster's own: a worker that was killed again and again, a scheduler that is gone
+        except Exception as own:
+            refused = RunError(f"the Dask cluster did not run it ({own})")
+            return nbformat.read(source, as_version=4), refused, ""
         return nbformat.reads(text, as_version=4), _as_here(error), said
 
 
@@ -114,12 +110,13 @@ def _there(
     revision: str,
     library: str,
 ) -> tuple[str, tuple[str, str] | None, str]:
-    """On a worker: the executed notebook, name and message of what stopped it, the last words of its kernel."""
+    """On a worker: the executed notebook, name and message of its error, the last words of its kernel."""
     import nbformat
 
     if library_digest() != library:
         raise RunError(
-            "a Dask worker has another state of this library; install the same one there, or restart the worker."
+            "a Dask worker has another state of this library; "
+            "install the same one there, or restart the worker."
         )
     with TemporaryDirectory(prefix="overround-there-") as folder:
         home = Path(folder)

@@ -1,7 +1,7 @@
-"""Execute one notebook by papermill in a kernel of this very environment; who calls judges how it went.
+"""Execute one notebook by papermill in a kernel of this very environment.
 
-Nothing is written here, and what papermill would lose is kept: the notebook as far as it was executed, and
-the last words of the kernel's process.
+Nothing is written here, and nothing judged. Kept is what papermill would lose: the notebook as far as it was
+executed, and the last words of the kernel's process.
 """
 
 import logging
@@ -20,11 +20,11 @@ from overround.settings import Settings
 if TYPE_CHECKING:
     from overround.runs.fork_server import ForkServer
 
-# a Unix socket's path has at most 107 bytes, of which the kernel's own names take some
+# a Unix socket's path has at most 107 bytes, and the kernel adds names of its own
 _LONGEST_SOCKET_FOLDER = 90
 
 
-# in a kernel: what `overround.runs.runner.git_revision` would say, at a fraction of the time
+# variable of a kernel: the answer of `git_revision`, at a fraction of the time
 REVISION = "OVERROUND_REVISION"
 
 
@@ -42,7 +42,7 @@ class Stop:
             kernel.kill()
 
     def watch(self, kernel: Any) -> None:
-        """Know a kernel's process."""
+        """Add a kernel's process."""
         self._kernels.append(kernel)
         if self.asked:
             kernel.kill()
@@ -72,7 +72,7 @@ def execute(
     fork_server : ForkServer, optional
         Where the kernel is forked from; else it is a process of its own.
     stop : Stop, optional
-        What can end this from another thread, as an interrupt does.
+        Ends this from another thread, as an interrupt does.
     revision : str
         Of the checkout, for the notebook to record.
 
@@ -81,9 +81,9 @@ def execute(
     notebook : NotebookNode
         As far as it was executed.
     error : BaseException or None
-        What stopped it, other than a cell's own error; an interrupt, too.
+        The error that stopped it, other than a cell's own; an interrupt, too.
     words : str
-        What the kernel's process said outside of cells.
+        Output of the kernel's process outside of cells.
     """
     import nbformat
     from papermill.engines import NBClientEngine, papermill_engines
@@ -91,7 +91,7 @@ def execute(
     from papermill.execute import execute_notebook
 
     class Engine(NBClientEngine):
-        """papermill loses the notebook on a timeout or a dead kernel; `kept` keeps hold of it."""
+        """papermill loses the notebook on a timeout or a dead kernel; `kept` holds on to it."""
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, kept: list, **kwargs: Any) -> Any:
@@ -100,7 +100,7 @@ def execute(
 
     papermill_engines.register("overround", Engine)
     logger = logging.getLogger("papermill")
-    if not logger.handlers:  # an outcome says all that its log does; who configures logging still gets both
+    if not logger.handlers:  # the outcome says as much as this log, which users may still configure
         logger.addHandler(logging.NullHandler())
     kept: list[Any] = []
     stop = stop or Stop()
@@ -133,9 +133,8 @@ def execute(
             )
         except PapermillExecutionError:
             pass  # the notebook says more
-        except (
-            BaseException
-        ) as stopped:  # an interrupt, too, has to leave the notebook behind; the caller raises it again
+        # an interrupt, too, has to leave the notebook behind; the caller raises it again
+        except BaseException as stopped:
             error = KeyboardInterrupt() if stop.asked else stopped
         said.seek(0)
         words = said.read().decode(errors="replace").strip()
@@ -166,7 +165,7 @@ def _kernel_manager(
     server: "ForkServer | None",
     stop: Stop,
 ) -> type:
-    """Return the kernels of this very environment, whatever kernel spec named python3 a user has installed."""
+    """Kernels of this very environment, whichever kernel spec named python3 a user has installed."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
@@ -182,27 +181,29 @@ def _kernel_manager(
             return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata=metadata)
 
         def __init__(self, **kwargs: Any):
-            # sockets in a folder of one's own: no race for free ports, and nobody else can connect
+            # sockets in a folder of its own: no race for free ports, and nobody else can connect
             place = {"transport": "ipc", "ip": str(Path(scratch) / "k")} if sockets else {}
             super().__init__(**kwargs, **place, connection_file=str(Path(scratch) / "kernel.json"))
 
-        async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]  # as the asynchronous manager itself does
+        # the asynchronous manager overrides it in this way itself
+        async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]
             await super().start_kernel(
                 **{"env": env, "cwd": str(settings.home), "stdout": said, "stderr": said, **kwargs}
             )
-            stop.watch(self.provisioner.process)  # type: ignore[union-attr]  # it is there once a kernel has started
+            assert self.provisioner is not None  # noqa: S101  # there is one once a kernel has started
+            stop.watch(self.provisioner.process)
 
     return ThisEnvironment
 
 
 def _environment(settings: Settings, scratch: str) -> dict[str, str]:
-    """Figures inline although a shell or a Makefile asks for files; none of the user's own start-up scripts."""
+    """Environment of a kernel: figures inline, whatever the shell asks for; no start-up scripts."""
     inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "IPYTHONDIR": scratch}
     return {**os.environ, **_variables(settings), **inline}
 
 
 def _variables(settings: Settings) -> dict[str, str]:
-    """Return the settings as environment variables, so that a kernel that works in another folder has the same ones."""
+    """The settings as environment variables, for a kernel that works in another folder."""
     values = settings.model_dump()
     for name, place in (
         ("store", settings.store_root),

@@ -1,7 +1,7 @@
-"""How an executed notebook ended: whether it failed and why, what it recorded, what it is called. Pure functions of the notebook.
+"""Whether an executed notebook failed and why, and what it recorded. Pure functions of the notebook.
 
-papermill calls a run with a timed-out cell, a dead kernel or `sys.exit(0)` a success: here the notebook
-itself is judged.
+papermill calls a run with a timed-out cell, a dead kernel or `sys.exit(0)` a success; here the notebook
+itself decides.
 """
 
 import re
@@ -30,7 +30,7 @@ def _code_cells(notebook: Any) -> list[Any]:
 
 
 def failure(notebook: Any, error: BaseException | None, said: str, timeout_s: int) -> Failure | None:
-    """Why a run failed, None where it did not: from the notebook, what stopped it, and the last words of the kernel's process."""
+    """Why a run failed: from the notebook, its error, and the last words of the kernel's process."""
     cells = _code_cells(notebook)
     reached = [
         number for number, cell in enumerate(cells, 1) if cell.metadata.get("papermill", {}).get("start_time")
@@ -44,7 +44,7 @@ def failure(notebook: Any, error: BaseException | None, said: str, timeout_s: in
         if output.output_type == "error"
     ]
     traceback = _COLOUR.sub("", "\n".join(errors[0][1].traceback)) if errors else ""
-    # before the cells' own errors: a kernel that is stopped calls that a KeyboardInterrupt
+    # comes before the cells' own errors: a kernel that is stopped reports a KeyboardInterrupt
     if error is not None:
         name = type(error).__name__
         message = _one_line(str(error))
@@ -54,8 +54,7 @@ def failure(notebook: Any, error: BaseException | None, said: str, timeout_s: in
             message = "the kernel died while the cell ran (out of memory, or a crash in compiled code)"
         elif isinstance(error, KeyboardInterrupt):
             message = "interrupted by the user"
-        # the last words of a kernel that died or never came up; one that was stopped only complains about
-        # that
+        # the last words of a kernel that died or never came up say why; those of one that was stopped do not
         own_end = name == "DeadKernelError" or not at
         return Failure(at, source, name, message, said if own_end else traceback)
     if errors:
@@ -76,7 +75,7 @@ def failure(notebook: Any, error: BaseException | None, said: str, timeout_s: in
 
 
 def found_in(notebook: Any) -> dict[str, Any]:
-    """What the last code cell recorded; nothing where that is not a record."""
+    """The record that the last code cell displayed; empty where there is none."""
     for output in reversed(_code_cells(notebook)[-1].outputs):
         found = output.get("data", {}).get(RUN_MIME)
         if isinstance(found, dict) and found.get("verdict") and isinstance(found.get("metrics", {}), dict):

@@ -1,9 +1,9 @@
-"""A process that has imported what notebooks import, and forks kernels from it: they start in a fraction of the time.
+"""A process that has imported the modules of notebooks and forks kernels, so that they start quickly.
 
-`python -m overround.runs.fork_server FD` waits for orders on a socket that it has inherited. Each order is
-one JSON message with the kernel's connection file, environment and folder, and the file that takes its words
-as a file descriptor beside it. Only Linux is trusted with this: elsewhere, or where the process is gone,
-kernels start as Jupyter starts them.
+`python -m overround.runs.fork_server FD` waits for orders on an inherited socket. Each order is one JSON
+message with the kernel's connection file, environment and folder, and beside it the file descriptor for its
+output. This is done on Linux only: elsewhere, or where the process is gone, kernels start as Jupyter starts
+them.
 """
 
 import atexit
@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-# none of them starts a thread when it is imported: a fork has only the thread that forks
+# none of them starts a thread on import: a fork has only the thread that forks
 _IMPORTED = (
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
@@ -71,7 +71,7 @@ class ForkServer:
         """Exit status of a kernel, negative for a signal; None while it runs."""
         try:
             status = self._ask({"ended": pid})
-        except OSError:  # its parent is gone, so it will be soon
+        except OSError:  # its parent is gone, so the kernel soon will be
             return None if Path(f"/proc/{pid}").exists() else -signal.SIGKILL
         return None if status is None else int(status)
 
@@ -127,7 +127,10 @@ class Forked:
 
 
 def serve(channel: socket.socket) -> tuple[str, list[int]] | None:
-    """Fork a kernel for each order, until the other side hangs up; in a fork returns its connection file and where its words go."""
+    """Fork a kernel for each order, until the other side hangs up.
+
+    In a fork, returns its connection file and the files for its output.
+    """
     ended: dict[int, int] = {}
     while True:
         try:
@@ -184,8 +187,9 @@ def main() -> None:
     import numpy as np
     from ipykernel.kernelapp import IPKernelApp
 
-    np.random.seed()  # noqa: NPY002  all forks would draw the same from NumPy's global generator; Python's own sees to itself
-    # ipykernel looks for its parent's number when it is imported, which was before there was a fork
+    # else all forks would draw the same from NumPy's global generator; Python's own is seeded on fork
+    np.random.seed()  # noqa: NPY002
+    # ipykernel takes its parent's number on import, which was before the fork
     kernel = IPKernelApp.instance(parent_handle=os.getppid())
     kernel.initialize(["-f", connection_file])
     kernel.start()

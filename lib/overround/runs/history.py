@@ -1,4 +1,4 @@
-"""What earlier runs left in the store: which ran, what they cost, what they bet, how they differed. Only reads."""
+"""Earlier runs in the store: which ran, what they cost, what they bet, how they differed. Only reads."""
 
 import json
 
@@ -16,9 +16,8 @@ _COSTS = ".performance"  # how the id of a report on performance ends
 def newest_pipeline(measurements: pd.DataFrame, *, before: str = "") -> str:
     """Name of the newest pipeline, or of the newest before another; empty where there is none.
 
-    A pipeline's name begins with its time (UTC), so names order themselves. A poller, which may run for
-    months, is none, and neither is a report on performance by itself, nor a run without a stage that was
-    measured.
+    A pipeline's name begins with its time (UTC), so names sort by time. A poller, which may run for months,
+    does not count, nor does a report on performance by itself, nor a run without a measured stage.
     """
     ran = measurements.loc[measurements["stage"] != FOUND, "run_id"].unique()
     names = {run_id.partition(".")[0] for run_id in ran if not run_id.endswith((".poll", _COSTS))}
@@ -26,7 +25,9 @@ def newest_pipeline(measurements: pd.DataFrame, *, before: str = "") -> str:
 
 
 def stage_costs(measurements: pd.DataFrame, pipeline: str) -> pd.DataFrame:
-    """One row a stage of a pipeline's runs, `<label>: <stage>`, one column a metric; a report on performance is no part of what it reports.
+    """Costs of a pipeline's runs: a row a stage, `<label>: <stage>`, a column a metric.
+
+    A report on performance does not report on itself.
 
     Raises
     ------
@@ -39,14 +40,15 @@ def stage_costs(measurements: pd.DataFrame, pipeline: str) -> pd.DataFrame:
     ]
     if rows.empty:
         raise ParameterError(
-            f"pipeline {pipeline!r} has no measurements in this store; the newest is {newest_pipeline(measurements) or 'none'}."
+            f"pipeline {pipeline!r} has no measurements in this store; "
+            f"the newest is {newest_pipeline(measurements) or 'none'}."
         )
     label = rows["run_id"].str[len(pipeline) + 1 :]
     return cost_table(rows.sort_values("at", kind="stable").assign(stage=label + ": " + rows["stage"]))
 
 
 def without_compiling(measurements: pd.DataFrame) -> pd.DataFrame:
-    """The same rows, runtime and processor time less what compiling kernels took: a machine does that once, whatever a run costs."""
+    """The same rows, runtime and processor time without compiling kernels, which a machine does once."""
     compiled = measurements[measurements["metric"] == "compile_s"].groupby(["run_id", "stage"])["value"].sum()
     took = compiled.reindex(
         pd.MultiIndex.from_frame(measurements[["run_id", "stage"]]), fill_value=0.0
@@ -58,7 +60,10 @@ def without_compiling(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_change(measurements: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
-    """Wall time (s) of each stage that two pipelines share, `without_compiling`, before and after, with the ratio; the longest first."""
+    """Wall time (s) of each stage that two pipelines share, with the ratio; the longest first.
+
+    Times are `without_compiling`.
+    """
     empty = pd.DataFrame({"before": [], "after": [], "ratio": []}, dtype=float).rename_axis("stage")
     if not before:
         return empty
@@ -88,7 +93,8 @@ def newest_backtests(store: Store, most: int = 2) -> list[str]:
     ids = _backtests(store)[-most:]
     if len(ids) < most:
         raise ParameterError(
-            f"the store {store.root} has {len(ids)} finished backtests, {most} are needed: run notebooks/backtest.ipynb first."
+            f"the store {store.root} has {len(ids)} finished backtests, {most} are needed: "
+            "run notebooks/backtest.ipynb first."
         )
     return ids
 
@@ -105,7 +111,8 @@ def read_ledgers(store: Store, run_ids: list[str]) -> dict[str, pd.DataFrame]:
     unknown = [run_id for run_id in run_ids if run_id not in known]
     if unknown:
         raise ParameterError(
-            f"run {unknown[0]!r} is no finished backtest in this store; the newest are {', '.join(known[-6:]) or 'none'}."
+            f"run {unknown[0]!r} is no finished backtest in this store; "
+            f"the newest are {', '.join(known[-6:]) or 'none'}."
         )
     starts = store.read("measurements", {"run_id": run_ids, "stage": FOUND, "metric": "bankroll"}).set_index(
         "run_id"
@@ -123,7 +130,7 @@ def read_ledgers(store: Store, run_ids: list[str]) -> dict[str, pd.DataFrame]:
 
 
 def run_differences(store: Store, run_ids: list[str]) -> pd.DataFrame:
-    """What differs between runs: a row for each parameter, data version or program version that is not the same in all; a column a run."""
+    """Parameters, data and program versions that are not the same in all runs: a row each, a column a run."""
     runs = store.read("runs", {"run_id": run_ids}).set_index("run_id").loc[run_ids]
     facts = {
         run_id: {
@@ -143,13 +150,13 @@ def run_differences(store: Store, run_ids: list[str]) -> pd.DataFrame:
 
 
 def source_of(store: Store, run_ids: list[str]) -> str:
-    """The source that the runs read; several, where they differ, joined by a plus."""
+    """The source that the runs read; several are joined by a plus."""
     runs = store.read("runs", {"run_id": run_ids})
     return "+".join(sorted({json.loads(text).get("source", "") for text in runs["parameters"]} - {""}))
 
 
 def short_names(run_ids: list[str]) -> dict[str, str]:
-    """The shortest names by which runs can be told apart: the label, or the whole id where labels repeat."""
+    """The shortest names that tell runs apart: the label, or the whole id where labels repeat."""
     labels = [run_id.partition(".")[2] for run_id in run_ids]
     return {
         run_id: label if labels.count(label) == 1 else run_id

@@ -1,4 +1,4 @@
-"""A notebook's parameter: what it takes, in words, and values held against that, as typed on a command line or as Python has them."""
+"""A parameter of a notebook: what it takes, in words, and the check of typed texts and Python values."""
 
 import ast
 import sys
@@ -76,7 +76,7 @@ class Parameter:
 
 
 def parse_value(parameter: Parameter, text: str) -> Any:
-    """Value of a text as typed on a command line, by the parameter's annotation, checked.
+    """The checked value of a text that was typed on a command line.
 
     Lists are `E0,E1` or `["E0", "E1"]`; nothing is an empty list; `none` is None where None is allowed.
 
@@ -101,7 +101,7 @@ def parse_value(parameter: Parameter, text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as plain Python, for papermill and JSON: from NumPy, pandas, dates, paths, decimals, tuples and sets."""
+    """The value as plain Python, for papermill and JSON: from NumPy, pandas, dates, paths, decimals, sets."""
     # NumPy's scalars first: np.float64 is a float, yet papermill would write it as text
     if hasattr(value, "tolist"):
         return plain(value.tolist())
@@ -121,7 +121,7 @@ def plain(value: Any) -> Any:
 
 
 def checked(parameter: Parameter, value: Any) -> Any:
-    """Return the value as plain Python where the parameter takes it; ParameterError, with what it takes, where not."""
+    """The value as plain Python; ParameterError, with what is allowed, if the parameter does not take it."""
     value = plain(value)
     if value is None and parameter.nullable:
         return None
@@ -176,9 +176,7 @@ def _refused(parameter: Parameter, value: Any) -> ParameterError:
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number of more digits than Python writes, a list in itself
+    # a number of more digits than Python writes, a list in itself
+    except (ValueError, RecursionError) as error:
         return f"this {type(value).__name__} ({type(error).__name__})"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"

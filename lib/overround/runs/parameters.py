@@ -1,4 +1,4 @@
-"""What a notebook takes: its cell tagged `parameters`, read without running it, and the check of values against it.
+"""Parameters of a notebook, read from its cell tagged `parameters` without running it, and checked values.
 
 A parameter is one assignment of a literal, with its annotation and a trailing comment::
 
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from overround.errors import ParameterError
-from overround.runs.parameter_values import KINDS, Parameter, checked
+from overround.runs.parameter_values import KINDS, Parameter, checked, plain
 from overround.settings import load_settings
 
 TAG = "parameters"
@@ -118,12 +118,12 @@ def check_parameters(
     return {name: _checked_in(Path(path), declared[name], value) for name, value in given.items()}
 
 
-def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
-    """Check a notebook's parameters from within, in the first cell after them: `ov.check_parameters("backtest", globals())`.
+def check_here(notebook: Path | str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a notebook's parameters from within, in the first cell after them.
 
-    Plain papermill checks nothing before it starts; with this line its run stops in its first cell, with the
-    same sentence as `overround run`. Names that papermill injected although the notebook does not declare
-    them are found in the notebook's own history of inputs (`In`).
+    Plain papermill checks nothing before it starts; with this its run stops in that cell, with the same
+    sentence as `overround run`. Names that papermill injected although the notebook does not declare them are
+    found in the notebook's own history of inputs (`In`).
 
     Parameters
     ----------
@@ -131,6 +131,11 @@ def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
         Name of a notebook under `notebooks/`, or a path.
     values : mapping
         The notebook's `globals()`.
+
+    Returns
+    -------
+    dict
+        The parameters as plain Python values.
 
     Raises
     ------
@@ -140,10 +145,10 @@ def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
     Examples
     --------
     >>> import overround as ov
-    >>> ov.runs.check_here("explore", {"source": "sample", "leagues": "E0"})
+    >>> ov.runs.check_here("explore", {"source": "sample", "leagues": "E0"})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    overround.errors.ParameterError: notebook 'explore': parameter 'leagues' cannot be 'E0'; it takes a list of texts.
+    overround.errors.ParameterError: notebook 'explore': parameter 'leagues' cannot be 'E0'; it takes ...
     """
     path = notebook_path(notebook, load_settings().home)
     declared = read_parameters(path)
@@ -156,6 +161,7 @@ def check_here(notebook: Path | str, values: Mapping[str, Any]) -> None:
                 f"{_title(path)}: parameter {name!r} is not defined; run the cell tagged {TAG!r} first."
             )
         _checked_in(path, parameter, values[name])
+    return {name: plain(values[name]) for name in declared}
 
 
 def notebook_path(notebook: Path | str, home: Path) -> Path:
@@ -249,7 +255,8 @@ def _annotation(
     if len(values) != 1 or not re.fullmatch(rf"({'|'.join(KINDS)})|list\[({'|'.join(KINDS)})\]", values[0]):
         raise _broken(
             path,
-            f"parameter {name!r} is of type {text}; a parameter is str, int, float, bool, a list of these, or one | None",
+            f"parameter {name!r} is of type {text}; "
+            "a parameter is str, int, float, bool, a list of these, or one | None",
         )
     return text, ()
 

@@ -1,4 +1,4 @@
-"""Profiles of runs, as they lie beside their pages."""
+"""Profiles of runs, in files beside their pages."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,6 +14,6 @@ def of_run(run_id: str, settings: Settings) -> Path:
 
 
 def of_stage(stage: str, pipeline: str, settings: Settings) -> Counter:
-    """Stacks of a stage as `history.stage_costs` names it (`<label>: <stage>`); empty where none were kept."""
+    """Stacks of a stage, `<label>: <stage>` as in `history.stage_costs`; empty where none were kept."""
     label, _, name = stage.partition(": ")
     return read(of_run(f"{pipeline}.{label}", settings)).get(name, Counter())

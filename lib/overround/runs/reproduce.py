@@ -1,6 +1,7 @@
-"""Make a run again from the version of the data, or the earlier runs, that it read, and hold its numbers against those, bit by bit."""
+"""Run a notebook again on the data, or earlier runs, that it read then, and compare numbers bit by bit."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from overround.settings import Settings
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The run made again; `differing` holds metric -> (then, now), `warnings` what else is not as it was then."""
+    """The new run; `differing` is metric -> (then, now), `warnings` name what else has changed since."""
 
     outcome: Outcome
     metrics: int
@@ -26,11 +27,16 @@ class Rebuilt:
         if not self.differing:
             return f"{self.outcome.run_id}: all {self.metrics} numbers are the same to the last bit."
         name, (then, now) = next(iter(self.differing.items()))
-        return f"{self.outcome.run_id}: {len(self.differing)} of {self.metrics} numbers differ; {name} was {then!r} and is {now!r}."
+        return (
+            f"{self.outcome.run_id}: {len(self.differing)} of {self.metrics} numbers differ; "
+            f"{name} was {then!r} and is {now!r}."
+        )
 
 
 def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebuilt:
-    """Run a notebook again with the parameters and the store version of an earlier run; a comparison, on the runs that it compared.
+    """Run a notebook again with the parameters and the store version of an earlier run.
+
+    A comparison is made again on the runs that it compared.
 
     Parameters
     ----------
@@ -86,7 +92,7 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
         raise ParameterError(f"run {run_id!r} cannot be rebuilt: {why}.")
     pinned = {"store_version": record["store_version"]} if "store_version" in declared else {}
     step = Step(record["notebook"], record["label"], {**given, **pinned})
-    # an earlier run that has answered this already, a rebuild of yesterday for one, is no proof of today's
+    # forced: an earlier run that has answered this already, e.g. a rebuild of yesterday, proves nothing
     outcome = run_pipeline([step], settings=settings, show_code=show_code, force=True)[0]
     then, now = record["metrics"], json.loads(json.dumps(outcome.metrics))
     names = sorted(then.keys() | now.keys())
@@ -96,7 +102,7 @@ def rebuild(run_id: str, *, settings: Settings, show_code: bool = False) -> Rebu
         for name in names
         if json.dumps(then.get(name)) != json.dumps(now.get(name))
     }
-    return Rebuilt(outcome, len(names), differing, list(_not_as_then(record, settings, set(declared))))
+    return Rebuilt(outcome, len(names), differing, list(_warnings(record, settings, set(declared))))
 
 
 def _record(run_id: str, settings: Settings) -> dict[str, Any]:
@@ -129,7 +135,7 @@ def _record(run_id: str, settings: Settings) -> dict[str, Any]:
         raise ParameterError(f"the record of run {run_id!r} in {folder} cannot be read.") from None
 
 
-def _not_as_then(record: dict[str, Any], settings: Settings, declared: set[str]):  # type: ignore[no-untyped-def]
+def _warnings(record: dict[str, Any], settings: Settings, declared: set[str]) -> Iterator[str]:
     for name, now in versions().items():
         then = record["versions"].get(name)
         if then is None:

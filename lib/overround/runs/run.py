@@ -1,4 +1,4 @@
-"""A notebook's run: its parameters checked, its stages measured, the rows it read pinned to a version, what it found kept."""
+"""A notebook's run: parameters checked, stages measured, rows pinned to a version, findings recorded."""
 
 import json
 import os
@@ -18,8 +18,7 @@ from overround.measure.sampler import Sampler, write
 from overround.provenance import git_revision, new_pipeline, versions
 from overround.reports.records import OK, RUN_MIME
 from overround.runs.execute import REVISION
-from overround.runs.parameter_values import plain
-from overround.runs.parameters import check_here, notebook_path, read_parameters
+from overround.runs.parameters import check_here
 from overround.runs.profile_files import of_run
 from overround.schema import FOUND, TABLES
 from overround.settings import load_settings
@@ -53,20 +52,17 @@ class Run:
     """
 
     def __init__(self, notebook: str, values: Mapping[str, Any]):
-        check_here(notebook, values)
+        self.notebook, self.parameters = notebook, check_here(notebook, values)
         self.settings = load_settings()
-        declared = read_parameters(notebook_path(notebook, self.settings.home))
-        self.notebook = notebook
-        self.parameters = {name: plain(values[name]) for name in declared}
         self.id = values.get("run_id") or f"{new_pipeline()}.{notebook}"
         self.meter = Meter(self.id)
         self.store = Store(self.settings.store_root)
         self.version = self.parameters.get("store_version") or self.store.version()
         self.started_at = datetime.now(UTC)
-        # a run by hand has no page to show it on, and may be left open for days
+        # a run by hand has no page for a profile, and may stay open for days
         self._sampler = Sampler().start() if self.settings.profile and values.get("run_id") else None
         if not values.get("run_id"):
-            # opened by hand: long numbers in a notebook are easier to read so
+            # opened by hand: short numbers are easier to read
             pd.set_option("display.precision", 4)
 
     @property
@@ -85,7 +81,7 @@ class Run:
         return str(self.parameters.get("reference") or SHARP.get(self.source, ""))
 
     def leader(self, quotes: pd.DataFrame) -> str:
-        """The reference where it is a bookmaker with prices here, or else the sharp one of this source, or that with the lowest margin."""
+        """The reference if it has prices here, else the source's sharp bookmaker, else the lowest margin."""
         from overround.prices.references import lowest_margin
 
         names = set(quotes["bookmaker"])
@@ -94,7 +90,7 @@ class Run:
         ) or lowest_margin(quotes)
 
     def weights(self, quotes: pd.DataFrame, results: pd.DataFrame, method: str) -> pd.DataFrame | None:
-        """Weights of bookmakers by their accuracy in the past where the reference that was asked for needs them."""
+        """Weights of bookmakers by their past accuracy, if the reference needs them."""
         from overround.forecasts.accuracy_weights import past_accuracy_weights
         from overround.prices.references import BY_ACCURACY
 
@@ -111,7 +107,7 @@ class Run:
         return self.meter.stage(name, workers=workers, allocations=allocations)
 
     def read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """Rows of a table that the notebook's parameters source, leagues and seasons choose, as of this run's version.
+        """Rows of a table for the parameters source, leagues and seasons, at this run's version.
 
         Raises
         ------
@@ -143,7 +139,7 @@ class Run:
         ledger: pd.DataFrame | None = None,
         source: str | None = None,
     ) -> None:
-        """Record what the run found, in the tables `runs`, `measurements` and `ledgers`, and in the notebook itself.
+        """Record the findings, in the tables `runs`, `measurements` and `ledgers` and in the notebook itself.
 
         Parameters
         ----------
@@ -154,7 +150,7 @@ class Run:
         ledger : DataFrame, optional
             Bets, so that this run can be compared with others.
         source : str, optional
-            Where the rows came from, if no parameter says it.
+            Where the rows came from, if no parameter says so.
         """
         from IPython.display import display
 
@@ -201,14 +197,14 @@ class Run:
         )
 
     def _cost(self) -> dict[str, float]:
-        """What this process has used until now; the wall time is known to who waits for it."""
+        """Costs of this process so far; the wall time is measured from outside."""
         stages = self.meter.stages.values()
         peak = max((stage["peak_mb"] for stage in stages if "peak_mb" in stage), default=0.0)
         return {"cpu_s": round(process_time(), 3), "peak_mb": round(float(peak), 1)}
 
 
 def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:
-    """The bankroll at the start and after settlements, in the order of time, at no more than so many moments; of no bets, nothing."""
+    """The bankroll at the start and after settlements, in order of time, at no more than `most` moments."""
     if ledger is None or ledger.empty:
         return []
     settled = ledger.sort_values("settled_at", kind="stable")

@@ -1,4 +1,4 @@
-"""Work side by side: each task once what it waits for has ended, never more tasks at a time than asked for."""
+"""Tasks side by side: each begins when those it waits for have ended, and only so many run at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -10,7 +10,7 @@ Work = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A task by name; `after` names those whose end it waits for, beside one that is `alone` nothing runs."""
+    """A task by name; it waits for those named by `after`, and beside one that is `alone` nothing runs."""
 
     name: str
     after: tuple[str, ...] = ()
@@ -20,20 +20,20 @@ class Task:
 def side_by_side(
     tasks: Sequence[Task], begin: Callable[[str], Work | None], *, jobs: int, stop: Callable[[], None]
 ) -> Iterator[tuple[str, Future]]:
-    """Do tasks in threads, earlier ones first where several could begin; yield each name with its future as it ends.
+    """Do tasks in threads, in their order where several could begin; yield each name and future as it ends.
 
     Parameters
     ----------
     tasks : sequence of Task
         What waits for another comes after it.
     begin : callable
-        Called in this thread, with the name of a task that can begin: what is to be called in another one, or
-        None where there is nothing to do.
+        Called in this thread with the name of a task that can begin; returns the function to call in another
+        thread, or None where there is nothing to do.
     jobs : int
-        So many at a time.
+        Tasks at a time.
     stop : callable
-        Called where this is left early, by an interrupt for example: it has to make the running work end,
-        which is then waited for.
+        Called where this is left early, e.g. by an interrupt: it has to end the running work, which is then
+        waited for.
     """
     waiting, ended = list(tasks), set[str]()
     running: dict[Future, Task] = {}

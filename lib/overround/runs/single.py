@@ -58,7 +58,8 @@ def prepare(step: Step, run_id: str, settings: Settings) -> Job:
     kernel = json.loads(source.read_text(encoding="utf-8")).get("metadata", {}).get("kernelspec", {})
     if kernel.get("language", "python") != "python":
         raise ParameterError(
-            f"notebook {source.stem!r} cannot be used: it is written for {kernel['language']}, not for Python."
+            f"notebook {source.stem!r} cannot be used: "
+            f"it is written for {kernel['language']}, not for Python."
         )
     defaults = {name: parameter.default for name, parameter in declared.items()}
     return Job(step, source, given, {**defaults, **given}, defaults)

@@ -1,4 +1,4 @@
-"""What a pipeline is asked to run, and what is known of each run afterwards."""
+"""Steps of a pipeline, and the outcome of each run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,9 +15,8 @@ class Step:
     """One notebook of a pipeline: which one, under which label, with which parameters.
 
     It waits for the steps named by `after`, by default all before it, and is run where at least `least` of
-    them, by default all, ended well. `from_runs` makes parameters of the ids of these runs: what such a step
-    finds depends on them and not on the tables' version. Beside a step that is `alone`, nothing runs: it
-    measures.
+    them, by default all, ended well. `from_runs` makes parameters of the ids of these runs; such a step
+    depends on them and not on the tables' version. Beside a step that is `alone`, nothing runs.
 
     Examples
     --------
@@ -66,7 +65,7 @@ class Outcome:
     title: str
     status: str
     parameters: dict[str, Any]
-    # those of them that are not the notebook's defaults
+    # the parameters that are not the notebook's defaults
     changed: dict[str, Any]
     started_at: str
     ended_at: str
@@ -76,7 +75,7 @@ class Outcome:
     verdict: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     source: str = ""
-    # of the tables that the run read, so that the same rows can be read again
+    # of the tables, so that the same rows can be read again
     store_version: str = ""
     # of a run that bets, at a few moments; and what the kernel's process used
     bankroll: list[float] = field(default_factory=list)
@@ -103,7 +102,7 @@ class Outcome:
 
 
 def from_record(record: dict[str, Any], settings: Settings) -> Outcome:
-    """The outcome of an earlier run, of which its record tells."""
+    """The outcome of an earlier run, from its record."""
     known = {one.name for one in fields(Outcome)}
     stem = settings.reports_folder / "runs" / record["run_id"].partition(".")[0] / record["label"]
     paths = {"ipynb": stem.with_name(f"{stem.name}.ipynb"), "html": stem.with_name(f"{stem.name}.html")}

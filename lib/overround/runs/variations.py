@@ -29,17 +29,16 @@ def variations(step: Step, vary: Sequence[str], settings: Settings) -> list[Step
     step : Step
         The notebook with the parameters that all share.
     vary : sequence of str
-        NAME=VALUES as `overround sweep` takes them: a,b,c or low..high/steps; a+b is one value of a parameter
-        that takes a list.
+        NAME=VALUES as in `overround sweep`: a,b,c or low..high/steps; a+b is one value of a parameter that
+        takes a list.
     settings : Settings
         Where the notebooks are.
 
     Returns
     -------
     list of Step
-        Independent of each other, labelled by what varies. Of backtests, each knows how many were tried, and
-        a comparison of those that ended well, with the first as the one that others are held against, comes
-        last.
+        Independent of each other, labelled by what varies. Backtests are told how many were tried, and a
+        comparison of those that ended well with the first one comes last.
 
     Raises
     ------
@@ -78,13 +77,14 @@ def _points(values: Mapping[str, list]) -> list[tuple]:
         number *= len(some)
     if number > _MOST:
         raise ParameterError(
-            f"--vary asks for {number:,} runs of a notebook; at most {_MOST:,}: overround sweep is made for more."
+            f"--vary asks for {number:,} runs of a notebook; at most {_MOST:,}: "
+            "overround sweep is made for more."
         )
     return list(product(*values.values()))
 
 
 def _values(name: str, found: Any, parameter: Parameter | None) -> list:
-    """What was typed, in the parameter's type, each value once; what does not fit is left for the check to refuse."""
+    """The values in the parameter's type, each once; a value that does not fit is left to the check."""
     if isinstance(found, tuple):
         raise ParameterError(f"--vary {name} needs a number of steps: {name}={found[0]:g}..{found[1]:g}/5.")
     if parameter is None:
@@ -100,14 +100,13 @@ def _typed(value: Any, parameter: Parameter) -> Any:
     if parameter.kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if parameter.kind is str and not isinstance(value, str):
-        # the grammar is that of strategies: here none or all is the empty text, and a number that was typed a
-        # text of digits
+        # the grammar is that of strategies; here none or all is the empty text, and a number a text of digits
         return "" if value is None and not parameter.nullable else value if value is None else f"{value:.10g}"
     return value
 
 
 def _label(point: Mapping[str, Any]) -> str:
-    """What distinguishes a run, as a name for its files."""
+    """What varies, as a name for files."""
     words = ",".join(f"{name}={_word(value)}" for name, value in point.items())
     label = _BETWEEN.sub("_", words)
     if label == words and len(label) <= _LONGEST:
