@@ -294,9 +294,11 @@ def encode_text(rows: pa.Table) -> pa.Table:
 def to_frame(rows: pa.Table) -> pd.DataFrame:
     """Rows from Arrow as a frame: text columns in `ENCODED` as categoricals, as `encode` makes them.
 
-    Only words that occur in the rows are categories, whatever words a dictionary of Arrow holds.
+    Only words that occur in the rows are categories, whatever words a dictionary of Arrow holds. The Arrow
+    table gives its memory back on the way and cannot be used afterwards.
     """
-    frame = encode_text(rows).to_pandas(split_blocks=True)
+    # not `split_blocks`: it shares Arrow's memory, which pandas cannot write to
+    frame = encode_text(rows).to_pandas(self_destruct=True)
     columns = {
         name: _trimmed(frame[name].array)
         for name in frame.columns.intersection(ENCODED)

@@ -198,6 +198,14 @@ def test_an_answer_in_sql_has_categories_as_read_has_them(store):
     assert none["outcome"].cat.categories.tolist() == []
 
 
+def test_rows_that_were_read_can_be_changed(store):
+    store.append("quotes", many(2))
+
+    for rows in (store.read("quotes"), store.sql("SELECT price FROM quotes")):
+        rows.loc[0, "price"] = 9.5
+        assert rows["price"].iloc[0] == 9.5
+
+
 def test_an_empty_store_reads_as_empty_tables(store):
     assert store.read("quotes").empty
     assert "starts_at" in store.read("quotes")
