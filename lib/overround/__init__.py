@@ -1,8 +1,9 @@
-"""Overround: a workbench for research on sports odds. `import overround as ov` is all a notebook needs; heavy parts load when used.
+"""Overround: a workbench for research on sports odds.
 
-Flat on `ov` are the names of every day; all others are in the package of their step: `ov.prices`,
-`ov.forecasts`, `ov.signals`, `ov.betting`, `ov.evaluation`, `ov.sweeps`, `ov.display`, `ov.figures`,
-`ov.store`, `ov.collection`, `ov.sources`, `ov.runs`, ...
+`import overround as ov` is all that a notebook needs; heavy parts load when they are used. On `ov` itself are
+the names of every day. All others are in the package of their step: `ov.prices`, `ov.forecasts`, `ov.signals`,
+`ov.betting`, `ov.evaluation`, `ov.sweeps`, `ov.display`, `ov.figures`, `ov.store`, `ov.collection`,
+`ov.sources`, `ov.runs`, ...
 """
 
 import warnings
@@ -27,7 +28,7 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext overround`: `%%sql` over the store, and signals, ledgers and evaluations that show themselves."""
+    """`%load_ext overround`: `%%sql` over the store, and a display of signals, ledgers and evaluations."""
     from overround.notebook.magics import load
 
     load(shell)

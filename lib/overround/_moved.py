@@ -1,4 +1,4 @@
-"""Where the names of 0.1 are now; each goes on working under its old name until 0.3, with a warning."""
+"""Where the names of 0.1 are now. The old ones go on working until 0.3, with a warning."""
 
 _BY_PACKAGE = {
     "betting": "DrawdownControl EdgeProportional SimultaneousKelly TargetProfit",
