@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -58,6 +58,19 @@ def step_by_step() -> Iterator["Progress"]:
             show(f"  {', '.join(running)} …" if running else "")
 
         yield report
+
+
+def write_report(notebook: str, parameters: dict[str, Any], show_code: bool = False) -> None:
+    """Run one notebook and print where its page is; exit status 1 where it fails."""
+    from overround.runs.runner import Step, run_pipeline
+    from overround.settings import load_settings
+
+    step = Step(notebook, notebook, parameters)
+    with step_by_step() as progress:
+        outcome = run_pipeline([step], settings=load_settings(), show_code=show_code, progress=progress)[0]
+    typer.echo(outcome.html)
+    if not outcome.ok:
+        raise typer.Exit(1)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import typer
 
 from overround.cli import perf as perf_cli
 from overround.cli import sweep as sweep_cli
-from overround.cli.console import say, sentences, step_by_step, stopped_by_signals
+from overround.cli.console import say, sentences, step_by_step, stopped_by_signals, write_report
 from overround.errors import ParameterError
 from overround.progress import status_line
 
@@ -144,16 +144,7 @@ def compare(
 ) -> None:
     """Compare backtests with the first one; writes a report."""
     with sentences():
-        from overround.runs.runner import Step, run_pipeline
-        from overround.settings import load_settings
-
-        settings = load_settings()
-        step = Step("compare", "compare", {"runs": runs})
-        with step_by_step() as progress:
-            outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=progress)
-        typer.echo(f"\n{outcomes[0].html}")
-    if not outcomes[-1].ok:
-        raise typer.Exit(1)
+        write_report("compare", {"runs": runs}, show_code)
 
 
 @app.command()

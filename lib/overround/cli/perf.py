@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from overround.cli.console import sentences
-from overround.errors import ParameterError, RunError
+from overround.cli.console import sentences, write_report
+from overround.errors import ParameterError
 from overround.progress import status_line
 
 app = typer.Typer(
@@ -126,7 +126,8 @@ def compare(
             )
             picture.figure.savefig(figure, dpi=150)
         if report:
-            typer.echo(_page(file.stem, metric, threshold))
+            parameters = {"comparison": file.stem, "metric": metric, "threshold": threshold}
+            write_report("revisions", parameters)
     # a failure stops others, so it takes a whole interval beyond the threshold
     sure = (table["metric"] == metric) & (table["verdict"] == WORSE) & (table["low"] > 1 + threshold)
     worse = table[sure]["workload"].tolist()
@@ -256,19 +257,6 @@ def tune(
                     "unset it.",
                     err=True,
                 )
-
-
-def _page(comparison: str, metric: str, threshold: float) -> Path:
-    """Write the report of a kept comparison."""
-    from overround.runs.runner import Step, run_pipeline
-    from overround.settings import load_settings
-
-    settings = load_settings()
-    parameters = {"comparison": comparison, "metric": metric, "threshold": threshold}
-    outcomes = run_pipeline([Step("revisions", "revisions", parameters)], settings=settings)
-    if not outcomes[0].ok:
-        raise RunError(f"the report failed; {outcomes[0].html} says where.")
-    return outcomes[0].html
 
 
 def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  # noqa: F821

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overround.cli.console import sentences, step_by_step
+from overround.cli.console import sentences, write_report
 from overround.progress import status_line
 
 if TYPE_CHECKING:
@@ -85,69 +85,22 @@ def sweep(
             typer.echo(line)
         typer.echo(f"\n{sweep_verdict(done, walk_forward_choice(done))}")
         if report:
-            given = {
-                "source": source,
-                "leagues": league,
-                "seasons": season,
-                "vary": vary,
-                "sample": sample,
-                "how": how,
-                "judge": judge,
-            }
-            given |= {
-                "bankroll": bankroll,
-                "simulations": simulations,
-                "seed": seed,
-                "store_version": version,
-            }
-            _write_page(given, show_code)
-
-
-def _write_page(given: dict[str, Any], show_code: bool) -> None:
-    """Run the notebook on what the sweep has kept, as every other run; exit status 1 where it fails."""
-    from overround.runs.runner import Step, run_pipeline
-    from overround.settings import load_settings
-
-    settings = load_settings()
-    with step_by_step() as progress:
-        step = Step("sweep", "sweep", given)
-        outcomes = run_pipeline([step], settings=settings, show_code=show_code, progress=progress)
-    typer.echo(f"\n{outcomes[0].html}")
-    if not outcomes[0].ok:
-        raise typer.Exit(1)
+            given = {"source": source, "leagues": league, "seasons": season, "vary": vary, "sample": sample}
+            given |= {"how": how, "judge": judge, "bankroll": bankroll, "simulations": simulations}
+            write_report("sweep", {**given, "seed": seed, "store_version": version}, show_code)
 
 
 def _lines(table: Any) -> Iterator[str]:
     from overround.formatting import BY_NAME, FORMATS
 
-    how = {
-        **BY_NAME,
-        "bets": "count",
-        "max_drawdown": "percent",
-        **dict.fromkeys(("luck_p", "luck_p_adjusted", "p_adjusted"), "p"),
-    }
+    forms = {name: BY_NAME.get(name, "p") for name in ("yield", "low", "high", "clv", "p", "p_adjusted")}
+    forms |= {"bets": "count", "max_drawdown": "percent", "luck_p": "p", "luck_p_adjusted": "p"}
     texts = table.reset_index().astype(object)
-    for name in texts:
-        if name in how and name in (
-            "bets",
-            "yield",
-            "low",
-            "high",
-            "max_drawdown",
-            "clv",
-            "luck_p",
-            "luck_p_adjusted",
-            "p",
-            "p_adjusted",
-        ):
-            write = FORMATS[str(how[name])]
-            texts[name] = [write(value) if value == value else "–" for value in texts[name]]
-    rows = [
-        [name.replace("_", " ") for name in texts],
-        *([str(value) for value in row] for row in texts.itertuples(index=False)),
-    ]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    for row in rows:
+    for name in forms.keys() & set(texts):
+        texts[name] = [FORMATS[forms[name]](value) if value == value else "–" for value in texts[name]]
+    columns = [[name.replace("_", " "), *map(str, texts[name])] for name in texts]
+    widths = [max(map(len, column)) for column in columns]
+    for row in zip(*columns, strict=True):
         yield "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
     yield table.attrs["says"]
 
