@@ -45,7 +45,7 @@ def group_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[NDArray[np
 
 
 def codes_and_words(values: pd.Series) -> tuple[NDArray[np.signedinteger], pd.Index]:
-    """Number the values of a column, and the value of each number: of a categorical its own, some perhaps in no row.
+    """Number the values of a column; also returns the value of each number, which may occur in no row.
 
     Missing values of a categorical have the number -1, others a number of their own.
     """
@@ -55,7 +55,7 @@ def codes_and_words(values: pd.Series) -> tuple[NDArray[np.signedinteger], pd.In
 
 
 def column_codes(values: pd.Series) -> tuple[NDArray[np.signedinteger], int]:
-    """Number the values of a column, equal values alike, missing ones too; also returns how many numbers there are.
+    """Number the values of a column, missing ones too; also returns how many numbers there are.
 
     Those of a categorical are its own codes, in the order of its categories and with missing values last;
     others are numbered in order of first appearance.

@@ -1,6 +1,6 @@
-"""The tidy tables: columns, types, keys, units and the checks at the door.
+"""The tidy tables: columns, types, keys, units and checks of what comes in.
 
-One row, one fact. Times are UTC, prices are decimal odds above 1. This module only describes and checks; it
+One row is one fact. Times are UTC, prices are decimal odds above 1. This module describes and checks; it
 stores nothing.
 """
 
@@ -25,9 +25,9 @@ OUTCOMES = {
     "spreads": ("home", "away"),
 }
 PHASES = ("snapshot", "early", "close")
-# columns of a provider's file that sum up the market; nobody can bet at them
+# columns of a provider's file that summarise the market; nobody can bet at these prices
 NOT_AN_ACCOUNT = ("market_average", "market_maximum")
-# share of what is won on a market that an exchange keeps: Betfair's market base rate
+# share of the winnings on a market that an exchange keeps: Betfair's market base rate
 COMMISSION = {"betfair_exchange": 0.05}
 
 
@@ -51,15 +51,15 @@ ENCODED = (
 
 @dataclass(frozen=True)
 class Table:
-    """What a table holds; `key` is empty for a log whose rows are only ever added."""
+    """Columns and keys of a table; `key` is empty for a log, to which rows are only added."""
 
     name: str
     columns: dict[str, pa.DataType]
     key: tuple[str, ...] = ()
     partition: tuple[str, ...] = ()
-    # may be null, or not be given at all
+    # may be null or missing
     optional: frozenset[str] = field(default_factory=frozenset)
-    # when and from where a row came: a difference here alone is no news
+    # when and from where a row came: a row that differs only here counts as unchanged
     provenance: tuple[str, ...] = ()
 
     @property
@@ -84,7 +84,7 @@ _SIGNAL = {
     "strategy": TEXT,
 }
 SIGNAL_COLUMNS = tuple(_SIGNAL)
-# what a signal may know besides: the standard error of its edge
+# the standard error of a signal's edge
 OPTIONAL_SIGNAL_COLUMNS = ("edge_se",)
 LEDGER_COLUMNS = (
     *SIGNAL_COLUMNS,
@@ -142,7 +142,7 @@ TABLES = {
             optional=frozenset({"line", "observed_at"}),
             provenance=("collected_at", "source"),
         ),
-        # scores are null unless status is "final"; `settled_at` is null where the provider does not tell
+        # scores are null unless status is "final"; `settled_at` is null where the provider does not give it
         Table(
             "results",
             {
@@ -158,8 +158,8 @@ TABLES = {
             partition=("competition", "season"),
             optional=frozenset({"home_score", "away_score", "settled_at"}),
         ),
-        # the price that stands, for a poller that stores only changes: `observed_at` is its row in `quotes`,
-        # `last_seen_at` the newest answer that still showed it
+        # the current price, for a poller that stores only changes: `observed_at` is that of its row in
+        # `quotes`, `last_seen_at` the time of the newest answer that still showed it
         Table(
             "standing",
             {
@@ -251,7 +251,7 @@ TABLES = {
 
 
 def encode(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with the text columns in `ENCODED` as categoricals, their categories sorted as text.
+    """The same rows with the text columns in `ENCODED` as categoricals, their categories sorted.
 
     Parameters
     ----------
@@ -403,7 +403,8 @@ def _check(table: Table, arrays: dict) -> None:
         found = set(arrays[column].unique().to_pylist()) - set(words)
         if found:
             raise TableError(
-                f"table {table.name}, column {column!r}: {sorted(found)[0]!r} is unknown; allowed: {', '.join(words)}."
+                f"table {table.name}, column {column!r}: {sorted(found)[0]!r} is unknown; "
+                f"allowed: {', '.join(words)}."
             )
     if table.name == "quotes" and len(arrays["price"]):
         prices = arrays["price"].to_numpy(zero_copy_only=False)
@@ -411,8 +412,9 @@ def _check(table: Table, arrays: dict) -> None:
         if bad.any():
             row = int(bad.argmax())
             raise TableError(
-                f"table quotes, column 'price': row {row} is {float(prices[row])!r}; decimal odds are above 1."
+                f"table quotes, column 'price': row {row} is {float(prices[row])!r}; "
+                "decimal odds are above 1."
             )
 
 
-FOUND = "found"  # the pseudo-stage under which a run's figures of merit are kept
+FOUND = "found"  # the stage under which the table `measurements` has a run's figures of merit

@@ -1,4 +1,4 @@
-"""The Delta tables under one root: open a version, make a table that is missing, keep open what is written to."""
+"""The Delta tables under one root: open a version, make a missing table, keep open what is written to."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,14 +59,15 @@ class Catalog:
         if self.is_local and not (self.folder(name) / "_delta_log").is_dir():
             return None
         try:
-            # not `is_deltatable`: in delta-rs 1.6 it holds the interpreter's lock while it waits for an object
-            # store, as other calls did until delta-io/delta-rs#4402
+            # not `is_deltatable`: in delta-rs 1.6 it holds the interpreter's lock while it waits for an
+            # object store, as other calls did until delta-io/delta-rs#4402
             return DeltaTable(self._uri(name), version=version, storage_options=self._options)
         except TableNotFoundError:
             if version is None:
                 return None
             raise StoreError(
-                f"store {self.root}: version {version} of {name} is not there: it never was, or the vacuum took it."
+                f"store {self.root}: version {version} of {name} is not there: "
+                "it never was, or the vacuum took it."
             ) from None
         except (DeltaError, OSError) as error:
             what = f"version {version} of {name}" if version is not None else name
@@ -81,7 +82,7 @@ class Catalog:
         threads never get the same one.
         """
         delta, memory = self._in_hand.pop(table.name, (None, {}))
-        # a folder may have been removed or made anew since
+        # the folder may have been removed or replaced since
         if delta is not None and (not self.is_local or self._has_version(table.name, delta.version())):
             # delta-rs lists the whole log to bring a table up to date: look for the next version first
             if not self.is_local or self._has_version(table.name, delta.version() + 1):
@@ -107,7 +108,7 @@ class Catalog:
         self._in_hand.pop(name, None)
 
     def sync(self, name: str, delta: "DeltaTable", *, data: bool = True) -> None:
-        """Force the newest commit to the disk, and its data files where `data`; nothing on an object store."""
+        """Force the newest commit to the disk, with `data` its data files too; nothing on an object store."""
         if self.is_local:
             sync(self.folder(name), delta.version(), data=data)
 
@@ -167,7 +168,7 @@ def _configuration(is_local: bool) -> dict[str, str]:
 
 
 def add_missing_columns(table: Table, delta: "DeltaTable") -> bool:
-    """Add the optional columns that an older version's table lacks; True where that made a new version of it."""
+    """Add optional columns that a table of an older version lacks; True where that made a new version."""
     from deltalake.schema import Schema
 
     have = {column.name for column in delta.schema().fields}
@@ -175,7 +176,8 @@ def add_missing_columns(table: Table, delta: "DeltaTable") -> bool:
     required = [column for column in lacking if column not in table.optional]
     if required:
         raise StoreError(
-            f"table {table.name} on disk has no column {required[0]!r}, which cannot be empty: collect into a new store."
+            f"table {table.name} on disk has no column {required[0]!r}, which cannot be empty: "
+            "collect into a new store."
         )
     if lacking:
         wanted = Schema.from_arrow(pa.schema([table.schema.field(column) for column in lacking]))

@@ -1,6 +1,6 @@
-"""One commit to one Delta table: what of a batch is new, and the commit itself.
+"""One commit to one Delta table: which rows of a batch are new, and the commit itself.
 
-It never retries: who calls it looks at the table again and decides.
+It never retries: the caller looks at the table again and decides.
 """
 
 import hashlib
@@ -27,19 +27,18 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 
 Partition = tuple[str, ...]
-# keys of a batch that Arrow looks for in what is stored; a million of them cost it more than putting all that
-# is stored in order
-_LOOKED_FOR = 100_000
+# up to this many keys of a batch Arrow filters the stored rows by; beyond, reading all rows costs less
+_MOST_KEYS = 100_000
 _MARK = "overround"
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The rows of some partitions, of a span of time: said to the log (which files), to Arrow (which rows) and in SQL (what to replace)."""
+    """The rows of some partitions and a span of time, as conditions for the log, for Arrow and in SQL."""
 
-    files: list[tuple[str, str, Any]]
+    files: list[tuple[str, str, Any]]  # which files the log rules out
     rows: pc.Expression | None
-    sql: str | None
+    sql: str | None  # which rows a commit replaces
 
 
 @timed("store_encode_s")
@@ -51,7 +50,7 @@ def without_repeats(table: Table, batch: pa.Table) -> pa.Table:
 
 @timed("store_look_s")
 def split_new_and_changed(table: Table, delta: "DeltaTable", batch: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Rows of the batch whose key is not stored, and rows stored under their key with other values."""
+    """Rows of the batch whose key is not stored, and those whose key is stored with other values."""
     if not table.key or not batch.num_rows:
         return batch, batch.slice(0, 0)
     values = [
@@ -59,33 +58,28 @@ def split_new_and_changed(table: Table, delta: "DeltaTable", batch: pa.Table) ->
     ]
     if len(table.key) == 1:
         # an event that moved to another season is still the same event: look everywhere
-        files, near = (
-            [],
-            pc.field(table.key[0]).isin(batch[table.key[0]]) if batch.num_rows <= _LOOKED_FOR else None,
-        )
+        files, near = [], None
+        if batch.num_rows <= _MOST_KEYS:
+            near = pc.field(table.key[0]).isin(batch[table.key[0]])
     else:
         scope = scope_of(table, partitions(table, batch), batch)
         files, near = scope.files, scope.rows
-        # the log knows the times of each file: for prices that are new to the store usually none is left to
-        # read
+        # the log has the times of each file: for prices that are new to the store usually no file is left
         if not _any_file(table, delta, files):
             return batch, batch.slice(0, 0)
     stored = dataset(table, delta, files).to_table(columns=[*table.key, *values], filter=near)
     if not stored.num_rows:
         return batch, batch.slice(0, 0)
     rows = pa.concat_tables([stored, batch.select(stored.column_names)])
-    code, n = row_codes(rows.select(list(table.key)))
-    theirs, ours = code[: stored.num_rows], code[stored.num_rows :]
-    place = np.full(n, -1)
-    place[theirs[::-1]] = np.arange(stored.num_rows)[::-1]
-    found = place[ours]
-    known = found >= 0
-    pairs = pa.concat_tables(
-        [stored.take(pa.array(found[known])), batch.select(stored.column_names).filter(pa.array(known))]
-    ).select(values)
-    kinds, _ = row_codes(pairs)
-    half = len(kinds) // 2
-    changed = np.flatnonzero(known)[kinds[:half] != kinds[half:]]
+    keys, n = row_codes(rows.select(list(table.key)))
+    row_of_key = np.full(n, -1)
+    row_of_key[keys[: stored.num_rows][::-1]] = np.arange(stored.num_rows)[::-1]
+    stored_row = row_of_key[keys[stored.num_rows :]]
+    known = stored_row >= 0
+    before = stored.take(pa.array(stored_row[known]))
+    after = batch.select(stored.column_names).filter(pa.array(known))
+    codes, _ = row_codes(pa.concat_tables([before, after]).select(values))
+    changed = np.flatnonzero(known)[codes[: after.num_rows] != codes[after.num_rows :]]
     return batch.filter(pa.array(~known)), batch.take(changed)
 
 
@@ -95,61 +89,67 @@ def commit(
 ) -> list[Partition]:
     """Write new and changed rows as one version; returns the partitions they are in.
 
-    A mark, which a commit to an object store has, stands in the log: by it `find_commit` finds the commit again
-    when its answer was lost.
+    The log keeps the mark, which a commit to an object store has: `find_commit` finds the commit by it when
+    the answer was lost.
 
     Raises
     ------
     CommitFailedError
         Another writer was first in one of these partitions.
     """
+    if changed.num_rows:
+        return _rewrite(table, delta, new, changed, mark)
+    return _add(table, delta, new, mark)
+
+
+def _add(table: Table, delta: "DeltaTable", new: pa.Table, mark: str | None) -> list[Partition]:
     from deltalake import WriterProperties, write_deltalake
 
-    both = pa.concat_tables([new, changed])
-    if not changed.num_rows:
-        parts = partitions(table, new)
-        if mark is not None:
-            # delta-rs uploads a file in one request, a file system in three; nothing is to be forced to a
-            # disk here
-            write_deltalake(
-                delta,
-                with_columns_on_disk(delta, new),
-                mode="append",
-                writer_properties=WriterProperties(compression="ZSTD"),
-                commit_properties=commit_properties(delta, parts, mark),
-                post_commithook_properties=commit_hooks(),
-            )
-            return parts
+    parts, rows = partitions(table, new), with_columns_on_disk(delta, new)
+    if mark is None:
         once = commit_properties(delta, parts) if table.key else None
-        commit_files(
-            table,
+        files = by_partition(table, parts, rows)
+        commit_files(table, delta, files, properties=once, hooks=commit_hooks())
+    else:
+        # delta-rs uploads a file in one request, Arrow in three; there is no disk to force it to
+        write_deltalake(
             delta,
-            by_partition(table, parts, with_columns_on_disk(delta, new)),
-            properties=once,
-            hooks=commit_hooks(),
+            rows,
+            mode="append",
+            writer_properties=WriterProperties(compression="ZSTD"),
+            commit_properties=commit_properties(delta, parts, mark),
+            post_commithook_properties=commit_hooks(),
         )
-        return parts
-    # a correction rewrites the files that may hold the old rows. Not by delta-rs's merge: in 1.6 it records
-    # the bounds of text as string views, which Arrow cannot compare with strings (apache/arrow#49368), so a
-    # filter fails on these files
+    return parts
+
+
+def _rewrite(
+    table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, mark: str | None
+) -> list[Partition]:
+    """Rewrite the files that may hold the old rows.
+
+    Not by delta-rs's merge: in 1.6 it records the bounds of text as string views, which Arrow cannot compare
+    with strings (apache/arrow#49368), so a filter fails on its files.
+    """
+    from deltalake import write_deltalake
+
+    key, both = list(table.key), pa.concat_tables([new, changed])
     touched = both
-    if len(table.key) == 1:
+    if len(key) == 1:
         # also the partitions that hold the old rows: an event may have moved to another season
         old = dataset(table, delta).to_table(
-            columns=list(table.partition), filter=pc.field(table.key[0]).isin(changed[table.key[0]])
+            columns=list(table.partition), filter=pc.field(key[0]).isin(changed[key[0]])
         )
         touched = pa.concat_tables([both.select(list(table.partition)), old])
     parts = partitions(table, touched)
     scope = scope_of(table, parts, both)
     stored = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
-    keys, _ = row_codes(pa.concat_tables([stored.select(list(table.key)), changed.select(list(table.key))]))
-    kept = stored.filter(pa.array(~np.isin(keys[: stored.num_rows], keys[stored.num_rows :])))
-    rows = pa.concat_tables(
-        [kept, with_columns_on_disk(delta, both).select(kept.column_names).cast(kept.schema)]
-    )
+    codes, _ = row_codes(pa.concat_tables([stored.select(key), changed.select(key)]))
+    kept = stored.filter(pa.array(~np.isin(codes[: stored.num_rows], codes[stored.num_rows :])))
+    added = with_columns_on_disk(delta, both).select(kept.column_names).cast(kept.schema)
     write_deltalake(
         delta,
-        rows,
+        pa.concat_tables([kept, added]),
         mode="overwrite",
         predicate=scope.sql,
         commit_properties=commit_properties(delta, parts, mark),
@@ -159,10 +159,10 @@ def commit(
 
 
 def mark_of(table: Table, batch: pa.Table) -> str:
-    """What names an append in the log of an object store.
+    """Identifier of an append in the log of an object store.
 
-    Of a log, which has no key, the batch's own content: appended again after a lost answer, the rows are
-    known by it.
+    For a table without a key it is a hash of the batch: appended again after a lost answer, the rows are
+    recognised by it.
     """
     if table.key:
         return uuid4().hex
@@ -173,7 +173,7 @@ def mark_of(table: Table, batch: pa.Table) -> str:
 
 
 def find_commit(delta: "DeltaTable", mark: str, before: int) -> int | None:
-    """The version after this one that has the mark, or None."""
+    """The version after `before` whose commit has the mark, or None."""
     later = delta.version() - before
     entries = delta.history(later) if later > 0 else []
     return next(
@@ -185,9 +185,9 @@ def find_commit(delta: "DeltaTable", mark: str, before: int) -> int | None:
 def commit_properties(
     delta: "DeltaTable", parts: Iterable[Partition], mark: str | None = None
 ) -> "CommitProperties":
-    """One application transaction a partition: of two writers that looked at the same version only one can commit.
+    """One application transaction per partition: of two writers that read the same version only one commits.
 
-    So neither stores a row twice. Compaction goes by the same names.
+    So neither stores a row twice. Compaction uses the same names.
     """
     from deltalake import CommitProperties, Transaction
 
@@ -198,14 +198,14 @@ def commit_properties(
 
 
 def commit_hooks() -> "PostCommitHookProperties":
-    """Checkpoints as configured, but no log entry is dropped, whatever an older table's properties say."""
+    """Write checkpoints as configured, but drop no log entry, whatever an older table's properties say."""
     from deltalake import PostCommitHookProperties
 
     return PostCommitHookProperties(cleanup_expired_logs=False)
 
 
 def partitions(table: Table, rows: pa.Table) -> list[Partition]:
-    """Those that the rows are in; of a table without partitions the empty one."""
+    """The partitions that the rows are in; the empty one of a table without partitions."""
     if not table.partition:
         return [()]
     words = [rows[name].unique() for name in table.partition]
@@ -216,7 +216,7 @@ def partitions(table: Table, rows: pa.Table) -> list[Partition]:
 
 
 def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None) -> Scope:
-    """These partitions, from the first to the last time in the rows where all of them have one."""
+    """These partitions, limited to the span of the rows' times where every row has one."""
     files: list[tuple[str, str, Any]] = [
         (name, "in", sorted({part[i] for part in parts})) for i, name in enumerate(table.partition)
     ]
@@ -227,11 +227,11 @@ def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None)
             for part in parts
         ]
         conditions.append(reduce(or_, exact))
-        said = (
+        texts = (
             " AND ".join(f"{n} = {quoted(v)}" for n, v in zip(table.partition, part, strict=True))
             for part in parts
         )
-        sql.append("(" + " OR ".join(f"({one})" for one in said) + ")")
+        sql.append("(" + " OR ".join(f"({text})" for text in texts) + ")")
     if rows is not None and rows.num_rows and "observed_at" in table.key:
         times = rows["observed_at"]
         if times.null_count == 0:
@@ -252,15 +252,23 @@ def dataset(
     everything: bool = False,
     encoded: Iterable[str] = (),
 ) -> Any:
-    """Arrow's view of the files that the log does not rule out; columns that an older table lacks are null in it.
+    """Arrow's view of the files that the log does not rule out.
 
-    Columns that this version does not know are left out unless `everything` is wanted, as for a rewrite.
-    Those in `encoded` are dictionaries.
+    Parameters
+    ----------
+    table, delta
+        Columns that an older table on disk lacks are null.
+    files : list, optional
+        Conditions as delta-rs takes them for its log.
+    everything : bool
+        Also the columns of another version, which this one does not know, as a rewrite needs them.
+    encoded : iterable of str
+        Text columns that become dictionaries.
     """
     schema = table.schema
     if everything:
         schema = pa.schema(delta.schema().to_arrow())
-    # deltalake's own handler for an object store: it is told the sizes, and asks for none
+    # for an object store deltalake's own handler, which knows the sizes and so makes no request for them
     return delta.to_pyarrow_dataset(
         schema=schema,
         filesystem=local_system(delta),
@@ -270,15 +278,15 @@ def dataset(
 
 
 def with_columns_on_disk(delta: "DeltaTable", rows: pa.Table) -> pa.Table:
-    """Rows with nulls in the columns that only the table on disk has: another version's."""
-    for one in pa.schema(delta.schema().to_arrow()):
-        if one.name not in rows.column_names:
-            rows = rows.append_column(one.with_nullable(True), pa.nulls(rows.num_rows, one.type))
+    """The rows with nulls in the columns that only the table on disk has, written by another version."""
+    for column in pa.schema(delta.schema().to_arrow()):
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column.with_nullable(True), pa.nulls(rows.num_rows, column.type))
     return rows
 
 
 def repeated(table: Table, rows: pa.Table) -> NDArray[np.bool_]:
-    """Whether the key of each row comes again further down."""
+    """Whether the key of each row occurs again further down."""
     return pd.Series(row_codes(rows.select(list(table.key)))[0]).duplicated(keep="last").to_numpy()
 
 
@@ -294,7 +302,7 @@ def _one_piece(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any]]) -> bool:
-    """Whether the log has a file that this leaves; as `file_uris` with the same conditions, in a tenth of its time."""
+    """Whether any file meets the conditions by the log: `file_uris`, in a tenth of its time."""
     log, left = pa.table(delta.get_add_actions(flatten=True)), None
     for name, sign, value in files:
         column = (
@@ -306,8 +314,7 @@ def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any
         if sign == "in":
             right = pc.is_in(bound, pa.array(value, bound.type))
         else:
-            # a file without bounds for the column has only nulls in it, or was written by somebody who gave
-            # none
+            # a file without bounds for the column has only nulls in it, or another writer gave none
             right = pc.fill_null(
                 (pc.greater_equal if sign == ">=" else pc.less_equal)(bound, pa.scalar(value, bound.type)),
                 True,
@@ -317,5 +324,5 @@ def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any
 
 
 def quoted(value: str) -> str:
-    """A text as SQL writes it."""
+    """A string literal of SQL."""
     return "'" + value.replace("'", "''") + "'"

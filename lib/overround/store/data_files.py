@@ -1,6 +1,6 @@
-"""Parquet files of a Delta table, written here and then named in its log: faster than delta-rs writes them, and forced to the disk first.
+"""Parquet files of a Delta table: written and forced to the disk here, then named in the log.
 
-A file that no commit names is invisible: an orphan, which the vacuum takes.
+That is faster than by delta-rs. A file that no commit names is invisible: an orphan, which the vacuum takes.
 """
 
 import json
@@ -42,18 +42,20 @@ def commit_files(
     properties: "CommitProperties | None",
     hooks: "PostCommitHookProperties",
 ) -> None:
-    """Write a file for the rows of each partition and commit them in place of the removed ones; `delta` then is at that version.
+    """Write a file for the rows of each partition and commit them in place of the removed files.
 
-    `removed` are rows of the table's add actions. The same rows in other files are marked as no change of
-    data.
+    `removed` are rows of the table's add actions; where there are any, the commit is marked as one that
+    changes no data. `delta` is at the new version afterwards.
     """
     from deltalake.transaction import RemoveAction
 
     removed, now = list(removed), int(time.time() * 1000)
-    actions: list[Any] = [_write(table, delta, part, mine, data_change=not removed) for part, mine in rows]
-    for one in removed:
-        values = {name: one[f"partition.{name}"] for name in table.partition}
-        actions.append(RemoveAction(one["path"], False, now, one["size_bytes"], values))
+    actions: list[Any] = [
+        _write(table, delta, part, of_part, data_change=not removed) for part, of_part in rows
+    ]
+    for file in removed:
+        values = {name: file[f"partition.{name}"] for name in table.partition}
+        actions.append(RemoveAction(file["path"], False, now, file["size_bytes"], values))
     delta.create_write_transaction(
         actions,
         "append",
@@ -92,14 +94,14 @@ def file_system(delta: "DeltaTable") -> pafs.FileSystem:
 
 
 def path_in(delta: "DeltaTable", uri: str) -> str:
-    """A file of `file_uris` as `read_file` takes it."""
+    """A file of `DeltaTable.file_uris` as `read_file` takes it."""
     return uri if local_folder(delta) else uri.removeprefix(delta.table_uri.rstrip("/")).lstrip("/")
 
 
 def read_file(
     delta: "DeltaTable", path: str, schema: pa.Schema, columns: list[str] | None = None, rows: Any = None
 ) -> pa.Table:
-    """One data file of the table, whole in one request where that is far away."""
+    """One data file of the table; on an object store read whole, in one request."""
     folder = local_folder(delta)
     if folder is not None:
         source: Any = folder / path
@@ -110,7 +112,7 @@ def read_file(
 
 
 def in_order(files: ds.Dataset) -> ds.Dataset:
-    """The same files in the order of their paths: the log's own order depends on where its last checkpoint is."""
+    """The same files sorted by path: the order of the log depends on where its last checkpoint is."""
     if not isinstance(files, ds.FileSystemDataset):
         return files
     fragments = sorted(files.get_fragments(), key=lambda file: file.path)
@@ -137,7 +139,7 @@ def _write(
         with (folder / path).open("wb") as file:
             _encode(rows, _Timed(file), written)
             size = file.tell()
-            # on disk before the log names it: else a power cut could leave a version with a hole
+            # on disk before the log names it: otherwise a power cut could leave a version with a missing file
             with timed("store_write_s"):
                 file.flush()
             with timed("store_fsync_s"):
@@ -153,7 +155,7 @@ def _write(
 
 
 class _Timed:
-    """A file whose writing is told apart from the encoding that asks for it."""
+    """A file that times its writing apart from the encoding."""
 
     closed = False
 
@@ -162,7 +164,7 @@ class _Timed:
         self.tell, self.write = file.tell, timed("store_write_s")(file.write)
 
     def flush(self) -> None:
-        """Left to who has the file."""
+        """Left to the owner of the file."""
 
     close = flush
 
@@ -173,10 +175,10 @@ def _encode(rows: pa.Table, file: Any, written: list[pq.FileMetaData]) -> None:
 
 
 def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:
-    """What the log knows of a file, so that readers and appends need not open it.
+    """Statistics of a file for the log, so that readers and appends need not open it.
 
-    Of every column: delta-rs 1.6 takes a column without bounds in the log to have no row that could meet a
-    condition on it (delta-io/delta-rs#3173, closed, yet still so).
+    Of every column: delta-rs 1.6 assumes that no row meets a condition on a column without bounds in the log
+    (delta-io/delta-rs#3173, closed, yet still so).
     """
     least: dict[str, Any] = {}
     most: dict[str, Any] = {}
@@ -184,16 +186,16 @@ def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:
         groups = [
             written.row_group(group).column(place).statistics for group in range(written.num_row_groups)
         ]
-        known = [one for one in groups if one is not None and one.has_min_max]
+        known = [group for group in groups if group is not None and group.has_min_max]
         if known:
-            least[name] = _said(min(one.min for one in known), "")
-            # a cut text is less than the whole: follow it by the greatest character
-            most[name] = _said(max(one.max for one in known), chr(0x10FFFF))
+            least[name] = _bound(min(group.min for group in known), "")
+            # a cut text sorts before the whole one: append the greatest character
+            most[name] = _bound(max(group.max for group in known), chr(0x10FFFF))
     nulls = {name: rows[name].null_count for name in rows.column_names}
     return {"numRecords": rows.num_rows, "minValues": least, "maxValues": most, "nullCount": nulls}
 
 
-def _said(bound: Any, after_cut: str) -> Any:
+def _bound(bound: Any, after_cut: str) -> Any:
     if isinstance(bound, datetime):
         return f"{bound:%Y-%m-%dT%H:%M:%S.%fZ}"
     if isinstance(bound, float) and not math.isfinite(bound):
@@ -204,10 +206,10 @@ def _said(bound: Any, after_cut: str) -> Any:
 def by_partition(
     table: Table, parts: list[tuple[str, ...]], rows: pa.Table
 ) -> Iterable[tuple[tuple[str, ...], pa.Table]]:
-    """The rows of each of these partitions, in one piece each."""
+    """The rows of each of these partitions."""
     for part in parts:
-        mine = rows
+        of_part = rows
         if len(parts) > 1:
             for name, value in zip(table.partition, part, strict=True):
-                mine = mine.filter(pc.equal(mine[name], value))
-        yield part, mine
+                of_part = of_part.filter(pc.equal(of_part[name], value))
+        yield part, of_part

@@ -1,4 +1,4 @@
-"""Forcing files and folders to the disk: delta-rs leaves that to the operating system."""
+"""Forcing files and folders to the disk, which delta-rs leaves to the operating system."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def to_disk(paths: Iterable[Path]) -> None:
 
 
 def new_folder(folder: Path, above: Path) -> None:
-    """Make a folder somewhere below another one, and force to the disk that it is there."""
+    """Make a folder below another one and force its entries in the folders between to the disk."""
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)
         to_disk(parent for parent in folder.parents if parent.is_relative_to(above))
@@ -37,13 +37,13 @@ def sync(folder: Path, version: int, *, data: bool = True) -> None:
     version : int
         Of the commit.
     data : bool
-        Also its data files and the entries of all folders: not needed where `overround.store.data_files`
-        wrote them, which did so itself.
+        Also its data files and the entries of all folders; not needed for files of
+        `overround.store.data_files`, which forces them itself.
     """
     log = folder / "_delta_log" / f"{version:020d}.json"
     files, above = [], set()
     if data:
-        # as bytes: text would also be cut at the line ends of other scripts, which a name may hold
+        # as bytes: text would also be split at Unicode line separators, which a name may contain
         files = [
             folder / unquote(action["add"]["path"])
             for line in log.read_bytes().splitlines()

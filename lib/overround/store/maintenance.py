@@ -1,6 +1,6 @@
-"""Keep tables quick as they grow: few files, a short log, nothing on disk that nobody can ask for.
+"""Keep tables fast as they grow: few files, a short log, nothing on disk that nobody can read.
 
-Rows are never changed here, and no version that a recorded run has pinned is ever taken away.
+Rows are never changed here, and no version that a recorded run has pinned is ever removed.
 """
 
 import logging
@@ -30,17 +30,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# so many files of a partition below such a size become one: in two steps, so that a row is rewritten a few
-# times in all
+# that many files of a partition below one of two sizes become one: so a row is rewritten a few times in all
 _FILES, _SMALL_BYTES = 32, (2**18, 2**23)
 _CLEAN_EVERY, _VACUUM_EVERY = 64, 2048
-# at a poll every 30 seconds two hours: time enough to record which version a run has read. Each commit lists
-# the whole log
+# two hours of polls every 30 seconds: time enough to record which version a run has read; no more, since each
+# commit lists the whole log
 _VERSIONS = 256
-# on an object store entries of the log stay a day whatever their number: a machine that slept in mid-commit
-# must find them there
+# on an object store entries of the log stay a day whatever their number: a machine that went to sleep in the
+# middle of a commit must find them
 _LOG_HOURS = 24
-# files that were merged away stay a day for those who are still reading them
+# files that were merged stay a day for readers that have begun
 _VACUUM_DAYS = 1.0
 _LONGEST_DAYS = 36_500
 
@@ -52,7 +51,7 @@ def after_append(
     parts: list[Partition],
     memory: "dict[Partition, LatestPrices]",
 ) -> None:
-    """What an append does now and then for those after it; the batch is stored already, so nothing here fails it."""
+    """Merge small files and shorten the log now and then; never fails, since the batch is stored already."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     version = delta.version()
@@ -72,11 +71,16 @@ def after_append(
 
 
 def compact(catalog: Catalog) -> int:
-    """Rewrite each partition that is in more than one file into one, sorted by event and time; returns how many partitions.
+    """Rewrite each partition that is in several files into one, sorted by event and time.
 
-    By event first: one event, or a price before each kick-off, then reads a few row groups of a file instead
-    of all. Appends lose nothing by it: which files can hold a batch's keys is told by their times, and those
-    of a compacted file end before the files of the present begin.
+    By event first: to read one event, or the price before each kick-off, then takes a few row groups instead
+    of all. Appends become no slower: the times of a file decide whether it can hold a batch's keys, and those
+    of a compacted file end before the current files begin.
+
+    Returns
+    -------
+    int
+        How many partitions were rewritten.
     """
     from deltalake import WriterProperties, write_deltalake
     from deltalake.exceptions import CommitFailedError
@@ -109,10 +113,9 @@ def compact(catalog: Catalog) -> int:
 
 
 def vacuum(catalog: Catalog, retention_days: float = 7, tables: list[str] | None = None) -> int:
-    """Remove files that no version younger than this and no pinned one needs, and the log entries of such versions.
+    """Remove files and log entries that neither a version younger than this nor a pinned one needs.
 
-    A batch that another process is writing at this moment is safe as long as the retention is longer than
-    writing takes.
+    A batch that another process is writing is safe as long as the retention is longer than writing takes.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def pinned(catalog: Catalog, name: str) -> list[int]:
 
 
 def _merge_small(
-    catalog: Catalog, table: Table, delta: "DeltaTable", part: Partition, standing: "LatestPrices | None"
+    catalog: Catalog, table: Table, delta: "DeltaTable", part: Partition, latest: "LatestPrices | None"
 ) -> None:
     log = delta.get_add_actions(flatten=True)
     if log.num_rows < _FILES:
@@ -167,32 +170,30 @@ def _merge_small(
     for name, value in zip(table.partition, part, strict=True):
         files = files.filter(pc.equal(files[f"partition.{name}"], value))
     sizes, (small, medium) = files["size_bytes"].to_numpy(), _SMALL_BYTES
-    few = next(
-        (mask for mask in (sizes < small, (sizes >= small) & (sizes < medium)) if mask.sum() >= _FILES), None
-    )
-    if few is None:
+    groups = (sizes < small, (sizes >= small) & (sizes < medium))
+    chosen = next((mask for mask in groups if mask.sum() >= _FILES), None)
+    if chosen is None:
         return
-    files = files.filter(pa.array(few)).to_pylist()
+    files = files.filter(pa.array(chosen)).to_pylist()
     where = scope_of(table, [part]).files
-    in_step = standing is not None and standing.files == frozenset(
+    up_to_date = latest is not None and latest.files == frozenset(
         delta.file_uris(file_pruning_predicate=where)
     )
-    schema = pa.schema(
-        [one for one in pa.schema(delta.schema().to_arrow()) if one.name not in table.partition]
-    )
-    # several at once, where each is a request
+    on_disk = pa.schema(delta.schema().to_arrow())
+    schema = pa.schema([column for column in on_disk if column.name not in table.partition])
+    # several at once where each is a request
     with ThreadPoolExecutor(1 if catalog.is_local else 8) as pool:
-        rows = pa.concat_tables(pool.map(lambda one: read_file(delta, unquote(one["path"]), schema), files))
+        rows = pa.concat_tables(pool.map(lambda file: read_file(delta, unquote(file["path"]), schema), files))
     for name, value in zip(table.partition, part, strict=True):
         rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
-    # not delta-rs's own optimize: two of them on the same files both commit, and every row is there twice.
-    # In 1.6, since delta-io/delta-rs#3982 lets the deletion of a file that another compaction deleted pass
+    # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there
+    # twice, since delta-io/delta-rs#3982 allows the removal of a file that another compaction removed
     properties = commit_properties(delta, [part])
     commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=commit_hooks())
     catalog.sync(table.name, delta, data=False)
-    if standing is not None and in_step:
-        # the same rows in other files: what is remembered of them stays true
-        standing.files = frozenset(delta.file_uris(file_pruning_predicate=where))
+    if latest is not None and up_to_date:
+        # the same rows in other files: the remembered prices stay true
+        latest.files = frozenset(delta.file_uris(file_pruning_predicate=where))
 
 
 def _ordered(rows: pa.Table) -> pa.Table:
@@ -217,14 +218,14 @@ def _opens(catalog: Catalog, name: str, version: int) -> bool:
 
 
 def _shorten_log(catalog: Catalog, name: str, delta: "DeltaTable") -> None:
-    """Drop entries that neither one of the newest versions nor a pinned one is built from.
+    """Drop entries that neither one of the newest versions nor a pinned one needs.
 
-    A version is built from the last checkpoint at or before it and the entries since.
+    A version needs the last checkpoint at or before it and the entries since.
     """
     delta.create_checkpoint()
     if catalog.is_local:
         log = catalog.folder(name) / "_delta_log"
-        # on disk before the entries go that it takes the place of
+        # on disk before the entries go that it replaces
         to_disk([*log.glob(f"{delta.version():020d}.checkpoint*"), log / "_last_checkpoint", log])
     system = file_system(delta)
     entries: dict[int, list[pafs.FileInfo]] = {}
@@ -239,18 +240,18 @@ def _shorten_log(catalog: Catalog, name: str, delta: "DeltaTable") -> None:
     )
 
     def base(version: int) -> int:
-        return max((one for one in checkpoints if one <= version), default=0)
+        return max((checkpoint for checkpoint in checkpoints if checkpoint <= version), default=0)
 
     newest = max(entries)
     needed = set(range(base(newest - _VERSIONS), newest + 1))
     for version in pinned(catalog, name):
         needed.update(range(base(version), version + 1))
-    young = datetime.now(UTC) - timedelta(hours=0 if catalog.is_local else _LOG_HOURS)
+    newest_to_drop = datetime.now(UTC) - timedelta(hours=0 if catalog.is_local else _LOG_HOURS)
     old = [
         info
         for version in entries.keys() - needed
         for info in entries[version]
-        if info.mtime is None or info.mtime <= young
+        if info.mtime is None or info.mtime <= newest_to_drop
     ]
     with ThreadPoolExecutor(1 if catalog.is_local else 8) as pool:
         list(pool.map(partial(_drop, system), sorted(info.path for info in old)))

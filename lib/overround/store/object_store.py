@@ -1,4 +1,4 @@
-"""A store on an object store: what delta-rs is told; and what is said when it fails, there or in a folder.
+"""Options of delta-rs for an object store, and words for its errors, there or in a folder.
 
 Endpoint, region and keys are the usual `AWS_*` environment variables. delta-rs reads them itself; they are
 looked at here only to keep keys out of messages.
@@ -18,39 +18,41 @@ _UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "S3_ALLOW_UNSAFE_RENAME")
 _REASONS = (
     (r"NoSuchBucket", "the bucket does not exist"),
     (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|InvalidToken|ExpiredToken|\b40[13] |169\.254\.169\.254",
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|InvalidToken|ExpiredToken|\b40[13] |"
+        r"169\.254\.169\.254",
         "access was denied; the keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     ),
     (r"scheme is not allowed", "an endpoint without https needs AWS_ALLOW_HTTP=true"),
     (r"\bregion\b.*(missing|not found)|Missing region", "no region is set; AWS_REGION names it"),
     (
-        r"error sending request|timed? ?out|retry_timeout|max_retries|onnection (refused|reset|closed)|error decoding response body",
+        r"error sending request|timed? ?out|retry_timeout|max_retries|onnection (refused|reset|closed)|"
+        r"error decoding response body",
         "the object store did not answer; OVERROUND_STORE_TIMEOUT says how long it is waited for",
     ),
 )
 
 
 def options(root: str, timeout_s: float) -> dict[str, str]:
-    """What delta-rs is told of an object store: no keys, only how to commit and how long to wait.
+    """Options of delta-rs for an object store: no keys, only how to commit and how long to wait.
 
-    A commit creates the next entry of the log on condition that nobody has (`If-None-Match: *`): of two
-    writers one is refused, and no lock is needed beside it. One request is given up after at most twice
-    `timeout_s`.
+    A commit creates the next entry of the log only if it does not exist yet (`If-None-Match: *`): of two
+    writers one is refused, so no lock is needed. One request is given up after at most twice `timeout_s`.
 
     Raises
     ------
     StoreError
-        Where the URL names no bucket, keys are in it, or the environment asks for commits that overwrite one
+        For a URL without a bucket or with keys in it, or an environment that lets commits overwrite one
         another.
     """
-    scheme = root.partition("://")[0]
-    if scheme not in SCHEMES or not root.partition("://")[2].strip("/"):
+    if root.partition("://")[0] not in SCHEMES or not root.partition("://")[2].strip("/"):
         raise StoreError(
-            f"store {root!r}: a folder, or a bucket with one of {', '.join(f'{one}://' for one in SCHEMES)}, is expected."
+            f"store {root!r}: a folder, or a bucket with one of "
+            f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}, is expected."
         )
     if "@" in urlsplit(root).netloc:
         raise StoreError(
-            f"store {urlsplit(root).scheme}://...: keys do not belong in the URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            f"store {urlsplit(root).scheme}://...: keys do not belong in the URL; "
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     unsafe = next(
         (name for name in _UNSAFE if os.environ.get(name, "").lower() in ("1", "true", "yes")), None
@@ -73,13 +75,13 @@ def options(root: str, timeout_s: float) -> dict[str, str]:
 
 
 def reason(error: BaseException) -> str | None:
-    """Why an object store did not do what was asked, where that is known."""
+    """Why an object store refused or failed, where that is known."""
     text = str(error)
     return next((words for pattern, words in _REASONS if re.search(pattern, text)), None)
 
 
 def without_keys(text: str) -> str:
-    """Text without the keys that are set here, and without what a server says in XML, which names them too."""
+    """Text without the keys of the environment and without a server's XML, which repeats them."""
     for name in _SECRETS:
         if os.environ.get(name):
             text = text.replace(os.environ[name], "***")
@@ -87,10 +89,10 @@ def without_keys(text: str) -> str:
 
 
 def short(error: Exception) -> str:
-    """First line of an error, delta-rs appends its stack; of an object store's the reason."""
+    """The reason of an object store's error, else the first line: delta-rs appends its stack."""
     return reason(error) or without_keys(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
 def hint(error: Exception) -> str:
-    """What to do about an error that is not an object store's."""
+    """Advice for an error that is not an object store's."""
     return "" if reason(error) else " `overround store check` looks for damage."

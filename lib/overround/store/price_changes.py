@@ -1,4 +1,4 @@
-"""Only price changes are news: what stood before each price, from a memory of the latest ones and, for late rows, from the store."""
+"""Reduce a batch to price changes: compare each price with the one before it, remembered or stored."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _TIME, _VALUE = "observed_at", "price"
-# an event whose prices are older than this by the side of a batch is looked up again when it comes back
+# an event whose prices are this much older than a batch is forgotten, and read again when it comes back
 _FORGET_AFTER_US = 2 * 86_400_000_000
 
 
 @dataclass
 class LatestPrices:
-    """The latest stored price of each quote of some events of one partition, true as of these files.
+    """The latest stored price of each quote of some events of one partition, as of these files.
 
-    It saves reading the history of every open match at every poll; what it does not know is read from the
-    store.
+    It saves reading the history of every open match at every poll; other events are read from the store.
     """
 
     files: frozenset[str] = frozenset()
@@ -37,10 +36,10 @@ class LatestPrices:
 def only_changes(
     table: Table, delta: "DeltaTable", batch: pa.Table, memory: dict[Partition, LatestPrices]
 ) -> pa.Table:
-    """The rows of a batch that are no repetition of the price before them.
+    """The rows of a batch that do not repeat the price before them.
 
-    Rows without a clock time pass. A row whose key is stored passes too, unless its price is the stored one:
-    it is a correction. `memory` is kept up to date.
+    Rows without a clock time pass. A row whose key is stored passes unless its price is the stored one: it is
+    a correction. `memory` is kept up to date.
     """
     clocked = batch[_TIME].is_valid()
     rows = batch.filter(clocked)
@@ -48,41 +47,37 @@ def only_changes(
         return batch
     columns = [name for name in table.key if name != _TIME] + [_TIME, _VALUE]
     kept = [batch.filter(pc.invert(clocked))]
-    for part, mine in by_partition(table, partitions(table, rows), rows):
-        stored = _stood(table, delta, part, mine.select(columns), memory)
-        kept.append(mine.filter(pa.array(_is_change(stored, mine.select(columns)))))
+    for part, of_part in by_partition(table, partitions(table, rows), rows):
+        stored = _prices_before(table, delta, part, of_part.select(columns), memory)
+        kept.append(of_part.filter(pa.array(_is_change(stored, of_part.select(columns)))))
     return pa.concat_tables(kept)
 
 
 def _is_change(stored: pa.Table, batch: pa.Table) -> np.ndarray:
-    """For each row of the batch, whether neither the price before it nor the one stored under its key equals its own."""
+    """Whether each row of the batch differs from the price before it and from the one with its key."""
     rows = pa.concat_tables([stored, batch])
     quote, at, price = _quotes(rows), _times(rows), rows[_VALUE].to_numpy()
     given = np.arange(len(quote)) >= stored.num_rows
-    # by quote, in order of time; what is stored under a key goes before what is given under it
+    # by quote, in order of time; a stored row goes before a given one with the same key
     order = np.lexsort((given, at, quote))
     before, here = order[:-1], order[1:]
     same = np.zeros(len(quote), bool)
-    # under the same key this finds a repetition, or a correction where the prices differ
+    # with the same key as the row before, equal prices are a repetition and others a correction
     same[here] = (quote[here] == quote[before]) & (price[here] == price[before])
-    # a correction to the price that stood before is not a repetition of it: its key is stored with another
-    # price
     return ~same[stored.num_rows :]
 
 
-def _stood(
+def _prices_before(
     table: Table, delta: "DeltaTable", part: Partition, batch: pa.Table, memory: dict[Partition, LatestPrices]
 ) -> pa.Table:
     events = set(batch["event_id"].unique().to_pylist())
-    standing = memory.setdefault(part, LatestPrices())
-    _refresh(table, delta, part, standing, batch.column_names)
-    if unknown := events - standing.events:
+    known = memory.setdefault(part, LatestPrices())
+    _refresh(table, delta, part, known, batch.column_names)
+    if unknown := events - known.events:
         found = _history(table, delta, part, batch.column_names, unknown)
-        standing.rows = _latest(
-            pa.concat_tables([standing.rows, found]) if standing.rows is not None else found
-        )
-        standing.events |= unknown
-    latest = standing.rows
+        known.rows = _latest(pa.concat_tables([known.rows, found]) if known.rows is not None else found)
+        known.events |= unknown
+    latest = known.rows
     assert latest is not None  # noqa: S101  # a batch has an event, so one was looked up
     late = _late_events(latest, batch)
     if late:
@@ -90,24 +85,24 @@ def _stood(
         latest = pa.concat_tables(
             [latest.filter(pc.invert(old)), _history(table, delta, part, batch.column_names, late)]
         )
-    _forget(standing, batch)
+    _forget(known, batch)
     return latest
 
 
 def _refresh(
-    table: Table, delta: "DeltaTable", part: Partition, standing: LatestPrices, columns: list[str]
+    table: Table, delta: "DeltaTable", part: Partition, latest: LatestPrices, columns: list[str]
 ) -> None:
-    """Read the files that came since; where one went (a rewrite by another writer), forget."""
+    """Read the files added since; where one is gone (another writer's rewrite), forget all."""
     files = frozenset(delta.file_uris(file_pruning_predicate=scope_of(table, [part]).files))
-    if standing.files - files:
-        standing.events, standing.rows = set(), None
-    elif standing.rows is not None:
-        known = pa.array(sorted(standing.events), pa.string())
+    if latest.files - files:
+        latest.events, latest.rows = set(), None
+    elif latest.rows is not None:
+        known = pa.array(sorted(latest.events), pa.string())
         wanted = pc.field("event_id").isin(known) & pc.field(_TIME).is_valid()
-        for file in files - standing.files:
-            come = read_file(delta, path_in(delta, file), standing.rows.schema, columns, wanted)
-            standing.rows = _latest(pa.concat_tables([standing.rows, come]))
-    standing.files = files
+        for file in files - latest.files:
+            added = read_file(delta, path_in(delta, file), latest.rows.schema, columns, wanted)
+            latest.rows = _latest(pa.concat_tables([latest.rows, added]))
+    latest.files = files
 
 
 def _history(
@@ -122,7 +117,7 @@ def _history(
 
 
 def _latest(rows: pa.Table) -> pa.Table:
-    """The last row of each quote; of two at the same time the one that comes later in the table."""
+    """The last row of each quote; of two at the same time the one further down."""
     quote, at = _quotes(rows), _times(rows)
     order = np.lexsort((at, quote))
     last = np.append(quote[order][1:] != quote[order][:-1], True)
@@ -130,35 +125,34 @@ def _latest(rows: pa.Table) -> pa.Table:
 
 
 def _late_events(latest: pa.Table, batch: pa.Table) -> set[str]:
-    """Events of which the batch has a price from before the latest one stored."""
+    """Events that have a price in the batch from before their latest stored one."""
     rows = pa.concat_tables([latest, batch])
     quote, at = _quotes(rows), _times(rows)
-    stands = np.full(quote.max(initial=-1) + 1, np.iinfo(np.int64).min)
-    stands[quote[: latest.num_rows]] = at[: latest.num_rows]
-    late = at[latest.num_rows :] < stands[quote[latest.num_rows :]]
+    latest_at = np.full(quote.max(initial=-1) + 1, np.iinfo(np.int64).min)
+    latest_at[quote[: latest.num_rows]] = at[: latest.num_rows]
+    late = at[latest.num_rows :] < latest_at[quote[latest.num_rows :]]
     return set(batch["event_id"].filter(pa.array(late)).to_pylist())
 
 
-def _forget(standing: LatestPrices, batch: pa.Table) -> None:
-    if standing.rows is None or not standing.rows.num_rows:
+def _forget(latest: LatestPrices, batch: pa.Table) -> None:
+    if latest.rows is None or not latest.rows.num_rows:
         return
     now = _times(batch).min()
     seen = (
-        pa.table({"event": standing.rows["event_id"], "at": _times(standing.rows)})
+        pa.table({"event": latest.rows["event_id"], "at": _times(latest.rows)})
         .group_by("event")
         .aggregate([("at", "max")])
     )
     old = set(seen.filter(pc.less(seen["at_max"], now - _FORGET_AFTER_US))["event"].to_pylist())
     if old:
-        standing.rows = standing.rows.filter(
-            pc.invert(pc.is_in(standing.rows["event_id"], pa.array(sorted(old), pa.string())))
-        )
-    # an event without a stored price is cheap to look up again, and would be remembered for ever
-    standing.events = set(standing.rows["event_id"].unique().to_pylist())
+        is_old = pc.is_in(latest.rows["event_id"], pa.array(sorted(old), pa.string()))
+        latest.rows = latest.rows.filter(pc.invert(is_old))
+    # an event without a stored price is cheap to look up again, and would never be forgotten
+    latest.events = set(latest.rows["event_id"].unique().to_pylist())
 
 
 def _quotes(rows: pa.Table) -> np.ndarray:
-    """A small number for each quote: the key without its time."""
+    """Number of the quote of each row: the key without its time."""
     return row_codes(rows.drop_columns([_TIME, _VALUE]))[0]
 
 

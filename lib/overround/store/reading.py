@@ -94,7 +94,7 @@ def _stored(
 
 
 def _rows(table: Table, delta: "DeltaTable", columns: list[str], where: Condition) -> pa.Table:
-    """Rows with the text columns in `ENCODED` as dictionaries: the strings of all rows are never in memory at once."""
+    """Rows with the text columns in `ENCODED` as dictionaries: never the strings of all rows at once."""
     texts = {name for name in ENCODED if table.columns.get(name) == TEXT}
     conditions = {name: _values(value) for name, value in (where or {}).items()}
     # a column with a condition is encoded after it is met: Arrow 26 skips row groups by the bounds of text,

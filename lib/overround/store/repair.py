@@ -1,7 +1,7 @@
-"""Look for damage that a crash, a full disk or a stray hand left in a store, and mend what can be mended.
+"""Find damage that a crash, a full disk or a deleted file left in a store, and mend what can be mended.
 
-`check` only looks. `repair` says what was lost: a row that is gone from the disk cannot be brought back, only
-collected again.
+`check` only looks. `repair` reports what was lost: a row that is gone from the disk can only be collected
+again.
 """
 
 import json
@@ -35,23 +35,21 @@ HALF_WRITTEN, UNREADABLE, MISSING, DAMAGED, TWICE, ORPHAN = (
     "orphan file",
 )
 _COLUMNS = ("table", "what", "where", "mend")
-# operations that always add or remove a file; others, such as a vacuum, may have nothing but their name in
-# the log
+# operations that always add or remove a file; others, such as a vacuum, may leave only their name in the log
 _WITH_FILES = ("WRITE", "OPTIMIZE", "MERGE", "DELETE", "UPDATE")
 
 
 def check(catalog: Catalog) -> pd.DataFrame:
-    """Findings about every table of a store, one a row.
+    """Look for damage in every table of a store.
 
-    On an object store an entry of the log is there whole or not at all, so none is half-written; files are
-    compared with the log by their size alone, as reading them would cost more than it finds; and orphans are
-    not looked for: `vacuum` takes them.
+    On an object store an entry of the log is whole or does not exist, so none is half-written; files are
+    compared with the log by size alone, since reading them costs too much; and orphans are left to `vacuum`.
 
     Returns
     -------
     DataFrame
-        table, what, where, mend. An orphan file is no damage: a batch that was never acknowledged, or a
-        version whose log is gone.
+        One finding a row: table, what, where, mend. An orphan file is not damage: it is of a batch that was
+        never acknowledged, or of a version whose log is gone.
     """
     findings = [
         (table.name, *finding) for table in TABLES.values() for finding in _check_table(catalog, table)
@@ -60,7 +58,7 @@ def check(catalog: Catalog) -> pd.DataFrame:
 
 
 def repair(catalog: Catalog) -> list[str]:
-    """Mend what `check` finds, except orphans, which are vacuum's, and logs that cannot be read.
+    """Mend what `check` finds, except orphans (see `vacuum`) and logs that cannot be read.
 
     Returns
     -------
@@ -83,7 +81,7 @@ def _check_table(catalog: Catalog, table: Table) -> Iterator[tuple[str, str, str
         delta = catalog.open(table.name, int(torn.stem) - 1 if torn is not None else None)
     except StoreError as error:
         if error.__context__ and reason(error.__context__):
-            raise  # out of reach, which is no damage
+            raise  # out of reach, not damaged
         yield UNREADABLE, str(folder / "_delta_log"), f"restore the folder from a backup: {error}"
         return
     if delta is None:
@@ -130,7 +128,7 @@ def _repair_table(catalog: Catalog, table: Table) -> Iterator[str]:
 
 
 def _drop_from_log(catalog: Catalog, delta: "DeltaTable", bad: dict[Path, tuple[str, int]]) -> str | None:
-    """Put damaged files aside and let the log forget all that are not there; returns why it could not."""
+    """Put damaged files aside and drop missing ones from the log; returns the reason if that failed."""
     from deltalake.exceptions import DeltaError
 
     system = pafs.LocalFileSystem() if catalog.is_local else file_system(delta)
@@ -145,12 +143,12 @@ def _drop_from_log(catalog: Catalog, delta: "DeltaTable", bad: dict[Path, tuple[
 
 
 def half_written(folder: Path) -> Path | None:
-    """The newest entry of a table's log if it does not hold a whole commit, else None."""
+    """The newest entry of a table's log if its commit is incomplete, else None."""
     entries = sorted(path for path in (folder / "_delta_log").glob("*.json") if path.stem.isdigit())
     if not entries or int(entries[-1].stem) == 0:
         return None
     try:
-        # as bytes: text would also be cut at the line ends of other scripts, which a name may hold
+        # as bytes: text would also be split at Unicode line separators, which a name may contain
         actions = [json.loads(line) for line in entries[-1].read_bytes().splitlines()]
     except ValueError:
         return entries[-1]
@@ -184,7 +182,7 @@ def _bad_files(catalog: Catalog, name: str, delta: "DeltaTable") -> dict[Path, t
 
 
 def _state(folder: Path, action: dict[str, Any]) -> tuple[Path, str | None]:
-    """Where a file of the log is in a table's folder, and what is wrong with it, if anything."""
+    """Path of a file that the log names, and what is wrong with it, if anything."""
     path = folder / action["path"]
     if not path.exists():
         path = folder / unquote(action["path"])
@@ -211,7 +209,7 @@ def _sizes(catalog: Catalog, delta: "DeltaTable") -> dict[str, int]:
 
 
 def _repeats(table: Table, delta: "DeltaTable") -> dict[tuple[str, ...], int]:
-    """Rows too many, by partition; a key of one column is held against the whole table and said of no partition."""
+    """Number of surplus rows by partition; of the whole table, under (), where the key is one column."""
     columns = list(dict.fromkeys((*table.key, *table.partition)))
     rows = dataset(table, delta).to_table(columns=columns)
     again = repeated(table, rows)

@@ -42,7 +42,7 @@ def register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) ->
 
 
 def encoded_answer(answer: Any) -> pa.Table:
-    """The rows of an answer, its times in UTC as the tables have them, the columns in `ENCODED` as dictionaries.
+    """The rows of an answer with times in UTC, the text columns in `ENCODED` as dictionaries.
 
     Encoded batch by batch, so that the strings of all rows are never in memory at once.
     """

@@ -128,11 +128,12 @@ class Store:
         for attempt in range(_ATTEMPTS):
             try:
                 return self._append(table, batch, changes_only, mark)
-            except CommitFailedError:  # another writer was first: look again at what is new
+            except CommitFailedError:  # another writer was first: see again which rows are new
                 with timed("store_lock_s"):
                     time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
         raise StoreError(
-            f"store {self.root}: {name} was changed by other writers {_ATTEMPTS} times in a row; nothing was written."
+            f"store {self.root}: {name} was changed by other writers {_ATTEMPTS} times in a row; "
+            "nothing was written."
         )
 
     def read(
@@ -225,12 +226,12 @@ class Store:
         return ",".join(f"{name}={delta.version()}" for name, delta in tables if delta is not None)
 
     def identity(self, name: str) -> str:
-        """Identifier of a table, new for one that was made anew under the same name; empty where there is none."""
+        """Identifier of a table, a new one when it was removed and made again; empty where there is none."""
         delta = self.catalog.open(name)
         return "" if delta is None else str(delta.metadata().id)
 
     def files(self, name: str, version: int | str | Mapping[str, int] | None = None) -> pa.Table:
-        """Files of a table by its log, without opening any: path, rows, size_bytes and the partition columns."""
+        """Files of a table by its log, none is opened: path, rows, size_bytes and the partition columns."""
         delta = self.catalog.open(name, reading.version_of(name, version))
         names = {
             "path": "path",
@@ -244,7 +245,7 @@ class Store:
         return actions.select(list(names)).rename_columns(list(names.values()))
 
     def compact(self) -> int:
-        """Rewrite each partition that is in many files into one, in order; returns the number of partitions rewritten."""
+        """Rewrite each partition that is in several files into one, sorted; returns their number."""
         return maintenance.compact(self.catalog)
 
     def vacuum(self, retention_days: float = 7) -> int:
@@ -290,7 +291,7 @@ class Store:
             partitions = commit(table, delta, new, changed, mark)
         except (DeltaError, OSError, pa.ArrowException) as error:
             if mark is not None and before is not None:
-                # the commit may have gone through and only its answer be lost
+                # the commit may have succeeded and only its answer been lost
                 version = self._version_with(name, mark, before)
                 if version is not None:
                     return Appended(new.num_rows, changed.num_rows, unchanged, version)
@@ -306,7 +307,8 @@ class Store:
                 else "nothing was written"
             )
             raise StoreError(
-                f"store {self.root}: {name} could not take {given.num_rows} rows ({short(error)}); {so}.{hint(error)}"
+                f"store {self.root}: {name} could not take {given.num_rows} rows "
+                f"({short(error)}); {so}.{hint(error)}"
             ) from None
         done = Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
         try:
@@ -314,7 +316,8 @@ class Store:
             self.catalog.sync(name, delta, data=changed.num_rows > 0)
         except OSError as error:
             raise StoreError(
-                f"store {self.root}: {name} has taken {given.num_rows} rows, which the disk has not confirmed ({error})."
+                f"store {self.root}: {name} has taken {given.num_rows} rows, "
+                f"which the disk has not confirmed ({error})."
             ) from None
         maintenance.after_append(self.catalog, table, delta, partitions, memory)
         self.catalog.put_back(name, delta, memory)
