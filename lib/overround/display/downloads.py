@@ -1,4 +1,4 @@
-"""A table as a file that a reader can take out of a page."""
+"""A table as a file that a reader can save from a page."""
 
 import base64
 from html import escape
@@ -15,9 +15,9 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
     Parameters
     ----------
     frame : DataFrame
-        Its index is left out.
+        Without its index.
     name : str
-        Of the file.
+        Name of the file.
     most_kb : float
         Rows that would make the file larger are left out, and the link says so.
 
@@ -27,19 +27,12 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
-    >>> ov.display.download(ledger, "bets.csv")
+    >>> ov.display.download(ov.datasets.example_ledger(), "bets.csv")
     bets.csv: 93 rows
     """
     safe = frame.rename(columns=lambda column: _no_formula(str(column)))
-    texts = [
-        column
-        for column in safe
-        if not pd.api.types.is_numeric_dtype(safe[column]) and safe[column].dtype.kind not in "Mmb"
-    ]
-    safe = safe.assign(**{column: safe[column].map(_no_formula, na_action="ignore") for column in texts})
+    texts = safe.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"])
+    safe = safe.assign(**{column: texts[column].map(_no_formula, na_action="ignore") for column in texts})
     rows, content = len(frame), _csv(safe)
     while len(content) > 1_000 * most_kb and rows:
         rows = int(0.98 * rows * 1_000 * most_kb / len(content))
@@ -50,7 +43,8 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
         else f"the first {rows:,} of {len(frame):,} rows, as many as fit in this page"
     )
     source = base64.b64encode(content).decode()
-    link = f'<a href="data:text/csv;base64,{source}" download="{escape(name, quote=True)}">Download {escape(name)}</a>'
+    file = f'href="data:text/csv;base64,{source}" download="{escape(name, quote=True)}"'
+    link = f"<a {file}>Download {escape(name)}</a>"
     return Html(f"<p>{link} ({what}, {len(content) / 1_000:,.0f} kB).</p>", f"{name}: {what}")
 
 

@@ -1,4 +1,4 @@
-"""What a report is made of: a picture, a piece of HTML."""
+"""The parts of a report: a picture, a piece of HTML."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ _DECIMALS = re.compile(rb"(\.\d\d)\d+")
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with the text that stands for it; `figure` is the matplotlib figure, to change or save.
+    """A matplotlib figure, to change or save, with the text that replaces it for readers who cannot see it.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class Picture:
 
         buffer = BytesIO()
         # no date and no random ids: two runs on the same data give the same file
-        # text stays text, in the reader's fonts, which may well have the glyphs that ours lack
+        # text stays text, in the reader's fonts, which may have glyphs that ours lack
         with rc_context({"svg.hashsalt": "overround", "svg.fonttype": "none"}), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
             self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -60,7 +60,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Html:
-    """A piece of a report; its text has been escaped.
+    """A piece of a report, already escaped.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Html:
 
 
 def stack(*pieces: Any) -> Html:
-    """Several figures, tables or strips, one below the other, from one cell.
+    """Show several figures, tables or strips below one another in one cell.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Key figures with which each kind of report opens: four to six, each with its uncertainty or what it compares with."""
+"""Key figures that open each kind of report: four to six, each with its uncertainty or a comparison."""
 
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,7 @@ def signal_figures(
     >>> import overround as ov
     >>> quotes, signals = ov.example().quotes, ov.datasets.example_signals()
     >>> gain = ov.compare_ledgers(ov.datasets.example_ledgers(), simulations=200).iloc[1]
-    >>> found = {"steam": signals.head(3), "stale": signals.head(2), "arbitrages": ov.arbitrage_signals(quotes)}
+    >>> found = {"steam": signals.head(3), "stale": signals, "arbitrages": ov.arbitrage_signals(quotes)}
     >>> str(ov.display.signal_figures(signals, quotes, gain, **found)).split(";")[3]
     ' Steam moves 3 three bookmakers or more'
     """
@@ -276,13 +276,14 @@ def pipeline_ratio(change: pd.DataFrame) -> float:
 
 
 def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
-    """The `headline` of two revisions: `overround.measure.compare_all`, and the change of all workloads together.
+    """The `headline` of two revisions: `compare_all` of their samples, and all workloads together.
 
     Examples
     --------
     >>> import overround as ov
     >>> import pandas as pd
-    >>> found = pd.DataFrame({"workload": ["odds"], "ratio": 0.9, "low": 0.85, "high": 0.95, "verdict": "better"})
+    >>> ratio = {"ratio": 0.9, "low": 0.85, "high": 0.95}
+    >>> found = pd.DataFrame({"workload": ["odds"], **ratio, "verdict": "better"})
     >>> together = ov.measure.Change("all", "own_s", 1.0, 0.9, 0.9, 0.85, 0.95, "better", 20, 0)
     >>> print(str(ov.display.change_figures(found.assign(pairs=20, set_aside=0), together)).split("; ")[-1])
     All together −10.0 % −15.0 % to −5.0 %
@@ -308,13 +309,14 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
 def iteration_figures(
     facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: "Change"
 ) -> Html:
-    """The `headline` of iterations: what `overround.perf.experiments.iterations` returns, its stages compared, and all.
+    """The `headline` of iterations: of `overround.perf.experiments.iterations`, its stages, and all.
 
     Examples
     --------
     >>> import overround as ov
     >>> import pandas as pd
-    >>> facts = pd.DataFrame({"store": ["empty", "filled"], "found": "a", "bets": 9, "new": [80, 0], "memory_mb": 210.0})
+    >>> facts = pd.DataFrame({"store": ["empty", "filled"], "found": "a", "bets": 9, "new": [80, 0]})
+    >>> facts["memory_mb"] = 210.0
     >>> growth = pd.DataFrame({"kB, first": [100.0], "kB, last": [140.0]})
     >>> stages = pd.DataFrame({"workload": ["backtest"], "verdict": ["within noise"]})
     >>> whole = ov.measure.Change("all", "own_s", 1.0, 1.0, 1.0, 0.95, 1.05, "within noise", 5, 0)

@@ -1,8 +1,8 @@
-"""How a figure, a table or a strip of key figures appears: the same in JupyterLab and in a rendered report."""
+"""Tables and strips of key figures, the same in JupyterLab and in a rendered report."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,6 @@ from overround.display.elements import Html
 from overround.errors import ParameterError
 from overround.evaluation.comparison import HIGHER, LOWER, by_significance, in_points
 from overround.formatting import BY_NAME, FORMATS, INTERVAL, Format, percent
-
-if TYPE_CHECKING:
-    pass
 
 _ARROWS = {HIGHER: f"▲ {HIGHER}", LOWER: f"▼ {LOWER}"}
 
@@ -26,21 +23,20 @@ def table(
     empty: str = "None.",
     strong: Sequence[bool] = (),
 ) -> Html:
-    """A table of a report: right-aligned numbers, everything escaped; below it what `frame.attrs["says"]` says of it.
+    """A table of a report: numbers right-aligned, everything escaped, `frame.attrs["says"]` below it.
 
     Parameters
     ----------
     frame : DataFrame
-        The index is shown where it has a name, or names.
+        The index is shown if it has a name, or names.
     formats : mapping, optional
-        Column -> one of `FORMATS`, or a function; columns of our own tables are known by their names
-        (`BY_NAME`).
+        Column -> one of `FORMATS`, or a function; columns of our own tables have theirs in `BY_NAME`.
     most : int
-        Rows shown; a note says how many more there are.
+        Rows shown; a note gives the number of the others.
     empty : str
-        What stands in place of a table without rows.
+        Text in place of a table without rows.
     strong : sequence of bool
-        Rows that are written in bold; they should say in a word why.
+        Rows in bold; a word in them should say why.
 
     Examples
     --------
@@ -56,10 +52,10 @@ def table(
     if any(shown.index.names):
         shown = shown.reset_index()
     formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
-    right = {
-        column: _right(pd.api.types.is_numeric_dtype(shown[column].dtype) or column in formats)
-        for column in shown
-    }
+    numbers = {column for column in shown if pd.api.types.is_numeric_dtype(shown[column].dtype)} | set(
+        formats
+    )
+    right = {column: ' class="ov-number"' if column in numbers else "" for column in shown}
     head = "".join(f'<th scope="col"{right[column]}>{escape(_heading(str(column)))}</th>' for column in shown)
     rows = []
     for at, values in enumerate(shown.itertuples(index=False, name=None)):
@@ -85,9 +81,7 @@ def evaluation_table(evaluation: pd.DataFrame) -> Html:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> rows = ov.display.evaluation_table(ov.evaluate(ledger, simulations=500))
     >>> print(str(rows).splitlines()[1].split())
     ['bets', '93']
@@ -115,7 +109,7 @@ def evaluation_table(evaluation: pd.DataFrame) -> Html:
 
 
 def headline(*figures: tuple[str, str, str]) -> Html:
-    """The strip of figures that a reader looks at first: four to six of (name, value, its uncertainty or what it is measured against).
+    """The strip of figures to look at first: four to six of (name, value, uncertainty or comparison).
 
     A report shows the first strip of its notebook below the verdict, wherever the notebook makes it.
 
@@ -126,7 +120,8 @@ def headline(*figures: tuple[str, str, str]) -> Html:
     Yield 2.1 % −0.4 to 4.6; Bets 568
     """
     body = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(big)}{f'<small>{escape(small)}</small>' if small else ''}</dd></div>"
+        f"<div><dt>{escape(name)}</dt><dd>{escape(big)}"
+        f"{f'<small>{escape(small)}</small>' if small else ''}</dd></div>"
         for name, big, small in figures
     )
     return Html(
@@ -138,7 +133,7 @@ def headline(*figures: tuple[str, str, str]) -> Html:
 def estimate(
     name: str, value: float, low: float, high: float, *, form: str = "short percent", sign: bool = True
 ) -> tuple[str, str, str]:
-    """One figure of a `headline` with its 95 % interval; `form` is one of `FORMATS`, and a `sign` is written where it is not negative.
+    """One figure of a `headline` with its 95 % interval; `form` is one of `FORMATS`, `sign` adds a plus.
 
     Examples
     --------
@@ -152,15 +147,13 @@ def estimate(
 
 
 def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
-    """A comparison as a table, the surest difference first: what is beyond noise is marked by an arrow, a word and its weight.
+    """A comparison as a table, the most significant first; an arrow, a word and bold type mark it.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
-    >>> print(str(ov.display.comparison_table(ov.compare_ledgers(ledgers, simulations=500))).split()[0])
+    >>> comparison = ov.compare_ledgers(ov.datasets.example_ledgers(), simulations=500)
+    >>> print(str(ov.display.comparison_table(comparison)).split()[0])
     run
     """
     rows = by_significance(comparison)
@@ -168,7 +161,7 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
     if "run" in named and len(set(rows["run"])) == 1:
         named.remove("run")
 
-    def told(*columns: str) -> list[str]:
+    def in_words(*columns: str) -> list[str]:
         return [in_points(*row) for row in rows[list(columns)].itertuples(index=False)]
 
     corrected = "p, corrected" if rows["p_adjusted"].notna().sum() > 1 else "p"
@@ -178,9 +171,9 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
             for word in rows["verdict"]
         ],
         **{
-            "difference, points": told("difference", "low", "high"),
+            "difference, points": in_words("difference", "low", "high"),
             corrected: rows["p_adjusted"],
-            "closing line, points": told("clv_difference", "clv_low", "clv_high"),
+            "closing line, points": in_words("clv_difference", "clv_low", "clv_high"),
         },
     )
     shown = shown.assign(**rows[["yield", "bets", "common_days"]])
@@ -193,7 +186,7 @@ def comparison_table(comparison: pd.DataFrame, *, most: int = 50) -> Html:
 
 
 def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> pd.DataFrame:
-    """Two columns low and high read better as one."""
+    """Columns low and high as one."""
     if not {"low", "high"} <= set(frame.columns):
         return frame
     write = _writer(formats.get("low", BY_NAME["low"]))
@@ -208,7 +201,7 @@ def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> 
 
 
 def _heading(column: str) -> str:
-    """The name of a column as a reader knows it, its unit behind a comma and never in a line of its own."""
+    """The name of a column as a reader knows it, with its unit behind a comma and a no-break space."""
     if column in _HEADINGS or column.endswith("_per_s"):
         return _HEADINGS.get(column, column.replace("_", " ").replace(" per s", " a second"))
     name, _, unit = column.rpartition("_")
@@ -217,10 +210,6 @@ def _heading(column: str) -> str:
         if name and unit in _UNITS
         else column.replace("_", " ")
     )
-
-
-def _right(numeric: bool) -> str:
-    return ' class="ov-number"' if numeric else ""
 
 
 def _text(value: Any, form: str | Format | None) -> str:
@@ -243,7 +232,7 @@ def _writer(form: str | Format) -> Format:
     return FORMATS[form] if isinstance(form, str) else form
 
 
-# short: on a phone the numbers stand beside them
+# short: on a phone the numbers are beside them
 _FIGURES = {
     "turnover": "turnover, bankrolls",
     "roi": "return on bankroll",

@@ -31,8 +31,8 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
     -------
     dict
         `failures`, newest first; `latest`, the runs of the newest pipeline in order, `kept` if reused;
-        `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest first, and number of `labels`;
-        `comparable`, whether any run left bets.
+        `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest first, and number of
+        `labels`; `comparable`, whether any run left bets.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
     kept = _kept(pipelines)

@@ -41,8 +41,8 @@ def candidates(
     Returns
     -------
     DataFrame
-        One row per pipeline, newest first: pipeline, started_at, runs, megabytes. Never among them are the newest
-        pipeline and that of the baseline, nor those whose runs these, or others that stay, compare or reuse.
+        One row per pipeline, newest first: pipeline, started_at, runs, megabytes; never the newest pipeline,
+        that of the baseline, or one whose runs these, or others that stay, compare or reuse.
 
     Raises
     ------

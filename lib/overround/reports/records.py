@@ -17,7 +17,7 @@ RUN_MIME = "application/vnd.overround.run+json"
 # file of the reports folder with the run id that others are compared with
 BASELINE = "baseline"
 
-# in a pipeline's folder: its steps in JSON, including those reused from an earlier one; runs' files have suffixes
+# in a pipeline's folder: its steps in JSON, also those reused from earlier ones; runs' files have suffixes
 _STEPS = "steps"
 
 

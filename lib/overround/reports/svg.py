@@ -13,8 +13,8 @@ from overround.display.palette import NAMES
 
 _SVG_IMAGE = re.compile("^data:image/svg\\+xml;base64,")
 _COLOUR = re.compile("|".join(map(re.escape, NAMES)), re.IGNORECASE)
-# parts of matplotlib's output that a page does not need: its licence block, its one global rule (report.css has
-# it), rotations by 0, a list of fonts
+# parts of matplotlib's output that a page does not need: its licence block, its global rule (which is in
+# report.css), rotations by 0, a list of fonts
 _DROPPED = re.compile(
     r"<metadata>.*?</metadata>|<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>"
     r"| transform=\"rotate\(-?0 [^\"]*\"|font-family: [^;\"]*;\s*",

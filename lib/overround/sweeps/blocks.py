@@ -1,4 +1,4 @@
-"""Figures of all variants over a ledger of candidate bets: compiled loops over blocks of variants, then the correction."""
+"""Figures of all variants over a ledger of candidate bets, in blocks of variants, and their correction."""
 
 import hashlib
 import json

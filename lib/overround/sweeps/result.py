@@ -1,4 +1,4 @@
-"""What a sweep found: the figures of every variant, their profits by match day, and the ledger of any of them."""
+"""What a sweep found: figures of all variants, their profits by match day, and the ledger of any of them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,9 +39,7 @@ class Sweep:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> space = {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}
-    >>> swept = ov.sweep(quotes, space, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> isinstance(swept, ov.sweeps.Sweep), len(swept.ledger(0)), swept.tried, swept.varied
     (True, 145, 3, ['min_edge'])
     """

@@ -1,4 +1,4 @@
-"""What a sweep is worth: its best variants, whether their neighbours win too, and what one would have picked without knowing the future."""
+"""What a sweep is worth: its best variants, their neighbours, and picks by the past alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,13 +33,12 @@ MEASURES = ("statistic", "yield")
 
 
 def top_variants(sweep: Sweep, most: int = 10) -> pd.DataFrame:
-    """The variants whose profit luck explains least, best first: their varied parameters and figures; index variant.
+    """The most significant variants, best first: their varied parameters and figures; index variant.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> len(ov.sweeps.top_variants(swept, most=2))
     2
     """
@@ -49,16 +48,17 @@ def top_variants(sweep: Sweep, most: int = 10) -> pd.DataFrame:
     shown = table.head(most)[[*sweep.varied, *_FIGURES]]
     shown = shown.assign(**{name: [spelled(value) for value in shown[name]] for name in sweep.varied})
     shown.attrs = {
-        "says": f"Ordered by significance, of {sweep.tried:,} variants that were tried; p adjusted counts all of them."
+        "says": f"Ordered by significance, of {sweep.tried:,} variants that were tried; "
+        "p adjusted counts all of them."
     }
     return shown
 
 
 def stability(sweep: Sweep) -> pd.DataFrame:
-    """Whether the neighbours of a variant win too: a peak that stands alone is luck more often than a plateau.
+    """Whether the neighbours of a variant win too: an isolated peak is more often luck than a plateau.
 
-    Neighbours on a grid differ in one parameter, by one step where its values are numbers. In a sample they
-    are the four that are nearest by the ranks of their numbers, with everything else equal.
+    Neighbours on a grid differ in one parameter, by one step if its values are numbers. In a sample they are
+    the four nearest by the ranks of their numbers, everything else equal.
 
     Returns
     -------
@@ -69,8 +69,7 @@ def stability(sweep: Sweep) -> pd.DataFrame:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> len(ov.sweeps.stability(swept))
     3
     """
@@ -144,8 +143,7 @@ def walk_forward_choice(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> choices = ov.sweeps.walk_forward_choice(swept, every_days=7, least_days=2)
     >>> type(choices).__name__
     'Choices'
@@ -191,8 +189,7 @@ def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> "3" in ov.sweeps.sweep_verdict(swept)
     True
     """
@@ -200,27 +197,24 @@ def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
     if not table["bets"].any():
         return f"None of {sweep.tried:,} variants placed a bet."
     best = table.loc[attrs["best"]]
-    tested = not np.isnan(best["luck_p_adjusted"])
-    alone, corrected = (
-        (best["luck_p"], best["luck_p_adjusted"]) if tested else (best["p"], best["p_adjusted"])
-    )
-    judged = (
-        "An edge that the search does not explain"
-        if corrected <= 0.05 and best["low"] > 0
-        else "Nothing that the search does not explain"
-    )
-    by = "luck alone does as well" if tested else "its days drawn anew do as well"
+    alone, by = ("luck_p", "luck alone does as well")
+    if np.isnan(best["luck_p_adjusted"]):
+        alone, by = ("p", "its days drawn anew do as well")
+    corrected = best[f"{alone}_adjusted"]
+    found = "An edge" if corrected <= 0.05 and best["low"] > 0 else "Nothing"
     text = (
-        f"{judged}. The best of {sweep.tried:,} variants ({sweep.labels[attrs['best']]}) yields {percent(best['yield'])} "
-        f"({percent(best['low'])} to {percent(best['high'])}) on {int(best['bets']):,} bets: {by} in {percent(alone)} of histories, "
-        f"as the best of all in up to {percent(corrected)}."
+        f"{found} that the search does not explain. "
+        f"The best of {sweep.tried:,} variants ({sweep.labels[attrs['best']]}) "
+        f"yields {percent(best['yield'])} "
+        f"({percent(best['low'])} to {percent(best['high'])}) on {int(best['bets']):,} bets: "
+        f"{by} in {percent(best[alone])} of histories, as the best of all in up to {percent(corrected)}."
     )
-    if choices is None or not choices.periods["staked"].any():
-        return text + ("" if choices is None else " Picked by the past alone, none would have been bet.")
-    return (
-        text
-        + f" Picked by the past alone, variants yield {percent(choices.value)} ({percent(choices.low)} to {percent(choices.high)})."
-    )
+    if choices is None:
+        return text
+    if not choices.periods["staked"].any():
+        return f"{text} Picked by the past alone, none would have been bet."
+    span = f"{percent(choices.low)} to {percent(choices.high)}"
+    return f"{text} Picked by the past alone, variants yield {percent(choices.value)} ({span})."
 
 
 def _periods(

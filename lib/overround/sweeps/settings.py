@@ -1,4 +1,4 @@
-"""What a sweep is asked besides its data and its space: money, closing lines, correction, and where the work is done."""
+"""How a sweep is done: sample, closing lines, bankroll, correction, and where the work is done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which variants of a strategy a sweep tries: every point of a grid, or points drawn from a space. Pure functions on parameters."""
+"""Variants of a strategy that a sweep tries: every point of a grid, or points drawn from a space."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,8 @@ import pandas as pd
 from overround.betting.staking import Staking, staking_rule
 from overround.errors import ParameterError
 
-# what it takes one pass over the quotes to change; what only chooses among the bets that the pass has found;
-# how much is bet on them
+# parameters that need a pass over the quotes for each value; those that only choose among the bets of a pass;
+# those of the stakes
 SIGNALS = {"reference": "pinnacle", "method": "power", "at_close": False, "max_age_h": 24.0}
 CHOICES = {
     "min_edge": 0.02,
@@ -38,7 +38,7 @@ def variants(
     seed: int = 7,
     limits: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """The variants that a space stands for.
+    """The variants of a space.
 
     Parameters
     ----------
@@ -50,20 +50,20 @@ def variants(
         tuple of names, or None for all of them. A staking may carry its stake, "kelly:0.25", or be a rule; a
         stake of None is the rule's usual one.
     sample : int, optional
-        So many variants drawn from the space; by default all of its points.
+        Number of variants drawn from the space; by default all of its points.
     how : str
         "latin": a Latin hypercube, in which each parameter takes each part of its range equally often (McKay,
         Beckman and Conover 1979, Technometrics 21, 239-245); "random": independently.
     seed : int
         Of the sample.
     limits : iterable of str, optional
-        Instead of the parameters of `value_signals`, for bets that are given: min_ and max_ of these columns.
+        For a given ledger, instead of the parameters of `value_signals`: min_ and max_ of these columns.
 
     Returns
     -------
     DataFrame
-        Index variant (0, 1, ...), a column a parameter, equal ones once. `attrs["varied"]`: names of those
-        with several values.
+        Index variant (0, 1, ...), a column per parameter, without duplicates. `attrs["varied"]`: names of the
+        parameters with several values.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def variants(
     else:
         rows = _drawn(listed, sample, how, seed)
     once = {tuple(map(repr, row.values())): row for row in rows}
-    # no column of pandas may turn a None into a number, or a tuple into several rows
+    # pandas must not turn a None into a number, or a tuple into several rows
     frame = pd.DataFrame(
         {name: pd.Series([row[name] for row in once.values()], dtype=object) for name in listed}
     )
@@ -99,10 +99,10 @@ def variants(
 
 
 def space_of(given: list[str]) -> dict[str, Any]:
-    """The space of a sweep as it is typed, a text a parameter.
+    """The space of a sweep from the command line, one text per parameter.
 
-    min_edge=0.01,0.02 are values, min_edge=0..0.1/11 as many from the one to the other, min_edge=0..0.1 a
-    range for a sample; bookmakers=all,bet365+bwin are two values, the second of them two names.
+    min_edge=0.01,0.02 are values, min_edge=0..0.1/11 eleven from 0 to 0.1, min_edge=0..0.1 a range for a
+    sample; bookmakers=all,bet365+bwin are two values, the second of them two names.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def _typed_values(text: str, values: str) -> Any:
         return low, high
     if steps < 2:
         raise ParameterError(f"--vary {text!r} cannot be read; a range has at least 2 steps.")
-    # 0..0.1/11 means 0.07, not the sum of seven times a hundredth
+    # 0..0.1/11 has 0.07, not the sum of seven hundredths
     return [round(low + (high - low) * step / (steps - 1), 12) for step in range(steps)]
 
 
@@ -149,7 +149,7 @@ def _word(word: str) -> Any:
     if "+" in word:
         return tuple(word.split("+"))
     try:
-        # a season is a word: 2425 is none, as no parameter is a whole number above a thousand
+        # 2425 is a season: no parameter is a whole number above a thousand
         return word if re.fullmatch(r"\d{4,}", word) else float(word)
     except ValueError:
         return word
@@ -175,7 +175,7 @@ def rule_of(variant: Mapping[str, Any], bankroll: float) -> Staking:
 
 
 def label(variant: Mapping[str, Any], varied: Sequence[str]) -> str:
-    """A variant in words: what distinguishes it from the others."""
+    """A variant in words: its varied parameters."""
     return (
         ", ".join(f"{name.replace('_', ' ')} {spelled(variant[name])}" for name in varied)
         or "the only variant"
@@ -201,7 +201,7 @@ def _known(limits: Iterable[str] | None) -> dict[str, Any]:
 
 
 def _listed(name: str, values: Any) -> list | tuple:
-    """The values of a parameter, or its range: each value of the one type that the parameter has."""
+    """The values of a parameter, or its range, all in the type of the parameter."""
     if isinstance(values, tuple) and name not in SETS:
         return _range(name, values)
     if isinstance(values, list | np.ndarray | pd.Series | range):
@@ -229,7 +229,8 @@ def _range(name: str, values: tuple) -> tuple[float, float, bool]:
     numbers = isinstance(low, int | float) and isinstance(high, int | float)
     if not numbers or not low < high or scale not in ([], ["log"]) or (scale and low <= 0):
         raise ParameterError(
-            f"{name} is {values!r}; a range is (low, high), or (low, high, 'log') above 0, with low below high."
+            f"{name} is {values!r}; a range is (low, high), or (low, high, 'log') above 0, "
+            "with low below high."
         )
     return float(low), float(high), bool(scale)
 

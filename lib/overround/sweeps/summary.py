@@ -1,4 +1,4 @@
-"""Tables of a sweep's report: its key figures, what each parameter matters, and what is left after all that was tried is counted."""
+"""Tables of a sweep's report: influence of each parameter, tests that count all variants, and the picks."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,14 @@ _BLOCKS = 10  # of time, for the probability of overfitting: 252 ways to choose 
 
 
 def value_groups(sweep: Sweep, name: str, most: int = 8) -> tuple[NDArray[np.int64], list[str]]:
-    """The values of a varied parameter as a table or an axis has room for them.
+    """The values of a varied parameter in groups, as few as a table or an axis has room for.
 
     Returns
     -------
     codes : ndarray, shape (variants,)
         Number of each variant's group.
     words : list of str
-        A value each; of more than `most` numbers, ranges with as many variants each.
+        One value each; more than `most` numbers are put into ranges of equally many variants.
     """
     values = sweep.table[name]
     if not pd.api.types.is_float_dtype(values.dtype):
@@ -40,7 +40,7 @@ def value_groups(sweep: Sweep, name: str, most: int = 8) -> tuple[NDArray[np.int
 
 
 def influence(sweep: Sweep) -> pd.DataFrame:
-    """How much each parameter matters: the yield over all variants with one value of it, and how much of their differences it makes.
+    """How much each parameter matters: yields over all variants by value, and its share of their variance.
 
     Returns
     -------
@@ -52,8 +52,7 @@ def influence(sweep: Sweep) -> pd.DataFrame:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> ov.sweeps.influence(swept).shape[0] >= 1
     True
     """
@@ -79,19 +78,19 @@ def influence(sweep: Sweep) -> pd.DataFrame:
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("parameter")
     found = found.sort_values("share", ascending=False, kind="stable")
     found.attrs = {
-        "says": "Share: how much of the differences in yield between variants, weighted by bets, this parameter makes alone."
+        "says": "Share: how much of the differences in yield between variants, weighted by bets, "
+        "this parameter makes alone."
     }
     return found
 
 
 def search_tests(sweep: Sweep, *, blocks: int = _BLOCKS) -> pd.DataFrame:
-    """What is left of the best variant once all that were tried are counted, by each test; index test, columns value and asks.
+    """Tests of the best variant that count all variants; index test, columns value and asks.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> ov.sweeps.search_tests(swept, blocks=4).columns.tolist()
     ['value', 'asks']
     """
@@ -144,13 +143,12 @@ def search_tests(sweep: Sweep, *, blocks: int = _BLOCKS) -> pd.DataFrame:
 
 
 def picked_variants(sweep: Sweep, choices: Choices) -> pd.DataFrame:
-    """What the past would have picked: a row for each stretch of periods with the same pick, with what it earned meanwhile.
+    """What the past would have picked: a row per stretch of periods with the same pick, with its profit.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> swept = ov.sweep(quotes, {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat"}, results)
+    >>> swept = ov.datasets.example_sweep()
     >>> choices = ov.sweeps.walk_forward_choice(swept, every_days=7, least_days=2)
     >>> "profit" in ov.sweeps.picked_variants(swept, choices)
     True
@@ -177,6 +175,6 @@ def picked_variants(sweep: Sweep, choices: Choices) -> pd.DataFrame:
 
 
 def most_telling(sweep: Sweep, shown: Sequence[str] = ()) -> list[str]:
-    """Two varied parameters for a map: those asked for, then those that matter most."""
+    """Two varied parameters for a map: first those asked for, then those that matter most."""
     by_words = {name.replace("_", " "): name for name in sweep.varied}
     return list(dict.fromkeys([*shown, *(by_words[words] for words in influence(sweep).index)]))[:2]
