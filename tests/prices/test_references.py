@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from overround import closing_lines, value_signals
 from overround.errors import ParameterError
 from overround.prices import accuracy_weights, exchange_mid
-from overround.prices.references import REFERENCES, check_reference, opinions, spread
+from overround.prices.references import REFERENCES, check_reference, opinions, spread_of_accounts
 from tests.support.books import quotes, three_way
 
 FOUR = {"a": (2.0, 4.0, 4.0), "b": (2.0, 4.0, 4.0), "c": (2.5, 3.6, 3.2), "d": (2.4, 3.7, 3.4)}
 
 
 def test_the_consensus_leaves_out_the_bookmaker_that_is_judged_and_columns_that_are_no_account():
-    fair = np.array([[0.50, 0.52, 0.54, 0.60, 0.99]])
+    fair = np.array([0.50, 0.52, 0.54, 0.60, 0.99])
     names = ["a", "b", "c", "d", "market_maximum"]
 
     reference, number = opinions(fair, names, "consensus")
 
-    assert reference[0, 0] == pytest.approx((0.52 + 0.54 + 0.60) / 3)
-    assert reference[0, 3] == pytest.approx((0.50 + 0.52 + 0.54) / 3)
-    assert number[0, :4].tolist() == [3, 3, 3, 3]
+    assert reference[0] == pytest.approx((0.52 + 0.54 + 0.60) / 3)
+    assert reference[3] == pytest.approx((0.50 + 0.52 + 0.54) / 3)
+    assert number[:4].tolist() == [3, 3, 3, 3]
 
 
 def test_a_reference_without_prices_is_refused_with_those_that_have():
@@ -40,27 +40,27 @@ def test_the_median_is_that_of_the_others(fair, data):
     judged = data.draw(st.integers(0, len(fair) - 1))
     others = [p for number, p in enumerate(fair) if number != judged and p == p]
 
-    said = opinions(np.array([fair]), names, "consensus_median")[0][0, judged]
+    said = opinions(np.array(fair), names, "consensus_median")[0][judged]
 
     assert said == pytest.approx(statistics.median(others) if len(others) >= 3 else float("nan"), nan_ok=True)
 
 
 def test_a_book_with_half_the_margin_has_twice_the_say_and_one_without_margin_no_more_than_half_a_per_cent_gives():
-    fair, book = np.array([[0.50, 0.52, 0.54, 0.9]]), np.array([[1.02, 1.04, 1.001, 1.5]])
+    fair, book = np.array([0.50, 0.52, 0.54, 0.9]), np.array([1.02, 1.04, 1.001, 1.5])
 
-    said = opinions(fair, list("abcd"), "consensus_margin", overround=book)[0][0, 3]
+    said = opinions(fair, list("abcd"), "consensus_margin", overround=book)[0][3]
 
     weights = np.array([1 / 0.02, 1 / 0.04, 1 / 0.005])
-    assert said == pytest.approx((weights * fair[0, :3]).sum() / weights.sum())
+    assert said == pytest.approx((weights * fair[:3]).sum() / weights.sum())
 
 
 def test_weights_decide_who_is_heard_and_one_that_has_none_is_not():
-    fair = np.array([[0.50, 0.52, 0.54, 0.56, 0.9]])
+    fair = np.array([0.50, 0.52, 0.54, 0.56, 0.9])
 
-    said, _ = opinions(fair, list("abcde"), "consensus_accuracy", share=np.array([[2.0, 1.0, 1.0, 4.0, 0.0]]))
+    said, _ = opinions(fair, list("abcde"), "consensus_accuracy", share=np.array([2.0, 1.0, 1.0, 4.0, 0.0]))
 
-    assert said[0, 4] == pytest.approx((2 * 0.50 + 0.52 + 0.54 + 4 * 0.56) / 8)
-    assert said[0, 3] == pytest.approx((2 * 0.50 + 0.52 + 0.54) / 4)  # d does not judge itself
+    assert said[4] == pytest.approx((2 * 0.50 + 0.52 + 0.54 + 4 * 0.56) / 8)
+    assert said[3] == pytest.approx((2 * 0.50 + 0.52 + 0.54) / 4)  # d does not judge itself
 
 
 def test_accuracy_weights_fall_with_the_log_loss_above_the_best():
@@ -174,6 +174,6 @@ def test_the_error_of_an_edge_is_the_spread_of_the_others_over_the_root_of_how_m
 def test_the_spread_leaves_out_the_judged_one_and_needs_two_others():
     fair = np.array([[0.5, 0.5], [0.54, 0.54], [0.58, np.nan], [0.9, 0.9]])
 
-    found = spread(fair, ["a", "b", "c", "market_average"], np.array([0, 0]))
+    found = spread_of_accounts(fair, ["a", "b", "c", "market_average"], np.array([0, 0]))
 
     assert found == pytest.approx([np.std([0.54, 0.58], ddof=1), np.nan], nan_ok=True)

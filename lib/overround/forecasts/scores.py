@@ -12,14 +12,13 @@ from overround.errors import ParameterError
 from overround.grouping import MARKET, SELECTION, group_codes
 from overround.prices.board import check_quotes, slots_of
 from overround.prices.margin import METHODS, markets_without_margin
-from overround.prices.references import CONSENSUS
+from overround.prices.references import CONSENSUS, CONSENSUS_NEEDS
 from overround.prices.standing import first_and_last
 from overround.schema import NOT_AN_ACCOUNT, encode_like
 from overround.stats import LEVEL, clustered_variance, day, holm
 
 _NOTHING = 1e-12  # a difference of two equal probabilities, but for rounding
 _PHASES = ("early", "close")
-_LEAST = 3  # bookmakers that a consensus needs
 
 
 def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -280,7 +279,7 @@ def _against_consensus(chance: Floats, counted: NDArray[np.bool_], key: Whole) -
     others = np.bincount(key, counted)[key] - counted
     total = np.bincount(key, chance)[key] - chance
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(others >= _LEAST, -np.log(total / others), np.nan)
+        return np.where(others >= CONSENSUS_NEEDS, -np.log(total / others), np.nan)
 
 
 def _score_rows(

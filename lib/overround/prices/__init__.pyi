@@ -3,13 +3,12 @@ from .closing import closing_quotes as closing_quotes
 from .fair import fair_probabilities as fair_probabilities
 from .fair import overround as overround
 from .formats import convert_odds as convert_odds
+from .lead_lag import reaction_times as reaction_times
+from .lead_lag import reactions as reactions
 from .margin import METHODS as METHODS
 from .margin import add_margin as add_margin
 from .margin import remove_margin as remove_margin
-from .movement import reaction_times as reaction_times
-from .movement import reactions as reactions
 from .movement import reverse_moves as reverse_moves
-from .movement import stale_prices as stale_prices
 from .movement import steam_moves as steam_moves
 from .movement import velocity as velocity
 from .references import REFERENCES as REFERENCES
@@ -17,4 +16,5 @@ from .references import accuracy_weights as accuracy_weights
 from .references import exchange_mid as exchange_mid
 from .references import lowest_margin as lowest_margin
 from .relative import relative_prices as relative_prices
+from .staleness import stale_prices as stale_prices
 from .standing import complete_markets as complete_markets

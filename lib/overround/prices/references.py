@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
@@ -37,8 +37,7 @@ REFERENCES = {
 _LEAST_MARGIN = 0.005
 # what separates the sharpest bookmakers, as a share of the log loss
 _LOG_LOSS_NOISE = 0.001
-# bookmakers that a consensus needs
-_LEAST = 3
+CONSENSUS_NEEDS = 3  # bookmakers
 
 
 def opinions(
@@ -46,19 +45,19 @@ def opinions(
     bookmakers: Sequence[str],
     reference: str,
     *,
-    least: int = _LEAST,
+    least: int = CONSENSUS_NEEDS,
     overround: Floats | None = None,
     share: Floats | None = None,
     judged: bool = True,
 ) -> tuple[Floats, Floats]:
-    """What a reference says of each selection, for each bookmaker that is to be judged by it, and how many opinions that is.
+    """What a reference says of each selection, for each bookmaker judged by it, and from how many opinions.
 
     Parameters
     ----------
-    fair : ndarray, shape (n, n_bookmakers)
-        Fair probability of one selection at one time, by bookmaker; NaN where it had no price.
+    fair : ndarray, shape (n_bookmakers, ...)
+        Fair probabilities of selections at a time; NaN where a bookmaker had no price.
     bookmakers : sequence of str
-        Names of the columns.
+        Names along the first axis.
     reference : str
         A bookmaker, "consensus" (the mean of all bookmakers other than the one that is judged),
         "consensus_median", "consensus_margin" (mean weighted by 1 / margin, a margin below 0.5 % counting as
@@ -67,29 +66,28 @@ def opinions(
         weights).
     least : int
         Bookmakers that a consensus needs.
-    overround : ndarray, shape (n, n_bookmakers), optional
-        Of the market that each probability is from; "consensus_margin" needs it.
-    share : ndarray, shape (n, n_bookmakers), optional
-        Weights, for "consensus_accuracy"; who has none has no say.
+    overround : ndarray, broadcast to the shape of `fair`, optional
+        Of the market of each probability; "consensus_margin" needs it.
+    share : ndarray, broadcast to the shape of `fair`, optional
+        Weights for "consensus_accuracy"; a bookmaker without weight is ignored.
     judged : bool
-        Whether the one that is judged is left out; otherwise all columns are alike.
+        Leave out each bookmaker's own opinion; otherwise the result is the same for all of them.
 
     Returns
     -------
-    probability : ndarray, shape (n, n_bookmakers)
+    probability : ndarray, shape of `fair`
         NaN where the reference has no opinion: too few bookmakers, or the judged one is the reference itself.
-    number : ndarray, shape (n, n_bookmakers)
-        Kish's (1965, Survey Sampling) effective one, (sum w)^2 / sum w^2, times 2 / pi for a median; 1 for a
-        bookmaker.
+    number : ndarray, shape of `fair`
+        Kish's (1965, Survey Sampling) effective number, (sum w)^2 / sum w^2, times 2 / pi for a median; 1 for
+        a bookmaker.
     """
-    n, k = fair.shape
     names = list(bookmakers)
     if reference in names:
-        probability = np.repeat(fair[:, [names.index(reference)]], k, axis=1)
+        probability = np.broadcast_to(fair[names.index(reference)], fair.shape).copy()
         if judged:
-            probability[:, names.index(reference)] = np.nan
-        return probability, np.broadcast_to(1.0, (n, k))
-    known = ~np.isnan(fair) & ~np.isin(names, NOT_AN_ACCOUNT)
+            probability[names.index(reference)] = np.nan
+        return probability, np.broadcast_to(1.0, fair.shape)
+    known = _of_accounts(fair, names)
     if reference == MEDIAN:
         return _median_of_others(np.where(known, fair, np.nan), least, judged=judged)
     weight = known.astype(float)
@@ -103,17 +101,46 @@ def opinions(
         assert share is not None  # noqa: S101  # check_reference has seen to it
         weight = np.where(known, share, 0.0)
         known &= weight > 0
-    own = weight if judged else 0.0
     value = np.where(known, fair, 0.0) * weight
-    total = _over_books(weight) - own
-    others = _over_books(known.astype(float)) - (known if judged else 0)
+    total, others, weighted = (
+        _over_books(values) - (values if judged else 0.0) for values in (weight, known.astype(float), value)
+    )
     enough = (others >= least) & (total > 0)
     total = np.where(enough, total, np.nan)
-    probability = (_over_books(value) - (value if judged else 0.0)) / total
     if reference in (CONSENSUS, CLOSE, EXCHANGE):
-        return probability + np.zeros((n, k)), np.where(enough, others, np.nan) + np.zeros((n, k))
-    square = np.maximum(_over_books(weight**2) - (weight**2 if judged else 0.0), 1e-300)
-    return probability + np.zeros((n, k)), total**2 / square + np.zeros((n, k))
+        number = np.where(enough, others, np.nan)
+    else:
+        squares = _over_books(weight**2) - (weight**2 if judged else 0.0)
+        number = total**2 / np.maximum(squares, 1e-300)
+    return np.broadcast_to(weighted / total, fair.shape), np.broadcast_to(number, fair.shape)
+
+
+def mean_of_accounts(values: Floats, bookmakers: Sequence[str], least: int) -> Floats:
+    """Mean over the accounts along the first axis; NaN where fewer than `least` have a value."""
+    known = _of_accounts(values, bookmakers)
+    n = known.sum(axis=0)
+    return np.where(n >= least, _over_books(np.where(known, values, 0.0)) / np.maximum(n, 1), np.nan)
+
+
+def spread_of_accounts(values: Floats, bookmakers: Sequence[str], judged: Whole | None = None) -> Floats:
+    """Standard deviation (n - 1) over the accounts along the first axis; NaN with fewer than two.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_bookmakers, ...)
+        Of selections at a time.
+    bookmakers : sequence of str
+        Names along the first axis.
+    judged : ndarray of int, shape (...), optional
+        Row of the bookmaker that is left out.
+    """
+    known = _of_accounts(values, bookmakers)
+    if judged is not None:
+        known &= np.arange(len(values))[:, None] != judged
+    n = known.sum(axis=0)
+    mean = _over_books(np.where(known, values, 0.0)) / np.maximum(n, 1)
+    squares = _over_books(np.where(known, (values - mean) ** 2, 0.0))
+    return np.where(n >= 2, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
 
 
 def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
@@ -219,26 +246,15 @@ def board_reference(
     judged: bool = True,
 ) -> tuple[Floats, Floats]:
     """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table of weights by time."""
-    k, t, _ = board.fair.shape
     if reference == EXCHANGE:
         lay = board.lay if board.lay is not None else np.full(board.fair.shape, np.nan)
-        fair, least = exchange_mid(board.price, lay, ~np.isnan(board.price[:, :, 1]).all(axis=0)), 1
-    else:
-        fair, least = board.fair, _LEAST
-    flat = fair.reshape(k, -1).T
-    margin = (
-        np.repeat(board.overround[:, :, None], 3, axis=2).reshape(k, -1).T if reference == BY_MARGIN else None
-    )
+        mid = exchange_mid(board.price, lay, ~np.isnan(board.price[:, :, 1]).all(axis=0))
+        return opinions(mid, board.names, reference, least=1, judged=judged)
     share = None
     if reference == BY_ACCURACY:
-        share = np.repeat(
-            _weights({} if weights is None else weights, board.names, board.time)[:, :, None], 3, axis=2
-        )
-        share = np.broadcast_to(share, fair.shape).reshape(k, -1).T
-    probability, number = opinions(
-        flat, board.names, reference, least=least, overround=margin, share=share, judged=judged
-    )
-    return probability.T.reshape(k, t, 3), number.T.reshape(k, t, 3)
+        share = _weights({} if weights is None else weights, board.names, board.time)[:, :, None]
+    margin = board.overround[:, :, None]
+    return opinions(board.fair, board.names, reference, overround=margin, share=share, judged=judged)
 
 
 def exchange_mid(back: Floats, lay: Floats, three: ArrayLike = True) -> Floats:
@@ -269,50 +285,34 @@ def exchange_mid(back: Floats, lay: Floats, three: ArrayLike = True) -> Floats:
     return np.where(known, mid / total, np.nan)
 
 
-def spread(fair: Floats, bookmakers: Sequence[str], judged: Whole) -> Floats:
-    """Standard deviation (n - 1) of the fair probabilities of the accounts other than the judged one; NaN with fewer than two.
-
-    Parameters
-    ----------
-    fair : ndarray, shape (n_bookmakers, n)
-        Of one selection at one time.
-    bookmakers : sequence of str
-        Names of the rows.
-    judged : ndarray of int, shape (n,)
-        Row of the one that is left out.
-    """
-    others = (
-        ~np.isnan(fair)
-        & ~np.isin(bookmakers, NOT_AN_ACCOUNT)[:, None]
-        & (np.arange(len(fair))[:, None] != judged)
-    )
-    n = others.sum(axis=0)
-    mean = np.where(others, fair, 0.0).sum(axis=0) / np.maximum(n, 1)
-    squares = np.where(others, (fair - mean) ** 2, 0.0).sum(axis=0)
-    return np.where(n >= 2, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+def _of_accounts(values: Floats, bookmakers: Sequence[str]) -> NDArray[np.bool_]:
+    """Which values are known and not a market's average or maximum."""
+    accounts = ~np.isin(bookmakers, NOT_AN_ACCOUNT)
+    return ~np.isnan(values) & accounts.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def _over_books(values: Floats) -> Floats:
-    """Sum over the bookmakers one after the other: a bookmaker that comes later then changes no digit of what was before."""
-    total = values[:, :1].astype(float)
-    for book in range(1, values.shape[1]):
-        total = total + values[:, book : book + 1]
+    """Sum over the bookmakers in their order: one that comes later then changes no digit of what was before."""
+    total = values[0].astype(float)
+    for value in values[1:]:
+        total += value
     return total
 
 
 def _median_of_others(fair: Floats, least: int, *, judged: bool) -> tuple[Floats, Floats]:
-    ordered = np.sort(fair, axis=1)  # NaN goes last
-    n = (~np.isnan(fair)).sum(axis=1, keepdims=True)
-    rank = np.argsort(np.argsort(fair, axis=1, kind="stable"), axis=1, kind="stable")
+    ordered = np.sort(fair, axis=0)  # NaN goes last
+    n = (~np.isnan(fair)).sum(axis=0)
+    rank = np.argsort(np.argsort(fair, axis=0, kind="stable"), axis=0, kind="stable")
     here = ~np.isnan(fair) & judged
     others = n - here
-    low, high = np.maximum(others - 1, 0) // 2, others // 2
-    # without the judged one everything from its rank on moves up
-    low, high = (at + (here & (rank <= at)) for at in (low, high))
-    last = fair.shape[1] - 1
-    middle = sum(np.take_along_axis(ordered, np.minimum(at, last), axis=1) for at in (low, high)) / 2
+    last = len(fair) - 1
+    middle = np.zeros(fair.shape)
+    for at in (np.maximum(others - 1, 0) // 2, others // 2):
+        # without the judged one everything from its rank on moves up
+        at = np.minimum(at + (here & (rank <= at)), last)
+        middle = middle + np.take_along_axis(ordered, at, axis=0)
     enough = others >= least
-    return np.where(enough, middle, np.nan), np.where(enough, others * 2 / np.pi, np.nan)
+    return np.where(enough, middle / 2, np.nan), np.where(enough, others * 2 / np.pi, np.nan)
 
 
 def _weights(weights: "Mapping[str, float] | pd.DataFrame", names: Sequence[str], time: np.ndarray) -> Floats:

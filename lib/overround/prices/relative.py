@@ -7,11 +7,11 @@ import pandas as pd
 
 from overround.grouping import OFFER, SELECTION, group_codes
 from overround.prices.board import rows_of
+from overround.prices.references import CONSENSUS_NEEDS
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import Z
 
 HOURS = (96.0, 48.0, 24.0, 12.0, 6.0, 3.0, 1.0, 0.0)
-_LEAST_BOOKS = 3
 
 
 def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
 def _beside_median(standing: pd.DataFrame) -> pd.DataFrame:
     prices = standing["price"].groupby(standing["selection"])
     beside = standing.assign(relative=standing["price"] / prices.transform("median") - 1)[
-        prices.transform("size") >= _LEAST_BOOKS
+        prices.transform("size") >= CONSENSUS_NEEDS
     ]
     by_match = (
         beside.groupby(["bookmaker", "event_id"])["relative"]

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from overround._typing import Floats
 from overround.prices.board import boards
-from overround.prices.references import accounts_of, bookmakers_of
-from overround.schema import NOT_AN_ACCOUNT
+from overround.prices.references import accounts_of, bookmakers_of, mean_of_accounts, spread_of_accounts
 from overround.signals.selection import as_signals, bets, first_and_best
 
 
@@ -53,7 +51,8 @@ def seed_signals(
     accounts = accounts_of(names, "", bookmakers)
     parts = []
     for board in boards(quotes, None, at_close=at_close, max_age_h=max_age_h):
-        mean, deviation = mean_and_deviation(board.price, board.names)
+        mean = mean_of_accounts(board.price, board.names, 2)
+        deviation = spread_of_accounts(board.price, board.names)
         buy = (mean > min_mean) & (deviation < max_spread)
         mine = board.of(accounts)
         at = first_and_best(board, buy & ~np.isnan(board.price) & mine)
@@ -94,15 +93,3 @@ def blind_signals(
         at = first_and_best(board, ~np.isnan(board.price))
         parts.append(bets(board, *at, price=board.price[at]))
     return as_signals(parts, f"every {outcome} at {bookmaker}")
-
-
-def mean_and_deviation(values: Floats, names: Sequence[str]) -> tuple[Floats, Floats]:
-    """Mean and standard deviation (n - 1) over the accounts of a board's array (K, T, 3); NaN with fewer than two."""
-    known = ~np.isnan(values) & ~np.isin(names, NOT_AN_ACCOUNT)[:, None, None]
-    n = known.sum(axis=0)
-    # sums over the first axis run book by book: a bookmaker that comes later changes no digit of what was
-    # before
-    mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(n, 1)
-    squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
-    enough = n >= 2
-    return np.where(enough, mean, np.nan), np.where(enough, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)

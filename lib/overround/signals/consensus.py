@@ -9,11 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from overround._typing import Floats
 from overround.errors import ParameterError
 from overround.prices.board import boards
-from overround.prices.references import CONSENSUS, accounts_of, bookmakers_of
-from overround.schema import NOT_AN_ACCOUNT
+from overround.prices.references import CONSENSUS, accounts_of, bookmakers_of, mean_of_accounts
 from overround.signals.selection import as_signals, believable, bets, first_moments
 
 
@@ -85,7 +83,7 @@ def consensus_signals(
     for board in boards(quotes, "multiplicative", at_close=at_close, max_age_h=max_age_h):
         price = believable(board, board.price)
         mean = (
-            _mean(price, board.names, least)
+            mean_of_accounts(price, board.names, least)
             if consensus == CONSENSUS
             else price[board.names.index(consensus)]
         )
@@ -102,10 +100,3 @@ def consensus_signals(
     return as_signals(
         parts, f"price against the mean of {which} (margin {100 * margin:.1f}\N{NO-BREAK SPACE}%)"
     )
-
-
-def _mean(price: Floats, names: Sequence[str], least: int) -> Floats:
-    """Mean price (T, 3) of the bookmakers, where so many have one."""
-    mine = price[~np.isin(names, NOT_AN_ACCOUNT)]
-    count = (~np.isnan(mine)).sum(axis=0)
-    return np.where(count >= least, np.nansum(mine, axis=0) / np.maximum(count, 1), np.nan)

@@ -12,7 +12,7 @@ from overround.prices.references import (
     board_reference,
     bookmakers_of,
     check_reference,
-    spread,
+    spread_of_accounts,
 )
 from overround.signals.selection import as_signals, bets, first_and_best
 
@@ -102,7 +102,11 @@ def value_signals(
         wanted = (edge >= min_edge) & (edge <= max_edge) & (board.price <= max_price) & mine
         book, moment, slot = first_and_best(board, wanted)
         at, price = (book, moment, slot), board.price[book, moment, slot]
-        se = board.net[at] * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
+        se = (
+            board.net[at]
+            * spread_of_accounts(board.fair[:, moment, slot], board.names, book)
+            / np.sqrt(opinions[at])
+        )
         parts.append(bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se))
     return as_signals(
         parts, f"value against {reference} ({method}, edge from {100 * min_edge:.1f}\N{NO-BREAK SPACE}%)"

@@ -17,7 +17,7 @@ from overround.prices.references import (
     board_reference,
     bookmakers_of,
     check_reference,
-    spread,
+    spread_of_accounts,
 )
 from overround.signals.selection import as_signals, bets
 from overround.sweeps.space import SIGNALS
@@ -138,7 +138,11 @@ def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> p
     opens = board.begin == np.arange(len(board.begin))
     at = book, moment, slot = np.nonzero(wanted & (opens[None, :, None] | ~same))
     price = board.price[at]
-    se = board.net[at] * spread(board.fair[:, moment, slot], board.names, book) / np.sqrt(opinions[at])
+    se = (
+        board.net[at]
+        * spread_of_accounts(board.fair[:, moment, slot], board.names, book)
+        / np.sqrt(opinions[at])
+    )
     return bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se)
 
 
