@@ -44,7 +44,8 @@ def test_a_query_in_a_cell_asks_the_store_of_the_notebook_with_its_variables(she
 
 def test_an_answer_of_any_kind_is_shown(shell, store):
     shell.user_ns |= {"store": store}
-    query = """SELECT outcome, list(price) AS prices, sum(1) AS n, NULL AS nothing, max(collected_at) AS at, {'a': 1} AS s, '<i>' AS "<b>"
+    query = """SELECT outcome, list(price) AS prices, sum(1) AS n, NULL AS nothing, max(collected_at) AS at,
+                      {'a': 1} AS s, '<i>' AS "<b>"
                FROM quotes GROUP BY outcome ORDER BY outcome"""
 
     text = html(shell, shell.run_cell_magic("sql", "", query))

@@ -26,7 +26,8 @@ SVG = ".jp-OutputArea .jupyter-widgets figure svg"
 READY = """(cells) => document.querySelectorAll(".jp-CodeCell .jp-InputPrompt").length === cells
   && document.querySelector("#jp-main-statusbar").textContent.includes("| Idle")"""
 # all cells have run, or one has failed, at which JupyterLab stops
-DONE = """(cells) => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].some(one => one.textContent === `[${cells}]:`)
+DONE = """(cells) => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
+  .some(one => one.textContent === `[${cells}]:`)
   || document.querySelector('[data-mime-type="application/vnd.jupyter.stderr"]')"""
 
 
@@ -172,7 +173,8 @@ def test_a_query_cell_shows_its_table_and_key_figures_stand_side_by_side(run_in_
     page, _ = run_in_lab
 
     tops = page.evaluate(
-        "() => [...document.querySelectorAll('.jp-OutputArea dl.ov-key > div')].map(e => Math.round(e.getBoundingClientRect().top))"
+        "() => [...document.querySelectorAll('.jp-OutputArea dl.ov-key > div')]"
+        ".map(e => Math.round(e.getBoundingClientRect().top))"
     )
     tables = page.evaluate(
         "() => [...document.querySelectorAll('.jp-OutputArea table')].map(e => e.textContent)"

@@ -52,7 +52,8 @@ def test_a_kernel_is_a_fork_with_the_settings_and_modules_of_its_own_run(
         tmp_path,
         PARENT,
         "import sys; assert 'pandas' in sys.modules and 'papermill' not in sys.modules",
-        f"import overround; assert str(overround.load_settings().reports_folder) == {str(tmp_path / 'reports')!r}",
+        "from overround.settings import load_settings\n"
+        f"assert str(load_settings().reports_folder) == {str(tmp_path / 'reports')!r}",
         RECORD,
     )
 
@@ -79,14 +80,20 @@ def test_what_a_notebook_changes_in_its_process_is_not_there_in_the_next(
     warm: ForkServer, tmp_path: Path
 ) -> None:
     spoils = "import os, random, pandas; pandas.DataFrame = None; os.environ['SPOILT'] = '1'; os.chdir('/')"
-    asks = "import os, pandas; assert pandas.DataFrame is not None and 'SPOILT' not in os.environ and os.getcwd() != '/'"
+    asks = (
+        "import os, pandas\nassert pandas.DataFrame is not None\n"
+        "assert 'SPOILT' not in os.environ and os.getcwd() != '/'"
+    )
 
     assert run(warm, tmp_path / "a", spoils, RECORD).ok
     assert run(warm, tmp_path / "b", asks, RECORD).ok
 
 
 def test_kernels_of_one_warm_process_draw_different_random_numbers(warm: ForkServer, tmp_path: Path) -> None:
-    draws = "import pathlib, random, numpy\npathlib.Path(note).write_text(f'{random.random()} {numpy.random.random()}')"
+    draws = (
+        "import pathlib, random, numpy\n"
+        "pathlib.Path(note).write_text(f'{random.random()} {numpy.random.random()}')"
+    )
 
     assert run(warm, tmp_path / "a", draws, RECORD).ok
     assert run(warm, tmp_path / "b", draws, RECORD).ok
@@ -101,7 +108,10 @@ def test_what_a_notebook_leaves_for_the_end_is_done_and_its_kernel_ends_by_itsel
 ) -> None:
     kernels: list[Any] = []
     monkeypatch.setattr(execute.Stop, "watch", lambda self, kernel: kernels.append(kernel))
-    at_exit = "import atexit, pathlib, threading, time\natexit.register(lambda: pathlib.Path(note + '.exit').touch())"
+    at_exit = (
+        "import atexit, pathlib, threading, time\n"
+        "atexit.register(lambda: pathlib.Path(note + '.exit').touch())"
+    )
     thread = (
         "threading.Thread(target=lambda: (time.sleep(0.5), pathlib.Path(note + '.thread').touch())).start()"
     )

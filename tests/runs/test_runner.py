@@ -284,8 +284,12 @@ def test_a_notebook_runs_in_this_environment_and_shows_its_figures(
 def test_a_notebook_has_the_settings_of_who_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     asks = "from overround.settings import load_settings\ns = load_settings()\n"
-    places = f"assert (s.store_root, str(s.reports_folder)) == ({str(tmp_path / 'here')!r}, {str(tmp_path / 'reports')!r})\n"
-    values = "assert (s.live_ttl, s.odds_api_key.get_secret_value(), s.football_data_url) == (7, 'k', 'http://127.0.0.1:9')"
+    here, reports = str(tmp_path / "here"), str(tmp_path / "reports")
+    places = f"assert (s.store_root, str(s.reports_folder)) == ({here!r}, {reports!r})\n"
+    values = (
+        "assert (s.live_ttl, s.odds_api_key.get_secret_value()) == (7, 'k')\n"
+        "assert s.football_data_url == 'http://127.0.0.1:9'"
+    )
     settings = project(tmp_path, trial=[PARAMETERS, asks + places + values, RECORD])
     changes = {"store": "here", "live_ttl": 7, "odds_api_key": "k", "football_data_url": "http://127.0.0.1:9"}
 

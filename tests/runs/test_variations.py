@@ -161,7 +161,10 @@ def test_on_a_cluster_a_notebook_finds_the_same_with_its_own_kernel_and_without_
     tmp_path: Path, cluster: Cluster
 ) -> None:
     asks = "import os\nfrom overround.settings import load_settings\ns = load_settings()"
-    where = f"assert s.store_root == {str(tmp_path / 'store')!r}\nassert not s.odds_api_key.get_secret_value()\nprint('on', os.getppid())"
+    where = (
+        f"assert s.store_root == {str(tmp_path / 'store')!r}\n"
+        "assert not s.odds_api_key.get_secret_value()\nprint('on', os.getppid())"
+    )
     settings = project(
         tmp_path, backtest=["# A trial", PARAMETERS, asks, where, SAYS], compare=[COMPARE, RECORD]
     )

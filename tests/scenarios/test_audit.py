@@ -35,10 +35,8 @@ class Index(BaseHTTPRequestHandler):
         if self.path.startswith("/v1/vulns/"):
             self.answer(json.dumps(HOLE).encode(), "application/json")
         elif self.path.endswith(".metadata"):
-            self.answer(
-                f"Metadata-Version: 2.1\nName: {self.path.split('/')[-1].split('-')[0]}\nVersion: 1.0\n".encode(),
-                "text/plain",
-            )
+            name = self.path.split("/")[-1].split("-")[0]
+            self.answer(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(), "text/plain")
         else:
             name = self.path.strip("/").split("/")[-1]
             file = {

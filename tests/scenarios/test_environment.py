@@ -83,7 +83,7 @@ def test_a_notebook_is_source_code(path):
     assert "run.finish(" in code[-1].source
 
 
-def test_every_source_is_known_by_name_to_every_notebook_that_takes_one_and_has_a_sharp_bookmaker_and_a_credit():
+def test_every_notebook_knows_every_source_by_name_and_each_has_a_sharp_bookmaker_and_a_credit():
     taken = [read_parameters(path).get("source") for path in (ROOT / "notebooks").glob("*.ipynb")]
 
     assert {source.choices for source in taken if source} == {tuple(SOURCES)}
