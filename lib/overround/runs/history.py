@@ -100,7 +100,7 @@ def newest_backtests(store: Store, most: int = 2) -> list[str]:
 
 
 def read_ledgers(store: Store, run_ids: list[str]) -> dict[str, pd.DataFrame]:
-    """Ledgers by run, each with its starting bankroll in `attrs`.
+    """Ledgers by run, each with its starting bankroll in `attrs`, NaN where it is not known.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def read_ledgers(store: Store, run_ids: list[str]) -> dict[str, pd.DataFrame]:
             .sort_values(["settled_at", "placed_at"], kind="stable")
             .reset_index(drop=True)
         )
-        ledger.attrs["bankroll"] = float(starts.get(run_id, 0.0))
+        ledger.attrs["bankroll"] = float(starts.get(run_id, float("nan")))
         ledgers[run_id] = ledger
     return ledgers
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError, StoreError
+from overround.evaluation.drawdown import bankroll_at_start
 from overround.measure.meter import Meter, Stage
 from overround.measure.sampler import Sampler, write
 from overround.provenance import git_revision, new_pipeline, versions
@@ -162,7 +163,8 @@ class Run:
         self.meter.record(FOUND, **figures)
         if ledger is not None and len(ledger):
             self.store.append("ledgers", ledger.assign(run_id=self.id))
-            self.meter.record(FOUND, bankroll=float(ledger.attrs.get("bankroll", 0.0)))
+            if not np.isnan(start := bankroll_at_start(ledger)):
+                self.meter.record(FOUND, bankroll=start)
         self.store.append("measurements", self.meter.frame())
         self.store.append(
             "runs",
@@ -208,9 +210,8 @@ def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:
     if ledger is None or ledger.empty:
         return []
     settled = ledger.sort_values("settled_at", kind="stable")
-    after, first = settled["bankroll"].to_numpy(float), float(settled["profit"].iloc[0])
-    path = np.concatenate([[float(ledger.attrs.get("bankroll", after[0] - first))], after])
-    return [
-        float(value)
-        for value in path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2)
-    ]
+    after, start = settled["bankroll"].to_numpy(float), bankroll_at_start(ledger)
+    if np.isnan(start):
+        start = after[0] - float(settled["profit"].iloc[0])
+    path = np.concatenate([[start], after])
+    return path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2).tolist()
