@@ -1,7 +1,7 @@
-"""Data larger than memory: quotes written and backtested partition by partition, at two sizes, for growth.
+"""Data larger than memory: quotes written and backtested partition by partition, at two sizes.
 
-`python -m benchmarks.scale [QUOTES]` asks the questions of QUOTES quotes (10 M by default) and of a tenth of
-them. A match has 20 quotes: three bookmakers' 1X2 twice, the day before and just before kick-off, and a
+`python -m benchmarks.scale [QUOTES]` measures both for QUOTES quotes (10 M by default) and for a tenth of
+them. A match has 20 quotes: three bookmakers' 1X2 twice, the day before and shortly before kick-off, and one
 total. pinnacle knows the true probabilities.
 """
 
@@ -74,7 +74,7 @@ def measured(quotes: int) -> dict[str, float]:
 
 
 def step(name: str, folder: Path, quotes: int) -> None:
-    """Write all partitions, or backtest them."""
+    """Write all partitions or backtest them."""
     store = Store(folder / "store")
     if name == "write":
         for number in range(quotes // QUOTES_A_MATCH // MATCHES):
@@ -89,7 +89,10 @@ def step(name: str, folder: Path, quotes: int) -> None:
 
 
 def watched(command: list[str]) -> tuple[float, float, float]:
-    """Wall and CPU seconds of a process and its children, and the most memory that they ever held together (shared pages once), MB."""
+    """Wall and CPU seconds of a process with its children, and their peak memory together, MB.
+
+    Shared pages count once.
+    """
     peak, ended = 0.0, Event()
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command)
@@ -117,9 +120,9 @@ def held(pid: int) -> float:
     """Proportional set size of a process and its children, MB."""
     total = 0
     try:
-        for one in (root := psutil.Process(pid), *root.children(recursive=True)):
+        for process in (root := psutil.Process(pid), *root.children(recursive=True)):
             try:
-                total += one.memory_full_info().pss
+                total += process.memory_full_info().pss
             except psutil.Error:
                 continue
     except psutil.Error:
@@ -128,7 +131,7 @@ def held(pid: int) -> float:
 
 
 def edge(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One season of one league: its bets at prices better than pinnacle thinks fair, and what came of them."""
+    """One season of one league: the result of bets at prices above pinnacle's fair ones."""
     quotes = frames["quotes"]
     ledger = backtest(
         value_signals(quotes), frames["results"], stake=Flat(10), closing=closing_lines(quotes, "pinnacle")
@@ -139,7 +142,7 @@ def edge(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def generate(store: Store, number: int, matches: int = MATCHES) -> None:
-    """Events, quotes and results of one season of one league, into the store."""
+    """Store events, quotes and results of one season of one league."""
     rng = np.random.default_rng([7, number])
     league, season = f"L{number:03d}", SEASONS[number % len(SEASONS)]
     fair = rng.dirichlet([5, 3, 4], matches)
@@ -211,7 +214,7 @@ def generate(store: Store, number: int, matches: int = MATCHES) -> None:
 
 
 def scores(rng: np.random.Generator, fair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Goals whose winner has the true probabilities."""
+    """Goals such that home win, draw and away win have the true probabilities."""
     ended = (rng.random((len(fair), 1)) > fair.cumsum(axis=1)).sum(axis=1)
     goals = rng.integers(0, 3, len(fair))
     return goals + (ended == 0), goals + (ended == 2)
@@ -229,7 +232,7 @@ def prices(
     league: str,
     season: str,
 ) -> None:
-    """One look at one bookmaker's prices of a whole season."""
+    """Store one snapshot of one bookmaker's prices of a whole season."""
     append(
         store,
         "quotes",
@@ -250,13 +253,13 @@ def prices(
 
 
 def append(store: Store, table: str, n: int, **columns: object) -> None:
-    """Columns, or what stands in all rows of one, as the store takes them."""
+    """Append columns, each an array or one value for all rows."""
     convert: Callable = partial(column, n)
     store.append(table, pd.DataFrame({name: convert(name, value) for name, value in columns.items()}))
 
 
 def column(n: int, name: str, value: object) -> object:
-    """A column of pandas: texts in Arrow's memory, times of microseconds in UTC."""
+    """A pandas column: text in Arrow's memory, times as microseconds in UTC."""
     if name.endswith("_at"):
         return pd.Series(np.asarray(value).astype("datetime64[us]")).dt.tz_localize("UTC")
     if isinstance(value, str):

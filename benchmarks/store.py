@@ -1,8 +1,8 @@
-"""The store beside what people use instead: appending quotes, and the last price before each kick-off.
+"""The store against its alternatives: appending quotes, and the last price before each kick-off.
 
-The store alone of these forces a batch to the disk before it answers and also refuses repetitions; SQLite
-refuses them by its key, DuckDB by an anti-join. Rows are made before the clock starts. `python -m
-benchmarks.store 10_000_000` asks the question of the full size, without the number of a tenth of it.
+Only the store both forces a batch to the disk before it returns and refuses repetitions; SQLite refuses them
+by its key, DuckDB by an anti-join. Rows are made before the clock starts. `python -m benchmarks.store
+10_000_000` asks for the last prices out of that many quotes; by default out of a million.
 """
 
 import sqlite3
@@ -31,14 +31,14 @@ LAST_PRICE = """
 
 
 def main() -> None:
-    """Race appends of 1 k, 20 k and 1 M rows, each contender into its own growing table, then the question."""
+    """Race appends of 1 k, 20 k and 1 M rows, each into a growing table of its own, then the last prices."""
     for rows, rounds in ((1_000, 9), (20_000, 7), (1_000_000, 3)):
         append(rows, rounds)
     last_price(int(sys.argv[-1]) if sys.argv[-1].replace("_", "").isdigit() else QUOTES)
 
 
 def append(rows: int, rounds: int) -> None:
-    """Race ever new batches of so many rows."""
+    """Race appends of batches of this many new rows."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         batches = [batch(number, rows) for number in range(rounds + 1)]
@@ -74,7 +74,7 @@ def append(rows: int, rounds: int) -> None:
 
 
 def last_price(n: int) -> None:
-    """Race the question over the compacted store and over bare files of the same rows."""
+    """Race the query over the compacted store and over bare files of the same rows."""
     with tempfile.TemporaryDirectory() as folder:
         root, store = Path(folder), Store(Path(folder) / "store")
         events, quotes = matches(n // QUOTES_AN_EVENT), history(n)
@@ -86,7 +86,8 @@ def last_price(n: int) -> None:
         store.compact()
         bare = duckdb.connect()
         for name in ("events", "quotes"):
-            bare.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{root / name}.parquet')")  # noqa: S608
+            file = root / f"{name}.parquet"
+            bare.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{file}')")  # noqa: S608
         contenders: dict[str, Callable[[], object]] = {
             "DuckDB over bare Parquet": lambda: bare.sql(LAST_PRICE).to_arrow_table().to_pandas(),
             "Store.sql": lambda: store.sql(LAST_PRICE),
@@ -100,7 +101,7 @@ def last_price(n: int) -> None:
 
 
 def each(batches: list[pd.DataFrame], work: Callable[[pd.DataFrame], object]) -> Callable[[], object]:
-    """Work on the next batch at each call."""
+    """A function that works on the next batch at each call."""
     rest: Iterator[pd.DataFrame] = iter(batches)
     return lambda: work(next(rest))
 
@@ -111,7 +112,7 @@ def parquet(root: Path, rows: pd.DataFrame) -> None:
 
 
 def sqlite(database: sqlite3.Connection, rows: pd.DataFrame) -> None:
-    """Insert what the key lets in, in one commit."""
+    """Insert the rows that the key allows, in one commit."""
     database.executemany(INSERT, plain_rows(rows))
     database.commit()
 
@@ -127,17 +128,17 @@ INSERT = f"INSERT OR IGNORE INTO quotes VALUES ({', '.join('?' * len(COLUMNS))})
 
 
 def plain_rows(rows: pd.DataFrame) -> list[tuple]:
-    """Rows as SQLite takes them; it holds two nulls for different, so a line that is not there is 0."""
+    """Rows as SQLite takes them; a missing line is 0, since SQLite's keys treat two nulls as different."""
     times = {name: rows[name].astype("int64") for name in ("observed_at", "collected_at")}
     return list(rows.assign(**times, line=0.0)[COLUMNS].itertuples(index=False, name=None))
 
 
 def anti_join(duck: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> None:
-    """Insert the rows whose key is not there."""
+    """Insert the rows whose key is not stored."""
     duck.register("batch", to_arrow("quotes", rows))
     same = " AND ".join(f"q.{name} IS NOT DISTINCT FROM batch.{name}" for name in KEY)
     duck.execute(
-        f"INSERT INTO quotes SELECT * FROM batch WHERE NOT EXISTS (SELECT 1 FROM quotes q WHERE {same})"  # noqa: S608
+        f"INSERT INTO quotes FROM batch WHERE NOT EXISTS (SELECT 1 FROM quotes q WHERE {same})"  # noqa: S608
     )
 
 
@@ -188,7 +189,7 @@ def matches(n: int) -> pa.Table:
 
 
 def history(n: int) -> pa.Table:
-    """Price changes of five bookmakers from three days before to an hour after each kick-off, in no order of time."""
+    """Price changes of five bookmakers from three days before to an hour after each kick-off, unsorted."""
     rng, of = np.random.default_rng(1), np.arange(n) // QUOTES_AN_EVENT
     start = matches(n // QUOTES_AN_EVENT)["starts_at"].cast(pa.int64()).to_numpy()
     at = pa.array(start[of] + rng.integers(-3 * 86_400, 3_600, n) * 1_000_000, TIME)

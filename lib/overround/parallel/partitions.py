@@ -1,7 +1,6 @@
-"""Work on the store league by league, so that data larger than memory passes through it: here, in processes of this machine, or on Dask.
+"""Apply a function to the store one season of a league at a time, so that data may be larger than memory.
 
-What is computed is the caller's function, what is read is the store's; what runs when is
-`overround.parallel.tasks`'.
+In this process, in processes of this machine, or on Dask: `overround.parallel.tasks` decides what runs when.
 """
 
 import pickle
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 Frames = dict[str, pd.DataFrame]
 Work = Callable[[Frames], pd.DataFrame]
 _PARTITION = ("competition", "season")
-# of a row of quotes, while signals and a ledger are made of it: 1.65 kB measured, see docs/scale.md
+# of a row of quotes while signals and a ledger are computed from it: 1.65 kB measured, see docs/scale.md
 _ROW_BYTES = 1_700
 _PATIENCE_S = 60.0
 
@@ -39,10 +38,10 @@ def map_partitions(
     memory_mb: float | None = None,
     workers: int | None = None,
 ) -> pd.DataFrame:
-    """What a function makes of each competition's season, one below the other.
+    """Apply a function to each season of each competition and concatenate its results.
 
     All partitions are read in one version of the store, and their results are in order of competition and
-    season: the answer is the same to the last bit wherever, and in whatever order, they were worked on.
+    season: the answer is the same to the last bit wherever and in whatever order they were computed.
 
     Parameters
     ----------
@@ -50,37 +49,36 @@ def map_partitions(
         On an object store where the workers are on other machines.
     work : callable
         Takes a dict, table name -> rows of one competition and season as `Store.read` gives them, and returns
-        a DataFrame. Importable by name where it runs in other processes, and without a memory of its own.
+        a DataFrame. Importable by name where it runs in other processes, and without state.
     tables : iterable of str
-        Those it needs, each partitioned by competition and season.
+        Tables that it needs, each partitioned by competition and season.
     where : mapping, optional
-        As in `Store.read`, of each table that has the column; a condition on competition or season leaves out
-        the others.
+        As in `Store.read`, applied to each table that has the column; a condition on competition or season
+        chooses the partitions.
     version : str or mapping, optional
-        What `Store.version` returned; by default as the store stands now.
+        What `Store.version` returned; by default the newest.
     scheduler : str or distributed.Client, optional
         "here" for this process; the address of a Dask scheduler (`tcp://host:8786`) or a client of one; by
         default the setting OVERROUND_SCHEDULER, and where that is empty processes of this machine.
     memory_mb : float, optional
-        Partitions are begun only as long as those in work take this together, at 1.7 kB for each row that the
-        store's log counts; by default the setting OVERROUND_MEMORY_MB. The libraries of each process (about
-        250 MB) come on top.
+        Limit on the memory of the partitions in work, at 1.7 kB for each row that the store's log counts; by
+        default the setting OVERROUND_MEMORY_MB. The libraries of each process (about 250 MB) are not counted.
     workers : int, optional
         Processes of this machine; by default the setting OVERROUND_PROCESSES, and where that is 0 one a core.
 
     Returns
     -------
     DataFrame
-        Empty where no partition is left.
+        Empty where no partition meets the condition.
 
     Raises
     ------
     ParameterError
-        For a table that is not partitioned so, a condition on a column that none has, work that cannot be
-        sent, a scheduler that cannot be reached, or a partition that alone takes more memory than allowed.
+        For a table with other partitions, a condition on a column that no table has, work that cannot be
+        sent to another process, a scheduler that cannot be reached, or a partition that exceeds the memory.
     RunError
-        Naming the partition whose work failed, or killed its process again and again; or where the cluster
-        stayed away.
+        Naming the partition whose work failed, or killed its process several times; or when the cluster stays
+        away.
 
     Examples
     --------
@@ -104,7 +102,8 @@ def map_partitions(
             pickle.dumps(work)
         except (pickle.PicklingError, AttributeError, TypeError):
             raise ParameterError(
-                f"work {work!r} cannot be sent to another process: define it in a module, or use scheduler='here'."
+                f"work {work!r} cannot be sent to another process: "
+                "define it in a module, or use scheduler='here'."
             ) from None
     todo = []
     for part, rows, mb in parts.itertuples(name=None):
@@ -130,18 +129,18 @@ def partition_sizes(
     where: Mapping[str, Any] | None = None,
     version: str | Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
-    """Rows of each competition's season by the store's log, without opening a file.
+    """Rows of each season of each competition by the store's log, without opening a file.
 
     Returns
     -------
     DataFrame
-        Index competition, season, in order; columns rows, and mb: what it is expected to take in memory while
-        worked on.
+        Index competition, season, sorted; columns rows, and mb: the memory that work on it is expected to
+        take.
 
     Raises
     ------
     ParameterError
-        For a table that is not partitioned so, or a condition on a column that none of them has.
+        For a table with other partitions, or a condition on a column that no table has.
 
     Examples
     --------
@@ -152,20 +151,20 @@ def partition_sizes(
     >>> ov.parallel.partition_sizes(store, ["quotes"])["rows"].to_dict()
     {('example', '2015'): 6000}
     """
-    where, found = where or {}, [pd.DataFrame(columns=[*_PARTITION, "rows"])]
-    names = tuple(tables)
+    where, names = where or {}, tuple(tables)
+    logs = [pd.DataFrame(columns=[*_PARTITION, "rows"])]
     for name in names:
         if name not in TABLES or TABLES[name].partition != _PARTITION:
-            fit = ", ".join(one.name for one in TABLES.values() if one.partition == _PARTITION)
+            allowed = ", ".join(table.name for table in TABLES.values() if table.partition == _PARTITION)
             raise ParameterError(
-                f"table {name!r} is not partitioned by competition and season; these are: {fit}."
+                f"table {name!r} is not partitioned by competition and season; these are: {allowed}."
             )
         log = store.files(name, version)
-        found.append(pd.DataFrame({column: log[column].to_pylist() for column in (*_PARTITION, "rows")}))
+        logs.append(pd.DataFrame({column: log[column].to_pylist() for column in (*_PARTITION, "rows")}))
     for column in where:
         if not any(column in TABLES[name].columns for name in names):
             raise ParameterError(f"no table of {', '.join(names)} has the column {column!r}.")
-    rows = pd.concat([one for one in found[1:] if len(one)] or found[:1], ignore_index=True)
+    rows = pd.concat([log for log in logs[1:] if len(log)] or logs[:1], ignore_index=True)
     for column in where.keys() & set(_PARTITION):
         wanted = where[column]
         rows = rows[rows[column].isin([wanted] if isinstance(wanted, str) else list(wanted))]
@@ -180,25 +179,26 @@ def _check(parts: pd.DataFrame, memory_mb: float) -> None:
         worst = parts["mb"].idxmax()
         rows, mb = parts.loc[worst, ["rows", "mb"]]
         raise ParameterError(
-            f"{' '.join(worst)} has {rows:,.0f} rows, about {mb:,.4g} MB in work; memory_mb is {memory_mb:,.4g}."
+            f"{' '.join(worst)} has {rows:,.0f} rows, about {mb:,.4g} MB in work; "
+            f"memory_mb is {memory_mb:,.4g}."
         )
 
 
 def partition_frames(
     store: Store, tables: Iterable[str], where: Mapping[str, Any], version: str | Mapping[str, int]
 ) -> Frames:
-    """Rows of these tables; each condition is one on the tables that have its column."""
+    """Rows of these tables; each condition applies to the tables that have its column."""
     frames = {}
     for name in tables:
-        mine = {column: value for column, value in where.items() if column in TABLES[name].columns}
-        frames[name] = store.read(name, mine, version=version)
+        of_table = {column: value for column, value in where.items() if column in TABLES[name].columns}
+        frames[name] = store.read(name, of_table, version=version)
     return frames
 
 
 def _of_partition(
     store: Store, work: Work, tables: tuple[str, ...], where: dict[str, Any], version: str | Mapping[str, int]
 ) -> pd.DataFrame:
-    """What the work makes of one partition; an error says of which."""
+    """Result of the work on one partition; an error names the partition."""
     try:
         frames = partition_frames(store, tables, where, version)
         answer = work(frames)
@@ -208,15 +208,15 @@ def _of_partition(
         raise RunError(
             f"{' '.join(where[name] for name in _PARTITION)}: {type(error).__name__}: {error}"
         ) from error
-    answer = _apart(answer)
+    answer = _copied(answer)
     frames.clear()
     pa.default_memory_pool().release_unused()
     return answer
 
 
-def _apart(answer: pd.DataFrame) -> pd.DataFrame:
-    """The same rows in memory of their own: a slice of what was read keeps all of it for as long as the answers are gathered."""
+def _copied(answer: pd.DataFrame) -> pd.DataFrame:
+    """The same rows in memory of their own: a slice of the rows read would keep all of them alive."""
     if not len(answer):
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in answer.dtypes.items()})
-    # taking all rows in their order gives them back as they are; one more, and they are copied
+    # `take` of all rows in their order returns a view; with one more row it copies
     return answer.take(np.append(np.arange(len(answer)), 0)).iloc[:-1]

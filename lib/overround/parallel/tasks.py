@@ -186,7 +186,7 @@ def client_of(address: str) -> "Client":
 
 
 def _bar() -> Show | None:
-    """A bar where somebody watches."""
+    """A progress bar in an open notebook, else None."""
     show = watched()
     return (
         None
@@ -271,7 +271,7 @@ def _run_on_dask(
     count: _Count,
     kept: str,
 ) -> Iterator[tuple[Task, Answer]]:
-    """On a cluster: Dask itself mends the death of a worker; when the scheduler dies, what is missing is sent to its successor."""
+    """On a cluster: Dask replaces a dead worker; tasks that a dead scheduler had go to its successor."""
     waiting, first, gone_since = list(tasks), True, None
     while waiting:
         try:
@@ -310,7 +310,7 @@ def _run_on_dask(
 
 
 class _Lost(Exception):
-    """The scheduler, or what only a dead worker had."""
+    """The scheduler is gone, or an answer that only a dead worker had."""
 
 
 def _until_lost(
@@ -378,7 +378,7 @@ def _fetched(future: Any) -> Answer:
 
 
 def _write(folder: Path | None, name: str, answer: Answer) -> None:
-    """Put an answer into a file, whole or not at all."""
+    """Write an answer to a file, whole or not at all."""
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
