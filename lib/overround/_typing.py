@@ -1,4 +1,4 @@
-"""What arrays of numbers are called."""
+"""Types of arrays."""
 
 import numpy as np
 from numpy.typing import NDArray

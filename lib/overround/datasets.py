@@ -1,4 +1,4 @@
-"""A small invented league to try things on, drawn in memory from a seed: for docstrings, questions, bug reports.
+"""A small invented league, drawn in memory from a seed: for docstrings, questions and bug reports.
 
 `example_signals`, `example_ledger`, `example_ledgers` and `example_sweep` are what the steps of the workbench
 make of it.

@@ -1,4 +1,4 @@
-"""Spans of time as the command line takes them, and as they are said."""
+"""Durations as typed on the command line."""
 
 import re
 from datetime import timedelta
@@ -10,22 +10,23 @@ _LONGEST_S = 3650 * _UNITS["d"]
 
 
 def seconds(text: str) -> float:
-    """Seconds of a duration as typed: 30s, 5m, 12h, 2d, 4w.
+    """Seconds of a duration such as 30s, 5m, 12h, 2d, 4w.
 
     Raises
     ------
     ParameterError
-        For anything else.
+        The text is not a duration of at most 3650 days.
     """
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])", text.strip())
     duration = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if not 0 < duration <= _LONGEST_S:
         raise ParameterError(
-            f"duration {text!r} cannot be read; write a number above 0 and s, m, h, d or w, e.g. 30s, 5m, 12h, 2d or 4w, up to 3650d."
+            f"duration {text!r} cannot be read; write a number above 0 and s, m, h, d or w, "
+            "e.g. 30s, 5m, 12h, 2d or 4w, up to 3650d."
         )
     return duration
 
 
 def span(text: str) -> timedelta:
-    """The duration as a difference of times."""
+    """A duration as a difference of times."""
     return timedelta(seconds=seconds(text))

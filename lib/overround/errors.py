@@ -13,23 +13,23 @@ OverroundError
 
 
 class OverroundError(Exception):
-    """Root of every error that Overround raises on purpose."""
+    """Base of all errors that Overround raises on purpose."""
 
 
 class SettingsError(OverroundError):
-    """A setting (environment variable, `.env` line) that cannot be used."""
+    """A setting (environment variable or line in `.env`) cannot be used."""
 
 
 class ParameterError(OverroundError, ValueError):
-    """A parameter of a call or a notebook: unknown name, wrong type, out of range."""
+    """A parameter of a call or a notebook has an unknown name, a wrong type or a value out of range."""
 
 
 class UnknownMethod(ParameterError):
-    """A margin-removal method that does not exist; the message lists those that do."""
+    """An unknown method of removing margins; the message lists the known ones."""
 
 
 class FetchError(OverroundError):
-    """A provider could not be reached or answered with an error; `status` is its HTTP status, 0 without an answer."""
+    """A provider could not be reached or answered with an error; `status` is the HTTP status, or 0."""
 
     def __init__(self, message: str, status: int = 0):
         super().__init__(message)
@@ -37,16 +37,16 @@ class FetchError(OverroundError):
 
 
 class SourceError(OverroundError):
-    """A provider's answer that is not what the provider documents."""
+    """A provider's answer does not have the documented form."""
 
 
 class TableError(OverroundError):
-    """Rows that break the contract of a table."""
+    """Rows violate the schema of a table."""
 
 
 class StoreError(OverroundError):
-    """The store cannot do what was asked; what it held before is untouched."""
+    """The store cannot carry out an operation; its previous content is unchanged."""
 
 
 class RunError(OverroundError):
-    """A notebook run that failed; the partly executed notebook is kept."""
+    """The run of a notebook failed; the partly executed notebook is kept."""

@@ -1,4 +1,4 @@
-"""Numbers as a reader knows them: percentages, money, durations."""
+"""Numbers as text for readers: percentages, money, durations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
-    """Write a fraction as a percentage with a proper minus and never broken before its sign, e.g. "2.1 %".
+    """A fraction as a percentage, with a true minus sign and a no-break space, e.g. "2.1 %".
 
     Examples
     --------
@@ -21,8 +21,8 @@ def percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def said(seconds: float) -> str:
-    """A duration in words: 42 s, 3 min 5 s, 2 h 10 min, 3 days 4 h."""
+def duration(seconds: float) -> str:
+    """A duration as text: 42 s, 3 min 5 s, 2 h 10 min, 3 days 4 h."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= _MANY_HOURS:
@@ -62,13 +62,13 @@ FORMATS: dict[str, Format] = {
     "yes": lambda x: "yes" if x else "no",
     "day": lambda x: f"{x:%Y-%m-%d}",
     "time": lambda x: f"{x:%Y-%m-%d %H:%M}",
-    "minutes": lambda x: said(60 * x),
-    "hours": lambda x: said(3600 * x),
+    "minutes": lambda x: duration(60 * x),
+    "hours": lambda x: duration(3600 * x),
     "text": str,
 }
 
 
-# how the columns of our own tables are written, wherever they appear
+# formats of the columns of our own tables
 BY_NAME: dict[str, str] = {
     INTERVAL: "text",
     **dict.fromkeys(
@@ -109,11 +109,12 @@ BY_NAME: dict[str, str] = {
 _MANY_HOURS = 48
 
 
-_HARMLESS = "\n\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"  # what our own sentences hold, though Python calls it unprintable
+# used in our own sentences, though Python calls them unprintable
+_HARMLESS = "\n\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: control characters and the like as escapes; line ends and no-break spaces are kept."""
+    """The text with control characters, which a terminal would obey, escaped; line ends are kept."""
     if text.isprintable():
         return text
     return "".join(

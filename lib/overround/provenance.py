@@ -1,4 +1,4 @@
-"""Names of runs, revision of the program, versions of what a result depends on."""
+"""Names of runs, revision of the program, and versions of the libraries that a result depends on."""
 
 import hashlib
 import secrets
@@ -12,15 +12,15 @@ from overround.settings import PACKAGE
 
 
 def new_pipeline() -> str:
-    """Return a new name for a pipeline: when it started (UTC) and three characters against a tie."""
+    """A new name for a pipeline: its start (UTC), and three random characters against collisions."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)[:3]}"
 
 
 def git_revision(home: Path) -> str:
-    """Revision of the checkout, with a plus where files differ from it; empty outside a checkout."""
+    """Revision of the checkout, with a plus if files differ from it; empty outside a checkout."""
     try:
-        say = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607  the user's git
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607
             cwd=home,
             capture_output=True,
             text=True,
@@ -29,11 +29,11 @@ def git_revision(home: Path) -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return say.stdout.strip()
+    return described.stdout.strip()
 
 
 def versions() -> dict[str, str]:
-    """Versions that a result depends on."""
+    """Versions of Python, Overround and the libraries that a result depends on."""
     return {"python": sys.version.split()[0]} | {
         name: version(name)
         for name in ("overround", "pandas", "numpy", "scipy", "numba", "pyarrow", "duckdb")
@@ -41,10 +41,10 @@ def versions() -> dict[str, str]:
 
 
 def library_digest() -> str:
-    """Digest of the library's files: other where any of them is, in or outside version control."""
+    """Digest of the library's files, whether under version control or not."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:  # compiled by Python and by numba
+        if path.is_file() and "__pycache__" not in path.parts:  # compiled code of Python and numba
             digest.update(f"{path.relative_to(PACKAGE)}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Where data lives, keys and limits: environment variables `OVERROUND_*`, then `.env`, then these defaults."""
+"""Settings: folders, keys and limits, from the environment (`OVERROUND_*`), else `.env`, else defaults."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def project_home() -> Path:
-    """Return the folder that holds `notebooks/`: the working folder or one above it, else the checkout this library is installed from.
+    """The folder that holds `notebooks/`: the working folder or a parent of it, else the library's checkout.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def project_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """All settings of the workbench; each field `x` is also the environment variable `OVERROUND_X` or a line in `.env`.
+    """All settings; a field `x` is read from the environment variable `OVERROUND_X` or a line in `.env`.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
 
     @property
     def sweeps_folder(self) -> Path:
-        """The folder of what sweeps have finished, beside the cache."""
+        """The folder of finished parts of sweeps, beside the cache."""
         return self.cache_folder.parent / "sweeps"
 
     @property
@@ -94,12 +94,13 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings as they stand now.
+    """Read the current settings.
 
     Raises
     ------
     SettingsError
-        Naming the variable, what it holds and what is allowed; a secret's value is never shown.
+        A setting cannot be used; the message names the variable, its value (never that of a secret) and what
+        is allowed.
 
     Examples
     --------
@@ -118,19 +119,20 @@ def load_settings() -> Settings:
         ) from None
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(
-            f"{Path('.env').resolve()} cannot be read ({type(error).__name__}); a text file in UTF-8 is expected."
+            f"{Path('.env').resolve()} cannot be read ({type(error).__name__}); "
+            "a text file in UTF-8 is expected."
         ) from None
-    _look_at_mode(settings)
+    _warn_of_readable_key(settings)
     return settings
 
 
 @cache
-def _say_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     _log.warning(text)
 
 
-def _look_at_mode(settings: Settings) -> None:
-    """Warn of a key in a file that others on this machine can read; whether they may is for its owner to say."""
+def _warn_of_readable_key(settings: Settings) -> None:
+    """Warn if `.env` holds a key and can be read by other users of this machine, which may be intended."""
     file = Path(".env")
     if (
         os.name != "posix"
@@ -140,4 +142,4 @@ def _look_at_mode(settings: Settings) -> None:
     ):
         return
     if file.stat().st_mode & 0o077:
-        _say_once(f"{file.resolve()} holds a key and can be read by others on this machine: chmod 600 .env")
+        _warn_once(f"{file.resolve()} holds a key and can be read by others on this machine: chmod 600 .env")

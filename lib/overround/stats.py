@@ -1,4 +1,4 @@
-"""Intervals by bootstrap over match days: bets of one day depend on each other, days do not. Pure functions on ledgers."""
+"""Intervals and p-values, by bootstrap over match days: bets of a day are dependent, days are not."""
 
 from collections.abc import Iterator
 
@@ -10,18 +10,18 @@ from overround._typing import Floats, Whole
 from overround.errors import ParameterError
 
 LEVEL = 0.95
-Z = 1.959963984540054  # so many standard errors to each side hold that much of a normal distribution
+Z = 1.959963984540054  # standard errors to each side that hold LEVEL of a normal distribution
 CHUNK = 4_000_000  # random numbers held at once
 BOOTSTRAPS = ("stationary", "circular")
 
 
 def day(ledger: pd.DataFrame) -> pd.Series:
-    """The match day of each bet: the cluster within which bets depend on each other."""
+    """The match day of each bet: the cluster within which bets are dependent."""
     return ledger["starts_at"].dt.normalize()
 
 
 def by_day(ledger: pd.DataFrame, days: pd.Index) -> Floats:
-    """Money staked and profit of each of these days, shape (days, 2)."""
+    """Stake and profit of each of these days, shape (days, 2)."""
     sums = ledger.groupby(day(ledger))[["stake", "profit"]].sum()
     return sums.reindex(days, fill_value=0.0).to_numpy(float)
 
@@ -29,15 +29,16 @@ def by_day(ledger: pd.DataFrame, days: pd.Index) -> Floats:
 def day_draws(
     n_days: int, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary"
 ) -> Iterator[NDArray[np.int32]]:
-    """Blocks of resamples of the numbers 0 .. n_days - 1, shape (resamples, n_days).
+    """Resamples of the numbers 0 .. n_days - 1, in chunks of shape (resamples, n_days).
 
     Parameters
     ----------
     n_days, simulations, seed : int
-        Days to draw from, and as many are drawn; how many resamples; of the random numbers.
+        Number of days, of which as many are drawn; number of resamples; seed of the random numbers.
     block_days : float
-        Days in a row that are drawn together: their mean length in the stationary bootstrap (Politis and
-        Romano 1994, JASA 89, 1303-1313), their length in the circular one. 1 draws each day by itself.
+        Length of blocks of consecutive days that are drawn together: the mean length in the stationary
+        bootstrap (Politis and Romano 1994, JASA 89, 1303-1313), the length in the circular one. 1 draws
+        single days.
     bootstrap : str
         One of `BOOTSTRAPS`.
     """
@@ -66,10 +67,7 @@ def day_draws(
 def resample(
     sums: Floats, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary"
 ) -> Floats:
-    """Totals over days drawn with replacement, shape (simulations, columns): the bootstrap by day as a matrix product.
-
-    In the precision of `sums`.
-    """
+    """Totals over days drawn with replacement, shape (simulations, columns), in the precision of `sums`."""
     n_days = len(sums)
     if not n_days:
         return np.zeros((simulations, sums.shape[1]))
@@ -82,13 +80,13 @@ def resample(
 
 
 def quotient(drawn: Floats) -> Floats:
-    """Second of the last axis over the first, NaN where that is 0: a yield from (staked, profit), a mean from (count, sum)."""
+    """Second of the last axis over the first, NaN for 0: yield of (stake, profit), mean of (count, sum)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return drawn[..., 1] / drawn[..., 0]
 
 
 def interval(drawn: Floats) -> tuple[float, float]:
-    """The 95 % interval of what was drawn, by quantiles; NaN where nothing was."""
+    """The 95 % interval of the draws, by quantiles; NaN if there are none."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return np.nan, np.nan
@@ -97,7 +95,7 @@ def interval(drawn: Floats) -> tuple[float, float]:
 
 
 def wilson(share: Floats, n: Floats, z: Floats | float = Z) -> tuple[Floats, Floats]:
-    """The interval of a share of n, NaN of none (Wilson 1927, JASA 22, 209-212)."""
+    """The interval of a share of n, NaN for n = 0 (Wilson 1927, JASA 22, 209-212)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -105,19 +103,19 @@ def wilson(share: Floats, n: Floats, z: Floats | float = Z) -> tuple[Floats, Flo
 
 
 def step_down(observed: Floats, drawn: Floats) -> Floats:
-    """p-values adjusted for all hypotheses together, by the step-down maximum of Romano and Wolf.
+    """p-values adjusted for multiple testing by the step-down maximum of Romano and Wolf.
 
     Parameters
     ----------
     observed : ndarray, shape (k,)
-        Statistics; large ones speak against the null.
+        Statistics; large values speak against the null.
     drawn : ndarray, shape (simulations, k)
-        The same statistics under the null, dependence kept: a row is one history.
+        The same statistics under the null with their dependence: a row is one history.
 
     Returns
     -------
     ndarray, shape (k,)
-        Adjusted p-values; rejecting those of at most `a` keeps the family-wise error at `a`.
+        Adjusted p-values; rejecting those up to `a` keeps the family-wise error rate at `a`.
 
     References
     ----------
@@ -125,7 +123,7 @@ def step_down(observed: Floats, drawn: Floats) -> Floats:
     38-40.
     """
     order = np.argsort(-observed, kind="stable")
-    # the maximum over a strategy and all that did worse, from the worst up
+    # the maximum over a strategy and all worse ones, from the worst up
     rivals = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
     beaten = (rivals >= observed[order]).sum(axis=0)
     adjusted = np.empty(len(observed))
@@ -134,7 +132,7 @@ def step_down(observed: Floats, drawn: Floats) -> Floats:
 
 
 def clustered_variance(residual: Floats, group: Whole, cluster: Whole, n_groups: int) -> tuple[Floats, Whole]:
-    """Variance of each group's sum of residuals, which depend on each other within a cluster, and the number of its clusters.
+    """Variance of each group's sum of residuals, dependent within clusters, and its number of clusters.
 
     G / (G - 1) times the sum over the G clusters of the squared sum of a cluster's residuals (Liang and Zeger
     1986; Cameron and Miller 2015, Journal of Human Resources 50, 317-372). NaN residuals are left out.
@@ -166,7 +164,7 @@ def clustered_variance(residual: Floats, group: Whole, cluster: Whole, n_groups:
 
 
 def holm(p: Floats) -> Floats:
-    """P-values adjusted for having made all these comparisons (Holm 1979); NaN is no comparison."""
+    """P-values adjusted for the number of comparisons (Holm 1979); NaN is ignored."""
     order = np.argsort(p)  # NaN last
     n = int((~np.isnan(p)).sum())
     adjusted = np.full(len(p), np.nan)

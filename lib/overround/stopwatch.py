@@ -1,7 +1,7 @@
-"""Time that parts of a stage take, told to whoever measures the stage: a part need not know who listens, and if nobody does costs 1 us.
+"""Times of the parts of a stage, reported to the stage that is being measured; without one they cost 1 us.
 
-A part inside another counts for itself alone, so the parts of a stage never add up to more than it took in
-one thread.
+A part nested in another counts only for itself, so that in one thread the parts never add up to more than
+their stage.
 """
 
 import time
@@ -13,18 +13,18 @@ from typing import Any, Protocol
 
 
 class Listener(Protocol):
-    """Whoever measures a stage."""
+    """Receives the measurements, e.g. a stage of `Meter`."""
 
     def count(self, **numbers: float) -> None:
-        """Add to what the stage has cost."""
+        """Add to the costs."""
 
 
 listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
-_around: ContextVar["timed | None"] = ContextVar("around", default=None)
+_enclosing: ContextVar["timed | None"] = ContextVar("enclosing", default=None)
 
 
 class timed(ContextDecorator):
-    """Seconds of a piece of work, added to the stage around it under this name; as context manager or decorator."""
+    """Adds the seconds of a block or function to the enclosing stage under a name."""
 
     def __init__(self, name: str):
         self._name = name
@@ -35,35 +35,35 @@ class timed(ContextDecorator):
     def __enter__(self) -> "timed":
         self._to = listener.get()
         if self._to is not None:
-            self._outer, self._inside = _around.get(), 0.0
-            _around.set(self)
+            self._outer, self._inside = _enclosing.get(), 0.0
+            _enclosing.set(self)
             self._began = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._to is not None:
             took = time.perf_counter() - self._began
-            _around.set(self._outer)
+            _enclosing.set(self._outer)
             if self._outer is not None:
                 self._outer._inside += took
             self._to.count(**{self._name: max(0.0, took - self._inside)})
 
 
 class WatchedPool(ThreadPoolExecutor):
-    """A pool of threads whose work counts in the stage in which the pool was made: how long it worked, of how long it could have."""
+    """A thread pool that reports its busy and its total time to the stage in which it was created."""
 
     def __init__(self, workers: int):
         super().__init__(workers)
         self._size, self._to, self._began = workers, listener.get(), time.perf_counter()
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand over work; it is done in the context of whoever hands it over."""
+        """Submit a function; it runs in a copy of the caller's context."""
         if self._to is None:
             return super().submit(work, *args, **kwargs)
         return super().submit(copy_context().run, self._watched, work, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the pool."""
+        """Shut down, and report the pool's total time."""
         super().shutdown(wait, cancel_futures=cancel_futures)
         if self._to is not None:
             self._to.count(worker_s=self._size * (time.perf_counter() - self._began))
@@ -71,7 +71,7 @@ class WatchedPool(ThreadPoolExecutor):
 
     def _watched(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         to, began, cpu = self._to, time.perf_counter(), time.thread_time()
-        _around.set(None)  # it works beside the part that handed it over, not inside
+        _enclosing.set(None)  # it runs beside the part that submitted it, not inside
         try:
             return work(*args, **kwargs)
         finally:

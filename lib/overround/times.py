@@ -1,4 +1,4 @@
-"""Times as whole microseconds since 1970 in UTC, which compiled loops and searches read, and back."""
+"""Times as whole microseconds since 1970 in UTC, for compiled loops and searches, and back."""
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,12 @@ Times = NDArray[np.int64]  # microseconds since 1970, UTC
 
 
 def microseconds(times: pd.Series) -> Times:
-    """Times as numbers; a time that is missing is the smallest of them.
+    """Times as numbers; a missing time becomes the smallest integer.
 
     Raises
     ------
     ParameterError
-        For times without a time zone: whose noon it is, nobody knows.
+        The times have no time zone, so that they are ambiguous.
     """
     if not isinstance(times.dtype, pd.DatetimeTZDtype):
         if times.dtype.kind == "M" and times.notna().any():
@@ -26,17 +26,17 @@ def microseconds(times: pd.Series) -> Times:
 
 def as_times(numbers: Times) -> pd.Series:
     """Turn the numbers of `microseconds` back into times."""
-    # numbers are taken as UTC, and as they are: DatetimeIndex(..., tz="UTC") converts from UTC to UTC
+    # unlike DatetimeIndex(..., tz="UTC"), this does not convert from UTC to UTC
     return pd.Series(numbers, dtype="datetime64[us, UTC]", copy=False)
 
 
 def moment(given: pd.Timestamp | str, what: str, example: str) -> pd.Timestamp:
-    """A time in UTC from a text or a time, of which one without a zone is taken as UTC.
+    """A text or a time as a time in UTC; without a zone it counts as UTC.
 
     Raises
     ------
     ParameterError
-        For a text that is no time: `what` it was to be, and an `example`.
+        The text is not a time; the message says `what` it is and gives an `example`.
     """
     try:
         at = pd.Timestamp(given)

@@ -343,7 +343,7 @@ def test_work_done_in_other_processes_comes_home_with_its_cost():
     meter = Meter("r")
 
     with meter.stage("all", workers=2), ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        spent = [meter.home(answer) for answer in pool.map(meter.away("burn", burn), [0.1, 0.1])]
+        spent = [meter.merge(answer) for answer in pool.map(meter.remote("burn", burn), [0.1, 0.1])]
 
     assert figures(meter, "burn")["cpu_s"] == pytest.approx(sum(spent), rel=0.05)
     assert figures(meter, "all")["thread_efficiency"] == pytest.approx(
@@ -362,9 +362,9 @@ def test_stages_work_in_threads_of_a_dask_worker():
         distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
-        answers = client.gather(client.map(meter.away("burn", burn), [0.1, 0.11]))
+        answers = client.gather(client.map(meter.remote("burn", burn), [0.1, 0.11]))
 
-    spent = [meter.home(answer) for answer in answers]
+    spent = [meter.merge(answer) for answer in answers]
     assert figures(meter, "burn")["cpu_s"] == pytest.approx(sum(spent), rel=0.1)
 
 

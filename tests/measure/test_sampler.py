@@ -155,14 +155,14 @@ def test_a_sampler_that_saw_nothing_ends():
 
 def test_a_look_that_comes_before_another_is_left_sees_what_that_one_saw(monkeypatch: pytest.MonkeyPatch):
     sampler, within = Sampler(3600), iter([True])
-    sampler._looks = True
+    sampler._is_running = True
     # the next look, at the very moment at which it is ordered
     monkeypatch.setattr(
-        signal, "setitimer", lambda *_: sampler._look(0, sys._getframe(1)) if next(within, False) else None
+        signal, "setitimer", lambda *_: sampler._sample(0, sys._getframe(1)) if next(within, False) else None
     )
 
     with Meter("r").stage("work"):
-        sampler._look(0, sys._getframe())
+        sampler._sample(0, sys._getframe())
 
     assert list(sampler.stacks["work"])
     assert not any("overround.measure.sampler" in stack for stack in sampler.stacks["work"])

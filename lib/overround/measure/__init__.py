@@ -1,4 +1,4 @@
-"""What a stage costs, and whether two samples of costs differ."""
+"""Costs of stages, and whether two samples of costs differ."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""What a stage costs: time, processor, memory, input and output, and what it counted. Nothing here sleeps or prints.
+"""Costs of a stage: time, CPU, memory, input and output, and its own counters. Nothing here sleeps or prints.
 
-Stages may lie inside one another, and side by side in threads: none disturbs what another measures.
+Stages may be nested, or run side by side in threads, without disturbing each other's measurements.
 """
 
 import os
@@ -56,24 +56,24 @@ _HIDDEN = ("busy_s", "worker_s", "helpers_cpu_s")
 
 
 class Stage:
-    """A stage while it runs: add what it counts, e.g. `stage.count(rows=len(quotes))`."""
+    """A running stage with its counters, e.g. `stage.count(rows=len(quotes))`."""
 
     def __init__(self, meter: "Meter", name: str, outer: "Stage | None"):
         self.counts: dict[str, float] = {}
         self.outer = outer
         self.peak_mb = self.allocated_mb = 0.0
-        self.shared = False  # another stage, neither around nor inside this one, ran at the same time
+        self.shared = False  # whether a stage that is not nested with this one ran at the same time
         self.name, self.thread = name, get_ident()
         self._meter, self._ended, self._lock = meter, False, Lock()
 
     def count(self, **numbers: float) -> None:
-        """Add to the stage's counters; the names are those of `UNITS`. Times of parts also count in the stages around."""
+        """Add to the counters, named as in `UNITS`; times of parts also count in the enclosing stages."""
         with self._lock:
             late = self._ended
             if not late:
                 for name, number in numbers.items():
                     self.counts[name] = self.counts.get(name, 0.0) + number
-        if late:  # a pool goes on working when the stage that asked for the work has ended
+        if late:  # a pool may still be working when the stage that started it has ended
             self._meter.record(self.name, **numbers)
         if self.outer is not None and (
             times := {name: number for name, number in numbers.items() if name.startswith(_TIMES)}
@@ -81,13 +81,13 @@ class Stage:
             self.outer.count(**times)
 
     def end(self) -> dict[str, float]:
-        """What was counted; whatever comes later goes to the meter."""
+        """The counters; anything counted later goes to the meter."""
         with self._lock:
             self._ended = True
             return self.counts
 
     def around(self, other: "Stage") -> bool:
-        """Whether the other stage lies inside this one."""
+        """Whether the other stage is nested in this one."""
         stage: Stage | None = other
         while stage is not None and stage is not self:
             stage = stage.outer
@@ -95,7 +95,7 @@ class Stage:
 
 
 class _Measuring(ContextDecorator):
-    """One entry of a stage."""
+    """One entry into a stage."""
 
     def __init__(self, meter: "Meter", name: str, workers: int, allocations: bool):
         self._of = meter, name, workers, allocations
@@ -116,11 +116,11 @@ class _Measuring(ContextDecorator):
         now, stage = procfs.end(), self._stage
         meter, name, workers, allocations = self._of
         _unwatch(stage)
-        # not by the token of `set`: a generator may be left in another context than it was entered in
+        # not with the token of `set`: a generator may be left in a different context than it was entered in
         listener.set(stage.outer)
         counts = stage.end()
-        # where stages run side by side the process's counters are those of all: then the thread's, and what
-        # its helpers tell
+        # where stages run side by side the process's counters cover all of them: use those of the thread,
+        # plus what its pool reports
         values = procfs.between(self._began, now, thread_only=stage.shared)
         if stage.shared:
             values["cpu_s"] += counts.get("helpers_cpu_s", 0.0)
@@ -140,7 +140,7 @@ class _Measuring(ContextDecorator):
 
 @dataclass
 class Meter:
-    """Collects the measurements of one run; a stage that is entered again adds to what it has cost so far.
+    """The measurements of one run; a stage that is entered again adds to its costs so far.
 
     Examples
     --------
@@ -158,33 +158,33 @@ class Meter:
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> _Measuring:
-        """Measure what happens inside, also when it fails; as context manager or decorator.
+        """Measure a block or a function, even if it fails; as context manager or decorator.
 
-        Records wall_s; cpu_s; io_wait_s, what is left of the wall time without cpu_s and without this
-        thread's waiting for a processor (it waited for a disk, the network, a lock or another process), and
-        block_io_s where the kernel counts it; peak_mb, the highest resident memory of the process inside the
-        stage (on Linux; elsewhere so far); bytes read and written by system calls and from and to storage;
-        errors; the store's time by part; compile_s, what kernels took to be compiled, once on a machine;
-        rows_per_s where rows were counted. Bytes, errors and parts of 0 are left out.
+        Records wall_s; cpu_s; io_wait_s, the wall time minus cpu_s and minus this thread's waiting for a CPU
+        (i.e. waiting for a disk, the network, a lock or another process), and block_io_s where the kernel
+        counts it; peak_mb, the highest resident memory of the process during the stage (on Linux; elsewhere
+        since the process began); bytes read and written by system calls and on storage; errors; the store's
+        time by part; compile_s, the compilation of kernels, once per machine; rows_per_s where rows were
+        counted. Bytes, errors and parts of 0 are left out.
 
-        Processor time and bytes are the whole process's while no other stage runs beside this one, and else
-        those of this thread and of the pools that it started.
+        CPU time and bytes are those of the whole process while no other stage runs beside this one, otherwise
+        those of this thread and the pools it started.
 
         Parameters
         ----------
         name : str
-            Of the stage.
+            Name of the stage.
         workers : int
-            Threads or processes that share the work: adds thread_efficiency, their busy time over wall x
-            workers. A `WatchedPool` tells of itself.
+            Threads or processes that share the work: adds thread_efficiency, their busy time over wall time
+            times workers. A `WatchedPool` reports by itself.
         allocations : bool
-            Also the highest sum of what Python and NumPy hold that was allocated inside, by `tracemalloc`:
-            this slows Python down.
+            Also record the peak of memory that Python and NumPy allocated inside, by `tracemalloc`: this
+            slows Python down.
         """
         return _Measuring(self, name, workers, allocations)
 
     def record(self, stage: str, **values: float) -> None:
-        """Add measurements made elsewhere; sums add up, maxima and quantiles take the larger."""
+        """Add measurements made elsewhere: amounts are summed, of maxima and quantiles the larger is kept."""
         self._add(stage, values)
 
     def _add(self, stage: str, values: dict[str, float]) -> None:
@@ -196,17 +196,17 @@ class Meter:
                     float(value) if old is None else max(old, value) if metric in _LARGER else old + value
                 )
 
-    def away(self, name: str, work: Callable[..., Any]) -> "Away":
-        """The work, measured wherever it is done: hand it to a pool of processes or a cluster, and its answers to `home`."""
-        return Away(name, work)
+    def remote(self, name: str, work: Callable[..., Any]) -> "Remote":
+        """A function that measures itself in another process; hand its answers to `merge`."""
+        return Remote(name, work)
 
-    def home(self, answer: "Measured") -> Any:
-        """Take what was measured away, and return the work's own result. Inside a stage with workers it was busy time of these."""
+    def merge(self, answer: "Measured") -> Any:
+        """Record remote measurements, as busy time of the current stage; returns the function's result."""
         for stage, values in answer.stages.items():
             self.record(stage, **values)
-        around = listener.get()
-        if around is not None:
-            around.count(busy_s=sum(values["wall_s"] for values in answer.stages.values()))
+        current = listener.get()
+        if current is not None:
+            current.count(busy_s=sum(values["wall_s"] for values in answer.stages.values()))
         return answer.result
 
     def frame(self) -> pd.DataFrame:
@@ -229,27 +229,27 @@ class Meter:
         return pd.DataFrame(rows, columns=["run_id", "stage", "metric", "value", "unit", "at"])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Locks stay in their process."""
+        """Pickle without the lock, which belongs to its process."""
         return Meter, (self.run_id, self.stages)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A result, and what it has cost where it was made."""
+    """A result, and its costs where it was computed."""
 
     result: Any
     stages: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Away:
-    """Work that measures itself, and can be sent to another process."""
+class Remote:
+    """A function that measures itself and can be sent to another process."""
 
     name: str
     work: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Measured:
-        """Do the work."""
+        """Call the function."""
         meter = Meter("")
         with meter.stage(self.name):
             result = self.work(*args, **kwargs)
@@ -257,7 +257,7 @@ class Away:
 
 
 def request_figures(requests: list[dict]) -> dict[str, float]:
-    """Figures of calls, from the rows of a `Fetcher`: answered by the cache (hit), confirmed by the provider (revalidated), or missed.
+    """Figures of calls from the rows of a `Fetcher`: cache hits, those revalidated by the provider, misses.
 
     latency_p50_ms and so on are of those that missed; of the others latency_hit_p50_ms and
     latency_revalidated_p50_ms.
@@ -294,7 +294,7 @@ def request_figures(requests: list[dict]) -> dict[str, float]:
 
 
 def cost_table(measurements: pd.DataFrame) -> pd.DataFrame:
-    """One row a stage in order of time, one column a metric.
+    """One row per stage in order of time, one column per metric.
 
     Examples
     --------
@@ -312,7 +312,7 @@ def cost_table(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on."""
+    """The machine that the numbers were measured on."""
     import platform
 
     return {
@@ -323,8 +323,8 @@ def machine() -> dict[str, str]:
 
 
 def innermost() -> Stage | None:
-    """The stage that this thread is in, of several within each other the last begun."""
-    # a copy in one step, and no lock: whoever only looks must not make a stage wait
+    """The innermost stage of this thread."""
+    # an atomic copy instead of a lock: an observer must not make a stage wait
     return next((stage for stage in reversed(_running.copy()) if stage.thread == get_ident()), None)
 
 
@@ -338,11 +338,11 @@ def _with_ratios(values: dict[str, float]) -> dict[str, float]:
     return shown
 
 
-# The high-water marks of memory are one for the process. Whenever a stage begins they are first told to all
-# stages that run, and then reset; whenever one ends they are told again: so each stage sees the highest of
-# all spans between its begin and its end.
+# A process has one high-water mark of memory. Whenever a stage begins, the mark is passed to all running
+# stages and then reset; whenever one ends it is passed on again: so each stage sees the highest mark of all
+# spans between its begin and its end.
 _running: list[Stage] = []
-_tracing: dict[Stage, int] = {}  # bytes that were held when it began
+_tracing: dict[Stage, int] = {}  # bytes allocated when it began
 _traced_before = False
 _marks = Lock()
 
@@ -353,7 +353,7 @@ def _watch(stage: Stage, allocations: bool) -> None:
         if allocations and not _tracing:
             _traced_before = tracemalloc.is_tracing()
             tracemalloc.start(1)
-        _tell_marks()
+        _pass_on_marks()
         procfs.reset_peak()
         for other in _running:
             if not other.around(stage):
@@ -366,14 +366,14 @@ def _watch(stage: Stage, allocations: bool) -> None:
 
 def _unwatch(stage: Stage) -> None:
     with _marks:
-        _tell_marks()
-        if stage in _running:  # a process forked inside the stage knows nothing of it
+        _pass_on_marks()
+        if stage in _running:  # missing in a process that was forked inside the stage
             _running.remove(stage)
         if _tracing.pop(stage, None) is not None and not _tracing and not _traced_before:
             tracemalloc.stop()
 
 
-def _tell_marks() -> None:
+def _pass_on_marks() -> None:
     if _running:
         peak = procfs.peak_mb()
         for one in _running:

@@ -1,4 +1,4 @@
-"""Where modules of kernels have `njit` from: what it takes to compile counts in the stage that had to wait for it, as `compile_s`."""
+"""`njit` for all kernels: compiling counts as `compile_s` in the stage that waits for it."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from overround.stopwatch import timed
 
 
 class _Compiling(Listener):
-    """Told by numba when it compiles, not when it loads what it compiled before; it holds a lock meanwhile, so in one thread at a time."""
+    """Times compilations, not loads from the cache; under numba's lock only one thread compiles at a time."""
 
     def __init__(self) -> None:
-        self._running: list[timed] = []  # a kernel that calls another compiles it inside
+        self._running: list[timed] = []  # nested: a kernel that calls another compiles it
 
     def on_start(self, event: Any) -> None:
         self._running.append(timed("compile_s").__enter__())

@@ -1,9 +1,9 @@
-"""Whether one of two programs is faster, from samples taken in turns on a machine that is busy now and then. Only computes.
+"""Whether one of two programs is faster, from samples taken in turns on a machine with other load.
 
-Both sides of a pair were taken one after the other, each with a fixed calibration loop beside it. A pair in
-which the loop was slow was taken while the machine was busy, and is set aside: this looks at the loop alone,
-never at what is compared, so it favours nobody. What the loop says of the others is taken out of their times
-as well, as far as times and loop go together within each side.
+Both sides of a pair are measured one after the other, each together with a fixed calibration loop. A pair
+whose loop was slow was measured while the machine was busy, and is set aside: this depends on the loop alone,
+not on what is compared, so it favours neither side. Times of the remaining pairs are corrected by their
+loops, as far as times and loops are correlated within each side.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ WORSE, BETTER, NOISE = "worse", "better", "within noise"
 LEAST_PAIRS = 5
 _TELLING_PAIRS, _UNLIKELY = 8, 0.01
 _LEVEL = 0.95
-_BUSY = 1.25  # times the fast quarter of a side's loops
-_MOST_ASIDE = 0.5  # a machine that is always busy has no quiet pairs: compare the less busy half
+_BUSY = 1.25  # ratio to the lower quartile of a side's loops
+_MOST_ASIDE = 0.5  # on a machine that is always busy the less busy half is compared
 _FLOORED = ("wall_s", "own_s")
-_TIMES = ("wall_s", "own_s", "cpu_s")  # what a slow processor makes longer
-LOOPS = ("calibration_s", "calibration_own_s")  # with and without the queue for a processor
+_TIMES = ("wall_s", "own_s", "cpu_s")  # metrics that a slow CPU makes longer
+LOOPS = ("calibration_s", "calibration_own_s")  # with and without waiting for a CPU
 _OWN = ("own_s", "cpu_s", "floor_s", "calibration_own_s")
 
 
@@ -59,15 +59,14 @@ class Change:
     floor: float = float("nan")
 
     def __str__(self) -> str:
-        """Say it with its interval."""
+        """The change with its interval and verdict."""
         aside = f", {self.set_aside} set aside" if self.set_aside else ""
         return f"{self.workload}, {self.metric}: {self.change()}, {self.verdict} ({self.pairs} pairs{aside})"
 
     def change(self) -> str:
         """The change in per cent, with its interval."""
-        return f"{100 * (self.ratio - 1):+z.1f} % ({100 * (self.low - 1):+z.1f} to {100 * (self.high - 1):+z.1f})".replace(
-            "-", "−"
-        )
+        ratio, low, high = (f"{100 * (value - 1):+z.1f}" for value in (self.ratio, self.low, self.high))
+        return f"{ratio} % ({low} to {high})".replace("-", "−")
 
 
 def compare(
@@ -83,34 +82,30 @@ def compare(
     Parameters
     ----------
     samples : DataFrame
-        Of one workload: pair, side ("A" before or "B" after), calibration_s, and the metric; a row a sample.
+        One row per sample of one workload: pair, side ("A" before or "B" after), calibration_s, and the
+        metric.
     metric : str
         A column in which less is better, such as wall_s, cpu_s or peak_mb.
     threshold : float
-        A change smaller than this is none, however sure.
-    resamples : int
-        Of the bootstrap.
-    seed : int
+        Smaller changes count as noise, however significant.
+    resamples, seed : int
         Of the bootstrap.
 
     Returns
     -------
     Change
-        `verdict` is better or worse where the 95 % interval excludes 1 and the ratio is beyond the threshold,
-        else within noise.
+        `verdict` is better or worse if the 95 % interval excludes 1 and the ratio is beyond the threshold,
+        and within noise otherwise.
 
     Raises
     ------
     ParameterError
-        For fewer than five pairs, a metric that no sample has, or one that is 0: it has no ratio, see
-        `difference`.
+        There are fewer than five pairs, or the metric is missing or 0 in a sample (see `difference`).
 
-    Notes
-    -----
-    Percentile bootstrap of the ratio of medians; pairs are drawn whole, so that a machine that slowed both
-    sides of a pair counts as one accident and not as two (Efron and Tibshirani 1993, An Introduction to the
-    Bootstrap, chapter 13). Times of eight quiet pairs or more are at the usual speed of the machine,
-    `corrected`, unless a side slows the loop itself.
+    Notes ----- Percentile bootstrap of the ratio of medians (Efron and Tibshirani 1993, An Introduction to
+    the Bootstrap, chapter 13). Whole pairs are drawn, so that a slowdown of both sides of a pair counts once,
+    not twice. With eight quiet pairs or more, times are `corrected` to the usual speed of the machine, unless
+    one side slows the loop itself.
 
     Examples
     --------
@@ -154,9 +149,9 @@ def compare(
 def difference(
     samples: pd.DataFrame, metric: str, *, resamples: int = 4000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Difference of the medians of two sides, B less A, and its 95 % interval: for figures that may be 0, which have no ratio.
+    """Difference of medians, B minus A, with its 95 % interval, for metrics that may be 0 and have no ratio.
 
-    Parameters are those of `compare`, and so are errors.
+    Parameters and errors are those of `compare`.
     """
     before, after, draws, _ = _draws(samples, metric, resamples, seed)
     moved = np.median(after[draws], axis=1) - np.median(before[draws], axis=1)
@@ -165,7 +160,7 @@ def difference(
 
 
 def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Both sides of each pair (n pairs x 2), times `corrected` where that is fair, and which pairs are quiet.
+    """Both sides of each pair (n pairs x 2), times `corrected` where that is fair; the mask of quiet pairs.
 
     Parameters and errors are those of `compare`.
     """
@@ -179,13 +174,12 @@ def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], N
     values, calibration = (
         wide.reindex(columns=[(one, "A"), (one, "B")]).to_numpy(float) for one in (metric, loop)
     )
-    whole = np.isfinite(values).all(axis=1) & (calibration > 0).all(
-        axis=1
-    )  # a loop that took no time was not timed
+    # a loop of 0 s was not timed
+    whole = np.isfinite(values).all(axis=1) & (calibration > 0).all(axis=1)
     if whole.sum() < LEAST_PAIRS:
         raise ParameterError(
-            f"{name or 'a comparison'} has {whole.sum()} pairs of samples with {metric} and a timed loop on both sides; "
-            f"at least {LEAST_PAIRS} are needed."
+            f"{name or 'a comparison'} has {whole.sum()} pairs of samples with {metric} "
+            f"and a timed loop on both sides; at least {LEAST_PAIRS} are needed."
         )
     values, calibration = values[whole], calibration[whole]
     quiet = quiet_pairs(calibration)
@@ -197,29 +191,27 @@ def pairs_of(samples: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], N
 def corrected(
     values: NDArray[np.float64], calibration: NDArray[np.float64], quiet: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Times as they would have been had the calibration loop beside each run at its usual speed.
+    """Times as they would be if each calibration loop had run at its usual speed.
 
     Parameters
     ----------
     values, calibration : ndarray, shape (n, k)
-        Seconds of n samples of each of k programs, and of the loop beside each.
+        Seconds of n samples of each of k programs, and of the loop with each.
     quiet : ndarray of bool, shape (n,)
-        The samples that say what is usual; the others stay as they are.
+        The samples that define the usual speed; the others are not corrected.
 
     Returns
     -------
     ndarray, shape (n, k)
         Seconds.
 
-    Notes
-    -----
-    The loop is a control variate (Glynn and Szechtman 2002, Some New Perspectives on the Method of Control
-    Variates): a process in which it was 4 % slow has 4 % times the slope of log time on log loop taken off.
-    The slope is Siegel's repeated medians (1982, Biometrika 69, 242-244) of deviations from each program's
-    own medians, so that it cannot know which is faster, and kept within 0 (work that the loop says nothing of
-    stays as it is) and 1.
+    Notes ----- The loop is a control variate (Glynn and Szechtman 2002, Some New Perspectives on the Method
+    of Control Variates): if it was 4 % slow, the time is reduced by 4 % times the slope of log time on log
+    loop. The slope is Siegel's repeated median (1982, Biometrika 69, 242-244) of deviations from each
+    program's own medians, so that it does not depend on which program is faster, clipped to between 0
+    (uncorrelated work is not corrected) and 1.
     """
-    from scipy.stats import siegelslopes  # takes most of a second to import
+    from scipy.stats import siegelslopes  # its import takes most of a second
 
     if (values <= 0).any():
         return values
@@ -230,11 +222,11 @@ def corrected(
 
 
 def _is_chance(calibration: NDArray[np.float64]) -> bool:
-    """Whether only chance made the loop faster beside one side (n pairs x 2).
+    """Whether a difference between the loops of the two sides (n pairs x 2) is due to chance.
 
-    Else the program did, by threads that it leaves behind or memory that it holds: what would be taken out is
-    part of its cost. Fewer than eight pairs cannot tell (Wilcoxon 1945, Biometrics Bulletin 1, 80-83, at 1
-    %).
+    Otherwise the program causes it, by threads it leaves behind or memory it holds, and the correction would
+    remove part of its cost. Wilcoxon's test (1945, Biometrics Bulletin 1, 80-83) at 1 %; fewer than eight
+    pairs cannot tell.
     """
     if len(calibration) < _TELLING_PAIRS:
         return False
@@ -245,15 +237,15 @@ def _is_chance(calibration: NDArray[np.float64]) -> bool:
 
 
 def loop_of(samples: pd.DataFrame, metric: str) -> str:
-    """The column of the calibration loop that a metric is judged by: one without the queue for a processor has a loop without it."""
+    """The column of the calibration loop for a metric: without waiting for a CPU if the metric is."""
     own = metric in _OWN and LOOPS[1] in samples and samples[LOOPS[1]].notna().all()
     return LOOPS[1] if own else LOOPS[0]
 
 
 def quiet_pairs(calibration: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which pairs were taken on a quiet machine, by their calibration loops (n pairs x 2 sides), each held against its own side's.
+    """Mask of pairs measured on a quiet machine, by their calibration loops (n pairs x 2), side by side.
 
-    At least five pairs, and half of them, are kept whatever the loop says.
+    At least five pairs, and half of them, are kept.
     """
     slow = (calibration / np.quantile(calibration, 0.25, axis=0)).max(axis=1)
     limit = _BUSY
@@ -268,7 +260,7 @@ def compare_all(
     metrics: tuple[str, ...] = ("wall_s", "own_s", "cpu_s", "peak_mb"),
     **settings: float,
 ) -> pd.DataFrame:
-    """`compare` for each workload and metric; a row each, in the columns of `Change`.
+    """`compare` for each workload and metric: one row each, with the columns of `Change`.
 
     Examples
     --------
@@ -316,7 +308,7 @@ def largest(changes: pd.DataFrame) -> pd.Series:
 def significant_first(
     samples: pd.DataFrame, metric: str = "wall_s", *, threshold: float = 0.05
 ) -> pd.DataFrame:
-    """The same samples, workloads that became worse first, then those that became better, then noise; of each the largest change first.
+    """The samples with worse workloads first, then better ones, then noise, each by size of the change.
 
     Figures and tables have their rows in the order of the samples. A workload without the metric comes last.
 

@@ -1,4 +1,4 @@
-"""What the kernel counts for this process and for this thread. On Linux; elsewhere only what Python itself knows."""
+"""The kernel's counters of this process and this thread on Linux; elsewhere only those of Python."""
 
 import os
 import resource
@@ -10,9 +10,9 @@ from pathlib import Path
 _BLOCK_IO = Path("/proc/sys/kernel/task_delayacct")
 
 
-# wall s, process CPU s, thread CPU s, then texts of the kernel: thread's schedule, thread's and process's
-# input and output, process's block delay. They are read only by `between`: most of a stage's cost would else
-# be reading numbers that nobody wants.
+# wall s, process CPU s, thread CPU s, then texts of the kernel: the thread's schedule, the thread's and the
+# process's input and output, the process's block delay. They are parsed only in `between`: most of a stage's
+# overhead would otherwise be parsing unused numbers.
 Moment = tuple[float, float, float, bytes, bytes, bytes, bytes]
 
 
@@ -20,7 +20,7 @@ _forks = 0
 
 
 class _File:
-    """A file of /proc that stays open: reading it again takes a tenth of opening it. After a fork it is another process's."""
+    """A file of /proc that stays open, as opening costs ten times as much as reading; reopened after a fork."""
 
     def __init__(self, path: str, most: int = 256, flags: int = os.O_RDONLY):
         self._path, self._most, self._flags, self._descriptor, self._forks = path, most, flags, -1, -1
@@ -46,7 +46,7 @@ class _File:
 
 
 class _Thread(threading.local):
-    """Files of the thread that asks."""
+    """Files of the current thread."""
 
     def __init__(self) -> None:
         self.schedule, self.io = _File("/proc/thread-self/schedstat"), _File("/proc/thread-self/io")
@@ -57,42 +57,42 @@ _stat, _status, _io = _File("/proc/self/stat", 1024), _File("/proc/self/status",
 _clear = _File("/proc/self/clear_refs", flags=os.O_WRONLY)
 _clears = True
 _counts_block_io = _BLOCK_IO.exists() and _BLOCK_IO.read_text().strip() == "1"
-_inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # or less
+_inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # at most
 _tick_s = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def begin() -> Moment:
-    """Counters at a stage's begin: the clocks last."""
+    """Counters at the begin of a stage; the clocks are read last."""
     block = _stat.read() if _counts_block_io else b""
     schedule, thread, process = _mine.schedule.read(), _mine.io.read(), _io.read()
     return time.perf_counter(), time.process_time(), time.thread_time(), schedule, thread, process, block
 
 
 def end() -> Moment:
-    """Counters at a stage's end: in the reverse order."""
+    """Counters at the end of a stage, in reverse order."""
     thread_cpu, process_cpu, wall = time.thread_time(), time.process_time(), time.perf_counter()
     process, thread, schedule = _io.read(), _mine.io.read(), _mine.schedule.read()
     return wall, process_cpu, thread_cpu, schedule, thread, process, _stat.read() if _counts_block_io else b""
 
 
 def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, float]:
-    """What lies between two moments: seconds and bytes, of the whole process or of this thread only.
+    """Seconds and bytes spent between two moments, by the whole process or by this thread only.
 
     Returns
     -------
     dict
-        wall_s; cpu_s; io_wait_s, in which nobody was on a processor and the thread not ready to be;
-        block_io_s; bytes read and written by system calls, and from and to storage.
+        wall_s; cpu_s; io_wait_s, when nothing ran and the thread was not ready to run; block_io_s; bytes read
+        and written by system calls, and on storage.
     """
     wall, thread_cpu = last[0] - first[0], last[2] - first[2]
     cpu = thread_cpu if thread_only else last[1] - first[1]
-    # who waits for threads of its own that compute is not blocked
+    # a thread that waits for computing threads of its own is not blocked
     worked = max(thread_cpu, min(cpu, wall))
     spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - worked - queued_s(first, last))}
     if _counts_block_io:
         spent["block_io_s"] = _block_io_s(last[6]) - _block_io_s(first[6])
-    # reading these counters counts as reading, but not until it is done: what was read after the first and
-    # before the last
+    # reading these counters is itself counted as reading once it is done: subtract what was read after the
+    # first and before the last
     before, after = (first[4], last[4]) if thread_only else (first[5], last[5])
     own = len(first[5]) + (len(first[4]) + len(last[5]) if thread_only else 0)
     if before and after:
@@ -106,10 +106,9 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
 
 
 def queued_s(first: Moment, last: Moment) -> float:
-    """Seconds in which this thread could have gone on and stood in the queue for a processor, see schedstats in the kernel's manual.
+    """Seconds in which this thread was ready to run and waited for a CPU (schedstats in the kernel's manual).
 
-    At most what its time on a processor leaves of the wall time: it may also have to queue between the
-    reading of two counters.
+    At most the wall time minus its CPU time: it may also have waited between reading the two counters.
     """
     if not first[3] or not last[3]:
         return 0.0
@@ -118,12 +117,12 @@ def queued_s(first: Moment, last: Moment) -> float:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reset_peak() -> None:
-    """Begin the high-water mark of resident memory anew, see proc(5); it walks no pages, so a large process pays no more."""
+    """Reset the high-water mark of resident memory, see proc(5); the cost is independent of memory in use."""
     global _clears
     if _clears:
         try:
@@ -133,9 +132,8 @@ def reset_peak() -> None:
 
 
 def peak_mb() -> float:
-    """Highest resident memory since `reset_peak`; where that cannot be, since the process began."""
-    # getrusage costs an eighth of reading the file, but never tells less than what the program had that
-    # started this one
+    """Highest resident memory since `reset_peak`; where it cannot be reset, since the process began."""
+    # getrusage costs an eighth of reading the file, but reports at least the memory of the parent process
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if highest <= _inherited and (status := _status.read()):
         at = status.index(b"VmHWM:") + 6

@@ -1,8 +1,8 @@
-"""Where a run's stages spend their time: the main thread looks at its own calls a hundred times a second.
+"""Sampling profiler of a run's stages: a hundred times a second the main thread records its own call stack.
 
-A profiler that is told of every call makes code of many small calls much slower than it is; this one only
-looks. What it has seen is kept as folded stacks (`a;b;c microseconds`, a line each), which other programs for
-flame graphs read, too.
+A profiler that hooks into every call slows down code with many small calls. The samples are stored as folded
+stacks (one line `a;b;c microseconds` each), a format that other flame graph programs read. Why it is our own:
+docs/decisions/0005-profiling.md.
 """
 
 import signal
@@ -32,57 +32,54 @@ Stacks = dict[str, Counter]  # stage -> stack, outermost first -> microseconds
 
 
 class Sampler:
-    """Looks at the main thread's stages, from `start` to `stop`; `stacks` is what it has seen, `cpu_s` what looking took.
+    """Samples the main thread's stages from `start` to `stop` into `stacks`; `cpu_s` is its own CPU time.
 
-    A timer's signal interrupts the main thread between two steps of Python, or as soon as a call into a
-    compiled library is back; the time since the look before is then that call's. Other threads are not looked
-    at: before Python 3.12 that can end the process (python/cpython#99110 and #106883). Where there is no such
-    timer, in another thread than the main one, or where somebody else handles the signal, nothing is seen.
+    A timer's signal interrupts the main thread between two bytecodes, or as soon as a call into a compiled
+    library returns; the time since the last sample is then attributed to that call. Other threads are not
+    sampled: before Python 3.12 that can crash the process (python/cpython#99110 and #106883). Nothing is
+    recorded where there is no such timer, outside the main thread, or where the signal already has a handler.
     """
 
     def __init__(self, interval_s: float = _INTERVAL_S):
         self.stacks: Stacks = {}
         self.cpu_s = 0.0
-        self._interval_s, self._last, self._looks = interval_s, 0.0, False
+        self._interval_s, self._last, self._is_running = interval_s, 0.0, False
 
     def start(self) -> "Sampler":
-        """Begin."""
+        """Start sampling."""
         main = threading.current_thread() is threading.main_thread()
         if main and hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
-            self._looks, self._last = True, time.perf_counter()
-            signal.signal(signal.SIGALRM, self._look)
-            signal.siginterrupt(
-                signal.SIGALRM, False
-            )  # libraries that do not expect it go on with what they wait for
+            self._is_running, self._last = True, time.perf_counter()
+            signal.signal(signal.SIGALRM, self._sample)
+            # system calls of libraries that do not expect the signal are restarted
+            signal.siginterrupt(signal.SIGALRM, False)
             signal.setitimer(signal.ITIMER_REAL, self._interval_s)
         return self
 
     def stop(self) -> Stacks:
-        """End; what was seen."""
-        if self._looks:
-            self._looks = False
+        """Stop sampling; returns `stacks`."""
+        if self._is_running:
+            self._is_running = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
         return self.stacks
 
-    def _look(self, _: int, frame: FrameType | None) -> None:
+    def _sample(self, _: int, frame: FrameType | None) -> None:
         began, now = time.thread_time(), time.perf_counter()
-        # where other threads hold the interpreter, the next look comes before the one that ordered it is left
-        while frame is not None and frame.f_code is Sampler._look.__code__:
+        # while other threads hold the interpreter, the next signal may arrive inside this handler
+        while frame is not None and frame.f_code is Sampler._sample.__code__:
             frame = frame.f_back
         if stage := meter.innermost():
             self.stacks.setdefault(stage.name, Counter())[_stack(frame)] += int(1e6 * (now - self._last))
         self._last = now
         self.cpu_s += time.thread_time() - began
-        if (
-            self._looks
-        ):  # each look orders the next: on a busy machine a timer that repeats would see the look before
+        if self._is_running:  # one shot each: on a busy machine a repeating timer would sample this handler
             signal.setitimer(signal.ITIMER_REAL, self._interval_s)
 
 
 @contextmanager
 def sampled(interval_s: float = _INTERVAL_S) -> "Iterator[Sampler]":
-    """A sampler for as long as the block lasts."""
+    """Sample while the block lasts."""
     sampler = Sampler(interval_s).start()
     try:
         yield sampler
@@ -91,7 +88,7 @@ def sampled(interval_s: float = _INTERVAL_S) -> "Iterator[Sampler]":
 
 
 def write(stacks: Stacks, file: Path) -> None:
-    """Keep stacks, those of a stage below its name."""
+    """Write stacks to a file, each below the name of its stage."""
     lines = [
         f"{stage};{stack} {spent}" for stage, seen in stacks.items() for stack, spent in sorted(seen.items())
     ]
@@ -100,7 +97,7 @@ def write(stacks: Stacks, file: Path) -> None:
 
 
 def read(file: Path) -> Stacks:
-    """Stacks that were kept; none where the file is not there. Lines that are no stack are left out."""
+    """Read stacks; none if the file is missing. Lines that are not stacks are skipped."""
     stacks: Stacks = {}
     with suppress(OSError):
         for line in file.read_text(encoding="utf-8").splitlines():
@@ -112,18 +109,18 @@ def read(file: Path) -> Stacks:
 
 
 def call_table(stacks: Mapping[str, int]) -> pd.DataFrame:
-    """Functions by the time that they took themselves.
+    """Functions by their own time.
 
     Parameters
     ----------
     stacks : mapping
-        Stack, outermost first, joined by semicolons -> microseconds; of one stage.
+        Stacks of one stage, outermost call first, joined by semicolons -> microseconds.
 
     Returns
     -------
     DataFrame
-        function, module, itself (share of the whole), with_calls (share of it in which the function was on
-        the stack), seconds (of itself); the dearest first.
+        function, module, itself (its own share of the time), with_calls (share of the time in which it was on
+        the stack), seconds (its own); the most expensive first.
 
     Examples
     --------
@@ -160,7 +157,7 @@ _NAMES: dict[CodeType, str] = {}
 
 
 def _stack(frame: FrameType | None) -> str:
-    """Names of the calls, outermost first, from the notebook's own cell on where there is one."""
+    """Names of the calls, outermost first, starting at the notebook's cell if there is one."""
     names: list[str] = []
     while frame is not None and len(names) < _DEEPEST and names[-1:] != [_CELL]:
         names.append(_name(frame.f_code))
@@ -169,7 +166,7 @@ def _stack(frame: FrameType | None) -> str:
 
 
 def _name(code: CodeType) -> str:
-    """`function (module)`, with no path of this machine; semicolons and blanks in names would end them."""
+    """`function (module)` without paths of this machine, and without the separators semicolon and space."""
     name = _NAMES.get(code)
     if name is None:
         cell = "ipykernel_" in code.co_filename or code.co_filename.startswith("<ipython-input")

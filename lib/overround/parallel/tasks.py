@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError, RunError
-from overround.formatting import said
+from overround.formatting import duration
 from overround.measure.procfs import cores
 from overround.progress import watched
 
@@ -70,7 +70,9 @@ class Progress:
     def __str__(self) -> str:
         """In words, with the time left."""
         left = (
-            "" if np.isnan(self.seconds_left) or self.done == self.of else f", {said(self.seconds_left)} left"
+            ""
+            if np.isnan(self.seconds_left) or self.done == self.of
+            else f", {duration(self.seconds_left)} left"
         )
         kept = f" ({self.kept} kept from before)" if self.kept else ""
         return f"{self.done} of {self.of} {self.what}{kept}{left}"

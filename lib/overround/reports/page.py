@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from overround.errors import RunError
-from overround.formatting import percent, said
+from overround.formatting import duration, percent
 from overround.reports.index import overview
 from overround.reports.records import (
     BASELINE,
@@ -335,7 +335,7 @@ def _short_moment(text: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return said(seconds) if seconds >= 59.95 else f"{seconds:.1f} s"
+    return duration(seconds) if seconds >= 59.95 else f"{seconds:.1f} s"
 
 
 def _percent(share: Any) -> str:

@@ -37,8 +37,8 @@ _FIELDS = {
 # the columns about a match besides its odds; any other column is reported as unknown, so that a new
 # bookmaker is never missed
 _STATISTICS = re.compile(
-    "Div|Country|League|Season|Date|Time|Attendance|Referee|(Home|Away)(Team)?|[HA]T|(FT|HT)?[HA]G|FTR|HTR|Res|"
-    "[HA](S|ST|HW|C|F|FKC|O|Y|R|BP|xG)"
+    "Div|Country|League|Season|Date|Time|Attendance|Referee|(Home|Away)(Team)?|[HA]T|(FT|HT)?[HA]G|FTR|HTR|"
+    "Res|[HA](S|ST|HW|C|F|FKC|O|Y|R|BP|xG)"
 )
 
 
