@@ -21,7 +21,7 @@ _SWEEP = {"reference": "sharp", "min_edge": [0.01, 0.02, 0.03], "staking": "flat
 
 
 class Example(NamedTuple):
-    """Tables as `Store.read` gives them.
+    """The tables, with the columns that `Store.read` gives, and texts as `str`.
 
     Examples
     --------

@@ -20,7 +20,7 @@ _forks = 0
 
 
 class _File:
-    """A file of /proc that stays open, as opening costs ten times as much as reading; reopened after a fork."""
+    """A file of /proc that stays open: opening costs ten times as much as reading; reopened after forks."""
 
     def __init__(self, path: str, most: int = 256, flags: int = os.O_RDONLY):
         self._path, self._most, self._flags, self._descriptor, self._forks = path, most, flags, -1, -1
