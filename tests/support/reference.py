@@ -101,32 +101,28 @@ def _entry(where: ModuleType, name: str, shown: str) -> str:
 
 
 def _signature(found: Any, name: str) -> str:
-    """`name(...)` as the source has it, one parameter a line where it is long."""
-    tree = ast.parse(inspect.getsource(inspect.unwrap(found)).strip())
-    node = tree.body[0]
+    """The call as the source has it, one parameter a line where it is long."""
+    node = ast.parse(inspect.getsource(inspect.unwrap(found)).strip()).body[0]
     if isinstance(node, ast.ClassDef):
-        return f"class {name}({_fields_of(node)})"
-    assert isinstance(node, ast.FunctionDef)
-    short = f"{name}({ast.unparse(node.args)})"
-    if len(short) <= _WIDTH:
-        return short
-    return f"{name}(\n" + "".join(f"    {one},\n" for one in _parameters(node.args)) + ")"
+        begin, parts, end = f"class {name}(", _fields_of(node), ")"
+    else:
+        assert isinstance(node, ast.FunctionDef)
+        returned = ast.unparse(node.returns) if node.returns else "Any"
+        begin, parts, end = f"{name}(", list(_parameters(node.args)), f") -> {returned}"
+    short = begin + ", ".join(parts) + end
+    return short if len(short) <= _WIDTH else begin + "".join(f"\n    {one}," for one in parts) + "\n" + end
 
 
-def _fields_of(node: ast.ClassDef) -> str:
+def _fields_of(node: ast.ClassDef) -> list[str]:
     """What a class is called with: the parameters of its `__init__`, or else the fields of a dataclass."""
-    made = next(
-        (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None
-    )
-    if made:
-        return ast.unparse(made.args).removeprefix("self").removeprefix(", ")
-    return ", ".join(
-        ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign) and _is_public(one.target)
-    )
-
-
-def _is_public(target: ast.expr) -> bool:
-    return isinstance(target, ast.Name) and not target.id.startswith("_")
+    for one in node.body:
+        if isinstance(one, ast.FunctionDef) and one.name == "__init__":
+            return list(_parameters(one.args))[1:]
+    return [
+        ast.unparse(one)
+        for one in node.body
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and one.target.id[0] != "_"
+    ]
 
 
 def _parameters(arguments: ast.arguments) -> Iterator[str]:
