@@ -1,4 +1,4 @@
-"""Fetching: a hit in the cache against the bare work below it and against the network; many slow URLs one by one, in a pool, by aiohttp."""
+"""Fetching: cache hits against a bare table and the network; slow URLs in turn, in a pool, by aiohttp."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def hits(url: str, folder: Path, size: int, repeats: int) -> None:
-    """Race one answer of so many bytes, parsed: from a bare table, from the cache, from the network."""
+    """Race one parsed answer of `size` bytes: from a bare table, from the cache, from the network."""
     with (
         Fetcher("bench", url, folder, workers=WORKERS) as fetcher,
         closing(sqlite3.connect(folder / f"bare-{size}.sqlite")) as bare,
@@ -78,7 +78,8 @@ def many(url: str, folder: Path) -> None:
 
     with Fetcher("bench", url, folder, workers=WORKERS) as fetcher:
         race(
-            f"{URLS} URLs of {LATENCY_S * 1000:.0f} ms, {WORKERS} at a time, answers stored in the cache (aiohttp stores nothing)",
+            f"{URLS} URLs of {LATENCY_S * 1000:.0f} ms, {WORKERS} at a time, answers stored in the cache "
+            "(aiohttp stores nothing)",
             {
                 "aiohttp": lambda: asyncio.run(by_aiohttp()),
                 "get_many": lambda: list(fetcher.get_many(calls())),
@@ -89,7 +90,7 @@ def many(url: str, folder: Path) -> None:
 
 
 class _Handler(loopback.Handler):
-    """Answers /SIZE/... with so many bytes of odds at once, and /slow/... with 2 KB after 50 ms."""
+    """Answers /SIZE/... with SIZE bytes of odds at once, and /slow/... with 2 KB after 50 ms."""
 
     bodies: dict[str, bytes] = {}  # noqa: RUF012 (shared by all connections on purpose)
 
@@ -105,7 +106,7 @@ class _Handler(loopback.Handler):
 
 
 def odds(size: int) -> bytes:
-    """Return about so many bytes of JSON that look like an answer with odds."""
+    """About `size` bytes of JSON that look like an answer with odds."""
     price = {
         "key": "somebook",
         "last_update": "2024-08-17T12:00:00Z",

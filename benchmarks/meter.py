@@ -1,4 +1,4 @@
-"""What measuring costs: CPU microseconds of an empty stage, alone, inside another, in a large process, and as a share of 10 ms."""
+"""Cost of measuring: CPU us of an empty stage, alone, nested, in a large process, as a share of 10 ms."""
 
 import statistics
 import tempfile
@@ -28,7 +28,8 @@ def main() -> None:
             pass
 
     print(
-        f"\nCost of measuring, CPU us (median of {ROUNDS} rounds of {N}; limit {LIMIT_US} us a stage, {LIMIT_SHARE:.0%} of {STAGE_S:.3f} s)"
+        f"\nCost of measuring, CPU us (median of {ROUNDS} rounds of {N}; limit {LIMIT_US} us a stage, "
+        f"{LIMIT_SHARE:.0%} of {STAGE_S:.3f} s)"
     )
     alone = _told("an empty stage", stage)
     with meter.stage("outer"):
@@ -44,7 +45,8 @@ def main() -> None:
     worst = max(alone, in_large)
     share = worst / 1e6 / STAGE_S
     print(
-        f"  {share:.2%} of a stage of 10 ms; {'within' if worst <= LIMIT_US and share <= LIMIT_SHARE else 'OVER'} the limits"
+        f"  {share:.2%} of a stage of 10 ms; "
+        f"{'within' if worst <= LIMIT_US and share <= LIMIT_SHARE else 'OVER'} the limits"
     )
     _of_an_append()
 

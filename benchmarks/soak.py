@@ -1,4 +1,4 @@
-"""The simulated week with faults at random, three readers, a backtest and a sweep beside it: nothing may be lost, memory stays flat.
+"""The simulated week with random faults, three readers, a backtest and a sweep: no row lost, memory flat.
 
 `python -m benchmarks.soak [POLLS]` plays POLLS polls (a week, 20,160, by default) of `benchmarks.week`. One
 call in twenty fails: a reset connection, an answer that breaks off, half a JSON document, 429, 500, silence.
@@ -43,7 +43,7 @@ Row = tuple[str, str, str, int, float]
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a soak found; `lost`, `extra` and `doubled` are rows of quotes, `memory_mb` medians of the second and the last tenth."""
+    """Findings: `lost`, `extra`, `doubled` quotes; `memory_mb`, medians of the second and last tenth."""
 
     polls: int
     faults: dict[str, int]
@@ -66,9 +66,9 @@ class Soaked:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was lost, doubled, torn or damaged, and memory stayed flat (from 2,000 polls on)."""
+        """Whether nothing was lost, doubled, torn or damaged, and (from 2,000 polls on) memory is flat."""
         before, after = self.memory_mb
-        # in the first hundreds of polls libraries are still being loaded and heaps filled for the first time
+        # in the first hundreds of polls libraries are still being loaded and heaps grow for the first time
         flat = self.polls < LEAST_POLLS or after <= max(before * MEMORY_RATIO, before + MEMORY_MB)
         return flat and not (
             self.lost
@@ -82,20 +82,21 @@ class Soaked:
 
 
 def main() -> None:
-    """Play a week, or as many polls as are named."""
+    """Play a week, or the given number of polls."""
     polls = next((int(word) for word in sys.argv[1:] if word.isdecimal()), WEEK)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         found = soak(polls, Path(folder), silence=SILENCE)
     print(
-        f"{found}\n{time.perf_counter() - began:.0f} s; {'nothing is wrong' if found.ok else 'SOMETHING IS WRONG'}",
+        f"{found}\n{time.perf_counter() - began:.0f} s; "
+        f"{'nothing is wrong' if found.ok else 'SOMETHING IS WRONG'}",
         flush=True,
     )
     sys.exit(not found.ok)
 
 
 def soak(polls: int, folder: Path, *, readers: int = 3, silence: float = 0.0, seed: int = 11) -> Soaked:
-    """Play so many polls; everything is left in the folder."""
+    """Play a number of polls; everything is left in the folder."""
     ended, delivered = folder / "ended", folder / "delivered.txt"
     root = str(folder / "store")
     history(Store(root))
@@ -144,7 +145,7 @@ def soak(polls: int, folder: Path, *, readers: int = 3, silence: float = 0.0, se
 
 
 def changes(answers: list[int]) -> set[Row]:
-    """What a naive reading of these answers, in their order, says must be stored: each price where it differs from the one before."""
+    """Rows to be stored by a naive reading of these answers: each price that differs from the last."""
     week, rows = Week(), set()
     standing: dict[tuple, float] = {}
     for n in answers:
@@ -182,7 +183,7 @@ def history(store: Store) -> None:
 
 
 def read_until(root: str, ended: Path) -> None:
-    """Read again and again: never less than before, nothing twice, no price of an unknown event."""
+    """Read repeatedly: never fewer rows than before, no duplicates, no price of an unknown event."""
     store, reads, went_back, torn, before = Store(root), 0, 0, 0, 0
     while not ended.exists():
         prices = store.read("quotes", columns=["event_id", "bookmaker", "outcome", "observed_at"])
@@ -195,7 +196,7 @@ def read_until(root: str, ended: Path) -> None:
 
 
 def backtest_until(root: str, ended: Path) -> None:
-    """Bet on what is stored, again and again."""
+    """Bet on the stored prices, repeatedly."""
     import overround as ov
 
     store, reads = Store(root), 0
@@ -211,7 +212,7 @@ def backtest_until(root: str, ended: Path) -> None:
 
 
 def sweep_until(root: str, ended: Path) -> None:
-    """Try twelve variants on what is stored, again and again; each sweep once more on the same version, while rows go on coming."""
+    """Sweep twelve variants repeatedly, each sweep twice on the same version while rows keep arriving."""
     import overround as ov
 
     store, reads, unlike, bets, past = Store(root), 0, 0, 0, None
@@ -227,7 +228,7 @@ def sweep_until(root: str, ended: Path) -> None:
             ov.sweep(store, space, settings=ov.sweeps.SweepSettings(simulations=100), version=version).table
             for _ in range(2)
         )
-        # this reference is quoted in matches of the past only, of which nothing changes any more
+        # this reference is quoted only in past matches, whose rows no longer change
         of_past = first.loc[first["reference"] == "book00", ["bets", "staked", "profit", "final_bankroll"]]
         unlike += not (first.equals(again) and (past is None or of_past.equals(past)))
         reads, bets, past = reads + 1, int(first["bets"].sum()), of_past
@@ -260,7 +261,8 @@ def _provider(delivered: Path, seed: int, silence: float) -> AbstractContextMana
 def serve(delivered: Path, seed: int, silence: float) -> None:
     """Answer each call for odds with the next poll, or with a fault; note which answers went out whole."""
     loopback.end_with_input()
-    week, turn, chance, notes = Week(), [0], random.Random(seed), delivered.open("w", buffering=1)  # noqa: S311
+    week, turn, notes = Week(), [0], delivered.open("w", buffering=1)
+    chance = random.Random(seed)  # noqa: S311
 
     class Provider(loopback.Handler):
         def do_GET(self) -> None:

@@ -1,7 +1,7 @@
-"""Whether what the meter and the comparison say is true: planted costs read back, and comparisons whose answer is known.
+"""Checks of the meter and the comparison: planted costs read back, and comparisons with a known answer.
 
-`python -m benchmarks.truths [COMPARISONS]`: so many (100 by default) comparisons of a loop of 100 ms on this
-machine with itself, and with one of a tenth more steps, each sample in a fresh process, the three in turns.
+`python -m benchmarks.truths [COMPARISONS]` makes 100 or COMPARISONS comparisons of a loop of 100 ms with
+itself, and with one of a tenth more steps, each sample in a fresh process, the three in turns.
 """
 
 import os
@@ -30,24 +30,24 @@ MB, THREADS, LARGE, WRITTEN, CALLS = 1024**2, 3, 25_000_000, 8_000_000, 40
 
 
 def main() -> None:
-    """Read planted costs back, then compare what is known to be the same, and what is known to be a tenth slower."""
+    """Read planted costs back, then compare a loop with itself and with one that is a tenth slower."""
     planted()
     comparisons(next((int(word) for word in sys.argv[1:] if word.isdecimal()), 100))
 
 
 def planted() -> None:
-    """What was planted, as measured beside the meter, and what the meter says."""
+    """Planted costs, timed independently, against the meter."""
     meter = Meter("truths")
     rows: list[tuple[str, float, float, str]] = []
 
-    def said(stage: str, metric: str) -> float:
+    def measured(stage: str, metric: str) -> float:
         return float(meter.frame().set_index(["stage", "metric"])["value"].get((stage, metric), 0.0))
 
     with meter.stage("sleep"):
         slept = _seconds(lambda: time.sleep(0.2))
     rows += [
-        ("sleeps 0.2 s: wall", slept, said("sleep", "wall_s"), "s"),
-        ("sleeps 0.2 s: waited", slept, said("sleep", "io_wait_s"), "s"),
+        ("sleeps 0.2 s: wall", slept, measured("sleep", "wall_s"), "s"),
+        ("sleeps 0.2 s: waited", slept, measured("sleep", "io_wait_s"), "s"),
     ]
     spent: list[float] = []
     with meter.stage("burn"):
@@ -56,7 +56,7 @@ def planted() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    rows.append((f"computes 0.2 s in each of {THREADS} threads", sum(spent), said("burn", "cpu_s"), "s"))
+    rows.append((f"computes 0.2 s in each of {THREADS} threads", sum(spent), measured("burn", "cpu_s"), "s"))
     with meter.stage("nothing"):
         pass
     with meter.stage("large"):
@@ -66,7 +66,7 @@ def planted() -> None:
         (
             "takes 200 MB and frees them",
             LARGE * 8 / MB,
-            said("large", "peak_mb") - said("nothing", "peak_mb"),
+            measured("large", "peak_mb") - measured("nothing", "peak_mb"),
             "MB",
         )
     )
@@ -79,8 +79,8 @@ def planted() -> None:
         with timed("store_fsync_s"):
             forced = _seconds(lambda: os.fsync(file.fileno()))
     rows += [
-        ("writes 8 MB and forces them: bytes", WRITTEN / MB, said("write", "written_bytes") / MB, "MB"),
-        ("writes 8 MB and forces them: forcing", forced, said("write", "store_fsync_s"), "s"),
+        ("writes 8 MB and forces them: bytes", WRITTEN / MB, measured("write", "written_bytes") / MB, "MB"),
+        ("writes 8 MB and forces them: forcing", forced, measured("write", "store_fsync_s"), "s"),
     ]
     slept_ms, figures = _served()
     rows += [
@@ -98,7 +98,7 @@ def planted() -> None:
 
 
 def comparisons(number: int) -> None:
-    """Verdicts on the same against the same, and on a tenth slower against it."""
+    """Verdicts on the same loop twice, and on one that is a tenth slower."""
     same: dict[str, Counter] = {metric: Counter() for metric in METRICS}
     slower: dict[str, Counter] = {metric: Counter() for metric in METRICS}
     began = time.monotonic()
@@ -122,12 +122,14 @@ def comparisons(number: int) -> None:
                     tally[metric][compare(pair, metric, seed=done).verdict] += 1
             if done % 10 == 0 or done == number:
                 print(
-                    f"\n{done} comparisons of {PAIRS} pairs, {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}"
+                    f"\n{done} comparisons of {PAIRS} pairs, {time.monotonic() - began:.0f} s, "
+                    f"load {os.getloadavg()[0]:.1f}"
                 )
                 for metric in METRICS:
                     print(
                         f"  {metric:<8} the same: within noise {same[metric][NOISE]} of {done} (goal 95 %); "
-                        f"a tenth slower: found {slower[metric][WORSE]} of {done} (goal 80 %), {dict(slower[metric])}",
+                        f"a tenth slower: found {slower[metric][WORSE]} of {done} (goal 80 %), "
+                        f"{dict(slower[metric])}",
                         flush=True,
                     )
 
@@ -146,7 +148,7 @@ def _burn(seconds: float) -> float:
 
 
 def _served() -> tuple[list[float], dict[str, float]]:
-    """How long a server on loopback waited before its answers, in ms, and what the fetcher saw of it."""
+    """Delays of a server on loopback in ms, and the latencies that the fetcher recorded."""
     waits = np.random.default_rng(3).lognormal(np.log(0.2), 0.3, CALLS)
     slept: list[float] = []
 

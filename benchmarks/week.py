@@ -1,4 +1,4 @@
-"""A week of polling in simulated time, with the real store and a provider on loopback; or a recorded tournament.
+"""A week of polling in simulated time, or a recorded tournament, with the real store and a local provider.
 
 `python -m benchmarks.week [POLLS]` plays POLLS polls at 30 s of simulated time (20,160 are a week; 2,016, a
 tenth, by default) of 40 events at 11 bookmakers. `python -m benchmarks.week --recorded FOLDER` plays the
@@ -40,14 +40,14 @@ EVERY_S, WEEK = 30, 20_160
 EVENTS, BOOKS = 40, 11
 SPORT = "soccer_simulated"
 START = datetime(2030, 3, 4, tzinfo=UTC)
-# share of bookmakers' markets that have another price than 30 s ago; the recorded World Cup has 36 changed
-# prices in 10 minutes
+# share of bookmakers' markets whose price differs from 30 s ago; the recorded World Cup has 36 changed prices
+# in 10 minutes
 MOVES = 0.003
 _MATCH = timedelta(hours=2)
 
 
 class Week:
-    """Prices that walk: a pure function of the number of the poll, given that polls come in order."""
+    """Prices as a random walk: a pure function of the poll's number, as long as polls come in order."""
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(7)
@@ -66,7 +66,7 @@ class Week:
     def _move(self, now: datetime) -> None:
         self._events = [one for one in self._events if one[1] > now - _MATCH]
         while len(self._events) < EVENTS:
-            # the first ones are spread over three days, each later one follows one that has ended
+            # the first events are spread over three days, each later one follows one that has ended
             ahead = timedelta(minutes=30 + 108 * self._next) if self._next < EVENTS else timedelta(days=3)
             prices = self._random.uniform(1.5, 6, (BOOKS, 3)).round(2)
             self._events.append([self._next, now + ahead, prices, np.full(BOOKS, now.timestamp())])
@@ -127,7 +127,7 @@ class Week:
 
 @dataclass
 class Seen:
-    """What was measured while polling, in arrays: the watch must not be what grows."""
+    """Measurements while polling, in arrays, so that they do not grow much themselves."""
 
     seconds: array = field(default_factory=lambda: array("d"))  # of each poll
     memory_mb: array = field(default_factory=lambda: array("d"))
@@ -135,7 +135,7 @@ class Seen:
 
 
 def main() -> None:
-    """Play a tenth of a week, or as many polls as are named."""
+    """Play a tenth of a week, or the given number of polls."""
     words = sys.argv[1:]
     if words[:1] == ["--recorded"]:
         recorded(Path(words[1]))
@@ -153,23 +153,27 @@ def week(polls: int, folder: Path) -> None:
     changes, second, last = done.inserted["quotes"], *_parts(seen.memory_mb, 7 if polls >= WEEK else 10)
     a, b, took = np.median(second), np.median(last), sum(seen.seconds)
     print(
-        f"{polls:,} polls of {EVENTS} events at {BOOKS} bookmakers in {took:.0f} s, median {1000 * np.median(seen.seconds):.0f} ms a poll"
+        f"{polls:,} polls of {EVENTS} events at {BOOKS} bookmakers in {took:.0f} s, "
+        f"median {1000 * np.median(seen.seconds):.0f} ms a poll"
     )
     part = "day" if polls >= WEEK else "tenth"
     print(
-        f"memory, median: second {part} {a:.1f} MB, last {part} {b:.1f} MB, ratio {b / a:.3f} (goal: at most 1.05)"
+        f"memory, median: second {part} {a:.1f} MB, last {part} {b:.1f} MB, ratio {b / a:.3f} "
+        "(goal: at most 1.05)"
     )
     tail = max(1, len(seen.appends) // 100)
     for name, value in (("mean", np.mean), ("median", np.median)):
         first, end = (1000 * value(some) for some in (seen.appends[:tail], seen.appends[-tail:]))
         print(
-            f"append of quotes, {name}: first 1 % {first:.1f} ms, last 1 % {end:.1f} ms, ratio {end / first:.2f} (goal: at most 1.5)"
+            f"append of quotes, {name}: first 1 % {first:.1f} ms, last 1 % {end:.1f} ms, "
+            f"ratio {end / first:.2f} (goal: at most 1.5)"
         )
     print(f"{changes:,} price changes of {done.unchanged + changes:,} prices seen")
     for name in ("quotes", "standing", "events", "results", "requests", "measurements"):
         whole, live = _size(folder / "store" / name), _live(folder / "store" / name)
         print(
-            f"disk, {name}: {whole / 1e6:.2f} MB, {whole / changes:.1f} bytes a change; {live / changes:.1f} in the newest version"
+            f"disk, {name}: {whole / 1e6:.2f} MB, {whole / changes:.1f} bytes a change; "
+            f"{live / changes:.1f} in the newest version"
         )
     kept = store.read("quotes")
     assert (
@@ -181,7 +185,7 @@ def week(polls: int, folder: Path) -> None:
 
 
 def aged(old: Store, young: Store) -> None:
-    """Race an append to the week's store against one to a store of an hour: in turns, so that a busy machine slows down both."""
+    """Race an append to the week's store against one to a store of an hour, in turns."""
     minute = [0]
 
     def change(store: Store) -> None:
@@ -218,7 +222,7 @@ def aged(old: Store, young: Store) -> None:
 
 
 def _parts(values: array, number: int) -> tuple[array, array]:
-    """The second and the last of so many equal parts."""
+    """The second and the last of a number of equal parts."""
     size = max(1, len(values) // number)
     return values[size : 2 * size], values[-size:]
 
@@ -259,7 +263,8 @@ def shared(folder: Path) -> None:
     requests = sum(one.requests for one in made)
     calls = requests - sum(one.cache_hits for one in made)
     print(
-        f"two users of a cache: {requests} polls, {calls} calls to the provider, {100 * calls / requests:.0f} % (goal: at most 50 %)"
+        f"two users of a cache: {requests} polls, {calls} calls to the provider, "
+        f"{100 * calls / requests:.0f} % (goal: at most 50 %)"
     )
 
 
@@ -291,7 +296,7 @@ def watched(
     sport: str = SPORT,
     offer: Offer | None = None,
 ) -> tuple[Seen, Polled, Store]:
-    """Poll in simulated time, with a watch on each poll and append."""
+    """Poll in simulated time, timing each poll and append."""
     seen, process, turn, began = Seen(), psutil.Process(), [0], [time.perf_counter()]
 
     class Watched(Store):
@@ -328,7 +333,7 @@ def watched(
 
 
 def provider() -> AbstractContextManager[str]:
-    """The simulated provider in a process of its own, so that its work is not ours."""
+    """The simulated provider in a process of its own, so that its work is not measured."""
     return local_server.started("benchmarks.week", ["--serve"], "the simulated week")
 
 
