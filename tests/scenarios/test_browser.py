@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from overround.figures import style as look
+from overround.display.palette import NAMES as NAMES_OF_COLOURS
 from overround.reports.page import render_index, render_run
 from tests.support.books import KICK_OFF, quotes, result, results, season, three_way
 from tests.support.contrast import contrast
@@ -264,9 +264,9 @@ def test_drawings_take_the_colours_of_the_page_and_can_be_read_in_both(browser: 
             found = page.evaluate(
                 """names => { const style = getComputedStyle(document.documentElement); return names.map(name =>
                 style.getPropertyValue(`--fig-${name}`).trim()) }""",
-                sorted(set(look.NAMES.values())),
+                sorted(set(NAMES_OF_COLOURS.values())),
             )
-            colours = dict(zip(sorted(set(look.NAMES.values())), found, strict=True))
+            colours = dict(zip(sorted(set(NAMES_OF_COLOURS.values())), found, strict=True))
             papers[scheme] = colours["paper"]
             for name in set(colours) - {"paper", "grid", "light"}:
                 least = 4.5 if name in ("ink", "middle", "accent") else 3

@@ -379,9 +379,9 @@ def test_figures_show_names_that_are_markup_as_text():
     from overround.display.palette import ACCENT
     from overround.figures import style as look
 
-    figure, axes = look.canvas(2)
+    axes = look.canvas(2)
     look.label(axes, 0, 0, look.short(r"$\bad{<script>&$"), ACCENT)
-    svg = Picture(figure, 'x" onload="alert(1)')
+    svg = Picture(look.figure_of(axes), 'x" onload="alert(1)')
 
     assert b"<script" not in svg.svg()
     assert 'onload="' not in svg._repr_html_()
