@@ -1,4 +1,4 @@
-"""Walk-forward of Dixon and Coles's model with weekly fits, and its fit against penaltyblog's on the same matches."""
+"""Walk-forward of the models with weekly fits, and Dixon and Coles's fit against penaltyblog's."""
 
 import time
 from importlib import import_module
@@ -25,7 +25,8 @@ def main() -> None:
         fits = walk_forward(model, events, results)["fitted_at"].nunique()
         spent, spent_cpu = time.perf_counter() - began, time.process_time() - began_cpu
         print(
-            f"walk-forward of {len(events):,} matches, {fits} fits, {name:<12} {spent:6.2f} s wall {spent_cpu:6.2f} s CPU"
+            f"walk-forward of {len(events):,} matches, {fits} fits, {name:<12} "
+            f"{spent:6.2f} s wall {spent_cpu:6.2f} s CPU"
         )
     if find_spec("penaltyblog"):
         matches = events.merge(results[["event_id", "home_score", "away_score"]], on="event_id")

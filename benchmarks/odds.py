@@ -1,7 +1,7 @@
-"""Margin removal: every method against plain NumPy's multiplicative and a copy of the prices, and against the peers that have it.
+"""Margin removal: every method against plain NumPy's multiplicative, a copy of the prices, and peers.
 
-Peers that work market by market get 2,000 markets, as many as we get in the same race; the last table gives
-everyone's rate at the size that suits it, ours a million.
+Peers that work market by market get 2,000 markets, as many as we get in the same race; the last table has
+each one's rate at the size that suits it, ours a million.
 """
 
 import statistics
@@ -50,7 +50,8 @@ def main() -> None:
             rounds=2,
         )
     print(
-        f"\nthousand markets a second of CPU: overround at {SIZES[-1]:,}, peers at {FEW:,}, and how many times as many"
+        f"\nthousand markets a second of CPU: overround at {SIZES[-1]:,}, peers at {FEW:,}, "
+        "and how many times as many"
     )
     for method in METHODS:
         ours = rate(partial(remove_margin, many, method), len(many))

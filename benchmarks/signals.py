@@ -1,4 +1,4 @@
-"""Signals over a million quotes (50 k matches x 20 prices) against one pandas groupby over the same rows: the best price of each."""
+"""Signals over a million quotes (50 k matches x 20 prices) against one pandas groupby over the same rows."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,13 +13,12 @@ from overround.signals import seed_signals
 
 MATCHES = 50_000
 BOOKMAKERS = ("pinnacle", "bet365", "betfair_exchange", "williamhill")
-# who shows prices at which poll: 4 + 3 of three outcomes; the last away price of one bookmaker is as it was,
-# which makes 20
+# bookmakers with prices at each poll: 4 + 3 of three outcomes, less one away price that has not changed: 20
 POLLS = ((0, 1, 2, 3), (0, 1, 2))
 
 
 def main() -> None:
-    """Race the signals, as they come from the store and with the words already numbered (categories)."""
+    """Race the signals on text, and as the store gives them: encoded."""
     quotes = market(MATCHES)
     words = ["event_id", "bookmaker", "market", "outcome", "phase", "competition", "season"]
     coded = quotes.astype(dict.fromkeys(words, "category"))

@@ -45,7 +45,7 @@ def test_the_median_is_that_of_the_others(fair, data):
     assert said == pytest.approx(statistics.median(others) if len(others) >= 3 else float("nan"), nan_ok=True)
 
 
-def test_a_book_with_half_the_margin_has_twice_the_say_and_one_without_margin_no_more_than_half_a_per_cent_gives():
+def test_half_the_margin_has_twice_the_weight_and_below_half_a_per_cent_counts_as_that():
     fair, book = np.array([0.50, 0.52, 0.54, 0.9]), np.array([1.02, 1.04, 1.001, 1.5])
 
     said = opinions(fair, list("abcd"), "consensus_margin", overround=book)[0][3]

@@ -1,4 +1,4 @@
-"""Text and its encoding give the same numbers in the same order, to the last bit, and what was encoded stays so."""
+"""Text and its encoding give the same numbers in the same order, to the last bit; encoded columns stay so."""
 
 from functools import partial
 

@@ -285,7 +285,7 @@ def test_the_seed_rule_is_that_of_a_slow_reading(seed):
     assert len(fast) > 3
 
 
-def test_the_seed_rule_buys_above_evens_where_bookmakers_agree_at_the_best_price_and_is_settled_like_any_other():
+def test_the_seed_rule_buys_above_evens_where_bookmakers_agree_at_the_best_price():
     rows = quotes(
         three_way(bookmaker="a", prices=(2.0, 3.5, 3.9)),
         three_way(bookmaker="b", prices=(2.1, 3.4, 3.4)),

@@ -1,4 +1,4 @@
-"""How good probabilities are, the market's and a model's, and models to hold against the market."""
+"""Accuracy of probabilities, the market's and a model's, and models to compare with the market."""
 
 import lazy_loader
 

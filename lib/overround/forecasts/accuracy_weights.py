@@ -1,4 +1,4 @@
-"""How accurate bookmakers had been by then: weights for a consensus that know nothing of the matches they are used on."""
+"""Weights for a consensus from bookmakers' past accuracy, blind to the matches that they are used on."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from overround.prices.closing import closing_quotes
 from overround.prices.fair import fair_probabilities
 from overround.prices.references import accuracy_weights
 
-# the latest that a match without a time of settlement can have ended after its kick-off
+# a match without a time of settlement is over by then
 _OVER = pd.Timedelta(days=1)
 
 
@@ -22,7 +22,7 @@ def past_accuracy_weights(
     blocks: int = 8,
     least: int = 50,
 ) -> pd.DataFrame:
-    """Weights of bookmakers by the accuracy of their closing 1X2 prices in all matches that were over, made anew several times.
+    """Weights of bookmakers by the accuracy of their closing 1X2 prices in past matches, updated over time.
 
     Parameters
     ----------
@@ -35,10 +35,9 @@ def past_accuracy_weights(
     method : str
         Margin removal.
     blocks : int
-        Into so many parts with equally many matches the time is cut; at the beginning of each but the first
-        weights are made.
+        Number of periods with equally many matches; weights are made at the start of each but the first.
     least : int
-        Matches that scores need; until there are so many, there are no weights.
+        Matches that scores need; with fewer there are no weights yet.
 
     Returns
     -------

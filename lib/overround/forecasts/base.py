@@ -1,4 +1,4 @@
-"""What every model of match results shares: its protocol, its columns and its checks."""
+"""The protocol, columns and checks that all models of match results share."""
 
 from typing import Any, Protocol
 
@@ -22,17 +22,17 @@ MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in _THREE)
 
 
 class Model(Protocol):
-    """What a walk-forward asks of a model."""
+    """What a walk-forward needs of a model."""
 
     def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Any:
-        """What is learnt by `at` from finished matches: rows of `events` with home_score and away_score."""
+        """Parameters as of `at` from finished matches: rows of `events` with home_score and away_score."""
 
     def predict(self, params: Any, fixtures: pd.DataFrame) -> Floats:
         """Probabilities of home, draw and away of rows of `events`, shape (n, 3)."""
 
 
 def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Series:
-    """When each match is to be foretold.
+    """When each match is to be predicted.
 
     Parameters
     ----------
@@ -63,14 +63,17 @@ def forecast_times(events: pd.DataFrame, lead_h: float | None = None) -> pd.Seri
     return starts - pd.Timedelta(hours=lead_h)
 
 
-# a team first seen this long after the first match of all came up from another division
+# a team first seen this long after the first match of all was promoted
 SETTLED_IN = 180 * 86_400_000_000  # microseconds
 
 
 def team_codes(
     matches: pd.DataFrame,
 ) -> tuple[pd.Index, NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
-    """Teams in alphabetical order, the number of each match's home and away team, and when each team was first seen (microseconds)."""
+    """Teams in alphabetical order, each match's home and away team by number, and each team's first match.
+
+    The first match is a time in microseconds.
+    """
     check_scores(matches, 1)
     names = np.concatenate([matches["home"].to_numpy(object), matches["away"].to_numpy(object)])
     codes, teams = pd.factorize(names)
@@ -83,15 +86,16 @@ def team_codes(
 
 
 def check_positive(name: str, value: float) -> None:
-    """Refuse a setting that is not above 0."""
+    """Reject a setting that is not above 0."""
     if not value > 0:
         raise ParameterError(f"{name} is {value}; it must be above 0.")
 
 
 def check_scores(matches: pd.DataFrame, least: int = 0) -> None:
-    """Refuse matches that nothing can be learnt from: one without a score would leave no strength a number."""
+    """Reject too few matches, or one without a score, which would make every strength NaN."""
     unknown = int(matches[["home_score", "away_score"]].isna().any(axis=1).sum())
     if unknown or len(matches) < least:
         raise ParameterError(
-            f"a model learns from finished matches, at least {least}; got {len(matches)}, {unknown} of them without a score."
+            f"a model learns from finished matches, at least {least}; got {len(matches)}, "
+            f"{unknown} of them without a score."
         )

@@ -1,4 +1,4 @@
-"""Whether probabilities happen as often as they say: reliability with intervals, recalibration, favourite-longshot bias."""
+"""Calibration of probabilities: reliability with intervals, recalibration, favourite-longshot bias."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,17 +26,17 @@ def reliability(
     *,
     bins: int = 10,
 ) -> pd.DataFrame:
-    """How often what was given a probability happened: the table behind a reliability diagram.
+    """How often outcomes happened, by their probability: the table behind a reliability diagram.
 
     Parameters
     ----------
     quotes, results, methods
         As for `score_table`.
     by : sequence of str
-        Columns of `quotes` to tell apart, `outcome` among them if wanted; prices of all else are pooled.
+        Columns of `quotes` to group by, `outcome` among them if wanted; everything else is pooled.
     bins : int
-        Bins of equally many selections (fewer where probabilities are equal), for a method the same in every
-        group.
+        Bins of equally many selections (fewer where probabilities are equal), the same in every
+        group for one method.
 
     Returns
     -------
@@ -67,12 +67,12 @@ def calibration_table(
     *,
     bins: int = 10,
 ) -> pd.DataFrame:
-    """How far probabilities are from what happened, in a few numbers.
+    """How far probabilities are from the outcomes, in a few numbers.
 
-    Log-odds of what happened are regressed on the log-odds of the probability over all selections (Cox 1958,
-    Biometrika 45, 562-565). A slope of 1 and an intercept of 0 is perfect; a slope above 1 says that
-    probabilities are not far enough from even: long shots happen less often than they say and favourites
-    more, as with a margin that was not removed where it lies. Both selections of a two-way market are
+    Log-odds of the outcomes are regressed on the log-odds of the probability over all selections (Cox 1958,
+    Biometrika 45, 562-565). A slope of 1 and an intercept of 0 is perfect; a slope above 1 means that
+    probabilities are too close to even: long shots happen less often than predicted and favourites more, as
+    with a margin that was not removed where it lies. Both selections of a two-way market are
     counted, so that its intercept is 0; that of a three-way market follows its slope, as both sides sum to 1,
     unless `by` has `outcome`.
 
@@ -87,8 +87,8 @@ def calibration_table(
         A row for each of `by` and method; columns matches; slope, slope_error, intercept, intercept_error
         (standard errors robust to dependence within a match day: Liang and Zeger 1986); p (of a slope of 1,
         two-sided); ece (expected calibration error: mean distance of predicted and observed over bins;
-        Naeini, Cooper and Hauskrecht 2015, AAAI 29, 2901-2907) and ece_by_chance (what perfect probabilities
-        would show on so many matches: mean |N(0, s)| = s sqrt(2 / pi)).
+        Naeini, Cooper and Hauskrecht 2015, AAAI 29, 2901-2907) and ece_by_chance (that of perfect
+        probabilities on as many matches: mean |N(0, s)| = s sqrt(2 / pi)).
 
     Examples
     --------
@@ -130,11 +130,12 @@ def longshot_bias(
     *,
     prices: Sequence[float] = PRICES,
 ) -> pd.DataFrame:
-    """Favourite-longshot bias: what happened against what was expected, by price.
+    """Favourite-longshot bias: observed against expected results, by price.
 
     With the bias, the longer the price the more a bettor loses and, unless the method of margin removal
-    allows for it, the less often a selection wins than its probability says (Griffith 1949, American Journal
-    of Psychology 62, 290-294; Thaler and Ziemba 1988, Journal of Economic Perspectives 2(2), 161-174).
+    allows for it, the less often a selection wins than its probability implies (Griffith 1949, American
+    Journal of Psychology 62, 290-294; Thaler and Ziemba 1988, Journal of Economic Perspectives 2(2),
+    161-174).
 
     Parameters
     ----------
@@ -163,7 +164,8 @@ def longshot_bias(
     edges = np.asarray(prices, float)
     if len(edges) < 2 or not (np.diff(edges) > 0).all():
         raise ParameterError(
-            f"prices is {', '.join(f'{edge:g}' for edge in edges) or 'empty'}; edges of price bands are two or more, rising."
+            f"prices is {', '.join(f'{edge:g}' for edge in edges) or 'empty'}; "
+            "edges of price bands are two or more, rising."
         )
     for part in _selections(quotes, results, methods, by):
         band = np.searchsorted(edges, part.price, side="right") - 1
@@ -214,7 +216,7 @@ def _selections(
     quotes: pd.DataFrame, results: pd.DataFrame, methods: Sequence[str], by: Sequence[str]
 ) -> Iterator[_Selections]:
     if not methods:
-        raise ParameterError(f"methods is empty; choose of {', '.join(METHODS)}.")
+        raise ParameterError(f"methods is empty; choose from {', '.join(METHODS)}.")
     markets = decided_markets(early_and_close(quotes), results)
     group, names = groups(markets.frame, by)
     return (_Selections(markets, method, group, names) for method in methods)
@@ -229,7 +231,7 @@ def _bins(p: Floats, bins: int) -> tuple[Whole, int]:
 
 
 def _shares(part: _Selections, cell: Whole, n_cells: int, name: str) -> pd.DataFrame:
-    """Predicted and observed shares of each group and cell (bin or band) that has selections, with their intervals."""
+    """Predicted and observed shares, with intervals, of each group and cell (bin or band) in use."""
     from scipy.special import stdtrit
 
     where = part.group * n_cells + cell
@@ -273,7 +275,7 @@ def _worth(n: Floats, independent: Floats, variance: Floats) -> Floats:
 
 
 def _distances(part: _Selections, cell: Whole, n_cells: int) -> tuple[Floats, Floats]:
-    """Expected calibration error of each group, and what perfect probabilities would have."""
+    """Expected calibration error of each group, and that of perfect probabilities."""
     where, size = part.group * n_cells + cell, len(part.names) * n_cells
     residual = part.y - part.p
     off = np.abs(np.bincount(where, residual, size))
@@ -285,7 +287,7 @@ def _distances(part: _Selections, cell: Whole, n_cells: int) -> tuple[Floats, Fl
 
 
 def _recalibrated(part: _Selections, n: int) -> tuple[Floats, Floats, Whole]:
-    """Intercept and slope of each group by Newton's method, their covariance clustered by match day, and the number of days."""
+    """Intercept and slope of each group, their covariance clustered by match day, and the number of days."""
     x = np.log(part.p) - np.log1p(-part.p)
     beta = np.tile([0.0, 1.0], (n, 1))
     for _ in range(_STEPS):

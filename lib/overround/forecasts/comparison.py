@@ -1,4 +1,4 @@
-"""Models held against the market's closing prices, forecast by forecast."""
+"""Models compared with the market's closing prices, forecast by forecast."""
 
 from collections.abc import Mapping
 
@@ -13,16 +13,16 @@ from overround.forecasts.scores import probability_scores
 def as_bookmakers(
     forecasts: Mapping[str, pd.DataFrame], *, phase: str = "close", common: bool = False
 ) -> pd.DataFrame:
-    """Forecasts as the prices of bookmakers without a margin, for all that judges bookmakers: scores, calibration, their figures.
+    """Forecasts as prices of bookmakers without a margin, for scores, calibration and their figures.
 
     Parameters
     ----------
     forecasts : mapping
         Name -> what `walk_forward` or `market_probabilities` returned.
     phase : str
-        That of the prices that they are to stand beside.
+        Of the prices that they are compared with.
     common : bool
-        Only the matches that all of them foretold.
+        Only matches that all of them predicted.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def as_bookmakers(
 def compare_forecasts(
     forecasts: Mapping[str, pd.DataFrame], results: pd.DataFrame, reference: str, *, by: str | None = None
 ) -> pd.DataFrame:
-    """Scores of forecasts on the matches that all of them foretold, each held against a reference.
+    """Scores of forecasts on the matches that all of them predicted, each compared with a reference.
 
     Parameters
     ----------
@@ -64,15 +64,15 @@ def compare_forecasts(
     results : DataFrame
         The table `results`.
     reference : str
-        One of the names: say, of the closing market.
+        One of the names, e.g. that of the closing market.
     by : str, optional
         A column of `results`, season or competition: scores for each of its values.
 
     Returns
     -------
     DataFrame
-        As `probability_scores`, but that the index is called `forecast` and there is no overround; with `by`
-        as a column of its own, first, in order.
+        As `probability_scores`, but the index is called `forecast` and there is no overround; with `by`, its
+        values are the first column, in order.
 
     Examples
     --------

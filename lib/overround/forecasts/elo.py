@@ -1,4 +1,4 @@
-"""Elo ratings that count goals, and an ordered logit that turns a lead in rating into home, draw and away."""
+"""Elo ratings that count goals, and an ordered logit from a lead in rating to home, draw and away."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from overround._typing import Floats
 from overround.forecasts.base import SETTLED_IN, check_positive, team_codes
 
 _MEAN = 1500.0
-_LEARNT = 10  # matches after which a team's rating says something
+_LEARNT = 10  # matches after which a team's rating is informative
 _FEW = 100
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """What Elo has learnt: ratings in the order of `teams`; `home`, `draw` and `slope` are of the ordered logit (`outcome_logit`)."""
+    """Parameters of Elo: ratings in the order of `teams`, and home, draw and slope of the ordered logit."""
 
     teams: pd.Index
     rating: Floats
@@ -28,7 +28,7 @@ class Ratings:
 
 @dataclass(frozen=True)
 class Elo:
-    """Elo ratings, moved the more the more goals a match was won by, and an ordered logit on the difference of two ratings.
+    """Elo ratings that move more the wider the win, and an ordered logit on the difference of two ratings.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class Elo:
     margin_power : float
         0: goals do not count. The source has 1.
     home_points : float
-        Added to the home team's rating when its score is expected. The source has none, and lets home teams
-        be underrated at home.
+        Added to the home team's rating when its score is expected. The source has none, which underrates
+        home teams.
     newcomers : float
         Points above the mean at which a team begins that was not there in the first half year: promoted teams
         are weaker.
@@ -69,7 +69,7 @@ class Elo:
         check_positive("k", self.k)
 
     def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Ratings:
-        """Ratings after these matches, from home, away, home_score, away_score and starts_at; in the order of `starts_at`."""
+        """Ratings after these matches, from home, away, home_score, away_score and starts_at."""
         from overround.forecasts.elo_kernels import run_elo
 
         matches = matches.sort_values("starts_at", kind="stable")
@@ -91,7 +91,11 @@ class Elo:
 
 
 def ordered_logit(lead: Floats, home: float, draw: float, slope: float) -> Floats:
-    """P(home) = s(home + slope x lead / 400), P(not away) = s(home + draw + slope x lead / 400), s the logistic function; shape (n, 3)."""
+    """Probabilities of home, draw and away from leads in rating, shape (n, 3).
+
+    P(home) = s(home + slope x lead / 400) and P(not away) = s(home + draw + slope x lead / 400), with s the
+    logistic function.
+    """
     from scipy.special import expit
 
     at = home + slope * np.asarray(lead, float) / 400
@@ -100,7 +104,10 @@ def ordered_logit(lead: Floats, home: float, draw: float, slope: float) -> Float
 
 
 def outcome_logit(lead: Floats, margin: Floats) -> tuple[float, float, float]:
-    """home, draw and slope of `ordered_logit` by maximum likelihood; a faint prior keeps them finite where all matches ended alike."""
+    """home, draw and slope of `ordered_logit` by maximum likelihood.
+
+    A weak prior keeps them finite where all matches ended alike.
+    """
     from scipy.optimize import minimize
     from scipy.special import expit
 

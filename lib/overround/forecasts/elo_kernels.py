@@ -1,4 +1,4 @@
-"""Compiled loops of `ratings`: each match changes the ratings that the next one begins with."""
+"""Compiled loop of Elo ratings: each match changes the ratings that the next one begins with."""
 
 import numpy as np
 

@@ -1,9 +1,9 @@
-"""Goal models: independent Poisson scores (Maher 1982) and the correction of low scores by Dixon and Coles (1997), recent matches first.
+"""Goal models: Poisson scores (Maher 1982), and low scores corrected as by Dixon and Coles (1997).
 
-The fit is our own although penaltyblog has both models: a walk-forward refits thousands of times. Only pairs
-of teams enter the likelihood, not matches, so that a fit costs the same after ten seasons as after three;
-penaltyblog's also has no prior, without which a team of two matches has strengths of its luck. Its parameters
-and probabilities are the oracle of the tests.
+Recent matches count more. The fit is our own although penaltyblog has both models: a walk-forward refits
+thousands of times. Only pairs of teams enter the likelihood, not matches, so that a fit costs the same after
+ten seasons as after three; penaltyblog's also has no prior, without which the strengths of a team with two
+matches are mostly luck. Its parameters and probabilities are the oracle of the tests.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from overround._typing import Floats
 from overround.forecasts.base import SETTLED_IN, check_positive, team_codes
 from overround.times import microseconds
 
-MOST_GOALS = 15  # of one team; a team that is expected to score 4 scores more in 6 matches of a million
+MOST_GOALS = 15  # of one team; a team expected to score 4 exceeds it in 6 matches of a million
 _RHO = 0.2  # beyond it a score of a likely match would have a negative probability; football is near -0.05
 
 
 @dataclass(frozen=True)
 class Strengths:
-    """What a goal model has learnt: expected goals are exp(attack of one + defence of the other), times exp(home) at home.
+    """Parameters of a goal model.
 
-    `attack` and `defence` are in the order of `teams`, `newcomer` are both of a team never seen, `rho` is the
-    dependence of low scores.
+    Expected goals are exp(own attack + other's defence), times exp(home) at home. `attack` and `defence` are
+    in the order of `teams`, `newcomer` are both of a team never seen, `rho` is the dependence of low scores.
     """
 
     teams: pd.Index
@@ -49,8 +49,8 @@ class Poisson:
     spread : float
         Standard deviation, in log goals, of the normal prior on attack and defence: of teams that were there
         from the start about their mean, of newcomers about theirs, and of the one mean about the other.
-        Infinity: no prior. The default did well among few that were tried on the Premier League of 2013 to
-        2025, there and on its neighbours 0.25 and 0.6 within 0.003 of log loss.
+        Infinity: no prior. The default did well among the few tried on the Premier League of 2013 to 2025;
+        its neighbours 0.25 and 0.6 were within 0.003 of log loss.
 
     References
     ----------
@@ -147,7 +147,10 @@ def fit_strengths(
 
 
 def score_grid(strengths: Strengths, home: ArrayLike, away: ArrayLike) -> Floats:
-    """Probability of every score, shape (n, goals of home, goals of away), at most `MOST_GOALS` each; a team never seen is a newcomer."""
+    """Probability of every score, shape (n, goals of home, goals of away), at most `MOST_GOALS` each.
+
+    A team never seen is a newcomer.
+    """
     from scipy.special import gammaln
 
     attack = np.append(strengths.attack, strengths.newcomer[0])
@@ -171,7 +174,7 @@ def three_way(grid: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Weighted sums over the matches of each home and away team, shape (n, n): all that the likelihood knows of them."""
+    """Weighted sums over the matches of each home and away team, shape (n, n): sufficient statistics."""
 
     weight: Floats
     scored: Floats
@@ -205,7 +208,10 @@ def _start(sums: _Sums) -> Floats:
 
 
 def _prior(newcomer: NDArray[np.bool_], precision: float) -> Floats:
-    """Precision of the normal prior, shape (n, n): teams about the mean of their kind, and the newcomers' mean about the others'."""
+    """Precision of the normal prior, shape (n, n).
+
+    Teams vary about the mean of their kind, and the newcomers' mean about the others'.
+    """
     same = newcomer[:, None] == newcomer
     apart = np.where(newcomer, 1.0, -1.0) / same.sum(axis=1) * (newcomer.any() and not newcomer.all())
     return precision * (np.eye(len(newcomer)) - same / same.sum(axis=1) + np.outer(apart, apart))

@@ -1,9 +1,9 @@
-"""Models of 1X2 markets, and the market itself as one. A model knows tables and times, never a price it could bet at.
+"""The market as a model of 1X2 results: a bookmaker's margin-free probabilities, recalibrated.
 
-A model has `fit(matches, at)`, which gives parameters learnt from finished matches as of a time, and
-`predict(parameters, fixtures)`, which gives probabilities of home, draw and away, shape (n, 3), NaN where it
-has none. Nothing is kept in between, so that a fit is a function of what it is shown.
-`overround.forecasts.out_of_sample` sees to it that it is shown the past only.
+A model has `fit(matches, at)`, which returns parameters learnt from finished matches as of a time, and
+`predict(parameters, fixtures)`, which returns probabilities of home, draw and away, shape (n, 3), NaN where
+it has none. No state is kept in between, so that a fit is a function of its arguments.
+`overround.forecasts.out_of_sample` makes sure that it sees only the past, and never a price to bet at.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,15 @@ from overround.times import microseconds
 
 @dataclass(frozen=True)
 class MarketModel:
-    """A bookmaker's margin-free probabilities, recalibrated: log p of an outcome is slope x log q + its own constant, then normalised.
+    """A bookmaker's margin-free probabilities q, recalibrated.
 
-    Needs the columns of `market_probabilities` beside those of `events`; without market it has no opinion.
+    log p of an outcome is slope x log q + its own constant, then normalised. Needs the columns of
+    `market_probabilities` beside those of `events`; without a market it predicts NaN.
 
     Parameters
     ----------
     prior_matches : float
-        About how many imagined matches speak for the market as it is: slope 1, constants 0.
+        Strength of the prior (slope 1, constants 0), in matches, roughly.
 
     References
     ----------
@@ -41,7 +42,8 @@ class MarketModel:
     >>> events, quotes, results = ov.example()
     >>> market = ov.forecasts.market_probabilities(quotes, "sharp", lead_h=24)
     >>> known = events.merge(market[["event_id", "market_home", "market_draw", "market_away"]], on="event_id")
-    >>> p = ov.walk_forward(ov.forecasts.MarketModel(), known, results.drop(columns="starts_at"), least_matches=20)
+    >>> results = results.drop(columns="starts_at")
+    >>> p = ov.walk_forward(ov.forecasts.MarketModel(), known, results, least_matches=20)
     >>> len(p) > 0
     True
     """
@@ -61,7 +63,7 @@ class MarketModel:
         margin = (known["home_score"] - known["away_score"]).to_numpy(float)
         happened = np.eye(3)[1 - np.sign(margin).astype(int)]
         identity = np.array([1.0, 0.0, 0.0])
-        # by how much one match tells of slope and constants, roughly
+        # information of one match about slope and constants, roughly
         precision = 0.2 * self.prior_matches
 
         def loss(theta: Floats) -> tuple[float, Floats]:
@@ -89,26 +91,27 @@ def market_probabilities(
     lead_h: float | None = None,
     at_close: bool = False,
 ) -> pd.DataFrame:
-    """What a reference's prices said of each match when it was to be foretold.
+    """A reference's margin-free probabilities of each match when it is to be predicted.
 
     Parameters
     ----------
     quotes : DataFrame
         The table `quotes`, with `starts_at`.
     reference : str
-        A bookmaker; `market_average` here too. For the close also "consensus".
+        A bookmaker, or `market_average`; at the close also "consensus".
     method : str
         Margin removal.
     lead_h : float, optional
         As of `forecast_times`: the last market known by then counts.
     at_close : bool
-        The closing market instead: it judges a forecast, it must not make one. Where the reference has none,
-        the mean of all bookmakers stands in, as in `closing_lines`.
+        The closing market instead, to judge a forecast, never to make one. Where the reference has none, the
+        mean of all bookmakers takes its place, as in `closing_lines`.
 
     Returns
     -------
     DataFrame
-        event_id, market_home, market_draw, market_away; a row a match of which the reference had a market.
+        event_id, market_home, market_draw, market_away; a row for each match that the reference had a market
+        on.
 
     Examples
     --------
@@ -141,7 +144,7 @@ def market_probabilities(
 
 
 def _last_known(board: Board, book: int, lead_h: float | None) -> pd.DataFrame:
-    """Probabilities of a bookmaker's last market that was known when each match was to be foretold."""
+    """Probabilities of a bookmaker's last market known when each match is to be predicted."""
     moment, slot = np.nonzero(board.row[book] >= 0)
     shown = board.what(board.row[book, moment, slot]).assign(
         fair=board.fair[book, moment, slot], at=board.time[moment]
@@ -160,6 +163,7 @@ def _market(rows: pd.DataFrame) -> list[str]:
     missing = [column for column in MARKET_COLUMNS if column not in rows]
     if missing:
         raise ParameterError(
-            f"the market model needs the column {missing[0]!r}; merge market_probabilities(quotes) into the events."
+            f"the market model needs the column {missing[0]!r}; "
+            "merge market_probabilities(quotes) into the events."
         )
     return list(MARKET_COLUMNS)

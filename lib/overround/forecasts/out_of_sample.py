@@ -1,4 +1,4 @@
-"""Walk-forward: every match foretold by a model that had seen only what was known before. Nothing here knows a price."""
+"""Walk-forward: every match predicted by a model that has seen only earlier results, and no price."""
 
 import numpy as np
 import pandas as pd
@@ -26,31 +26,31 @@ def walk_forward(
     by: str | None = "competition",
     least_matches: int = 50,
 ) -> pd.DataFrame:
-    """Probabilities of every match by a model that had seen only results known before it was asked.
+    """Probabilities of every match by a model fitted only to results known before.
 
-    The model is fitted when a match is to be foretold and its last fit is `refit_days` old, on the results
+    The model is fitted when a match is to be predicted and its last fit is `refit_days` old, on the results
     known by then, less an embargo. A result is known at its `settled_at`, or else at the end of the match's
-    day; a match without a score teaches nothing, but is foretold.
+    day; a match without a score is predicted, but not learnt from.
 
     Parameters
     ----------
     model : Model
         As in `overround.forecasts.market`.
     events : DataFrame
-        The table `events`, with any more columns that the model asks for and that were known when the match
-        was to be foretold.
+        The table `events`, with any other columns that the model needs and that were known when the match
+        is to be predicted.
     results : DataFrame
         The table `results`.
     start : Timestamp or str, optional
-        Matches that are to be foretold earlier are left out. By default none.
+        Matches that are to be predicted earlier are left out. By default none.
     refit_days : float
         Days between two fits, at least.
     window_days : float, optional
         Learn from matches of these last days only (a rolling window); by default from all (an expanding one).
     embargo_days : float
-        Results of so many days before a fit are not shown to it.
+        Results of this many days before a fit are withheld from it.
     lead_h : float, optional
-        Hours before kick-off at which a match is foretold; by default as `forecast_times`.
+        Hours before kick-off at which a match is predicted; by default as `forecast_times`.
     by : str or None
         Column of `events`: each of its values has its own model. None: one for all, in which leagues that
         exchange teams help each other.
@@ -61,7 +61,7 @@ def walk_forward(
     -------
     DataFrame
         event_id, competition, season, starts_at, probability_home, probability_draw, probability_away,
-        predicted_at (when it was foretold), fitted_at (when its model was fitted, at or before),
+        predicted_at (when it was predicted), fitted_at (when its model was fitted, at or before),
         trained_until (when the last result that the model saw was known, before fitted_at), trained_on (how
         many results); in the order of predicted_at.
 
@@ -143,7 +143,7 @@ def _folds(
 
 
 def _fits(predicted_at: pd.Series, refit_days: float) -> tuple[NDArray[np.intp], pd.DatetimeIndex]:
-    """Number of the fit that foretells each match, and the times of the fits: when first needed, and then when the last one is too old."""
+    """Number of the fit that predicts each match, and the times of the fits: whenever the last is too old."""
     times = pd.DatetimeIndex(predicted_at.unique())
     since = ((times - times[0]) / pd.Timedelta(days=1)).to_numpy() if len(times) else np.zeros(0)
     at: list[int] = []
@@ -156,7 +156,7 @@ def _fits(predicted_at: pd.Series, refit_days: float) -> tuple[NDArray[np.intp],
 
 
 def _known_at(matches: pd.DataFrame) -> pd.Series:
-    """When a result was known: its own time if that is after kick-off, or else the midnight after the match."""
+    """When a result was known: its own time if that is after kick-off, else the midnight after the match."""
     end_of_day = (matches["starts_at"] + _MATCH).dt.ceil("D")
     return matches["settled_at"].where(matches["settled_at"] > matches["starts_at"], end_of_day)
 
@@ -208,7 +208,8 @@ def _check(
     clash = sorted({"home_score", "away_score", "settled_at", "status"} & set(events))
     if clash:
         raise ParameterError(
-            f"events have the column {clash[0]!r}, which a model would be shown before the match; leave it out."
+            f"events have the column {clash[0]!r}, "
+            "which a model would be shown before the match; leave it out."
         )
     if events["event_id"].duplicated().any():
         raise ParameterError(

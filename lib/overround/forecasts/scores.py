@@ -1,4 +1,4 @@
-"""How good probabilities were: proper scores of every bookmaker and margin method, and tests of their differences by match day."""
+"""Proper scores of every bookmaker and margin method, and tests of their differences by match day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from overround.prices.standing import first_and_last
 from overround.schema import NOT_AN_ACCOUNT, encode_like
 from overround.stats import LEVEL, clustered_variance, day, holm
 
-_NOTHING = 1e-12  # a difference of two equal probabilities, but for rounding
+_NOTHING = 1e-12  # rounding in the difference of two equal probabilities
 _PHASES = ("early", "close")
 
 
 def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """How good each bookmaker's margin-free probabilities were on 1X2 markets; lower is better.
+    """Scores of each bookmaker's margin-free probabilities on 1X2 markets; lower is better.
 
-    Bookmakers quote different matches, some easier to foretell than others: only the column `gap` compares
+    Bookmakers quote different matches, some easier to predict than others: only the column `gap` compares
     them fairly.
 
     Parameters
@@ -34,7 +34,7 @@ def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str
     results : DataFrame
         The table `results`.
     reference : str
-        Bookmaker that the others are held against, or "consensus": the mean of the others, three or more.
+        Bookmaker that the others are compared with, or "consensus": the mean of the others, three or more.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def score_table(
     *,
     reference: str = CONSENSUS,
 ) -> pd.DataFrame:
-    """Proper scores of every bookmaker and margin method on 1X2 and two-way markets, and tests of their differences.
+    """Proper scores of every bookmaker and margin method on 1X2 and two-way markets, with tests.
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ def score_table(
     results : DataFrame
         The table `results`.
     methods : sequence of str
-        Margin removal, of `overround.prices.fair.METHODS`.
+        Margin removal, of `overround.prices.METHODS`.
     by : sequence of str
-        Columns of `quotes` to tell apart, such as market, phase, competition, season.
+        Columns of `quotes` to group by, such as market, phase, competition, season.
     reference : str
         A bookmaker, or "consensus" (the mean of the other accounts, three or more): each row against it under
         the same method. Or a method of margin removal: each row against the same prices under that method. Or
@@ -129,10 +129,10 @@ def score_table(
 
 
 def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
-    """One early and one closing price of each selection and bookmaker, from providers with clock times and without.
+    """One early and one closing price of each selection and bookmaker, with or without clock times.
 
-    Quotes whose phase is early or close are kept; of snapshots the first that was seen before kick-off
-    becomes early, the last close.
+    Quotes whose phase is early or close are kept; of snapshots the first before kick-off becomes early,
+    the last close.
 
     Parameters
     ----------
@@ -167,16 +167,16 @@ def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Decided:
-    """Markets that have a result, n of them, as arrays: what every score is computed from."""
+    """Markets that have a result, n of them, as arrays from which every score is computed."""
 
     frame: pd.DataFrame  # the quotes
-    rows: Whole  # (n, 3): row in `frame` of home or over, draw, away or under; -1 for the draw of a two-way market
+    rows: Whole  # (n, 3): row in `frame` of each slot; -1 for the draw of a two-way market
     won: Whole  # (n,): which of the three happened
     day: Whole  # (n,): number of the match day
     key: Whole  # (n,): equal for the same market at other bookmakers
 
     def values(self, column: str) -> Floats:
-        """A column of the quotes, shape (n, 3); NaN in place of a draw that cannot be."""
+        """A column of the quotes, shape (n, 3); NaN for the draw of a two-way market."""
         return np.where(self.rows >= 0, self.frame[column].to_numpy(float)[self.rows], np.nan)
 
     def fair(self, method: str) -> Floats:
@@ -225,7 +225,7 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
 
 
 def groups(frame: pd.DataFrame, by: Sequence[str]) -> tuple[Whole, pd.DataFrame]:
-    """Number of the group of each row, and what each group has in the columns `by`."""
+    """Number of the group of each row, and the values of the columns `by` of each group."""
     missing = [column for column in by if column not in frame]
     if missing:
         raise ParameterError(
@@ -250,7 +250,7 @@ def _log_loss(p: Floats, won: Whole) -> Floats:
 
 
 def _reference_rows(markets: Decided, reference: str) -> tuple[NDArray[np.bool_], Whole, bool]:
-    """Which markets may be the reference of others, for each market the number of its reference, and whether that is a mean of others."""
+    """Which markets may be a reference, the number of each market's reference, and whether that is a mean."""
     shown = markets.frame.take(markets.rows[:, 0])
     named = (shown["bookmaker"] == reference).to_numpy()
     # a forecast may be called consensus, early or close
@@ -275,7 +275,7 @@ def _against(p: Floats, won: Whole, may_be: NDArray[np.bool_], key: Whole, mean:
 
 
 def _against_consensus(chance: Floats, counted: NDArray[np.bool_], key: Whole) -> Floats:
-    """Log loss of the mean of the others' probabilities of what happened."""
+    """Log loss of the mean of the others' probabilities of the actual outcome."""
     others = np.bincount(key, counted)[key] - counted
     total = np.bincount(key, chance)[key] - chance
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -285,7 +285,7 @@ def _against_consensus(chance: Floats, counted: NDArray[np.bool_], key: Whole) -
 def _score_rows(
     p: Floats, book: Floats, against: Floats, markets: Decided, group: Whole, n: int
 ) -> pd.DataFrame:
-    """Mean scores of each group and its mean difference to the reference, with standard error and number of days."""
+    """Mean scores of each group and the mean difference to its reference, with standard error and days."""
     known = ~np.isnan(p[:, 0])
     count = np.bincount(group, known, n)
     happened = markets.won[:, None] == np.arange(3)

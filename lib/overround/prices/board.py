@@ -1,7 +1,9 @@
-"""What every bookmaker showed at every moment, as arrays: the one view from which all signals are read, so that none can look ahead.
+"""The standing prices of every bookmaker at every moment, as arrays.
 
-A moment is a time at which the collector learnt something (`collected_at`), not the bookmaker's own: what
-changed between two polls is known only at the second, and then of all bookmakers at once.
+All signals are read from this one view, so that none can look ahead.
+
+A moment is a time at which the collector learnt something (`collected_at`), not a time of the bookmaker's
+own clock: a change between two polls is known only at the second, for all bookmakers at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +24,7 @@ from overround.times import HOUR_US, microseconds
 
 # place of an outcome on an array's last axis
 SLOT = {"home": 0, "over": 0, "draw": 1, "away": 2, "under": 2}
-# overround: what is outside is no market of one bookmaker at one time (shifted cells, an empty exchange)
+# overround outside these limits: not the market of one bookmaker (shifted cells, an empty exchange)
 _PLAUSIBLE = (0.98, 1.5)
 _EARLY, _SNAPSHOT, _CLOSE = range(3)
 _LAY = 3
@@ -31,10 +33,10 @@ _NEVER = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """The standing prices of some markets, moment by moment: K bookmakers, T moments, 3 slots (home or over, draw, away or under).
+    """The standing prices of some markets: K bookmakers, T moments, 3 slots.
 
-    The moments of a market follow each other in time; prices without a clock are one moment. Where nothing
-    stands there is -1 or NaN.
+    The slots are home or over, draw, away or under. The moments of a market follow each other in time; prices
+    without a clock time are one moment. Where no price stands there is -1 or NaN.
     """
 
     quotes: pd.DataFrame
@@ -53,7 +55,7 @@ class Board:
 
     @cached_property
     def net(self) -> Floats:
-        """Prices as they pay, (K, T, 3): less what an exchange keeps of a win."""
+        """Prices net of an exchange's commission, (K, T, 3)."""
         kept = paid_out(self.names)[:, None, None]
         return net_price(self.price, kept) if (kept < 1).any() else self.price
 
@@ -62,10 +64,10 @@ class Board:
         return np.isin(self.names, list(bookmakers))[:, None, None]
 
     def what(self, rows: Whole) -> pd.DataFrame:
-        """Event, market, line, outcome, kick-off, league and season of these rows of `quotes`; a lay price is one of the market h2h."""
+        """Selection, kick-off, league and season of rows of `quotes`; lay prices are of the market h2h."""
         found = rows_of(self.quotes, rows, (*SELECTION, "starts_at", "competition", "season"))
         lays = found["market"] == "h2h_lay"
-        # "h2h" may be none of a categorical column's words
+        # a categorical column may not have the word "h2h"
         return found.assign(market=found["market"].astype("str").mask(lays, "h2h")) if lays.any() else found
 
 
@@ -79,7 +81,7 @@ def boards(
     across_lines: bool = False,
     cells: int = 400_000,
 ) -> Iterator[Board]:
-    """Boards of all markets of some quotes, a part of the markets each, so that memory does not grow with the table.
+    """Boards of all markets, some markets each, so that memory does not grow with the table.
 
     Parameters
     ----------
@@ -94,17 +96,17 @@ def boards(
         With `at_close`: also what was observed before kick-off but collected later. It can judge a bet, never
         select one.
     max_age_h : float, optional
-        A bookmaker's prices of a market no longer stand when it has changed none of them for so many hours.
+        A bookmaker's prices of a market no longer stand when it has changed none of them for this long.
     across_lines : bool
-        All lines of a market on one board: the bookmakers are there again for each line, `names` over and
-        over, lowest line first.
+        All lines of a market on one board: the bookmakers, and `names`, are repeated for each line, lowest
+        line first.
     cells : int
-        Places of an array of one board, about.
+        Approximate size of an array of one board.
 
     Raises
     ------
     ParameterError
-        Quotes without the kick-off, times without a time zone, or a market, outcome or phase that is none.
+        Quotes without kick-off, times without a time zone, or an unknown market, outcome or phase.
     """
     coded = _coded(quotes, at_close=at_close, judged_later=judged_later, across_lines=across_lines)
     if not len(coded.first):
@@ -236,7 +238,10 @@ def _board(
 
 
 def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | None) -> tuple[Floats, Floats]:
-    """Probabilities and overround of each bookmaker's market since it last changed; a market is three-way once anyone has shown a draw."""
+    """Probabilities and overround of each bookmaker's market since it last changed.
+
+    A market is three-way once anyone has shown a draw.
+    """
     if method is None:
         return np.full(price.shape, np.nan), np.full(since.shape, np.nan)
     at = np.flatnonzero(since == np.arange(since.shape[1]))
@@ -244,7 +249,7 @@ def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | N
     fair, book[:-1], _ = markets_without_margin(price.reshape(-1, 3)[at], three[at % since.shape[1]], method)
     plausible = (book[:-1] >= _PLAUSIBLE[0]) & (book[:-1] <= _PLAUSIBLE[1])
     solved[:-1][plausible] = fair[plausible]
-    # the last, empty place is for what does not stand
+    # the last, empty row is for prices that do not stand
     number = np.full(since.shape, len(at))
     number.reshape(-1)[at] = np.arange(len(at))
     number = np.take_along_axis(number, np.maximum(since, 0), axis=1)
@@ -253,7 +258,7 @@ def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | N
 
 
 def check_quotes(quotes: pd.DataFrame) -> None:
-    """Refuse quotes of which it is not known when their match begins."""
+    """Reject quotes without the kick-off of their match."""
     if "starts_at" not in quotes:
         raise ParameterError(
             "quotes need the column 'starts_at', the kick-off of their match; Store.read('quotes') gives it."
@@ -261,7 +266,7 @@ def check_quotes(quotes: pd.DataFrame) -> None:
 
 
 def early_placed_at(starts: Whole) -> Whole:
-    """When an early price could have been bet, for kick-offs in microseconds.
+    """When an early price could have been bet, from kick-offs in microseconds.
 
     football-data.co.uk says (notes.txt) that it collects on Friday afternoon for weekend matches and on
     Tuesday afternoon for midweek ones: no result of those days can have been known, so the bet is placed on
@@ -302,7 +307,7 @@ def rows_of(frame: pd.DataFrame, rows: Whole, columns: Iterable[str]) -> pd.Data
 
 
 def _rank_of_line(market: Whole, line: Floats) -> Whole:
-    """Which of its market's lines each row's is, from the lowest."""
+    """Rank of each row's line among the lines of its market, from the lowest."""
     order = np.lexsort((line, market))
     new_market = np.diff(market[order], prepend=-1) != 0
     new_line = new_market | (np.diff(line[order], prepend=np.nan) > 0)

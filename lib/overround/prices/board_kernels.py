@@ -1,13 +1,13 @@
-"""Compiled loops that hold a state from moment to moment; import this module only inside the function that needs it."""
+"""Compiled loops over a board's moments; import this module only inside the function that needs it."""
 
 from overround.measure.numba_compile import njit
 
 
 @njit(cache=True)
 def carry_forward(row, since, begin):
-    """Let what a bookmaker showed stand until it shows another: fills `row` (K, T, 3) and `since` (K, T) in place.
+    """Let each price stand until its bookmaker shows another: fills `row` (K, T, 3) and `since` (K, T).
 
-    `begin` is, for each moment, the first of its market; nothing is carried over that. -1 is nothing.
+    `begin` is, for each moment, the first of its market; nothing is carried across that. -1 means no price.
     """
     for book in range(row.shape[0]):
         for t in range(row.shape[1]):
@@ -36,7 +36,7 @@ def chain_cumsum(step, begin):
 
 @njit(cache=True)
 def first_passage(fair, move_at, slot, leader, need, until, end, when):
-    """For each move and bookmaker the first later moment at which its own probability has moved by `need` (relative, signed).
+    """The first moment after each move at which each bookmaker has itself moved by `need` (relative, signed).
 
     `fair` is (K, T, 3); over moves: `move_at` the moment before which nobody had seen it, `need`, and the
     last moment that counts (`end`, exclusive). `when` (moves, K) is filled with that moment; -1: not within
@@ -58,7 +58,7 @@ def first_passage(fair, move_at, slot, leader, need, until, end, when):
 
 @njit(cache=True)
 def moment_before(time, begin, window, out):
-    """For each moment the last one of the same market that is at least `window` older, into `out`; -1 where there is none."""
+    """Last moment of the same market at least `window` before each, into `out`; -1 where there is none."""
     pointer = 0
     for t in range(len(time)):
         if begin[t] == t:

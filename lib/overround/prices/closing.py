@@ -1,4 +1,4 @@
-"""Closing prices, and what they say."""
+"""Closing prices, and the fair probabilities that they imply."""
 
 from collections.abc import Mapping
 
@@ -20,15 +20,15 @@ def closing_lines(
     *,
     weights: Mapping[str, float] | pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Closing prices and what they say: the last price of each bookmaker before kick-off, and the reference's fair probability then.
+    """The last price of each bookmaker before kick-off, and the reference's fair probability then.
 
     Parameters
     ----------
     quotes : DataFrame
         The table `quotes`, with `starts_at`.
     reference, method, weights
-        As in `value_signals`, but of the whole market: here no bookmaker is left out. Where the reference has
-        no closing price, the mean of all bookmakers stands in, where there are three.
+        As in `value_signals`, but no bookmaker is left out of the reference. Where the reference has
+        no closing price, the mean of all bookmakers takes its place, if there are three.
 
     Returns
     -------
@@ -47,8 +47,7 @@ def closing_lines(
     parts = []
     for board in boards(quotes, method, at_close=True, judged_later=True):
         closing = board_reference(board, CONSENSUS, judged=False)[0][0]
-        # asked for but not there (an exchange without lay prices, a bookmaker that has left): the mean stands
-        # in
+        # a reference without prices (no lay prices, a bookmaker that has left): the mean takes its place
         if reference not in (CONSENSUS, CLOSE) and reference in (*board.names, *REFERENCES):
             check_reference(reference, board.names, weights=weights)
             own = board_reference(board, reference, weights, judged=False)[0][0]
@@ -68,10 +67,10 @@ def closing_lines(
 
 
 def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
-    """The closing quotes: those that the provider calls so, and the last snapshot of each bookmaker and selection before kick-off.
+    """The closing quotes: the provider's own, or the last snapshot before kick-off.
 
-    Their `observed_at` is empty, so that a market's outcomes are seen as one market although they were last
-    touched at different times.
+    Of snapshots, the last of each bookmaker and selection counts. Their `observed_at` is empty, so that a
+    market's outcomes are seen as one market although they were last touched at different times.
 
     Examples
     --------

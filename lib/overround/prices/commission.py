@@ -1,4 +1,4 @@
-"""What an exchange keeps of a win, and prices less that."""
+"""Exchanges' commission, and prices net of it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,17 +11,17 @@ from overround.schema import COMMISSION
 
 
 def paid_out(bookmakers: Iterable[str], commission: Mapping[str, float] = COMMISSION) -> Floats:
-    """Share of a win that each of these bookmakers pays out, shape (n,); commission is the rest."""
+    """Share of a win that each of these bookmakers pays out, shape (n,); the rest is commission."""
     return 1 - pd.Series(bookmakers).map(commission).astype(float).fillna(0.0).to_numpy()
 
 
 def net_price(price: Any, kept: Any) -> Any:
-    """Decimal prices as they pay where only a share of each win is paid out; arrays or tables that go together."""
+    """Decimal prices net of commission, where the share `kept` of each win is paid out."""
     return 1 + (price - 1) * kept
 
 
 def check_commission(commission: Mapping[str, float]) -> None:
-    """Refuse a share that is none, such as 5 for 5 %."""
+    """Reject a commission outside [0, 1), e.g. 5 instead of 0.05."""
     for bookmaker, share in commission.items():
         if not 0 <= share < 1:
             raise ParameterError(f"commission at {bookmaker!r} is {share}; it is a share, from 0 to below 1.")

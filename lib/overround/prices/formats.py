@@ -1,4 +1,7 @@
-"""Odds formats: one price written in seven ways. Everything goes through the profit per unit staked, in which all borders are exact."""
+"""Odds formats: one price written in seven ways.
+
+All conversions go through the profit per unit staked, in which every boundary is exact.
+"""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -58,7 +61,7 @@ def convert_odds(values: ArrayLike, source: str, target: str, *, largest_denomin
     Raises
     ------
     ParameterError
-        With the first value that is no price of the source format, its position, and what is allowed.
+        With the first value that is not a price of the source format, its position, and what is allowed.
 
     Examples
     --------

@@ -40,7 +40,7 @@ def reactions(
     The leader moves at the first moment at which its margin-free probability differs by at least `least_move`
     (relative) from what it showed `window_min` minutes before. A bookmaker has followed when its own differs
     from what it showed then by at least `follow` times the leader's move, the same way; 0 minutes where it
-    had by the time that the leader's move was seen.
+    had done so by the time the leader's move was seen.
 
     Parameters
     ----------
@@ -49,18 +49,18 @@ def reactions(
     leader : str
         A bookmaker.
     window_min, least_move
-        What a move of the leader is.
+        Of a move of the leader, as above.
     follow : float
         Share of the leader's move.
     within_h : float
-        Hours after which one stops waiting.
+        Hours after which to stop waiting.
 
     Returns
     -------
     DataFrame
         event_id, market, line, outcome, bookmaker, at (of the leader's move), move (the leader's), minutes
-        (until the bookmaker followed, or as long as was looked), followed (bool; False is censored: it had
-        not by then), ordered by time. It judges the past: a row is known only when its minutes are over.
+        (until the bookmaker followed, or until the search ended), followed (bool; False means censored),
+        ordered by time. It describes the past: a row is known only when its minutes are over.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def reactions(
 
 
 def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
-    """How long each bookmaker takes to follow, from `reactions`: those that did not in time count as later than was looked.
+    """How long each bookmaker takes to follow, from `reactions`; moves not followed in time are censored.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _within(board: Board, wait: float) -> Whole:
-    """For each moment one past the last of the same market that is at most so much later."""
+    """For each moment one past the last of the same market that is at most `wait` later."""
     from overround.prices.board_kernels import moments_within
 
     end = np.empty(len(board.time), np.int64)
@@ -153,7 +153,7 @@ def _within(board: Board, wait: float) -> Whole:
 
 
 def _waiting(minutes: Floats, followed: NDArray[np.bool_], shares: Sequence[float]) -> list[float]:
-    """Minutes by which these shares have followed (Kaplan and Meier)."""
+    """Minutes by which these shares of the moves have been followed (Kaplan and Meier)."""
     order = np.lexsort((~followed, minutes))
     waiting = len(minutes) - np.arange(len(minutes))
     left = np.cumprod(1 - followed[order] / waiting)

@@ -1,11 +1,13 @@
-"""Compiled margin removal, one market after the other; import this module only inside the function that needs it.
+"""Compiled margin removal, market by market; import this module only inside the function that needs it.
 
-Every kernel reads prices (n_markets, n_outcomes) and the sum that each market's probabilities shall have, and
-fills `fair`, `parameter` and `status`. A market is solved from its own row alone, so that its result never
-depends on the batch it is in. The iterations end when the next correction is below rounding; that correction
-is applied to first order, which makes the probabilities sum to the target. All kernels are in one file:
-numba's store on disk forgets a compiled kernel when the file that it is in changes, not when one does that it
-calls into.
+r is an inverse price, S the sum of a market's r (its book), T the sum that the probabilities p shall have, n
+the number of outcomes. Every kernel reads prices (n_markets, n_outcomes) and T of each market, and fills
+`fair`, `parameter` and `status`. A market is solved from its own row alone, so that its result never depends
+on the batch it is in. The iterations end when the next correction is below rounding; that correction is
+applied to first order, which makes the probabilities sum to the target.
+
+All kernels are in one file, long as it is: numba's cache on disk forgets a kernel when its own file changes,
+not when a file changes that it calls into.
 """
 
 import math
@@ -37,8 +39,8 @@ def _book(prices):
 
 
 @njit(cache=True, error_model="numpy")
-def _judge(fair, target, parameter, status):
-    """The last word on a market: probabilities between 0 and 1 that sum to the target, or not a number in every cell."""
+def _checked(fair, target, parameter, status):
+    """Accept probabilities between 0 and 1 that sum to the target, or set every cell to NaN."""
     if status == OK:
         total = 0.0
         for p in fair:
@@ -55,30 +57,45 @@ def _judge(fair, target, parameter, status):
 
 @njit(cache=True, error_model="numpy")
 def multiplicative(prices, targets, fair, parameter, status):
-    """See `margin.multiplicative`."""
+    """Every inverse price is too large by the same factor: p = T r / S; the parameter is S.
+
+    Defined below a book of T as well. The oldest method; the longer the price the more it flatters an outcome
+    (Clarke, Kovalchik and Ingram 2017, American Journal of Sports Science 5(6), 45-49).
+    """
     for i in range(len(prices)):
         book, state = _book(prices[i])
         scale = targets[i] / book
         for j in range(prices.shape[1]):
             fair[i, j] = scale / prices[i, j]
-        parameter[i], status[i] = _judge(fair[i], targets[i], book, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], book, state)
 
 
 @njit(cache=True, error_model="numpy")
 def additive(prices, targets, fair, parameter, status):
-    """See `margin.additive`."""
+    """Every inverse price is too large by the same amount: p = r - (S - T) / n; the parameter is that amount.
+
+    Not between 0 and 1 where that is more than a long shot's r. Below a book of T the same amount is added.
+    Margin weights proportional to the odds (Buchdahl 2015, Using the wisdom of the crowd,
+    football-data.co.uk), with the fair price n O / (n - M O) of a price O in a book with margin M, is this
+    method in other words. Clarke, Kovalchik and Ingram (2017).
+    """
     n = prices.shape[1]
     for i in range(len(prices)):
         book, state = _book(prices[i])
         share = (book - targets[i]) / n
         for j in range(n):
             fair[i, j] = 1 / prices[i, j] - share
-        parameter[i], status[i] = _judge(fair[i], targets[i], share, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], share, state)
 
 
 @njit(cache=True, error_model="numpy")
 def balanced_book(prices, targets, fair, parameter, status):
-    """See `margin.balanced_book`."""
+    """Insiders as in Shin's model, and a bookmaker who equalises the worst case: p = (r - z) / (1 - z).
+
+    The parameter is z = (S - T) / (n - T); a book below T is an underround. Not between 0 and 1 where z is
+    more than a long shot's r. Fingleton and Waldron (1999), Optimal determination of bookmakers' betting
+    odds: theory and tests, Trinity College Dublin.
+    """
     n = prices.shape[1]
     for i in range(len(prices)):
         book, state = _book(prices[i])
@@ -92,12 +109,17 @@ def balanced_book(prices, targets, fair, parameter, status):
         for j in range(n):
             fair[i, j] = 1 - scale * (prices[i, j] - 1) / prices[i, j]
         z = (book - targets[i]) / (n - targets[i])
-        parameter[i], status[i] = _judge(fair[i], targets[i], z, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], z, state)
 
 
 @njit(cache=True, error_model="numpy")
 def goto_conversion(prices, targets, fair, parameter, status):
-    """See `margin.goto_conversion`."""
+    """Every r is too large by the same number c of its standard errors: p = r - c sqrt(1 - r).
+
+    The parameter is c = (S - T) / sum(sqrt(1 - r)); a book below T is an underround. Not between 0 and 1
+    where that is more than a long shot's r (the package of that name then raises). Kaito Goto,
+    github.com/gotoConversion/goto_conversion.
+    """
     n = prices.shape[1]
     for i in range(len(prices)):
         book, state = _book(prices[i])
@@ -113,19 +135,24 @@ def goto_conversion(prices, targets, fair, parameter, status):
                 fair[i, j] = 1 / prices[i, j] - c * fair[i, j]
         else:
             c = math.nan
-        parameter[i], status[i] = _judge(fair[i], targets[i], c, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], c, state)
 
 
 @njit(cache=True, error_model="numpy")
 def power(prices, targets, fair, parameter, status):
-    """See `margin.power`."""
+    """Inverse prices to a common power: p = r**k.
+
+    The parameter is k, above 1 for a book above T (R's implied gives 1 / k). Has a solution for every book.
+    Vovk and Zhdanov (2009), Journal of Machine Learning Research 10, 2445-2471; Clarke, Kovalchik and Ingram
+    (2017). Buchdahl's (2015) "logarithmic" method.
+    """
     logs = np.empty(prices.shape[1])
     for i in range(len(prices)):
         book, state = _book(prices[i])
         k = math.nan
         if state == OK:
             k, state = _power(prices[i], book, targets[i], logs, fair[i])
-        parameter[i], status[i] = _judge(fair[i], targets[i], k, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], k, state)
 
 
 @njit(cache=True, error_model="numpy")
@@ -170,13 +197,18 @@ def _power(prices, book, target, logs, fair):
 
 @njit(cache=True, error_model="numpy")
 def odds_ratio(prices, targets, fair, parameter, status):
-    """See `margin.odds_ratio`."""
+    """The odds of every r are too large by the same factor c: p = r / (c + r - c r); the parameter is c.
+
+    Has a solution for every book. Cheung (2015), Fixed-odds betting and traditional odds,
+    sportstradingnetwork.com. The same constant taken from every log-odds (penaltyblog's "logarithmic") is
+    this method.
+    """
     for i in range(len(prices)):
         _, state = _book(prices[i])
         c = math.nan
         if state == OK:
             c, state = _odds_ratio(prices[i], targets[i], fair[i])
-        parameter[i], status[i] = _judge(fair[i], targets[i], c, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], c, state)
 
 
 @njit(cache=True, error_model="numpy")
@@ -216,7 +248,13 @@ def _odds_ratio(prices, target, fair):
 
 @njit(cache=True, error_model="numpy")
 def shin(prices, targets, fair, parameter, status):
-    """See `margin.shin`."""
+    """Prices that guard against a share z of bettors who know the winner.
+
+    p = (sqrt(z**2 + 4 (1 - z) r**2 / S) - z) / (2 (1 - z)). The parameter is z. For markets with one winner
+    (T = 1); a book below 1 is an underround, which no share of insiders explains. For two outcomes the same
+    as `additive`. Shin (1992), Economic Journal 102, 426-435; Shin (1993), Economic Journal 103, 1141-1153;
+    Jullien and Salanie (1994), Economic Journal 104, 1385-1395.
+    """
     for i in range(len(prices)):
         book, state = _book(prices[i])
         z = math.nan
@@ -224,7 +262,7 @@ def shin(prices, targets, fair, parameter, status):
             state = UNDERROUND
         if state == OK:
             z, state = _shin(prices[i], book, fair[i])
-        parameter[i], status[i] = _judge(fair[i], 1.0, z, state)
+        parameter[i], status[i] = _checked(fair[i], 1.0, z, state)
 
 
 @njit(cache=True, error_model="numpy")
@@ -273,13 +311,18 @@ def _shin(prices, book, fair):
 
 @njit(cache=True, error_model="numpy")
 def jensen_shannon(prices, targets, fair, parameter, status):
-    """See `margin.jensen_shannon`."""
+    """Every outcome's p is equally far from its r, in the Jensen-Shannon distance D of the two coins p and r.
+
+    D**2 = (KL(p, m) + KL(r, m)) / 2 with m = (p + r) / 2 and KL the Kullback-Leibler divergence of two coins.
+    The parameter is D, negative below a book of T. Not between 0 and 1 where a long shot would have to go
+    beyond 0. Christopher D. Long (octonion), described in the vignette of R's implied.
+    """
     for i in range(len(prices)):
         book, state = _book(prices[i])
         distance = math.nan
         if state == OK:
             distance, state = _jensen_shannon(prices[i], book, targets[i], fair[i])
-        parameter[i], status[i] = _judge(fair[i], targets[i], distance, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], distance, state)
 
 
 @njit(cache=True, error_model="numpy")
@@ -347,7 +390,7 @@ def _jensen_shannon_slowly(prices, book, target, fair):
 
 @njit(cache=True, error_model="numpy")
 def _at_distance(prices, distance, bound, fair):
-    """Probabilities between the inverse prices and `bound` that are that far from the inverse prices; their sum."""
+    """Probabilities at this distance from the inverse prices, towards `bound`, and their sum."""
     total = 0.0
     for j in range(len(prices)):
         near, far = 1 / prices[j], bound
@@ -366,7 +409,7 @@ def _at_distance(prices, distance, bound, fair):
 
 @njit(cache=True, error_model="numpy")
 def _distance(p, r):
-    """Signed binomial Jensen-Shannon distance of p from r and its slope in p, exact also where p is very near r."""
+    """Signed binomial Jensen-Shannon distance of p from r and its slope in p, exact also for p near r."""
     half = 0.5 * (p - r)
     m = r + half
     u, v = half / m, half / (1 - m)
@@ -400,7 +443,7 @@ def _atanh(w):
 
 @njit(cache=True, error_model="numpy")
 def add_balanced_book(odds, targets, fair, parameter, status):
-    """Back from `balanced_book`: `odds` are the inverse probabilities, `targets` the sums that the inverse prices shall have."""
+    """Inverse of `balanced_book`: from inverse probabilities to inverse prices that sum to `targets`."""
     n = odds.shape[1]
     for i in range(len(odds)):
         total, state = _book(odds[i])
@@ -409,12 +452,12 @@ def add_balanced_book(odds, targets, fair, parameter, status):
         z = (targets[i] - total) / (n - total)
         for j in range(n):
             fair[i, j] = z + (1 - z) / odds[i, j]
-        parameter[i], status[i] = _judge(fair[i], targets[i], z, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], z, state)
 
 
 @njit(cache=True, error_model="numpy")
 def add_goto_conversion(odds, targets, fair, parameter, status):
-    """Back from `goto_conversion`; see `add_balanced_book`."""
+    """Inverse of `goto_conversion`; see `add_balanced_book`."""
     for i in range(len(odds)):
         total, state = _book(odds[i])
         if targets[i] < total - _SLACK:
@@ -422,7 +465,7 @@ def add_goto_conversion(odds, targets, fair, parameter, status):
         c = math.nan
         if state == OK:
             c, state = _add_goto_conversion(odds[i], targets[i], fair[i])
-        parameter[i], status[i] = _judge(fair[i], targets[i], c, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], c, state)
 
 
 @njit(cache=True, error_model="numpy")
@@ -457,7 +500,7 @@ def _add_goto_conversion(odds, target, fair):
 
 @njit(cache=True, error_model="numpy")
 def add_shin(odds, targets, fair, parameter, status):
-    """Back from `shin`; see `add_balanced_book`."""
+    """Inverse of `shin`; see `add_balanced_book`."""
     for i in range(len(odds)):
         total, state = _book(odds[i])
         if targets[i] < total - _SLACK:
@@ -465,7 +508,7 @@ def add_shin(odds, targets, fair, parameter, status):
         z = math.nan
         if state == OK:
             z, state = _add_shin(odds[i], math.sqrt(targets[i]), fair[i])
-        parameter[i], status[i] = _judge(fair[i], targets[i], z, state)
+        parameter[i], status[i] = _checked(fair[i], targets[i], z, state)
 
 
 @njit(cache=True, error_model="numpy")

@@ -28,7 +28,7 @@ def velocity(quotes: pd.DataFrame, method: str = "power", *, window_h: float = 1
     method : str
         Margin removal.
     window_h : float
-        Hours over which the change is taken: from what stood so long before to now.
+        Hours over which the change is measured.
 
     Returns
     -------
@@ -63,9 +63,9 @@ def steam_moves(
 ) -> pd.DataFrame:
     """Several bookmakers moving the same way within minutes.
 
-    A selection steams from the moment at which at least `least_books` bookmakers, and more than move the
-    other way, show a margin-free probability that differs by at least `least_move` (relative) from what they
-    showed `window_min` minutes before.
+    A selection steams from the moment at which the margin-free probabilities of at least `least_books`
+    bookmakers, and of more than move the other way, differ by at least `least_move` (relative) from those
+    `window_min` minutes before.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ def steam_moves(
     -------
     DataFrame
         event_id, market, line, outcome, at, direction (1: more probable, the price shortens; -1), books (how
-        many moved so), move (mean relative change of these), bookmaker and price (the best price that stands
-        at that moment), ordered by time.
+        many moved), move (their mean relative change), bookmaker and price (the best standing price at that
+        moment), ordered by time.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def steam_moves(
 def reverse_moves(
     quotes: pd.DataFrame, method: str = "power", *, window_min: float = 60.0, least_move: float = 0.02
 ) -> pd.DataFrame:
-    """Moves against the market, and moves taken back.
+    """Moves against the market, and moves that were reversed.
 
     `kind` "consensus": within the window a bookmaker's margin-free probability moved by at least `least_move`
     (relative) while the mean move of the others over the same window was the other way and at least half as
@@ -136,8 +136,8 @@ def reverse_moves(
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, at, kind, move (the bookmaker's), against (what it moved
-        against: the mean of the others, or its own earlier move), ordered by time.
+        event_id, market, line, outcome, bookmaker, at, kind, move (the bookmaker's), against (the mean of
+        the others, or its own earlier move), ordered by time.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def reverse_moves(
         change = np.where(
             board.of(NOT_AN_ACCOUNT), np.nan, change_since(board, moments_before(board, window))
         )
-        # what it had been two windows ago against what it was one window ago
+        # from two windows ago to one window ago
         earlier = (1 + change_since(board, moments_before(board, 2 * window))) / (1 + change) - 1
         mean, _ = opinions(change, board.names, CONSENSUS, least=2)
         for kind, against, enough in (("consensus", mean, least_move / 2), ("own", earlier, least_move)):

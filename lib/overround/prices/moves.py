@@ -1,7 +1,7 @@
-"""Moves of margin-free probabilities on a board: changes within a window, when something begins, and as a table.
+"""Moves of margin-free probabilities on a board: changes within a window, their onsets, and as a table.
 
-A move within a window can only be told as finely as the collector looked: between two polls that are further
-apart, a window is their distance. Prices without a clock time (early, close) do not move.
+A move is seen only as finely as the collector polled: where two polls are further apart than a window, the
+window is their distance. Prices without a clock time (early, close) do not move.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ MINUTE_US = HOUR_US // 60
 
 
 def moving_boards(quotes: pd.DataFrame, method: str, max_age_h: float = 24.0) -> Iterator[Board]:
-    """Boards of what has a clock."""
+    """Boards of the prices that have a clock time."""
     clocked = quotes["phase"] == "snapshot"
     return boards(quotes if clocked.all() else quotes[clocked], method, max_age_h=max_age_h)
 
@@ -32,7 +32,7 @@ def opening(board: Board) -> NDArray[np.bool_]:
 
 
 def moments_before(board: Board, window: float) -> Whole:
-    """For each moment the last one of the same market that is at least a window older; -1 where there is none."""
+    """Last moment of the same market at least a window before each; -1 where there is none."""
     from overround.prices.board_kernels import moment_before
 
     before = np.empty(len(board.time), np.int64)
@@ -61,7 +61,7 @@ def unmoved_since(board: Board) -> Whole:
 
 
 def onsets(board: Board, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a condition begins to hold that did not at the moment before; moments are the last axis but one."""
+    """Where a condition holds that did not at the moment before; moments are the last axis but one."""
     was = np.zeros_like(found)
     was[..., 1:, :] = found[..., :-1, :]
     was[..., opening(board), :] = False
@@ -76,7 +76,7 @@ def moves_at(board: Board, book: Whole, moment: Whole, slot: Whole, **columns: A
 
 
 def in_order(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """The rows of all parts in order of time."""
+    """All parts as one table, in order of time."""
     parts = [part for part in parts if len(part)]
     columns = [*SELECTION, *columns]
     if not parts:

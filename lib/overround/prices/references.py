@@ -1,7 +1,7 @@
-"""Reference prices: what a sharp bookmaker, a consensus, an exchange or the close thinks fair, for a bookmaker that is judged by it.
+"""Reference prices: the fair probabilities of a sharp bookmaker, a consensus, an exchange or the close.
 
-The one that is judged never has a say, and neither have columns that sum up the market (`market_average`,
-`market_maximum`).
+The bookmaker that is judged by a reference is never part of it, and neither are columns that summarise the
+market (`market_average`, `market_maximum`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ REFERENCES = {
     EXCHANGE: "middle between back and lay at the exchanges",
     CLOSE: "mean of all other bookmakers' closing prices",
 }
-# a book without a margin would outweigh all others
+# a bookmaker without a margin would outweigh all others
 _LEAST_MARGIN = 0.005
-# what separates the sharpest bookmakers, as a share of the log loss
+# difference between the sharpest bookmakers, as a share of the log loss
 _LOG_LOSS_NOISE = 0.001
 CONSENSUS_NEEDS = 3  # bookmakers
 
@@ -50,7 +50,7 @@ def opinions(
     share: Floats | None = None,
     judged: bool = True,
 ) -> tuple[Floats, Floats]:
-    """What a reference says of each selection, for each bookmaker judged by it, and from how many opinions.
+    """A reference's probability of each selection for each bookmaker judged by it, and of how many opinions.
 
     Parameters
     ----------
@@ -149,18 +149,19 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
     Parameters
     ----------
     scores : DataFrame
-        What `probability_scores` returned: index bookmaker, columns log_loss and gap. To judge bets fairly it
-        must be made of matches that were over before they were placed; `past_accuracy_weights` does that
-        season's length by season's length.
+        What `probability_scores` returned: index bookmaker, columns log_loss and gap. To judge bets fairly
+        the scores must be of matches that were over before the bets were placed, as in
+        `past_accuracy_weights`.
 
     Returns
     -------
     dict
         Bookmaker -> 1 / (gap - smallest gap + noise), in proportion, summing to 1. The log loss in excess of
-        the best one's stands for the variance of the error (Bates and Granger 1969: weights by inverse error
-        variance). The noise is the median standard error of the gaps (from `low` and `high`, where they are
-        there) and at least a thousandth of the log loss, about what separates the sharpest: those that cannot
-        be told apart count alike. Bookmakers without a gap, and market averages and maxima, have none.
+        the best one's is a proxy for the variance of the error (Bates and Granger 1969: weights by inverse
+        error variance). The noise is the median standard error of the gaps (from `low` and `high`, if given)
+        and at least a thousandth of the log loss, about the difference between the sharpest: those that
+        cannot be told apart have similar weights. Bookmakers without a gap, and market averages and maxima,
+        have none.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def accuracy_weights(scores: pd.DataFrame) -> dict[str, float]:
 
 
 def lowest_margin(quotes: pd.DataFrame) -> str:
-    """The bookmaker with the lowest median overround: who leads, most likely, where nobody is known to. Empty where there is none.
+    """The bookmaker with the lowest median overround, the likeliest leader; empty where there is none.
 
     Examples
     --------
@@ -218,7 +219,7 @@ def lowest_margin(quotes: pd.DataFrame) -> str:
 def check_reference(
     reference: str, names: Sequence[str], *, lay: bool = True, weights: object = None, at_close: bool = True
 ) -> None:
-    """Refuse a reference that cannot be had, with those that can."""
+    """Reject a reference that is not available, naming those that are."""
     if reference not in REFERENCES and reference not in names:
         raise ParameterError(
             f"reference {reference!r} has no prices here; bookmakers are {', '.join(sorted(set(names)))}, "
@@ -226,7 +227,8 @@ def check_reference(
         )
     if reference == CLOSE and not at_close:
         raise ParameterError(
-            "reference 'close' is not known before kick-off: bet at the close (at_close), or take another reference."
+            "reference 'close' is not known before kick-off: "
+            "bet at the close (at_close), or take another reference."
         )
     if reference == EXCHANGE and not lay:
         raise ParameterError(
@@ -234,7 +236,8 @@ def check_reference(
         )
     if reference == BY_ACCURACY and weights is None:
         raise ParameterError(
-            "reference 'consensus_accuracy' needs weights: accuracy_weights or past_accuracy_weights makes them."
+            "reference 'consensus_accuracy' needs weights: "
+            "accuracy_weights or past_accuracy_weights makes them."
         )
 
 
@@ -245,7 +248,7 @@ def board_reference(
     *,
     judged: bool = True,
 ) -> tuple[Floats, Floats]:
-    """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table of weights by time."""
+    """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table by time."""
     if reference == EXCHANGE:
         lay = board.lay if board.lay is not None else np.full(board.fair.shape, np.nan)
         mid = exchange_mid(board.price, lay, ~np.isnan(board.price[:, :, 1]).all(axis=0))
@@ -265,7 +268,7 @@ def exchange_mid(back: Floats, lay: Floats, three: ArrayLike = True) -> Floats:
     back, lay : ndarray, shape (..., 3)
         Prices of home, draw, away; NaN where there is none.
     three : array_like of bool, shape (...)
-        Whether the market has a draw, which must then be there.
+        Whether the market has a draw, which must then be quoted.
 
     Returns
     -------
@@ -292,7 +295,7 @@ def _of_accounts(values: Floats, bookmakers: Sequence[str]) -> NDArray[np.bool_]
 
 
 def _over_books(values: Floats) -> Floats:
-    """Sum over the bookmakers in their order: one that comes later then changes no digit of what was before."""
+    """Sum over the bookmakers in their order, so that a later one changes no digit of earlier sums."""
     total = values[0].astype(float)
     for value in values[1:]:
         total += value
@@ -308,7 +311,7 @@ def _median_of_others(fair: Floats, least: int, *, judged: bool) -> tuple[Floats
     last = len(fair) - 1
     middle = np.zeros(fair.shape)
     for at in (np.maximum(others - 1, 0) // 2, others // 2):
-        # without the judged one everything from its rank on moves up
+        # without the judged one, every rank from its own on moves up
         at = np.minimum(at + (here & (rank <= at)), last)
         middle = middle + np.take_along_axis(ordered, at, axis=0)
     enough = others >= least
@@ -316,7 +319,7 @@ def _median_of_others(fair: Floats, least: int, *, judged: bool) -> tuple[Floats
 
 
 def _weights(weights: "Mapping[str, float] | pd.DataFrame", names: Sequence[str], time: np.ndarray) -> Floats:
-    """Weight of each bookmaker at each time, (K, T): from a mapping always the same, from a table the row that was known."""
+    """Weight of each bookmaker at each time, (K, T): a mapping's, or those of a table's row known by then."""
     if not isinstance(weights, pd.DataFrame):
         return np.array([[float(weights.get(name, 0.0))] for name in names]).repeat(len(time), axis=1)
     table = weights.sort_index()
@@ -326,13 +329,13 @@ def _weights(weights: "Mapping[str, float] | pd.DataFrame", names: Sequence[str]
 
 
 def bookmakers_of(quotes: pd.DataFrame) -> list[str]:
-    """Who has prices."""
+    """Names of the bookmakers that have prices, sorted."""
     check_quotes(quotes)
     return sorted(quotes["bookmaker"].unique())
 
 
 def accounts_of(names: Sequence[str], reference: str, bookmakers: Sequence[str] | None) -> set[str]:
-    """Where one may bet: at these bookmakers, or at all but the reference and what sums up the market."""
+    """Bookmakers to bet at: these, or all but the reference and market averages and maxima."""
     if bookmakers is None:
         return set(names) - set(NOT_AN_ACCOUNT) - {reference}
     unknown = sorted(set(bookmakers) - set(names))

@@ -1,4 +1,4 @@
-"""How each bookmaker's prices lie beside everybody's at the same moment: who is generous, and how long before kick-off."""
+"""Each bookmaker's prices relative to the market's at the same moment before kick-off."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ HOURS = (96.0, 48.0, 24.0, 12.0, 6.0, 3.0, 1.0, 0.0)
 def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.DataFrame:
     """Price of each bookmaker over the median of all on the same selection, at moments before kick-off.
 
-    A price stands until its bookmaker shows another one. Where a provider tells early from closing prices
-    only, those are the moments. A price that is no account's (a market average or maximum) is left out.
+    A price stands until its bookmaker shows another one. Where a provider only distinguishes early from
+    closing prices, those are the moments. Market averages and maxima are left out.
 
     Parameters
     ----------

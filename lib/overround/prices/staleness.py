@@ -23,7 +23,7 @@ def stale_prices(
 
     The others' move since a bookmaker last changed the market is a chain of means: at each moment the mean
     change in log probability of those that showed a price before and after, so that one that comes or goes
-    moves nothing.
+    does not move it.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def stale_prices(
     least_move : float
         Relative change of the others' margin-free probability.
     least_books : int
-        Others that must stand at that moment.
+        Others that must have a standing price at that moment.
     bookmakers, max_age_h
         As in `value_signals`.
 
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, at (the first moment at which it is so), price, since
+        event_id, market, line, outcome, bookmaker, at (the first such moment), price, since
         (when the bookmaker last changed the market), move (the others', relative), edge (price x mean
         probability of the others - 1: what the price is worth if they are right), ordered by time.
 

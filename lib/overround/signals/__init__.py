@@ -1,4 +1,4 @@
-"""Bets that a strategy wants, from what was known at the time and nothing later."""
+"""The bets of a strategy, from information known at the time and nothing later."""
 
 import lazy_loader
 

@@ -1,4 +1,7 @@
-"""Bets that hedge each other: arbitrage, back against lay, dutching, middles. Only standing prices of one moment are put together."""
+"""Bets that hedge each other: arbitrage, back against lay, dutching, middles.
+
+Only standing prices of the same moment are combined.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -16,7 +19,7 @@ from overround.prices.references import accounts_of, bookmakers_of
 from overround.schema import COMMISSION
 from overround.signals.selection import as_signals, bets, first_moments
 
-# the last digits of a sum of inverse prices are no profit
+# rounding in a sum of inverse prices is not a profit
 _TINY = 1e-12
 
 
@@ -30,12 +33,12 @@ def arbitrage_signals(
     max_age_h: float = 24.0,
     commission: Mapping[str, float] = COMMISSION,
 ) -> pd.DataFrame:
-    """Every outcome of a market covered at the best prices of one moment, so that the profit is the same whatever happens.
+    """All outcomes of a market covered at the best prices of a moment, for the same profit in any case.
 
     Two kinds: the best back prices of all outcomes of a 1X2, totals or spreads market (one line), and an
     outcome backed at one account and laid at an exchange. Prices are net of commission: 1 + (price - 1)(1 -
     c), which overstates it where one exchange takes two of the bets, since it charges the net winnings of a
-    market. Each is taken at the first moment at which it is there, once a market (once a selection against
+    market. Each is taken at the first moment at which it exists, once a market (once a selection against
     lay).
 
     Parameters
@@ -49,7 +52,7 @@ def arbitrage_signals(
     lay : bool
         Also back against lay.
     max_return : float
-        More than that is a mistake of the data or a palpable error.
+        A higher return is a data error or a palpable error.
     max_age_h : float
         As in `value_signals`.
     commission : mapping
@@ -58,10 +61,10 @@ def arbitrage_signals(
     Returns
     -------
     DataFrame
-        Signals, a row a bet: `probability` is the share of the outlay on the outcome (the prices' own, net,
-        less what they leave) and `edge` the guaranteed return. And: arbitrage (its number), share (of the
-        outlay; stakes are in this proportion, a lay's outlay being its liability), guaranteed (profit per
-        unit laid out). A lay's edge is per unit of its stake.
+        Signals, a row a bet: `probability` is the share of the outlay on the outcome (implied by the net
+        prices) and `edge` the guaranteed return. And: arbitrage (its number), share (of the outlay; stakes
+        are in this proportion, a lay's outlay being its liability), guaranteed (profit per unit laid out). A
+        lay's edge is per unit of its stake.
 
     Examples
     --------
@@ -173,7 +176,7 @@ def middle_signals(
     max_return: float = 0.25,
     commission: Mapping[str, float] = COMMISSION,
 ) -> pd.DataFrame:
-    """Over a lower line and under a higher one (spreads likewise): if the score ends between them, both bets win.
+    """Over a lower line and under a higher one (spreads likewise): both bets win if the score is between.
 
     The stakes give the same return whichever wins alone. With R = 1 / (1/o1 + 1/o2) the return per unit laid
     out, one winner leaves R - 1 (mostly a small cost), two leave 2 R - 1, and the middle breaks even where
@@ -189,7 +192,7 @@ def middle_signals(
         Highest chance of both winning at which the middle breaks even. Zero or below: it is an arbitrage as
         well.
     max_return : float
-        A higher R - 1 is a mistake of the data.
+        A higher R - 1 is a data error.
 
     Returns
     -------
@@ -228,7 +231,7 @@ def middle_signals(
 
 
 def _kept(board: Board, commission: Mapping[str, float]) -> Floats:
-    """What each bookmaker leaves of a profit, (K, 1, 1)."""
+    """Share of a win that each bookmaker pays out, (K, 1, 1)."""
     check_commission(commission)
     return paid_out(board.names, commission)[:, None, None]
 
@@ -240,7 +243,7 @@ def _net(board: Board, accounts: set[str], kept: Floats) -> Floats:
 
 
 def _best(values: Floats, axis: int = 0) -> tuple[Whole, Floats]:
-    """Where along an axis the highest value is, and that value; NaN where there is none."""
+    """Index of the highest value along an axis, and the value; NaN where there is none."""
     filled = np.where(np.isnan(values), -np.inf, values)
     best = filled.argmax(axis=axis)
     highest = np.take_along_axis(filled, np.expand_dims(best, axis), axis=axis).squeeze(axis)
@@ -321,7 +324,7 @@ def _middles(
     most: float,
     max_return: float,
 ) -> pd.DataFrame:
-    """The middles between two lines: at each moment the first bet is on the line `first`, the second on `second`."""
+    """The middles between two lines: at each moment one bet is on line `first`, the other on `second`."""
     every = np.arange(len(board.time))
     one, two = price[first, every, 0], price[second, every, 2]
     back = 1 / (1 / one + 1 / two)  # what either winner returns
@@ -347,7 +350,7 @@ def _middles(
 
 
 def _signals(families: Sequence[pd.DataFrame], strategy: str, extra: tuple[str, ...]) -> pd.DataFrame:
-    """Signals whose column named after the strategy says which of them belong together, numbered in their order."""
+    """Signals whose column named after the strategy numbers the bets that belong together, in order."""
     offset = np.cumsum([0, *(len(family) for family in families)])
     parts = [
         family.assign(**{strategy: family["number"] + start})

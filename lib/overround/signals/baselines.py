@@ -1,4 +1,4 @@
-"""Strategies that anyone can follow: what a good one is held against."""
+"""Simple strategies as a baseline for others."""
 
 from collections.abc import Sequence
 
@@ -19,11 +19,11 @@ def seed_signals(
     at_close: bool = False,
     max_age_h: float = 24.0,
 ) -> pd.DataFrame:
-    """The rule that this workbench grew from, kept as a baseline: buy where bookmakers agree on a price above evens, else ignore.
+    """The rule that this workbench grew from: back where bookmakers agree on a price above evens.
 
-    A selection is bought at the first moment at which the mean of its standing prices over bookmakers is
-    above `min_mean` and their standard deviation (n - 1, over bookmakers, at that moment; at least two) is
-    below `max_spread`: at the best price of an account.
+    A baseline. A selection is backed at the first moment at which the mean of its standing prices over
+    bookmakers is above `min_mean` and their standard deviation (n - 1, over bookmakers, at that moment; at
+    least two) is below `max_spread`: at the best price of an account.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ def seed_signals(
 def blind_signals(
     quotes: pd.DataFrame, bookmaker: str, outcome: str, *, market: str = "h2h", at_close: bool = False
 ) -> pd.DataFrame:
-    """Bets on one outcome of every match, at one bookmaker's price: the baseline that every strategy has to beat.
+    """Bets on one outcome of every match at one bookmaker: the baseline that every strategy has to beat.
 
     Parameters
     ----------
     quotes : DataFrame
         The table `quotes`, with `starts_at`.
     bookmaker : str
-        Here also `market_average` or `market_maximum`.
+        `market_average` and `market_maximum` are allowed too.
     outcome : str
         home, draw, away, over or under.
     market : str

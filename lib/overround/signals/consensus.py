@@ -1,8 +1,4 @@
-"""Strategies beside value against a reference: bets by a model's probabilities, and against the consensus of all prices.
-
-Plain functions from tables to signals, with the rules of `overround.signals.value`: what stood when it was
-learnt, bet once, at the best price.
-"""
+"""Bets against the consensus of all prices, by the rules of `overround.signals.value`."""
 
 from collections.abc import Sequence
 
@@ -26,25 +22,26 @@ def consensus_signals(
     max_age_h: float = 24.0,
     max_price: float = np.inf,
 ) -> pd.DataFrame:
-    """Bets at prices that beat the mean of all bookmakers' prices by more than a margin: Kaunitz, Zhong and Kreiner (2017).
+    """Bets at prices that beat the mean of all bookmakers' prices by more than a margin.
 
-    An outcome with mean price m is given the probability 1 / m - margin; a price o is bet if (1 / m - margin)
-    o > 1 (their equation 7). A match is bet once: at the first time that any price is so good, at the best
-    price of the outcome that promises most. They have one margin, 0.05, for all outcomes, and chose it from
-    0.01 to 0.1 on the games that they report; 0.034, 0.057 and 0.037 for home, draw and away (equation 8) are
-    offsets that they measured, and only tell what accuracy to expect. Their program wants more than 3 prices.
+    The rule of Kaunitz, Zhong and Kreiner (2017). An outcome with mean price m is given the probability 1 / m
+    - margin; a price o is bet if (1 / m - margin) o > 1 (their equation 7). A match is bet once: at the first
+    such moment, at the best price of the outcome with the largest edge. They use one margin, 0.05, for all
+    outcomes, chosen from 0.01 to 0.1 on the games that they report; 0.034, 0.057 and 0.037 for home, draw and
+    away (equation 8) are measured offsets that only indicate the accuracy to expect. Their program requires
+    more than 3 prices.
 
     Parameters
     ----------
     quotes : DataFrame
         The table `quotes` as `Store.read` gives it, with `starts_at`.
     margin : float
-        Taken off the mean's implied probability: the bookmakers' margin and the profit that is wanted.
+        Subtracted from the mean's implied probability: the bookmakers' margin and the required profit.
     consensus : str
         "consensus": the mean over the bookmakers here; or `market_average`, the provider's own mean over all
-        that it watches.
+        bookmakers that it follows.
     least : int
-        Prices that a mean over bookmakers needs.
+        Number of prices that a mean over bookmakers needs.
     bookmakers : sequence of str, optional
         Where there are accounts; by default every bookmaker. ["market_maximum"] is the paper's setting where
         the provider sums up the market: the best price of anyone, wherever it was.

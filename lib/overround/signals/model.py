@@ -27,7 +27,7 @@ def model_signals(
 ) -> pd.DataFrame:
     """Bets at 1X2 prices that are better than a model thinks fair.
 
-    Times and prices are as of `value_signals`, and no bet is placed before its match was foretold
+    Times and prices are as of `value_signals`, and no bet is placed before its match was predicted
     (`predicted_at`). A selection is bet once: at the first time that an account's edge reaches `min_edge`, at
     the best such price.
 
@@ -41,14 +41,13 @@ def model_signals(
         Least expected profit per unit staked by the model: probability x price - 1, the price less an
         exchange's commission.
     name : str
-        Of the model, as reports write it.
+        Of the model, as shown in reports.
     bookmakers : sequence of str, optional
-        Where there are accounts; by default every bookmaker. Market averages and maxima are no accounts
-        unless they are named here.
+        Where there are accounts; by default every bookmaker. Market averages and maxima count only if named.
     at_close, max_age_h, max_price : bool, float, float
         As of `value_signals`.
     max_edge : float
-        Where a model sees more than this it has missed what the market knows.
+        A larger edge means that the model has missed something that the market knows.
 
     Returns
     -------

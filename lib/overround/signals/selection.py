@@ -1,4 +1,4 @@
-"""Which of many moments at which a bet was worth taking become bets."""
+"""From the moments at which a bet was worth taking to bets."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def bets(
 ) -> pd.DataFrame:
     """Bets at a board's standing prices, with these columns; `as_signals` puts them in order."""
     rows = board.lay_row if side == "lay" else board.row
-    assert rows is not None  # noqa: S101  # who lays has seen a price
+    assert rows is not None  # noqa: S101  # a lay bet has a lay price
     frame = board.what(rows[book, moment, slot])
     return frame.assign(
         bookmaker=np.array(board.names, object)[book],
@@ -50,7 +50,7 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
 
 
 def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole]:
-    """First moment, over all phases, of each market and column of `wanted` (T, n) at which it is true, and that column."""
+    """First moment at which each column of `wanted` (T, n) is true in a market, over all phases."""
     moment, column = np.nonzero(wanted)
     selection = board.market[moment] * wanted.shape[1] + column
     order = np.lexsort((board.time[moment], selection))
@@ -59,12 +59,12 @@ def first_moments(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole
 
 
 def first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whole, Whole]:
-    """Bookmaker, moment and slot of each selection's bet: the first moment at which any is wanted, and of those the one that pays most."""
+    """Bookmaker, moment and slot of each selection's bet: the first wanted moment, the best price then."""
     moment, slot = first_moments(board, np.logical_or.reduce(wanted, axis=0))
     return np.where(wanted[:, moment, slot], board.net[:, moment, slot], -1.0).argmax(axis=0), moment, slot
 
 
 def believable(board: Board, price: Floats) -> Floats:
-    """Of prices (K, T, 3) those of whole markets with a believable overround; what sums up the market may have less than anybody."""
+    """Prices (K, T, 3) of whole markets with a plausible overround, and all market averages and maxima."""
     summary = board.of(NOT_AN_ACCOUNT)
     return np.where(np.isnan(board.fair) & ~summary, np.nan, price)

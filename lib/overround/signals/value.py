@@ -1,4 +1,4 @@
-"""What a strategy wants to bet: from quotes to signals, without a look ahead. Nothing here knows a result."""
+"""Value against a reference: from quotes to signals, without look-ahead and without results."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,11 +32,11 @@ def value_signals(
 ) -> pd.DataFrame:
     """Bets at prices that are better than a reference thinks fair.
 
-    At each time that any price of a selection is collected, every account's standing price is held against
-    the reference's margin-free probability as it stood then. The time is the collector's (`collected_at`),
-    not the bookmaker's: what changed between two polls is known only at the second, and then of all
-    bookmakers at once. A selection is bet once: at the first time that an account's edge reaches `min_edge`,
-    at the best such price.
+    At each time that any price of a selection is collected, every account's standing price is compared with
+    the reference's margin-free probability at that time. The time is the collector's (`collected_at`), not
+    the bookmaker's: a change between two polls is known only at the second, for all bookmakers at once. A
+    selection is bet once: at the first time that an account's edge reaches `min_edge`, at the best such
+    price.
 
     Parameters
     ----------
@@ -45,24 +45,24 @@ def value_signals(
     reference : str
         A bookmaker believed to be sharp, or one of `overround.prices.references.REFERENCES`: consensus,
         consensus_median, consensus_margin, consensus_accuracy, exchange_mid, close (this one only with
-        `at_close`). Who is judged has no say in it.
+        `at_close`). The judged bookmaker is left out of it.
     method : str
-        Margin removal, one of `overround.prices.fair.METHODS`.
+        Margin removal, one of `overround.prices.METHODS`.
     min_edge : float
         Least expected profit per unit staked: fair probability x price - 1, the price less an exchange's
         commission (`COMMISSION`).
     bookmakers : sequence of str, optional
-        Where there are accounts; by default every bookmaker but the reference. Market averages and maxima are
-        no accounts unless they are named here.
+        Where there are accounts; by default every bookmaker but the reference. Market averages and maxima
+        count only if named.
     at_close : bool
         Bet at closing prices (the last before kick-off, whatever their age), placed at kick-off, instead of
         at any earlier price.
     max_age_h : float
         Prices of a market that a bookmaker has not changed for more than this many hours no longer stand.
     max_price : float
-        Longer prices are left alone: there the reference's own error is as large as the edge.
+        Longer prices are ignored: there the reference's own error is as large as the edge.
     max_edge : float
-        A larger edge is a mistake of the data or one that the bookmaker would void, not an opportunity.
+        A larger edge is a data error or a price that the bookmaker would void, not an opportunity.
     weights : mapping or DataFrame, optional
         For consensus_accuracy: bookmaker -> weight (`accuracy_weights`), or what `past_accuracy_weights`
         returned.
@@ -73,8 +73,9 @@ def value_signals(
         Signals: a row a bet, ordered by time of placement. `edge_se` is the standard error of the edge, price
         x s / sqrt(m): s the standard deviation (n - 1) of the margin-free probabilities of all other accounts
         at that moment, m the effective number of opinions in the reference (1 for a bookmaker, their number
-        for a mean, (sum w)^2 / sum w^2 with weights, 2/pi of it for a median). It takes the bookmakers'
-        errors as independent, so it is rather too small for a consensus; NaN with fewer than two others.
+        for a mean, (sum w)^2 / sum w^2 with weights, 2/pi of it for a median). It assumes that the
+        bookmakers' errors are independent, so it is rather too small for a consensus; NaN with fewer than two
+        others.
 
     Raises
     ------
