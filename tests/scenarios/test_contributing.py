@@ -1,4 +1,4 @@
-"""What CONTRIBUTING, README and the pages of docs name is there: files, the symbols defined in them, links, targets of make."""
+"""What CONTRIBUTING, README and the pages of docs name is there: files, symbols defined in them, links."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Every public name, on `ov` or in a package of it, has an example in its docstring that runs as it stands."""
+"""Every public name, on `ov` or in a package of it, has an example in its docstring that runs."""
 
 import doctest
 import inspect

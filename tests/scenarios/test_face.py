@@ -1,4 +1,4 @@
-"""The face of the library: few names on `ov`, the others by package, each documented, with an example, in the reference."""
+"""The face of the library: few names on `ov`, the others by package, each documented and in the reference."""
 
 import ast
 import doctest

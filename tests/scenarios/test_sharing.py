@@ -1,4 +1,4 @@
-"""CI can do what its files ask for: they parse, their commands exist, and docs/sharing.md shows these very files."""
+"""CI can do what its files ask for: they parse, their commands exist, and docs/sharing.md shows them."""
 
 import re
 import shlex

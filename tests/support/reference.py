@@ -1,4 +1,4 @@
-"""The pages of `docs/reference`: every public name of a package with its signature and first line, from the docstrings.
+"""The pages of `docs/reference`: every public name of a package, its signature and first line.
 
 `make reference` writes them.
 """
@@ -70,7 +70,7 @@ def _overview() -> str:
         [
             "# Reference",
             "",
-            "Written by `make reference` from the docstrings; `help(ov.backtest)` shows a whole one, with an example that runs.",
+            "Written by `make reference` from the docstrings. `help(ov.backtest)` shows a whole one, with an example.",
             "",
             "| package | |",
             "| --- | --- |",
