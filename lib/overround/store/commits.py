@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -287,7 +286,10 @@ def with_columns_on_disk(delta: "DeltaTable", rows: pa.Table) -> pa.Table:
 
 def repeated(table: Table, rows: pa.Table) -> NDArray[np.bool_]:
     """Whether the key of each row occurs again further down."""
-    return pd.Series(row_codes(rows.select(list(table.key)))[0]).duplicated(keep="last").to_numpy()
+    codes, n = row_codes(rows.select(list(table.key)))
+    places, last = np.arange(len(codes)), np.empty(n, np.intp)
+    last[codes] = places
+    return last[codes] != places
 
 
 def row_codes(rows: pa.Table) -> tuple[NDArray[np.int64], int]:
