@@ -237,7 +237,7 @@ def store_check() -> None:
 
 @store_app.command("repair")
 def store_repair() -> None:
-    """Mend what check finds, and say what was lost; exit status 1 where something stays wrong."""
+    """Repair what check finds, and say what was lost; exit status 1 where something is still wrong."""
     with sentences():
         from overround.store.store import Store
 

@@ -147,7 +147,7 @@ class Sliders:
         still = {"text/html": self._html(), "text/plain": repr(self)}
         try:
             return {**self.widget()._repr_mimebundle_(**kwargs), **still}
-        except ParameterError:  # no widgets here: the figure stands still
+        except ParameterError:  # no widgets here: a still figure
             return still
 
     def _values(self) -> dict[str, Any]:

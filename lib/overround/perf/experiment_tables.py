@@ -98,13 +98,13 @@ def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
     """Figure, change, verdict where there is one, and both medians."""
     what, unit, factor = METRICS[metric]
     values, quiet = pairs_of(samples, metric)
-    middle = np.median(values[quiet], axis=0)  # of what the change is judged by
+    middle = np.median(values[quiet], axis=0)  # of the pairs that decide the change
     crowded = (
         metric == "latency_ms"
         and "workers" in samples
         and np.ptp(samples.groupby("side")["workers"].median()) > 0
     )
-    # calls that wait together wait longer each, and all of them shorter: throughput and runtime judge that
+    # pooled calls wait longer each but are all answered sooner: throughput and runtime decide
     what += ", pooled" if crowded else ""
     row = {
         "figure": f"{what}, {unit}" if unit else what,
@@ -116,7 +116,7 @@ def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
     if metric == "io_wait_s" and middle.max() < _CLOCK_S:
         return row | {"change": "below the clock’s 1 ms"}
     if crowded or metric in ("thread_efficiency", "calls") or not (samples[metric] > 0).all():
-        # more of it is no loss, or it may be 0: no ratio
+        # more of it is not worse, or it may be 0: no ratio
         moved = [f"{factor * one:+z.3g}".replace("-", "−") for one in difference(samples, metric)]
         return row | {"change": f"{moved[0]} ({moved[1]} to {moved[2]})"}
     if metric == "calls_per_s":

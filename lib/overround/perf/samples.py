@@ -168,7 +168,7 @@ def _in_turns(
 
 def _sample(side: Side, workload: str, repeats: int) -> dict[str, Any]:
     asked = json.dumps({"workload": workload, "options": dict(side.options), "repeats": repeats})
-    # both sides keep their bytecode: else a new checkout compiles in every sample, and this one in none
+    # both sides cache bytecode, else a new checkout would compile in every sample and this one in none
     environment = {
         **os.environ,
         **side.environment,

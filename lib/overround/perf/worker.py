@@ -40,7 +40,7 @@ def take(
         figures: dict[str, float] = {}
         _procfs.reset_peak()
         first = _procfs.begin()
-        told = run()
+        extra = run()
         last = _procfs.end()
         figures |= _procfs.between(first, last, thread_only=False)
         figures["own_s"] = figures["wall_s"] - _procfs.queued_s(first, last)
@@ -49,8 +49,8 @@ def take(
         figures |= dict(
             zip(("calibration_s", "calibration_own_s"), map(max, before, calibrate()), strict=True)
         )
-        if isinstance(told, dict):  # what only the work itself can know
-            figures |= told
+        if isinstance(extra, dict):  # figures that only the work itself knows
+            figures |= extra
         if floor is not None:
             figures["floor_s"] = _clocked(floor)[1]
         for name, value in figures.items():

@@ -25,7 +25,7 @@ Work = tuple[Run, Run | None]
 
 @contextmanager
 def spin(folder: Path, *, steps: int = 1_000_000) -> Iterator[Work]:
-    """A loop and nothing else: what the comparison itself is checked with."""
+    """A loop and nothing else, to check the comparison itself."""
 
     def run() -> int:
         total = 0

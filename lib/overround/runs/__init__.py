@@ -1,4 +1,4 @@
-"""Notebooks as steps: parameters, execution, records, what is kept and what is made again."""
+"""Notebooks as steps: parameters, execution, records, reuse and reproduction."""
 
 import lazy_loader
 

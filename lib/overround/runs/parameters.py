@@ -35,7 +35,7 @@ from overround.runs.parameter_values import KINDS, Parameter, checked, plain
 from overround.settings import load_settings
 
 TAG = "parameters"
-# papermill puts what it was given into a cell of its own, under this first line
+# first line of the cell in which papermill injects parameters
 INJECTED = "# Parameters"
 
 _NUMBER = r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -165,7 +165,7 @@ def check_here(notebook: Path | str, values: Mapping[str, Any]) -> dict[str, Any
 
 
 def notebook_path(notebook: Path | str, home: Path) -> Path:
-    """Where a notebook is: `backtest` is `notebooks/backtest.ipynb` under `home`; a path stays what it is."""
+    """The path of a notebook: `backtest` is `notebooks/backtest.ipynb` under `home`; paths are kept."""
     if isinstance(notebook, str) and not notebook.endswith(".ipynb"):
         return home / "notebooks" / f"{notebook}.ipynb"
     return Path(notebook)
