@@ -107,7 +107,8 @@ def test_an_empty_store_has_an_empty_answer(tmp_path):
         ({"memory_mb": -1}, "memory_mb is -1; it is a number of megabytes above 0"),
         (
             {"tables": ["runs"]},
-            "'runs' is not partitioned by competition and season; these are: events, quotes, results, standing",
+            "'runs' is not partitioned by competition and season; "
+            "these are: events, quotes, results, standing",
         ),
         ({"where": {"colour": "red"}}, "no table of quotes, results has the column 'colour'"),
         ({"work": lambda frames: frames}, "cannot be sent to another process: define it in a module"),
@@ -154,13 +155,16 @@ CLUSTER = """
     if __name__ == "__main__":
         store = Store(sys.argv[1])
         here = map_partitions(store, sums, scheduler="here")
-        with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50) as cluster:
+        with LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
+        ) as cluster:
             there = map_partitions(store, sums, scheduler=cluster.scheduler_address)
             pd.testing.assert_frame_equal(there, here, check_exact=True)
             try:
                 map_partitions(store, sums_unless_l2, scheduler=cluster.scheduler_address)
             except RunError as error:
-                assert str(error).startswith("L2 2") and str(error).endswith(": ValueError: no sharp prices"), error
+                text = str(error)
+                assert text.startswith("L2 2") and text.endswith(": ValueError: no sharp prices"), text
             else:
                 raise AssertionError("no error")
             with Client(cluster) as client:

@@ -248,7 +248,8 @@ def test_sql_speaks_utc_whatever_the_machines_zone(store):
     store.append("quotes", quotes(quote(phase="snapshot", at="2025-03-01 23:30")))
     script = textwrap.dedent("""
         import sys, overround as ov
-        print(ov.Store(sys.argv[1]).sql("SELECT observed_at, date_trunc('day', observed_at) FROM quotes").iloc[0].tolist())
+        query = "SELECT observed_at, date_trunc('day', observed_at) FROM quotes"
+        print(ov.Store(sys.argv[1]).sql(query).iloc[0].tolist())
     """)
 
     tokyo = {**os.environ, "TZ": "Asia/Tokyo"}
@@ -257,8 +258,8 @@ def test_sql_speaks_utc_whatever_the_machines_zone(store):
     ).stdout
 
     assert (
-        said.strip()
-        == "[Timestamp('2025-03-01 23:30:00+0000', tz='UTC'), Timestamp('2025-03-01 00:00:00+0000', tz='UTC')]"
+        said.strip() == "[Timestamp('2025-03-01 23:30:00+0000', tz='UTC'), "
+        "Timestamp('2025-03-01 00:00:00+0000', tz='UTC')]"
     )
 
 
@@ -487,7 +488,9 @@ def test_two_collectors_that_see_the_same_prices_store_each_change_once(tmp_path
         for minute in range(15):
             price = [rng.choice([2.0, 2.5, 3.0]) if rng.random() < 0.3 else old for old in price]
             at = f"2025-03-01 10:{minute:02d}:{late:02d}"
-            rows = [three_way(f"m{i}", prices=(p, p, p), phase="snapshot", at=at) for i, p in enumerate(price)]
+            rows = [
+                three_way(f"m{i}", prices=(p, p, p), phase="snapshot", at=at) for i, p in enumerate(price)
+            ]
             store.append("quotes", quotes(*rows), changes_only=True)
             sys.stdout.write("."); sys.stdout.flush(); sys.stdin.readline()
     """)

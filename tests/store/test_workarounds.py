@@ -1,7 +1,7 @@
 """Defects of delta-rs and Arrow that the store works around.
 
-Each test shows one defect. When it fails, the defect is mended: remove the work-around that its docstring names
-(where the oldest version that pyproject.toml allows has the fix too), and the test.
+Each test shows one defect. When it fails, the defect is mended: remove the test and the work-around that its
+docstring names, once the oldest version that pyproject.toml allows has the fix.
 """
 
 import itertools
@@ -117,7 +117,7 @@ def test_no_row_group_is_skipped_by_the_bounds_of_a_dictionary(tmp_path):
 
 
 def test_the_handler_of_an_object_store_is_made_of_a_private_attribute(table):
-    """`data_files.file_system` takes `DeltaTable._table`: no public way to a table's own options, delta-rs 1.6."""
+    """`data_files.file_system` uses `DeltaTable._table`: no issue upstream found, delta-rs 1.6."""
     assert not hasattr(table, "filesystem")
     assert not hasattr(table, "storage_options")
 
