@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeGuard
 
 import numpy as np
@@ -168,8 +168,16 @@ class Rows:
 
     def batch(self) -> Batch:
         """Make the tables."""
+        return Batch(
+            tidy("events", self._events()) if self.events else _empty("events"),
+            tidy("quotes", self._quotes()) if self.quotes else _empty("quotes"),
+            tidy("results", self._results()) if self.results else _empty("results"),
+            pd.DataFrame(self.aside, columns=list(SET_ASIDE_COLUMNS)),
+        )
+
+    def _events(self) -> pd.DataFrame:
         names, sports, seasons, starts, homes, aways = _columns(self.events.values(), 6)
-        events = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "event_id": names,
                 "sport": [sport.split("_", 1)[0] for sport in sports],
@@ -182,9 +190,11 @@ class Rows:
                 "source": self.source,
             }
         )
+
+    def _quotes(self) -> pd.DataFrame:
         names, bookmakers, markets, lines, outcomes, observed = _columns(self.quotes, 6)
         prices, collected = _columns(self.quotes.values(), 2)
-        quotes = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "event_id": names,
                 "bookmaker": bookmakers,
@@ -199,8 +209,10 @@ class Rows:
                 **self._partition(names),
             }
         )
+
+    def _results(self) -> pd.DataFrame:
         home_scores, away_scores, settled = _columns(self.results.values(), 3)
-        results = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "event_id": list(self.results),
                 "home_score": home_scores,
@@ -210,12 +222,20 @@ class Rows:
                 **self._partition(self.results),
             }
         )
-        aside = pd.DataFrame(self.aside, columns=list(SET_ASIDE_COLUMNS))
-        return Batch(tidy("events", events), tidy("quotes", quotes), tidy("results", results), aside)
 
     def _partition(self, names: Iterable[str]) -> dict[str, tuple]:
         competitions, seasons = _columns(((self.competitions[name], self.seasons[name]) for name in names), 2)
         return {"competition": competitions, "season": seasons}
+
+
+def _empty(table: str) -> pd.DataFrame:
+    return _empty_table(table).copy()
+
+
+@cache
+def _empty_table(table: str) -> pd.DataFrame:
+    """A table without rows, made once: most answers to a poller change no event and no result."""
+    return tidy(table, [])
 
 
 def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
