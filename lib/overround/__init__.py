@@ -2,8 +2,8 @@
 
 `import overround as ov` is all that a notebook needs; heavy parts load when they are used. The names of every
 day are on `ov` itself. All others are in the package of their step: `ov.prices`, `ov.forecasts`,
-`ov.signals`, `ov.betting`, `ov.evaluation`, `ov.sweeps`, `ov.display`, `ov.figures`, `ov.store`, `ov.collection`,
-`ov.sources`, `ov.runs`, ...
+`ov.signals`, `ov.betting`, `ov.evaluation`, `ov.sweeps`, `ov.display`, `ov.figures`, `ov.store`,
+`ov.collection`, `ov.sources`, `ov.runs`, ...
 """
 
 import warnings
