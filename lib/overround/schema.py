@@ -15,6 +15,7 @@ from overround.errors import TableError
 from overround.stopwatch import timed
 
 TIME = pa.timestamp("us", tz="UTC")
+TIME_KIND = "datetime64[us, UTC]"  # the same in pandas
 TEXT, REAL, WHOLE, FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
 
 MARKETS = ("h2h", "h2h_lay", "totals", "spreads")
@@ -324,6 +325,23 @@ def _trimmed(values: pd.Categorical) -> pd.Categorical:
 def encode_like(frame: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
     """The frame encoded where the one that it was made from is, and otherwise as it is."""
     return encode(frame) if isinstance(given["event_id"].dtype, pd.CategoricalDtype) else frame
+
+
+def no_rows(columns: Iterable[str], **kinds: str) -> pd.DataFrame:
+    """An empty table: text in the columns of `ENCODED`, times in those called `..._at`, numbers in the others.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        In this order.
+    **kinds
+        Types of columns that are none of these.
+    """
+    usual = {
+        name: "str" if name in ENCODED else TIME_KIND if name.endswith("_at") else "float64"
+        for name in columns
+    }
+    return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, kind)) for name, kind in usual.items()})
 
 
 def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:

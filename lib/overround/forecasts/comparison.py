@@ -89,8 +89,8 @@ def compare_forecasts(
         return _scores(fair, results, reference)
     if by not in results:
         raise ParameterError(f"results have no column {by!r}; they have {', '.join(results.columns)}.")
-    told = results[results["event_id"].isin(fair["event_id"])]
-    parts = [_scores(fair, part, reference).assign(**{by: value}) for value, part in told.groupby(by)]
+    predicted = results[results["event_id"].isin(fair["event_id"])]
+    parts = [_scores(fair, part, reference).assign(**{by: value}) for value, part in predicted.groupby(by)]
     together = pd.concat(parts) if parts else _scores(fair, results, reference).assign(**{by: ""})
     return together[[by, *together.columns.drop(by)]]
 

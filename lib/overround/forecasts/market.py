@@ -146,7 +146,7 @@ def market_probabilities(
 def _last_known(board: Board, book: int, lead_h: float | None) -> pd.DataFrame:
     """Probabilities of a bookmaker's last market known when each match is to be predicted."""
     moment, slot = np.nonzero(board.row[book] >= 0)
-    shown = board.what(board.row[book, moment, slot]).assign(
+    shown = board.selections(board.row[book, moment, slot]).assign(
         fair=board.fair[book, moment, slot], at=board.time[moment]
     )
     known = shown[shown["at"] <= microseconds(forecast_times(shown, lead_h))].sort_values("at", kind="stable")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from overround.errors import ParameterError
 from overround.forecasts.base import PROBABILITIES, Model, forecast_times
 from overround.progress import followed
+from overround.schema import TIME_KIND, no_rows
 from overround.times import moment
 
 _CARRIED = ("event_id", "competition", "season", "starts_at")
@@ -90,13 +91,13 @@ def walk_forward(
     groups = [slice(None)] if by is None else [fixtures[by] == name for name in sorted(set(fixtures[by]))]
     folds: list[pd.DataFrame] = []
     for group in groups:
-        mine = fixtures[group]
-        theirs = matches if by is None else matches[matches[by] == mine[by].iloc[0]]
+        group_fixtures = fixtures[group]
+        group_matches = matches if by is None else matches[matches[by] == group_fixtures[by].iloc[0]]
         folds.append(
             _folds(
                 model,
-                mine,
-                theirs.reset_index(drop=True),
+                group_fixtures,
+                group_matches.reset_index(drop=True),
                 refit_days,
                 window_days,
                 embargo_days,
@@ -133,13 +134,13 @@ def _folds(
         asked = slice(bounds[number], bounds[number + 1])
         params = model.fit(matches.iloc[first[number] : last[number]], fitted_at[number])
         p[asked] = model.predict(params, fixtures.iloc[asked])
-    told = fixtures[[*_CARRIED, "predicted_at"]].assign(
+    forecasts = fixtures[[*_CARRIED, "predicted_at"]].assign(
         **dict(zip(PROBABILITIES, p.T, strict=True)), fitted_at=fitted_at[fold]
     )
-    told = told.assign(
+    forecasts = forecasts.assign(
         trained_until=pd.DatetimeIndex(known_at.reindex(last - 1))[fold], trained_on=(last - first)[fold]
     )
-    return told[enough[fold]]
+    return forecasts[enough[fold]]
 
 
 def _fits(predicted_at: pd.Series, refit_days: float) -> tuple[NDArray[np.intp], pd.DatetimeIndex]:
@@ -166,16 +167,11 @@ def _table(folds: list[pd.DataFrame]) -> pd.DataFrame:
     columns = [*_CARRIED, *PROBABILITIES, *times, "trained_on"]
     folds = [fold for fold in folds if len(fold)]
     if not folds:
-        kinds = {
-            **dict.fromkeys(PROBABILITIES, "float64"),
-            **dict.fromkeys(["starts_at", *times], "datetime64[us, UTC]"),
-            "trained_on": "int64",
-        }
-        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, "str")) for column in columns})
-    told = pd.concat(folds).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)[
+        return no_rows(columns, trained_until=TIME_KIND, trained_on="int64")
+    forecasts = pd.concat(folds).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)[
         columns
     ]
-    return told.astype(dict.fromkeys(times, "datetime64[us, UTC]"))
+    return forecasts.astype(dict.fromkeys(times, TIME_KIND))
 
 
 def _check(

@@ -59,11 +59,11 @@ class Board:
         kept = paid_out(self.names)[:, None, None]
         return net_price(self.price, kept) if (kept < 1).any() else self.price
 
-    def of(self, bookmakers: Iterable[str]) -> NDArray[np.bool_]:
+    def among(self, bookmakers: Iterable[str]) -> NDArray[np.bool_]:
         """Which bookmakers are among these, shape (K, 1, 1)."""
         return np.isin(self.names, list(bookmakers))[:, None, None]
 
-    def what(self, rows: Whole) -> pd.DataFrame:
+    def selections(self, rows: Whole) -> pd.DataFrame:
         """Selection, kick-off, league and season of rows of `quotes`; lay prices are of the market h2h."""
         found = rows_of(self.quotes, rows, (*SELECTION, "starts_at", "competition", "season"))
         lays = found["market"] == "h2h_lay"

@@ -9,6 +9,7 @@ from overround.grouping import SELECTION
 from overround.prices.board import boards, check_quotes, rows_of
 from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
 from overround.prices.standing import first_and_last
+from overround.schema import no_rows
 
 _CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
 
@@ -57,10 +58,7 @@ def closing_lines(
                 _, moment, slot = at = np.nonzero(rows >= 0)
                 parts.append((rows[at], closing[moment, slot]))
     if not parts:
-        kinds = {"line": float, "closing_price": float, "closing_fair": float}
-        return pd.DataFrame(
-            {column: pd.Series(dtype=kinds.get(column, "str")) for column in _CLOSING_COLUMNS}
-        )
+        return no_rows(_CLOSING_COLUMNS)
     row, fair = (np.concatenate(part) for part in zip(*parts, strict=True))
     prices = rows_of(quotes, row, (*SELECTION, "bookmaker", "price"))
     return prices.rename(columns={"price": "closing_price"}).assign(closing_fair=fair)

@@ -95,7 +95,7 @@ def steam_moves(
     """
     parts = []
     for board in moving_boards(quotes, method):
-        accounts = ~board.of(NOT_AN_ACCOUNT)
+        accounts = ~board.among(NOT_AN_ACCOUNT)
         change = np.where(
             accounts, change_since(board, moments_before(board, window_min * MINUTE_US)), np.nan
         )
@@ -151,7 +151,7 @@ def reverse_moves(
     for board in moving_boards(quotes, method):
         window = window_min * MINUTE_US
         change = np.where(
-            board.of(NOT_AN_ACCOUNT), np.nan, change_since(board, moments_before(board, window))
+            board.among(NOT_AN_ACCOUNT), np.nan, change_since(board, moments_before(board, window))
         )
         # from two windows ago to one window ago
         earlier = (1 + change_since(board, moments_before(board, 2 * window))) / (1 + change) - 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from overround._typing import Floats, Whole
 from overround.grouping import SELECTION
 from overround.prices.board import Board, boards, rows_of
-from overround.schema import encode_like
+from overround.schema import TIME_KIND, encode_like, no_rows
 from overround.times import HOUR_US, as_times
 
 MINUTE_US = HOUR_US // 60
@@ -80,9 +80,7 @@ def in_order(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFr
     parts = [part for part in parts if len(part)]
     columns = [*SELECTION, *columns]
     if not parts:
-        text = dict.fromkeys((*SELECTION, "bookmaker", "kind"), "str") | {"line": "float64"}
-        kinds = text | dict.fromkeys(("at", "since"), "datetime64[us, UTC]")
-        return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, "float64")) for name in columns})
+        return no_rows(columns, kind="str", at=TIME_KIND, since=TIME_KIND)
     words = [column for column in ("bookmaker", "kind") if column in columns]
     frame = pd.concat(parts, ignore_index=True)[columns].astype(dict.fromkeys(words, "str"))
     return encode_like(frame, parts[0]).sort_values(

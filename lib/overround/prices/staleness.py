@@ -65,7 +65,9 @@ def stale_prices(
         unmoved = unmoved_since(board)
         move = np.expm1(index - np.take_along_axis(index, unmoved[:, :, None], axis=1))
         others = opinions(board.fair, board.names, CONSENSUS, least=least_books)[0]
-        found = board.of(accounts) & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
+        found = (
+            board.among(accounts) & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
+        )
         book, moment, _ = at = np.nonzero(onsets(board, found))
         price, since = board.price[at], as_times(board.time[unmoved[book, moment]])
         parts.append(

@@ -238,7 +238,7 @@ def _kept(board: Board, commission: Mapping[str, float]) -> Floats:
 
 def _net(board: Board, accounts: set[str], kept: Floats) -> Floats:
     """Prices net of commission where there is an account, else NaN."""
-    mine = board.of(accounts)
+    mine = board.among(accounts)
     return np.where(mine, net_price(board.price, kept), np.nan)
 
 
@@ -271,7 +271,7 @@ def _back_and_lay(
 ) -> pd.DataFrame:
     """An outcome backed at one account and laid at another."""
     assert board.lay is not None  # noqa: S101  # the caller has looked
-    mine = board.of(accounts)
+    mine = board.among(accounts)
     layer, worth = _best(np.where(mine, kept / (board.lay - (1 - kept)), np.nan))
     taken = 1 - np.broadcast_to(kept, board.lay.shape)
     price, charged = (np.take_along_axis(values, layer[None], axis=0)[0] for values in (board.lay, taken))

@@ -54,7 +54,7 @@ def seed_signals(
         mean = mean_of_accounts(board.price, board.names, 2)
         deviation = spread_of_accounts(board.price, board.names)
         buy = (mean > min_mean) & (deviation < max_spread)
-        mine = board.of(accounts)
+        mine = board.among(accounts)
         at = first_and_best(board, buy & ~np.isnan(board.price) & mine)
         parts.append(bets(board, *at, price=board.price[at]))
     return as_signals(parts, f"seed rule (mean price above {min_mean:g}, spread below {max_spread:g})")

@@ -86,7 +86,7 @@ def consensus_signals(
         )
         probability = 1 / mean - margin
         edge = probability * believable(board, board.net) - 1
-        mine = board.of(accounts)
+        mine = board.among(accounts)
         promise = np.where((edge > 0) & (price <= max_price) & mine, edge, 0.0)
         moment, _ = first_moments(board, promise.max(axis=(0, 2))[:, None] > 0)
         slot = promise[:, moment].max(axis=0).argmax(axis=1)

@@ -70,17 +70,23 @@ def model_signals(
         raise ParameterError(f"probabilities need the column {missing[0]!r}; walk_forward gives it.")
     quotes = quotes[quotes["market"] == "h2h"]
     accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
-    told = probabilities.set_index("event_id")
-    wide, told_at = told[list(PROBABILITIES)].to_numpy(float), microseconds(told["predicted_at"])
+    forecasts = probabilities.set_index("event_id")
+    wide, predicted_at = (
+        forecasts[list(PROBABILITIES)].to_numpy(float),
+        microseconds(forecasts["predicted_at"]),
+    )
     parts = []
     for board in boards(
-        quotes[quotes["event_id"].isin(told.index)], "multiplicative", at_close=at_close, max_age_h=max_age_h
+        quotes[quotes["event_id"].isin(forecasts.index)],
+        "multiplicative",
+        at_close=at_close,
+        max_age_h=max_age_h,
     ):
         price = believable(board, board.price)
-        match = told.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
-        probability = np.where((board.time >= told_at[match])[:, None], wide[match], np.nan)
+        match = forecasts.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
+        probability = np.where((board.time >= predicted_at[match])[:, None], wide[match], np.nan)
         edge = probability * believable(board, board.net) - 1
-        mine = board.of(accounts)
+        mine = board.among(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (price <= max_price) & mine
         at = first_and_best(board, wanted)
         parts.append(bets(board, *at, price=price[at], probability=probability[at[1:]], edge=edge[at]))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.prices.board import Board
-from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS, encode_like
+from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS, encode_like, no_rows
 from overround.times import as_times
 
 CARRIED = ("starts_at", "competition", "season")
@@ -21,7 +21,7 @@ def bets(
     """Bets at a board's standing prices, with these columns; `as_signals` puts them in order."""
     rows = board.lay_row if side == "lay" else board.row
     assert rows is not None  # noqa: S101  # a lay bet has a lay price
-    frame = board.what(rows[book, moment, slot])
+    frame = board.selections(rows[book, moment, slot])
     return frame.assign(
         bookmaker=np.array(board.names, object)[book],
         side=side,
@@ -35,13 +35,7 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
     columns = [*SIGNAL_COLUMNS, *OPTIONAL_SIGNAL_COLUMNS, *CARRIED, *extra]
     parts = [part for part in parts if len(part)]
     if not parts:
-        text = {"event_id", "market", "outcome", "side", "bookmaker", "strategy", "competition", "season"}
-        kinds = {
-            **dict.fromkeys(text, "str"),
-            "placed_at": "datetime64[us, UTC]",
-            "starts_at": "datetime64[us, UTC]",
-        }
-        return pd.DataFrame({column: pd.Series(dtype=kinds.get(column, float)) for column in columns})
+        return no_rows(columns)
     frame = pd.concat(parts, ignore_index=True).assign(strategy=strategy).reindex(columns=columns)
     frame = frame.astype({"bookmaker": "str", "side": "str"})
     frame = encode_like(frame, parts[0])
@@ -66,5 +60,5 @@ def first_and_best(board: Board, wanted: NDArray[np.bool_]) -> tuple[Whole, Whol
 
 def believable(board: Board, price: Floats) -> Floats:
     """Prices (K, T, 3) of whole markets with a plausible overround, and all market averages and maxima."""
-    summary = board.of(NOT_AN_ACCOUNT)
+    summary = board.among(NOT_AN_ACCOUNT)
     return np.where(np.isnan(board.fair) & ~summary, np.nan, price)

@@ -99,7 +99,7 @@ def value_signals(
     for board in boards(quotes, method, at_close=at_close, max_age_h=max_age_h):
         probability, opinions = board_reference(board, reference, weights)
         edge = probability * board.net - 1
-        mine = board.of(accounts)
+        mine = board.among(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (board.price <= max_price) & mine
         book, moment, slot = first_and_best(board, wanted)
         at, price = (book, moment, slot), board.price[book, moment, slot]

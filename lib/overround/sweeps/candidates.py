@@ -129,7 +129,7 @@ def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, 
 def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> pd.DataFrame:
     probability, opinions = board_reference(board, group["reference"])
     edge = probability * board.net - 1
-    mine = board.of(accounts)
+    mine = board.among(accounts)
     wanted = (
         (edge >= group["min_edge"]) & (edge <= group["max_edge"]) & (board.price <= group["max_price"]) & mine
     )
