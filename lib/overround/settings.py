@@ -47,9 +47,7 @@ class Settings(BaseSettings):
     store: Annotated[str, NoDecode] = Field(
         "", description="root of the tables: a folder or an object-store URL"
     )
-    store_timeout: float = Field(
-        30, gt=0, description="seconds that a store on an object store waits for an answer"
-    )
+    store_timeout: float = Field(30, gt=0, description="seconds to wait for an answer of an object store")
     cache: Path | None = Field(None, description="folder of the HTTP cache")
     reports: Path | None = Field(None, description="folder of executed notebooks and rendered reports")
     football_data_url: str = Field("https://www.football-data.co.uk", pattern="^https?://")
@@ -57,19 +55,17 @@ class Settings(BaseSettings):
     odds_api_key: SecretStr = Field(SecretStr(""), description="key of The Odds API; never written anywhere")
     live_ttl: float = Field(30, ge=0, description="seconds that a live answer stays fresh")
     scheduler: str = Field("", description="address of a Dask scheduler")
-    memory_mb: float = Field(2_000, gt=0, description="memory that partitions in work may take together, MB")
+    memory_mb: float = Field(2_000, gt=0, description="memory that partitions may use at the same time, MB")
     batch_rows: int = Field(
-        0, ge=0, le=1_000_000, description="rows that a collection gathers before it stores them; 0: none"
+        0, ge=0, le=1_000_000, description="rows that a collection gathers before storing them; 0: none"
     )
-    fetch_workers: int = Field(
-        4, ge=1, le=64, description="calls to a provider that are on their way together"
-    )
+    fetch_workers: int = Field(4, ge=1, le=64, description="simultaneous calls to a provider")
     processes: int = Field(
-        0, ge=0, le=1_000, description="processes of this machine that work on partitions; 0: one a core"
+        0, ge=0, le=1_000, description="processes that work on partitions; 0: one per core"
     )
 
     profile: bool = Field(
-        True, description="whether runs look a hundred times a second where their stages spend their time"
+        True, description="whether runs are profiled, by sampling their calls a hundred times a second"
     )
 
     @property

@@ -306,7 +306,8 @@ class _Once:
     [
         (
             Shown(START, b'{"message": "API key is not valid", "error_code": "INVALID_KEY"}', 401),
-            "The Odds API answered 401 to /v4/sports/soccer_nowhere/odds: API key is not valid. Check OVERROUND_ODDS_API_KEY.",
+            "The Odds API answered 401 to /v4/sports/soccer_nowhere/odds: API key is not valid. "
+            "Check OVERROUND_ODDS_API_KEY.",
         ),
         (
             Shown(START, b'{"message": "Unknown sport", "error_code": "UNKNOWN_SPORT"}', 404),
@@ -633,7 +634,8 @@ def test_recorded_answers_become_exactly_the_changes_that_an_independent_reading
 def test_two_processes_at_once_store_what_one_would(recorded: Path, tmp_path: Path):
     answers = recorded_answers(recorded / "the-odds-api" / WORLD_CUP / "odds")[400:460]
     script = (
-        "import sys; from pathlib import Path; from overround.sources.replay import recorded_answers; from tests.support.polls import *\n"
+        "import sys; from pathlib import Path; from overround.sources.replay import recorded_answers\n"
+        "from tests.support.polls import *\n"
         "print(collect_recorded(recorded_answers(Path(sys.argv[1]))[400:460], Path(sys.argv[2])).errors)"
     )
     command = [

@@ -25,7 +25,7 @@ import pytest
 import requests
 
 from overround.errors import FetchError
-from overround.http import adapter as politeness
+from overround.http import adapter as http_adapter
 from overround.http import client as fetch
 from overround.http.adapter import CircuitBreaker, ProviderResting
 from overround.http.client import Fetcher, RetryPolicy
@@ -349,7 +349,7 @@ def test_a_page_instead_of_data_is_handed_on_as_it_is(wire, tmp_path):
 
 def test_waits_double_up_to_a_limit_and_no_two_pollers_come_back_together(wire, tmp_path):
     waits = []
-    adapter = politeness.PoliteAdapter(
+    adapter = http_adapter.PoliteAdapter(
         "",
         0,
         {},
@@ -814,7 +814,10 @@ def test_another_process_that_hangs_is_not_waited_for_longer_than_is_set(wire, t
 @pytest.mark.slow
 def test_many_processes_that_begin_a_cache_together_all_get_their_answers(wire, tmp_path):
     server = wire(OK)
-    code = "import sys; from overround.http.client import Fetcher\nwith Fetcher('t', *sys.argv[1:]) as f: print(len(f.get('odds').content))"
+    code = (
+        "import sys; from overround.http.client import Fetcher\n"
+        "with Fetcher('t', *sys.argv[1:]) as f: print(len(f.get('odds').content))"
+    )
 
     running = [
         subprocess.Popen([sys.executable, "-c", code, server.url, tmp_path], stdout=-1, stderr=-1, text=True)

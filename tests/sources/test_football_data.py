@@ -283,7 +283,10 @@ def test_a_stray_quotation_mark_spoils_its_own_line_only():
 
 def test_price_columns_are_told_apart_by_book_market_and_phase():
     # each of the three lines holds the numbers that stand in order under the names above it
-    columns = "BFH,BFD,BFA,BFCD,BFDH,BFDD,BFDA,BFDCD,BFEH,BFED,BFECA,PSH,PSCH,MaxCA,BbAvD,P>2.5,PC<2.5,BbMx>2.5,B365C>2.5"
+    columns = (
+        "BFH,BFD,BFA,BFCD,BFDH,BFDD,BFDA,BFDCD,BFEH,BFED,BFECA,PSH,PSCH,MaxCA,BbAvD,"
+        "P>2.5,PC<2.5,BbMx>2.5,B365C>2.5"
+    )
     batch = with_odds(columns, ",".join(f"{2 + n / 100:.2f}" for n in range(19)))
 
     h2h, totals = ("h2h", None), ("totals", 2.5)
@@ -628,7 +631,10 @@ def test_a_file_that_the_provider_lacks_is_said_with_league_season_and_address(p
     with pytest.raises(SourceError) as error:
         list(batches(fetcher, ["D1"], ["2425"]))
 
-    expected = f"football-data.co.uk has no file for league D1 and season 2425 ({served.url}/mmz4281/2425/D1.csv answered 300)."
+    expected = (
+        "football-data.co.uk has no file for league D1 and season 2425 "
+        f"({served.url}/mmz4281/2425/D1.csv answered 300)."
+    )
     assert str(error.value) == expected
 
 

@@ -365,7 +365,8 @@ def test_the_server_ends_with_its_block():
 def test_the_server_ends_when_whoever_started_it_is_killed():
     program = (
         "import time; from overround.sources.sample.source import Market, serving\n"
-        "with serving(Market(leagues=1, seasons=1, teams=2)) as url:\n    print(url, flush=True)\n    time.sleep(60)"
+        "with serving(Market(leagues=1, seasons=1, teams=2)) as url:\n"
+        "    print(url, flush=True)\n    time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         address = parent.stdout.readline().strip()  # type: ignore[union-attr]

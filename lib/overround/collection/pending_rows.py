@@ -31,7 +31,7 @@ class PendingRows:
         self._pending: dict[str, list[pd.DataFrame]] = {name: [] for name in ORDER}
         self.inserted = dict.fromkeys(ORDER, 0)
         self.set_aside, self.last_set_aside = 0, ""
-        # the first append tells the version of the table
+        # unknown until the first append
         self._version, self.others_wrote = -1, False
 
     def __len__(self) -> int:

@@ -246,7 +246,9 @@ def _main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that an answer waits")
-    parser.add_argument("--most", type=int, default=0, help="so many answers, evenly spaced; 0: all")
+    parser.add_argument(
+        "--most", type=int, default=0, help="at most this many answers, evenly spaced; 0: all"
+    )
     given = parser.parse_args()
     end_with_input()
     server = Replay(recorded_answers(given.folder, most=given.most), latency_s=given.latency, port=given.port)
