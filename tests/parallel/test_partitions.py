@@ -99,6 +99,15 @@ def test_an_empty_store_has_an_empty_answer(tmp_path):
     assert map_partitions(Store(tmp_path / "none"), sums).empty
 
 
+@pytest.mark.parametrize("where", [None, {"competition": "L1", "season": "2324"}])
+def test_words_stay_categories_however_many_partitions_there_are(store, where):
+    answer = map_partitions(store, lambda frames: frames["quotes"].head(2), where=where, scheduler="here")
+
+    for name in ("competition", "season", "event_id", "bookmaker"):
+        assert set(answer[name]) <= set(answer[name].cat.categories)
+        assert answer[name].cat.categories.is_monotonic_increasing
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "sentence"),

@@ -119,8 +119,12 @@ def map_partitions(
         what="seasons of leagues",
         patience_s=_PATIENCE_S,
     )
-    full = [frame for frame in done if len(frame)]
-    return pd.concat(full, ignore_index=True) if full else (done[0] if done else pd.DataFrame())
+    full = [frame for frame in done if isinstance(frame, pd.DataFrame) and len(frame)]
+    if not full:
+        return done[0] if done else pd.DataFrame()
+    # categoricals of other words come out of `concat` as text
+    words = [name for name, kind in full[0].dtypes.items() if isinstance(kind, pd.CategoricalDtype)]
+    return pd.concat(full, ignore_index=True).astype(dict.fromkeys(words, "category"))
 
 
 def partition_sizes(
