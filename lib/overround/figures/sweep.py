@@ -144,7 +144,7 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
     axes = canvas(3.2)
     many = len(near) > _MOST_POINTS
     if many:
-        figure_of(axes).set_dpi(200)  # so many points are drawn as one image
+        figure_of(axes).set_dpi(200)  # many points are drawn as one image
     own, theirs = 100 * near["yield"], 100 * near["neighbour_yield"]
     axes.axhline(0, color=DARK, linewidth=1)
     axes.axvline(0, color=DARK, linewidth=1)

@@ -91,7 +91,7 @@ def stability(sweep: Sweep) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """What one would have picked, period by period.
+    """The variant that one would have picked in each period.
 
     Attributes
     ----------
@@ -119,12 +119,12 @@ def walk_forward_choice(
     measure: str = "statistic",
     least_days: int = 20,
 ) -> Choices:
-    """At the begin of each period the variant that was best so far, and what it earned until the next.
+    """The variant that was best so far at the start of each period, and its profit until the next.
 
     A match day counts as past once the last bet on it, of any variant, is settled, and belongs to the period
-    in which the first bet on it could be placed: no pick has seen a result of what it is used for. Money that
-    follows a share of the bankroll is scaled from the variant's own bankroll to that of who follows the
-    picks; level stakes stay as they are.
+    when the first bet on it could be placed: no pick knows a result of its own period. Stakes that are shares of
+    the bankroll are scaled from the variant's bankroll to that of a bettor who follows the picks; level stakes
+    are not.
 
     Parameters
     ----------
@@ -133,12 +133,11 @@ def walk_forward_choice(
     every_days : float
         Length of a period.
     window_days : float, optional
-        Only match days of so many days back count; by default all.
+        Length of the past that counts; by default all of it.
     measure : str
         "statistic": the past mean daily profit in standard errors; "yield": past profit over stakes.
     least_days : int
-        Days with a bet that a variant must have behind it. While none has so many and a profit, nothing is
-        bet.
+        Past days with a bet that a variant needs. Nothing is bet while no variant has that many and a profit.
 
     Examples
     --------
@@ -154,14 +153,8 @@ def walk_forward_choice(
         raise ParameterError(
             f"every_days is {every_days} and window_days {window_days}; both are days, above 0."
         )
-    level = np.array(
-        [
-            isinstance(rule_of(row, sweep.bankroll), Flat | TargetProfit)
-            for row in sweep.table.to_dict("records")
-        ]
-    )
-    begins, daily = [], np.zeros((len(sweep.days), 2))
-    rows = []
+    rules = [rule_of(row, sweep.bankroll) for row in sweep.table.to_dict("records")]
+    begins, rows, daily = [], [], np.zeros((len(sweep.days), 2))
     for begin, past, now in _periods(sweep, every_days, window_days):
         score = _score(sweep.profit[:, past], sweep.staked[:, past], measure, least_days)
         pick = int(score.argmax()) if len(score) else -1
@@ -170,21 +163,20 @@ def walk_forward_choice(
             rows.append((-1, "none", np.nan, 0.0, 0.0))
             continue
         settled = sweep.known_at <= begin
-        mine, own = (
+        follower, own = (
             sweep.bankroll + part[settled].sum(dtype=float) for part in (daily[:, 0], sweep.profit[pick])
         )
-        scale = 1.0 if level[pick] else max(mine, 0.0) / own
+        scale = 1.0 if isinstance(rules[pick], Flat | TargetProfit) else max(follower, 0.0) / own
         daily[now] = scale * np.stack([sweep.profit[pick, now], sweep.staked[pick, now]], axis=1)
-        rows.append(
-            (sweep.table.index[pick], sweep.labels.iloc[pick], score[pick], *daily[now].sum(axis=0)[::-1])
-        )
+        profit, staked = daily[now].sum(axis=0)
+        rows.append((sweep.table.index[pick], sweep.labels.iloc[pick], score[pick], staked, profit))
     index = pd.DatetimeIndex(as_times(np.array(begins, np.int64)), name="begin")
     periods = pd.DataFrame(rows, index=index, columns=["variant", "label", "statistic", "staked", "profit"])
     return Choices(periods, _beside_hindsight(sweep, daily), *_yield(daily))
 
 
 def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
-    """What the sweep says, in one sentence or two; the number tried is in it.
+    """The result of a sweep in one or two sentences, with the number of variants tried.
 
     Examples
     --------
@@ -220,7 +212,7 @@ def sweep_verdict(sweep: Sweep, choices: Choices | None = None) -> str:
 def _periods(
     sweep: Sweep, every_days: float, window_days: float | None
 ) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Begin of each period, the days that were known by then, and those whose bets begin in it."""
+    """Start of each period, the days known by then, and the days whose bets begin in it."""
     if not len(sweep.days):
         return
     length, day = round(every_days * DAY_US), sweep.days.to_numpy("M8[us]").view(np.int64)
@@ -235,7 +227,7 @@ def _periods(
 
 
 def _score(profit: NDArray[np.float32], staked: NDArray[np.float32], measure: str, least_days: int) -> Floats:
-    """How good each variant was on these days; minus infinity where it bet on too few of them."""
+    """Score of each variant on these days; minus infinity if it bet on too few of them."""
     total, n = profit.sum(axis=1, dtype=float), profit.shape[1]
     enough = (staked > 0).sum(axis=1) >= max(least_days, 2)
     if measure == "yield":
@@ -249,12 +241,10 @@ def _score(profit: NDArray[np.float32], staked: NDArray[np.float32], measure: st
 def _beside_hindsight(sweep: Sweep, daily: Floats) -> pd.DataFrame:
     frame = pd.DataFrame(daily, index=sweep.days, columns=["profit", "staked"])
     best = sweep.table.index.get_loc(sweep.table.attrs["best"])
-    # from the first pick on: before it nobody could have chosen
+    # from the first pick on: before it nothing could have been chosen
     started = np.flatnonzero(frame["staked"].to_numpy() > 0)
-    frame["hindsight_profit"], frame["hindsight_staked"] = (
-        sweep.profit[best].astype(float),
-        sweep.staked[best].astype(float),
-    )
+    frame["hindsight_profit"] = sweep.profit[best].astype(float)
+    frame["hindsight_staked"] = sweep.staked[best].astype(float)
     return frame.iloc[started[0] :] if len(started) else frame.iloc[:0]
 
 
@@ -296,7 +286,7 @@ def _nearest(sweep: Sweep) -> list[list[int]]:
 
     codes, numeric = _codes(sweep)
     scaled = codes / np.maximum(codes.max(axis=0, initial=1), 1)
-    # whoever differs in what is no number is too far away to be near
+    # a difference in anything but a number puts variants too far apart to be neighbours
     scaled = np.where(numeric, scaled, 1e3 * codes)
     distance, near = cKDTree(scaled).query(scaled, k=range(2, 2 + min(_NEAREST, len(scaled) - 1)))
     return [one[far < 1e2].tolist() for one, far in zip(near, distance, strict=True)]
