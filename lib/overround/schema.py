@@ -328,7 +328,7 @@ def encode_like(frame: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
 
 
 def no_rows(columns: Iterable[str], **kinds: str) -> pd.DataFrame:
-    """An empty table: text in the columns of `ENCODED`, times in those called `..._at`, numbers in the others.
+    """An empty table: text in the columns of `ENCODED`, times in those called `..._at`, else numbers.
 
     Parameters
     ----------
