@@ -194,6 +194,19 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
         assert "nan" not in picture.alt
 
 
+def test_a_ledger_that_lost_its_bankroll_at_the_start_is_not_drawn_from_zero(ledger):
+    lost = ledger.copy()
+    lost.attrs = {}
+    lost = lost.drop(columns="bankroll_at_start", errors="ignore")
+
+    path, fall = figures.bankroll(lost), figures.drawdown(lost)
+
+    assert path.alt.endswith("the ledger does not say its bankroll at the start.")
+    assert "luck" not in path.alt
+    assert min(path.figure.axes[0].get_ylim()) > 0
+    assert "does not say its bankroll" in fall.alt
+
+
 def test_the_same_figure_has_the_same_bytes(ledger):
     assert figures.bankroll(ledger).svg() == figures.bankroll(ledger).svg()
 

@@ -8,7 +8,7 @@ import pandas as pd
 from overround.betting.staking import Staking
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
-from overround.evaluation.drawdown import max_drawdown, settled_path
+from overround.evaluation.drawdown import bankroll_at_start, max_drawdown, settled_path
 from overround.evaluation.luck import luck_band
 from overround.figures.style import (
     DASHED,
@@ -42,10 +42,18 @@ def bankroll(ledger: pd.DataFrame, *, stake: Staking | None = None, note: str = 
     if ledger.empty:
         return nothing("No bets: the bankroll stays what it was.")
     axes = canvas(3.6)
-    start = float(ledger.attrs.get("bankroll", 0.0))
-    band = luck_band(ledger, seed=seed, stake=stake)
+    start = bankroll_at_start(ledger)
     path = settled_path(ledger)
-    end, inside = path.iloc[-1], ""
+    end, bets = path.iloc[-1], f"{len(ledger):,} bets"
+    axes.plot(path.index, path, color=ACCENT, linewidth=1.6, drawstyle="steps-post")
+    label(axes, path.index[-1], end, f" {end:,.0f}", ACCENT)
+    dates(axes)
+    if np.isnan(start):
+        alt = (
+            f"Bankroll over time: {end:,.0f} after {bets}; the ledger does not say its bankroll at the start."
+        )
+        return finish(axes, "After each settled bet", "bankroll", note, alt)
+    band, inside = luck_band(ledger, seed=seed, stake=stake), ""
     if len(band):
         band = band.groupby(level=0).last() + start
         low, high = band[0.05], band[0.95]
@@ -54,11 +62,8 @@ def bankroll(ledger: pd.DataFrame, *, stake: Staking | None = None, note: str = 
         label(axes, band.index[-1], low.iloc[-1], " 5 %", MIDDLE)
         where = "above" if end > high.iloc[-1] else "below" if end < low.iloc[-1] else "inside"
         inside = f" It ends {where} the band of luck, {low.iloc[-1]:,.0f} to {high.iloc[-1]:,.0f}."
-    axes.axhline(start, color=MIDDLE, linewidth=1)
-    axes.plot(path.index, path, color=ACCENT, linewidth=1.6, drawstyle="steps-post")
-    label(axes, path.index[-1], end, f" {end:,.0f}", ACCENT)
-    dates(axes)
-    alt = f"Bankroll over time: from {start:,.0f} to {end:,.0f} after {len(ledger):,} bets.{inside}"
+    axes.axhline(start, color=MIDDLE, linewidth=1, zorder=1.5)
+    alt = f"Bankroll over time: from {start:,.0f} to {end:,.0f} after {bets}.{inside}"
     return finish(axes, "After each settled bet; grey: luck alone", "bankroll", note, alt)
 
 
@@ -72,8 +77,10 @@ def drawdown(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     >>> print(ov.figures.drawdown(ledger).alt)
     Drawdown over time; the deepest is 12.6 % of the peak before it.
     """
+    start = bankroll_at_start(ledger)
+    if np.isnan(start):
+        return nothing("The ledger does not say its bankroll at the start, which a drawdown needs.")
     axes = canvas(2.0)
-    start = float(ledger.attrs.get("bankroll", 0.0))
     path = settled_path(ledger)
     peak = np.maximum(path.cummax(), start)
     fall = 100 * (path / peak - 1)
