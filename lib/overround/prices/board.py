@@ -147,13 +147,6 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     if not (at_close and judged_later):
         usable &= (phase != _SNAPSHOT) | (collected < starts)
     rows = np.flatnonzero(usable)
-    phase = phase[rows]
-    if at_close:
-        phase[:], time = 0, starts[rows]
-    else:
-        time = np.where(phase == _SNAPSHOT, collected[rows], 0)
-        early = np.flatnonzero(phase == _EARLY)
-        time[early] = early_placed_at(starts[rows[early]])
 
     kind = _coded_as(quotes["market"], {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": _LAY})
     lays = kind == _LAY
@@ -162,25 +155,39 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     book, found = codes_and_words(quotes["bookmaker"])
     # a categorical may have words that are in no row
     names = sorted(map(str, found[np.bincount(book, minlength=len(found)) > 0]))
-    book = pd.Index(names).get_indexer(found.astype(str))[book]
+    book = pd.Index(names).get_indexer(found.astype(str)).astype(np.int32)[book]
     event, n_events = column_codes(quotes["event_id"])
-    parts = [(event[rows], n_events), (kind[rows], _LAY)]
+    columns = [(event[rows], n_events), (kind[rows], _LAY)]
     if across_lines:
-        market, _ = combined_codes(len(rows), parts)
+        market, _ = combined_codes(len(rows), columns)
         nth = _rank_of_line(market, lines.to_numpy(float)[line[rows]])
         book[rows], names = nth * len(names) + book[rows], names * int(nth.max(initial=0) + 1)
     else:
-        market, _ = combined_codes(len(rows), [*parts, (line[rows], len(lines))])
-    chain = market * 3 + phase
+        market, _ = combined_codes(len(rows), [*columns, (line[rows], len(lines))])
+    del line, columns
+
+    phase = phase[rows]
+    if at_close:
+        phase[:], time = 0, starts[rows]
+    else:
+        time = np.where(phase == _SNAPSHOT, collected[rows], 0)
+        early = np.flatnonzero(phase == _EARLY)
+        time[early] = early_placed_at(starts[rows[early]])
+    # in place, and one after the other: each of these arrays has a number for every quote
+    chain = market
+    chain *= 3
+    chain += phase
     order = _in_time(chain, time, observed[rows])
-    rows, chain, time = rows[order], chain[order], time[order]
-    opens = np.diff(chain, prepend=-1) != 0
-    first = np.flatnonzero(opens | (np.diff(time, prepend=_NEVER) != 0))
+    rows = rows[order]
+    chain = chain[order]
+    time = time[order]
+    opens = _changes(chain)
+    first = np.flatnonzero(opens | _changes(time))
     begin = np.maximum.accumulate(np.where(opens[first], np.arange(len(first)), 0))
     return _Coded(
         names,
         rows,
-        book[rows].astype(np.int32),
+        book[rows],
         _coded_as(quotes["outcome"], SLOT)[rows],
         lays[rows],
         first,
@@ -304,6 +311,13 @@ def slots_of(quotes: pd.DataFrame) -> tuple[Whole, NDArray[np.bool_]]:
 def rows_of(frame: pd.DataFrame, rows: Whole, columns: Iterable[str]) -> pd.DataFrame:
     """Some rows of some columns; `frame[columns]` would copy all rows first."""
     return pd.DataFrame({name: frame[name].array.take(rows) for name in columns})
+
+
+def _changes(values: Whole) -> NDArray[np.bool_]:
+    """Which values differ from the one before; the first does."""
+    changed = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=changed[1:])
+    return changed
 
 
 def _rank_of_line(market: Whole, line: Floats) -> Whole:
