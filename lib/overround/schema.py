@@ -94,6 +94,7 @@ LEDGER_COLUMNS = (
     "profit",
     "settled_at",
     "bankroll",
+    "bankroll_at_start",
     "closing_price",
     "closing_fair",
     "clv",
@@ -232,6 +233,7 @@ TABLES = {
                 "competition": TEXT,
                 "season": TEXT,
                 "edge_se": REAL,
+                "bankroll_at_start": REAL,
             },
             key=("run_id", "event_id", "bookmaker", "market", "line", "outcome", "side", "strategy"),
             partition=("run_id",),
@@ -243,6 +245,7 @@ TABLES = {
                     "clv",
                     "probability",
                     "edge",
+                    "bankroll_at_start",  # of a ledger that was stored before there was this column
                     *OPTIONAL_SIGNAL_COLUMNS,
                 }
             ),

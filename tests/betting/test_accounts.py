@@ -37,7 +37,7 @@ def test_each_account_has_its_own_money():
     assert ledger["stake"].to_dict() == {"rich": 500.0, "poor": 50.0}
     assert ledger["account_bankroll"].to_dict() == {"rich": 1500.0, "poor": 50.0}
     assert ledger["bankroll"].iloc[-1] == 1550.0
-    assert ledger.attrs["bankroll"] == 1100.0
+    assert set(ledger["bankroll_at_start"]) == {1100.0}
 
 
 def test_accounts_without_their_own_money_share_the_bankroll():

@@ -146,7 +146,7 @@ def test_the_whole_backtest_equals_the_same_rules_in_plain_python(seed):
 def test_cash_and_open_stakes_and_profits_always_add_up(seed):
     case = without_refusals(seed)
     ledger = whole(case)
-    start = ledger.attrs["bankroll"]
+    start = ledger["bankroll_at_start"].iloc[0]
     tax = {name: rule.tax for name, rule in (case.accounts or {}).items()}
     tied = ledger["stake"] * (
         np.where(ledger["side"] == "lay", ledger["price"] - 1, 1.0) + ledger["bookmaker"].map(tax).fillna(0.0)

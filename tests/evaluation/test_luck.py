@@ -7,6 +7,7 @@ import pytest
 from overround import Account, Execution, Flat, Kelly, Percentage, backtest, luck_test
 from overround.errors import ParameterError
 from overround.evaluation import luck_band
+from overround.evaluation.drawdown import bankroll_at_start
 from tests.support.books import KICK_OFF, bet, bets, result, results, season, whole
 from tests.support.reference_book import play, random_case
 
@@ -117,7 +118,7 @@ def test_a_history_with_the_ledgers_own_results_is_the_ledger(seed):
     gone = ledger["profit"].sum() if expected > 0 else 0.0
     assert band[0.0].iloc[-1] == pytest.approx(band[1.0].iloc[-1])
     if expected <= 0:
-        assert band[0.0].iloc[-1] == pytest.approx(trail[-1][1] - ledger.attrs["bankroll"], abs=1e-6)
+        assert band[0.0].iloc[-1] == pytest.approx(trail[-1][1] - bankroll_at_start(ledger), abs=1e-6)
     else:
         assert abs(band[0.0].iloc[-1]) <= gone + 1e-6
 
@@ -131,13 +132,15 @@ def test_a_rule_that_did_not_make_the_ledger_is_refused():
         luck_test(ledger.iloc[50:].set_axis(range(350)), stake=Kelly(0.5))
 
 
-def test_a_stored_ledger_needs_its_bankroll_to_be_staked_again():
+def test_a_part_of_a_ledger_without_its_start_needs_the_bankroll_to_be_staked_again():
     ledger = sized(seed=1, rule=Kelly(0.5))
-    stored = ledger.copy()
+    stored = ledger.drop(columns="bankroll_at_start")
     stored.attrs = {}
+    unknown = stored.assign(bankroll=stored["bankroll"] + np.arange(len(stored)))
 
     with pytest.raises(ParameterError, match="give `bankroll`"):
-        luck_test(stored, stake=Kelly(0.5))
+        luck_test(unknown, stake=Kelly(0.5))
+    assert luck_test(unknown, stake=Kelly(0.5), bankroll=1_000) == luck_test(ledger, stake=Kelly(0.5))
     assert luck_test(stored, stake=Kelly(0.5), bankroll=1_000) == luck_test(ledger, stake=Kelly(0.5))
 
 

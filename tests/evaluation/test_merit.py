@@ -214,9 +214,8 @@ def path_ledger(profits, *, days=None, start=100.0, stake=10.0):
         *(bet(f"m{i}", placed=str(t - pd.Timedelta(hours=3))[:19], start=t) for i, t in enumerate(when))
     )
     ledger = backtest(wanted, results(*(result(f"m{i}") for i in range(n))), stake=Flat(1))
-    ledger = ledger.assign(profit=profits, stake=stake, bankroll=start + np.cumsum(profits))
-    ledger.attrs["bankroll"] = start
-    return ledger
+    after = start + np.cumsum(profits)
+    return ledger.assign(profit=profits, stake=stake, bankroll=after, bankroll_at_start=start)
 
 
 def test_the_length_of_a_drawdown_runs_from_its_peak_until_the_peak_is_regained():

@@ -432,8 +432,7 @@ def test_a_path_that_went_well_shows_how_it_might_have_gone():
         starts_at=ledger.sort_values("profit", ascending=False)["starts_at"].sort_values().array
     )
     lucky = lucky.assign(profit=np.sort(ledger["profit"])[::-1])
-    lucky = lucky.assign(bankroll=60 + lucky["profit"].cumsum())
-    lucky.attrs["bankroll"] = 60.0
+    lucky = lucky.assign(bankroll=60 + lucky["profit"].cumsum(), bankroll_at_start=60.0)
 
     falls, ruined = resampled_drawdowns(lucky, simulations=1_000)
     table = evaluate(lucky, simulations=1_000)["value"]

@@ -67,7 +67,8 @@ def backtest(
     -------
     DataFrame
         Signals plus stake, result (won, lost, push, void, half_won, half_lost), profit, settled_at, bankroll
-        (after settlement, all accounts together), closing_price, closing_fair and clv (closing-line value:
+        (after settlement, all accounts together), bankroll_at_start (of all rows the same, so that a merged or
+        filtered ledger still says it), closing_price, closing_fair and clv (closing-line value:
         price x closing_fair - 1 for a back bet), ordered by settlement. A bet that was not placed stays in
         the ledger with a stake of 0. `attrs`: bankroll at the start, unsettled, and refused and reduced,
         which count bets by reason.
@@ -126,6 +127,7 @@ def backtest(
     else:
         columns |= {"wanted_price": book.price, "accepted": book.limits[3]} | wanted
         columns["taken"] = taken
+    columns["bankroll_at_start"] = np.full(len(bets), book.money.sum())
     attrs = {"bankroll": float(book.money.sum()), "unsettled": len(signals) - len(bets), **_counted(taken)}
     settles = book.settles
     # the ledger moves into the memory of the book: pages that are new to a process cost as much as the sums

@@ -11,8 +11,22 @@ MOST_PATHS = 2_000  # a share of paths is then known to about one in a hundred
 
 
 def bankroll_at_start(ledger: pd.DataFrame) -> float:
-    """Money at the start; NaN for a ledger that was stored or joined since, and no longer says it."""
-    return float(ledger.attrs.get("bankroll", np.nan))
+    """Money at the start, from the ledger's own column; NaN where it cannot be known.
+
+    A ledger without that column (older, or of another program) says it if it is whole: each bankroll is then
+    the one at the start plus the profits until there. A ledger without a bet has it in `attrs` at best, and
+    one that was put together from several with different bankrolls has none.
+    """
+    if ledger.empty:
+        return float(ledger.attrs.get("bankroll", np.nan))
+    if "bankroll_at_start" in ledger:
+        known = ledger["bankroll_at_start"].dropna().unique()
+        if len(known):
+            return float(known[0]) if len(known) == 1 else np.nan
+    settled = ledger.sort_values("settled_at", kind="stable")
+    after, profit = settled["bankroll"].to_numpy(float), settled["profit"].to_numpy(float)
+    start = after[0] - profit[0]
+    return float(start) if np.allclose(after, start + profit.cumsum(), atol=1e-6) else np.nan
 
 
 def settled_path(ledger: pd.DataFrame) -> pd.Series:
@@ -21,7 +35,9 @@ def settled_path(ledger: pd.DataFrame) -> pd.Series:
 
 
 def max_drawdown(ledger: pd.DataFrame) -> float:
-    """Largest fall of the bankroll from a peak, as a share of that peak; 0 for a ledger without bets, NaN without its bankroll."""
+    """Largest fall of the bankroll from a peak, as a share of that peak; 0 without bets, NaN without a start."""
+    if ledger.empty:
+        return 0.0
     path = np.concatenate([[bankroll_at_start(ledger)], settled_path(ledger).to_numpy(float)])
     peak = np.maximum.accumulate(path)
     return float(((peak - path) / peak).max())
@@ -71,7 +87,7 @@ def resampled_drawdowns(
     Parameters
     ----------
     ledger : DataFrame
-        With its bankroll at the start in `attrs`.
+        What `backtest` returned.
     simulations : int
         Paths, each of as many days as the ledger has.
     ruin : float

@@ -15,6 +15,7 @@ from overround.betting.settlement import RESULTS, kinds, picks
 from overround.betting.staking import Staking
 from overround.betting.text_columns import coded
 from overround.errors import ParameterError
+from overround.evaluation.drawdown import bankroll_at_start
 from overround.grouping import group_codes
 from overround.measure.procfs import cores
 from overround.schema import COMMISSION
@@ -63,7 +64,7 @@ def luck_test(
     stake, accounts, execution, commission
         What the backtest was called with.
     bankroll : float, optional
-        Money at the start, for a ledger that has lost its `attrs`.
+        Money at the start, where the ledger does not say it.
 
     Returns
     -------
@@ -213,12 +214,11 @@ def can_be_drawn(ledger: pd.DataFrame) -> NDArray[np.bool_]:
 def _common_money(ledger: pd.DataFrame, accounts: list[Account] | None, bankroll: float | None) -> float:
     if bankroll is not None:
         return bankroll
-    if "bankroll" not in ledger.attrs:
-        raise ParameterError(
-            "this ledger does not say what the bankroll was at the start (it was stored or joined): give `bankroll`."
-        )
+    start = bankroll_at_start(ledger)
+    if np.isnan(start):
+        raise ParameterError("this ledger does not say what the bankroll was at the start: give `bankroll`.")
     own = sum(account.bankroll or 0.0 for account in accounts or [])
-    return ledger.attrs["bankroll"] - own
+    return start - own
 
 
 def _as_staked(

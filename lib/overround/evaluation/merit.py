@@ -45,8 +45,8 @@ def evaluate(
     Parameters
     ----------
     ledger : DataFrame
-        What `backtest` returned. One that no longer has its bankroll in `attrs` (it was stored or joined) has
-        no figure that needs it.
+        What `backtest` returned. Where its bankroll at the start cannot be known, figures that need it are
+        NaN.
     stake, accounts, execution, commission : optional
         What the backtest was called with: the luck test then plays every history by the same rules, stakes
         sized anew; without a `stake` they stay as they were.

@@ -100,7 +100,7 @@ def newest_backtests(store: Store, most: int = 2) -> list[str]:
 
 
 def read_ledgers(store: Store, run_ids: list[str]) -> dict[str, pd.DataFrame]:
-    """Ledgers by run, each with its starting bankroll in `attrs`, NaN where it is not known.
+    """Ledgers by run, in the order of settlement.
 
     Raises
     ------
@@ -114,19 +114,12 @@ def read_ledgers(store: Store, run_ids: list[str]) -> dict[str, pd.DataFrame]:
             f"run {unknown[0]!r} is no finished backtest in this store; "
             f"the newest are {', '.join(known[-6:]) or 'none'}."
         )
-    starts = store.read("measurements", {"run_id": run_ids, "stage": FOUND, "metric": "bankroll"}).set_index(
-        "run_id"
-    )["value"]
-    ledgers = {}
-    for run_id in run_ids:
-        ledger = (
-            store.read("ledgers", {"run_id": run_id})
-            .sort_values(["settled_at", "placed_at"], kind="stable")
-            .reset_index(drop=True)
-        )
-        ledger.attrs["bankroll"] = float(starts.get(run_id, float("nan")))
-        ledgers[run_id] = ledger
-    return ledgers
+    return {
+        run_id: store.read("ledgers", {"run_id": run_id})
+        .sort_values(["settled_at", "placed_at"], kind="stable")
+        .reset_index(drop=True)
+        for run_id in run_ids
+    }
 
 
 def run_differences(store: Store, run_ids: list[str]) -> pd.DataFrame:

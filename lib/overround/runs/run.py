@@ -163,8 +163,6 @@ class Run:
         self.meter.record(FOUND, **figures)
         if ledger is not None and len(ledger):
             self.store.append("ledgers", ledger.assign(run_id=self.id))
-            if not np.isnan(start := bankroll_at_start(ledger)):
-                self.meter.record(FOUND, bankroll=start)
         self.store.append("measurements", self.meter.frame())
         self.store.append(
             "runs",
@@ -210,8 +208,6 @@ def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:
     if ledger is None or ledger.empty:
         return []
     settled = ledger.sort_values("settled_at", kind="stable")
-    after, start = settled["bankroll"].to_numpy(float), bankroll_at_start(ledger)
-    if np.isnan(start):
-        start = after[0] - float(settled["profit"].iloc[0])
-    path = np.concatenate([[start], after])
+    path = np.append(bankroll_at_start(ledger), settled["bankroll"])
+    path = path[~np.isnan(path)]
     return path[np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))].round(2).tolist()

@@ -204,7 +204,9 @@ def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy:
     sizes = rule.sizes(bets.signals) if _sized_alone(rule) else None
     times = _in_time(bets, at, np.empty(len(bets.price), np.int64))
     order, stake, profit, after = _played(bets, at, times, rule, sizes, bankroll)
-    ledger = bets.signals.take(at).assign(stake=stake, profit=profit, bankroll=after, strategy=strategy)
+    ledger = bets.signals.take(at).assign(
+        stake=stake, profit=profit, bankroll=after, bankroll_at_start=float(bankroll), strategy=strategy
+    )
     ledger = ledger.take(order).drop(columns="fee", errors="ignore").reset_index(drop=True)
     ledger.attrs.update(bankroll=float(bankroll), unsettled=0)
     return ledger
