@@ -23,8 +23,7 @@ from numba import njit
 from benchmarks.pairs import race
 from overround import Account, Execution, Flat, Kelly, backtest, luck_test
 from overround.betting.accounts import TAKEN
-from overround.betting.book import make_book
-from overround.times import microseconds
+from overround.betting.book import ledger_arrays, make_book
 
 SIZES = (10_000, 100_000, 1_000_000)
 # largest book of each peer: beyond, a round takes minutes
@@ -119,32 +118,19 @@ def limits() -> dict:
 
 def kernel_alone() -> None:
     """Race the compiled book, with the order of settlement, every limit and every column of the ledger, against the bare loop."""
-    from overround.betting.kernels import run_book
-
     for n in SIZES:
         signals, results = book(n)
         won = results["home_score"].to_numpy() > 0
         price = signals["price"].to_numpy()
-        placed, settled = (
-            microseconds(signals["placed_at"]),
-            microseconds(signals["starts_at"]) + 7_200_000_000,
-        )
+        ledger = backtest(signals, results, stake=Flat(1), bankroll=1e9)
         work: dict[str, Work] = {"bare loop": partial(bare_loop, price, won, np.full(n, 0.001))}
         for name, how in (("kernel", {"accounts": None, "execution": None}), ("kernel, limits", limits())):
             made, _ = make_book(
-                signals,
-                price,
-                placed,
-                settled,
-                stake=Kelly(FRACTION, CAP),
-                bankroll=1e6,
-                commission={},
-                accepted=None,
-                **how,
+                signals, ledger_arrays(ledger), stake=Kelly(FRACTION, CAP), bankroll=1e6, commission={}, **how
             )
             gain, _ = made.gain(np.where(won, 1.0, -1.0))
-            work[name] = partial(run_book, made.order, made.terms, made.limits, made.stakes, gain, made.money)
-            assert len(TAKEN) > work[name]()[5].max()  # type: ignore[index]
+            work[name] = partial(made.play, gain)
+            assert len(TAKEN) > work[name]().taken.max()  # type: ignore[attr-defined]
         race(f"kernel alone, {n:,} bets", work, rounds=9)
 
 

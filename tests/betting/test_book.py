@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from overround.betting.accounts import TAKEN
-from overround.betting.book import event_order
-from overround.betting.kernels import payoffs, run_book, settled_selections
+from overround.betting.book import Limits, Stakes, Terms, event_order
+from overround.betting.kernels import Played, payoffs, run_book, settled_selections
 from tests.support.books import whole
 from tests.support.reference_book import Case, Rules, play, random_case
 
@@ -18,7 +18,7 @@ MARKETS, OUTCOMES = (
 )
 
 
-def compiled(case: Case) -> tuple[list[int], tuple]:
+def compiled(case: Case) -> tuple[list[int], Played]:
     """The book by the kernels alone: the order of the bets in its arrays, and what `run_book` returned."""
     accounts = (
         case.accounts
@@ -57,9 +57,9 @@ def compiled(case: Case) -> tuple[list[int], tuple]:
     )
     none = np.empty(0)
     limits = (
-        (none, none, none, none, math.inf, True)
+        Limits()
         if case.accounts is None
-        else (
+        else Limits(
             np.minimum([rule.most for rule in rules], np.array([rule.payout for rule in rules]) / price),
             np.array([rule.step for rule in rules]),
             np.array([rule.minimum for rule in rules]),
@@ -75,12 +75,12 @@ def compiled(case: Case) -> tuple[list[int], tuple]:
     ended = settled_selections(kind, picked, column("line"), column("home"), column("away"))
     gain, _ = payoffs(ended, lay, price, np.where(market >= 0, 0.0, fee), tax)
     exposure = np.where(lay, price - 1, 1.0) + tax
-    terms = (purse, exposure, fee if shared else none)
+    terms = Terms(purse, exposure, fee if shared else none)
     return placed, run_book(
         order,
         terms,
         limits,
-        (column("amount"), column("share"), case.floor, False),
+        Stakes(column("amount"), column("share"), case.floor),
         gain,
         np.array(money, float),
     )

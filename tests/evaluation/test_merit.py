@@ -357,8 +357,7 @@ def test_an_empty_ledger_has_an_evaluation_without_numbers_it_cannot_have():
 
 
 def test_a_ledger_that_does_not_say_its_bankroll_has_no_drawdown_and_no_ruin():
-    lost = path_ledger([-60.0, -10])
-    lost.attrs.clear()
+    lost = path_ledger([-60.0, -10]).assign(bankroll_at_start=[100.0, 200.0])  # put together from two
 
     found = evaluate(lost, simulations=100)
 

@@ -1,20 +1,20 @@
-"""Where bets are placed and how: accounts with their money and limits, and what a price and a stake become on the way to the bookmaker."""
+"""Where and how bets are placed: accounts with their money and limits, and execution (slippage, delay, refusals)."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround._typing import Floats
-from overround.betting.text_columns import coded
+from overround._typing import Floats, Whole
 from overround.errors import ParameterError
-from overround.prices.commission import check_commission
+from overround.grouping import mapped
+from overround.prices.commission import check_commission, commission_of
 from overround.times import Times, microseconds
 
-# what became of a bet, the first nine in the order of the codes of `kernels`: placed as wanted; not wanted;
-# with a smaller stake; refused
+# what became of a bet: placed as wanted; not wanted; with a smaller stake; refused. The first nine are in the
+# order of the codes of `kernels`
 TAKEN = (
     "full",
     "no stake",
@@ -32,7 +32,7 @@ TAKEN = (
 )
 _FULL, _REFUSED, _GONE, _LATE, NO_ACCOUNT = 0, 9, 10, 11, 12
 WINNINGS, TURNOVER = "winnings", "turnover"
-# Betfair's ladder: from a price on, the next price is this much longer
+# Betfair's price ladder: from each price on, the step to the next
 _LADDER = (
     (1.0, 0.01),
     (2.0, 0.02),
@@ -59,15 +59,15 @@ class Account:
     bankroll : float, optional
         Money that only this account has; by default it draws on the common bankroll of the backtest.
     max_stake, max_payout : float
-        Largest stake, and largest payment of one bet (stake x price); what is asked beyond is cut.
+        Largest stake, and largest payment of one bet (stake x price); a larger stake is cut.
     min_stake : float
         A smaller stake is not taken.
     stake_step : float
-        Stakes are rounded down to a multiple of this: 0.01, or 1 for whole units; 0: not at all.
+        Stakes are rounded down to a multiple of this: 0.01, or 1 for whole units; 0 does not round.
     commission : float, optional
-        Share that is kept; by default what the backtest's `commission` says of the bookmaker.
+        Share that the bookmaker keeps; by default the one in the backtest's `commission`.
     commission_on : str
-        "winnings": of what the bets on one market win together (an exchange's rule), or "turnover": of every
+        "winnings": on the net winnings of all bets on a market (an exchange's rule), or "turnover": on every
         stake that is not void.
 
     Examples
@@ -111,7 +111,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Execution:
-    """What a price and a stake become on the way to the bookmaker. Stakes are sized at the price that was wanted.
+    """Differences between the bet that was wanted and the one that is placed; stakes are sized at the wanted price.
 
     Parameters
     ----------
@@ -131,11 +131,11 @@ class Execution:
     partial : float
         Share of a refused bet's stake that is taken all the same.
     size : float
-        Stake above which no bet is taken whole.
+        Largest stake that is taken whole.
     cut_to_size : bool
-        Then `size` is taken; otherwise nothing.
+        Whether `size` is taken of a larger stake; otherwise nothing is.
     seed : int
-        Of the refusals.
+        Seed of the refusals.
 
     Examples
     --------
@@ -176,7 +176,7 @@ class Execution:
 
 
 def worse_prices(price: Floats, lay: NDArray[np.bool_], execution: Execution) -> Floats:
-    """Prices that are got where these were wanted: shorter for a back bet, longer for a lay bet."""
+    """The prices that are got instead of the wanted ones: shorter for a back bet, longer for a lay bet."""
     got = 1 + (price - 1) * np.where(lay, 1 + execution.slippage, 1 - execution.slippage)
     for _ in range(int(execution.ticks)):
         got = np.where(lay, _next_price(got), _previous_price(got))
@@ -184,7 +184,7 @@ def worse_prices(price: Floats, lay: NDArray[np.bool_], execution: Execution) ->
 
 
 def availability(bets: pd.DataFrame, placed: Times, execution: Execution) -> tuple[Floats, NDArray[np.int8]]:
-    """Share of its stake that the bookmaker takes of each bet, and the code of `TAKEN` where it is none."""
+    """Share of its stake that the bookmaker takes of each bet, and the code of `TAKEN` where it takes nothing."""
     code = np.full(len(bets), _FULL, np.int8)
     accepted = np.ones(len(bets))
     if execution.refusal:
@@ -203,11 +203,11 @@ def availability(bets: pd.DataFrame, placed: Times, execution: Execution) -> tup
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What the accounts say of each bet, as arrays; the limits are empty where there are none."""
+class AccountTerms:
+    """Terms of each bet's account, as arrays; the limits are empty where there are none."""
 
-    purse: NDArray[np.int64]
-    money: Floats
+    purse: Whole
+    money: Floats  # of each purse
     fee: Floats  # of winnings
     tax: Floats  # of turnover
     most: Floats
@@ -215,19 +215,28 @@ class Terms:
     minimum: Floats
     known: NDArray[np.bool_]
 
+    def take(self, rows: Whole) -> "AccountTerms":
+        """The terms of these bets."""
+        arrays = {
+            name: values[rows] for name, values in vars(self).items() if name != "money" and len(values)
+        }
+        return replace(self, **arrays)
+
 
 def account_terms(
-    bookmaker: pd.Series, price: Floats, bankroll: float, accounts: Iterable[Account] | None, commission: dict
-) -> Terms:
-    """Read the accounts for bets at these bookmakers; without accounts every bookmaker takes any bet from one common bankroll."""
+    bookmaker: pd.Series,
+    price: Floats,
+    bankroll: float,
+    accounts: Iterable[Account] | None,
+    commission: Mapping[str, float],
+) -> AccountTerms:
+    """Terms of bets at these bookmakers; without accounts each takes any bet, from one common bankroll."""
     check_commission(commission)
     n, none = len(bookmaker), np.empty(0)
     if accounts is None:
-        fee = np.zeros(n)
-        for name, share in commission.items():
-            fee[coded(bookmaker, (name,)) == 0] = share
-        return Terms(
-            np.zeros(n, np.int64), np.array([bankroll]), fee, np.zeros(n), none, none, none, np.ones(n, bool)
+        fee, money = commission_of(bookmaker, commission), np.array([bankroll])
+        return AccountTerms(
+            np.zeros(n, np.int64), money, fee, np.zeros(n), none, none, none, np.ones(n, bool)
         )
     listed = list(accounts)
     names = [account.bookmaker for account in listed]
@@ -237,27 +246,38 @@ def account_terms(
             + (", ".join(names) or "none")
             + "."
         )
-    of_bet = coded(bookmaker, names)
-    own = [account.bankroll for account in listed]
-    money = [bankroll] * (None in own) + [each for each in own if each is not None]
-    purses = np.cumsum([each is not None for each in own]) - 1 + (None in own)
-    purses = np.where([each is None for each in own], 0, purses)
-    kept = [commission.get(a.bookmaker, 0.0) if a.commission is None else a.commission for a in listed]
-    on_winnings = [a.commission_on == WINNINGS for a in listed]
-    # a bet without an account is never staked: what is read for it does not matter
-    per_bet = {
-        "purse": purses,
-        "fee": np.where(on_winnings, kept, 0.0),
-        "tax": np.where(on_winnings, 0.0, kept),
-        "step": np.array([a.stake_step for a in listed]),
-        "minimum": np.array([a.min_stake for a in listed]),
-    }
-    read = {name: values[of_bet] for name, values in per_bet.items()}
-    most = np.minimum(
-        np.array([a.max_stake for a in listed])[of_bet],
-        np.array([a.max_payout for a in listed])[of_bet] / price,
+    # what is read for a bet without an account does not matter: it is never staked
+    of_bet = mapped(bookmaker, {name: place for place, name in enumerate(names)})
+    purse, money = _purses(listed, bankroll)
+    fee, tax = _fees_and_taxes(listed, commission)
+    most_stake, most_payout, step, minimum = np.array(
+        [(one.max_stake, one.max_payout, one.stake_step, one.min_stake) for one in listed], float
+    ).T
+    return AccountTerms(
+        purse=purse[of_bet],
+        money=money,
+        fee=fee[of_bet],
+        tax=tax[of_bet],
+        most=np.minimum(most_stake[of_bet], most_payout[of_bet] / price),
+        step=step[of_bet],
+        minimum=minimum[of_bet],
+        known=of_bet >= 0,
     )
-    return Terms(**read, money=np.array(money, float), most=most, known=of_bet >= 0)
+
+
+def _purses(accounts: list[Account], bankroll: float) -> tuple[Whole, Floats]:
+    """Purse of each account, and the money in each; the common one comes first, if any account draws on it."""
+    own = np.array([account.bankroll is not None for account in accounts])
+    common = not own.all()
+    money = [bankroll] * common + [each.bankroll for each in accounts if each.bankroll is not None]
+    return np.where(own, np.cumsum(own) - 1 + common, 0), np.array(money, float)
+
+
+def _fees_and_taxes(accounts: list[Account], commission: Mapping[str, float]) -> tuple[Floats, Floats]:
+    """Commission of each account on winnings, and on turnover."""
+    kept = [commission.get(a.bookmaker, 0.0) if a.commission is None else a.commission for a in accounts]
+    on_winnings = [account.commission_on == WINNINGS for account in accounts]
+    return np.where(on_winnings, kept, 0.0), np.where(on_winnings, 0.0, kept)
 
 
 def _next_price(price: Floats) -> Floats:
@@ -269,7 +289,7 @@ def _next_price(price: Floats) -> Floats:
 
 def _previous_price(price: Floats) -> Floats:
     begins, widths = (np.array(column) for column in zip(*_LADDER, strict=True))
-    # a price at which a rung begins is reached from the rung below
+    # the price at which a rung begins belongs to the rung below
     rung = np.searchsorted(begins, price - 1e-9, side="right") - 1
     width = widths[np.maximum(rung, 0)]
     return np.maximum(np.round((np.ceil(price / width - 1e-9) - 1) * width, 2), np.minimum(price, 1.01))

@@ -1,84 +1,162 @@
-"""A book of bets as arrays in the order of time, ready for the compiled loop: what the backtest and the luck test both run."""
+"""Bets as arrays, made once from signals or a ledger, and the book that the compiled loop plays with them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround._typing import Floats
+from overround._typing import Floats, Whole
 from overround.betting.accounts import Account, Execution, account_terms
-from overround.betting.settlement import is_lay
+from overround.betting.settlement import ENDED, is_lay, kinds, one_market, picks
 from overround.betting.staking import Staking
-from overround.betting.text_columns import rising
-from overround.grouping import group_codes
+from overround.grouping import group_codes, mapped, rising, sorted_codes
 from overround.times import Times, microseconds
 
-NO_LIMITS = (np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.inf, True)
-_NO_PLACES = np.empty(0, np.int64)
+if TYPE_CHECKING:
+    from overround.betting.kernels import Played
+
+_NONE = np.empty(0)
+
+
+class BetArrays(NamedTuple):
+    """Bets as arrays, each of shape (n_bets,)."""
+
+    kind: NDArray[np.int8]  # of the market: h2h, totals, spreads
+    pick: NDArray[np.int8]  # the outcome: home or over, draw, away or under
+    line: Floats
+    lay: NDArray[np.bool_]
+    price: Floats
+    placed: Times
+    settled: Times
+    ended: Floats  # how the selection ended, as `settlement.settle` has it
+
+    def outcome(self, home: Floats, away: Floats) -> Floats:
+        """How each selection ends with these scores; see `settlement.settle`."""
+        from overround.betting.kernels import settled_selections
+
+        return settled_selections(self.kind, self.pick, self.line, home, away)
+
+    def take(self, rows: Whole) -> "BetArrays":
+        """The bets of these rows."""
+        return BetArrays._make([values[rows] for values in self])
+
+
+class Order(NamedTuple):
+    """Placements and settlements in the order of time."""
+
+    start: Whole  # (groups + 1,), first bet of each group (of one time and one purse), and n_bets
+    until: Whole  # (groups,), how many bets are settled before
+    purse: Whole  # (groups,)
+    settles: Whole  # (n_bets,), bets in the order of settlement
+    instant: NDArray[np.bool_]  # (n_bets,), whether a place in `settles` is the last of its time
+    run_end: Whole  # (n_bets,), one past the last place of the same exchange market; empty if none is shared
+
+
+class Terms(NamedTuple):
+    """Conditions of each bet."""
+
+    purse: Whole
+    exposure: Floats  # money tied up per unit staked
+    rate: Floats  # commission on the net winnings of a market with several bets; empty if none is shared
+
+
+class Limits(NamedTuple):
+    """Limits on stakes; the arrays are empty where nothing limits a bet."""
+
+    most: Floats = _NONE  # largest stake
+    step: Floats = _NONE  # stakes are rounded down to a multiple
+    minimum: Floats = _NONE  # smallest stake
+    accepted: Floats = _NONE  # share of its stake that the bookmaker takes
+    size: float = np.inf  # stake above which the bookmaker does not take the whole
+    part: bool = True  # whether it then takes that much, or nothing
+
+
+class Stakes(NamedTuple):
+    """A stake is amount + share x free money."""
+
+    amount: Floats
+    share: Floats
+    floor: float = 0.0  # share of a purse's peak that is never staked
+    fixed: bool = False  # take `amount` as the stakes whatever money there is
 
 
 @dataclass(frozen=True)
 class Book:
-    """Bets in the order of their placement; the tuples are those of `kernels.run_book`."""
+    """Bets in the order of their placement, ready to be played."""
 
-    order: tuple
-    terms: tuple
-    limits: tuple
-    stakes: tuple
-    money: Floats
-    lay: NDArray[np.bool_]
-    price: Floats
-    fee: Floats
-    tax: Floats
+    bets: BetArrays
+    order: Order
+    terms: Terms
+    limits: Limits
+    stakes: Stakes
+    money: Floats  # of each purse at the start
+    fee: Floats  # commission on the winnings of a bet that is alone in its market
+    tax: Floats  # commission on turnover
     known: NDArray[np.bool_]  # whether there is an account
 
-    @property
-    def settles(self) -> NDArray[np.int64]:
-        """Bets in the order of their settlement."""
-        return self.order[3]
-
     def gain(self, ended: Floats) -> tuple[Floats, NDArray[np.int8]]:
-        """Profit per unit staked where the selections ended so, and the code of each result, as in `settlement.RESULTS`."""
+        """Profit per unit staked if the selections end so, and the code of each result in `RESULTS`."""
         from overround.betting.kernels import payoffs
 
-        return payoffs(ended, self.lay, self.price, self.fee, self.tax)
+        return payoffs(ended, self.bets.lay, self.bets.price, self.fee, self.tax)
+
+    def play(self, gain: Floats) -> "Played":
+        """Stakes, profits and bankrolls with these profits per unit staked."""
+        from overround.betting.kernels import run_book
+
+        return run_book(self.order, self.terms, self.limits, self.stakes, gain, self.money)
 
 
-def placement_order(bets: pd.DataFrame) -> NDArray[np.int64] | None:
-    """Order by time of placement, and one order of bets of the same time whatever the order given; None where it is theirs already.
+def ledger_arrays(ledger: pd.DataFrame) -> BetArrays:
+    """The arrays of a ledger's bets, in its order."""
+    lay = is_lay(ledger["side"])
+    ended = mapped(ledger["result"], ENDED, np.nan)
+    return BetArrays(
+        kind=kinds(ledger["market"]),
+        pick=picks(ledger["outcome"]),
+        line=ledger["line"].to_numpy(float),
+        lay=lay,
+        price=ledger["price"].to_numpy(float),
+        placed=microseconds(ledger["placed_at"]),
+        settled=microseconds(ledger["settled_at"]),
+        ended=np.where(lay, -ended, ended),
+    )
 
-    So bets of the same instant always get the same stakes to the last bit.
+
+def placement_order(bets: pd.DataFrame, placed: Times) -> Whole | None:
+    """Order by time of placement, None where the bets have it already.
+
+    Bets of the same time have one order, whatever the order given, so that they get the same stakes to the
+    last bit.
     """
-    placed = microseconds(bets["placed_at"])
     if _in_order(bets, placed):
         return None
-    ranks = [_ranks(bets[name]) for name in ("bookmaker", "outcome", "line", "market", "event_id")]
+    ranks = [sorted_codes(bets[name]) for name in ("bookmaker", "outcome", "line", "market", "event_id")]
     return np.lexsort((*ranks, placed))
 
 
 def make_book(
-    bets: pd.DataFrame,
-    price: Floats,
-    placed: Times,
-    settled: Times,
+    signals: pd.DataFrame,
+    bets: BetArrays,
     *,
     stake: Staking,
     bankroll: float,
     commission: Mapping[str, float],
-    accounts: Iterable[Account] | None,
-    execution: Execution | None,
-    accepted: Floats | None,
-) -> tuple[Book, NDArray[np.int64] | None]:
-    """Make the arrays of a book.
+    accounts: Iterable[Account] | None = None,
+    execution: Execution | None = None,
+    accepted: Floats | None = None,
+) -> tuple[Book, Whole | None]:
+    """Make the book of some bets.
 
     Parameters
     ----------
-    bets : DataFrame
-        Signals in placement order.
-    price, placed, settled : ndarray
-        Price that is got and times of placement and settlement, of each bet.
+    signals : DataFrame
+        In placement order, as the staking rule reads them.
+    bets : BetArrays
+        The same rows; the price is the one that was got.
     stake, bankroll, commission, accounts, execution
         As in `backtest`.
     accepted : ndarray, optional
@@ -87,57 +165,55 @@ def make_book(
     Returns
     -------
     Book, ndarray or None
-        The second is the order in which the bets went into the book, where it is not theirs: purse by purse
-        at one time.
+        The second is the order in which the rows went into the book (purse by purse at one time), None where
+        it is theirs.
     """
-    terms = account_terms(bets["bookmaker"], price, bankroll, accounts, dict(commission))
-    moved = None
+    terms = account_terms(signals["bookmaker"], bets.price, bankroll, accounts, commission)
+    order = None
     if len(terms.money) > 1:
-        moved = np.lexsort((terms.purse, placed))
-        bets, price, placed, settled = bets.take(moved), price[moved], placed[moved], settled[moved]
-        accepted = accepted if accepted is None else accepted[moved]
-        terms = replace(
-            terms, **{name: v[moved] for name, v in vars(terms).items() if name != "money" and len(v)}
-        )
-    lay = is_lay(bets["side"])
-    market = shared_markets(bets, terms.fee)
-    # a bet that is alone in its market pays its own commission
-    fee = terms.fee if market is None else np.where(market >= 0, 0.0, terms.fee)
-    rate = np.empty(0) if market is None else terms.fee
-    exposure = np.where(lay, price - 1, 1.0) + terms.tax
-    limits = NO_LIMITS
+        order = np.lexsort((terms.purse, bets.placed))
+        signals, bets, terms = signals.take(order), bets.take(order), terms.take(order)
+        accepted = accepted if accepted is None else accepted[order]
+    market = shared_markets(signals, terms.fee)
+    limits = Limits()
     if accounts is not None or execution is not None:
-        everything = execution or Execution()
-        n, none = len(bets), len(terms.most) == 0
-        limits = (
-            np.full(n, np.inf) if none else terms.most,
-            np.zeros(n) if none else terms.step,
-            np.zeros(n) if none else terms.minimum,
-            np.where(terms.known, np.ones(n) if accepted is None else accepted, 0.0),
-            float(everything.size),
-            bool(everything.cut_to_size),
+        n, rules = len(signals), execution or Execution()
+        limits = Limits(
+            most=terms.most if len(terms.most) else np.full(n, np.inf),
+            step=terms.step if len(terms.step) else np.zeros(n),
+            minimum=terms.minimum if len(terms.minimum) else np.zeros(n),
+            accepted=np.where(terms.known, 1.0 if accepted is None else accepted, 0.0),
+            size=float(rules.size),
+            part=bool(rules.cut_to_size),
         )
-    told = bets.assign(fee=terms.fee) if terms.fee.any() else bets
-    amount, share = stake.sizes(told if len(terms.money) == 1 else told.assign(purse=terms.purse))
+    if terms.fee.any():
+        signals = signals.assign(fee=terms.fee)
+    if len(terms.money) > 1:
+        signals = signals.assign(purse=terms.purse)
     book = Book(
-        order=event_order(placed, terms.purse, settled, market),
-        terms=(terms.purse, exposure, rate),
+        bets=bets,
+        order=event_order(bets.placed, terms.purse, bets.settled, market),
+        terms=Terms(
+            terms.purse,
+            np.where(bets.lay, bets.price - 1, 1.0) + terms.tax,
+            _NONE if market is None else terms.fee,
+        ),
         limits=limits,
-        stakes=(amount, share, float(getattr(stake, "floor", 0.0)), False),
+        stakes=Stakes(*stake.sizes(signals), floor=float(getattr(stake, "floor", 0.0))),
         money=terms.money,
-        lay=lay,
-        price=price,
-        fee=fee,
+        # a bet that shares its market pays commission with the others
+        fee=terms.fee if market is None else np.where(market >= 0, 0.0, terms.fee),
         tax=terms.tax,
         known=terms.known,
     )
-    return book, moved
+    return book, order
 
 
-def event_order(
-    placed: Times, purse: NDArray[np.int64], settled: Times, market: NDArray[np.int64] | None
-) -> tuple:
-    """Order of placements and settlements as `kernels.run_book` reads it; bets come in order of time and purse, `market` is -1 for none."""
+def event_order(placed: Times, purse: Whole, settled: Times, market: Whole | None) -> Order:
+    """Order of placements and settlements of bets that come in order of time and purse.
+
+    `market` is what `shared_markets` returns.
+    """
     from overround.betting.kernels import time_order
 
     if market is not None:
@@ -146,10 +222,26 @@ def event_order(
         settles = np.arange(len(placed))
     else:
         settles = np.argsort(settled, kind="stable")
-    start, until, instant, run_end = time_order(
-        placed, purse, settled, settles, _NO_PLACES if market is None else market
+    shared = np.empty(0, np.int64) if market is None else market
+    start, until, instant, run_end = time_order(placed, purse, settled, settles, shared)
+    return Order(start, until, purse[start[:-1]], settles, instant, run_end)
+
+
+def shared_markets(bets: pd.DataFrame, fee: Floats) -> Whole | None:
+    """Number of the exchange market that each bet shares with others, -1 if with none; None if no bet does."""
+    rows = np.flatnonzero(fee > 0)
+    if not len(rows):
+        return None
+    charged = bets.iloc[rows]
+    codes, n = group_codes(
+        charged.assign(market=one_market(charged["market"])), ("bookmaker", "event_id", "market", "line")
     )
-    return start, until, purse[start[:-1]], settles, instant, run_end
+    shared = np.bincount(codes, minlength=n)[codes] > 1
+    if not shared.any():
+        return None
+    market_of = np.full(len(bets), -1, np.int64)
+    market_of[rows[shared]] = codes[shared]
+    return market_of
 
 
 def _in_order(bets: pd.DataFrame, placed: Times) -> bool:
@@ -159,38 +251,15 @@ def _in_order(bets: pd.DataFrame, placed: Times) -> bool:
     ties = np.flatnonzero(~(rising(bets["event_id"]) | (gap > 0)))
     if not len(ties):
         return True
-    # the few that are on one match at one time are compared column by column
+    # the few on one match at one time are compared column by column
     before, behind = bets.iloc[ties], bets.iloc[ties + 1]
     if (before["event_id"].array != behind["event_id"].array).any():
         return False
     equal = np.ones(len(ties), bool)
     for name in ("market", "line", "outcome", "bookmaker"):
-        both = _ranks(pd.concat([before[name], behind[name]]))
-        one, two = both[: len(ties)], both[len(ties) :]
-        if (equal & (one > two)).any():
+        both = sorted_codes(pd.concat([before[name], behind[name]]))
+        first, second = both[: len(ties)], both[len(ties) :]
+        if (equal & (first > second)).any():
             return False
-        equal &= one == two
+        equal &= first == second
     return True
-
-
-def _ranks(values: pd.Series) -> NDArray[np.int64]:
-    """Place of each value among the sorted values; what is missing comes last, as pandas sorts."""
-    codes, _ = pd.factorize(values, sort=True)
-    return np.where(codes < 0, len(values), codes)
-
-
-def shared_markets(bets: pd.DataFrame, fee: Floats) -> NDArray[np.int64] | None:
-    """Number of the exchange market that each bet shares with others, -1 where it shares none; None where no bet does."""
-    rows = np.flatnonzero(fee > 0)
-    if not len(rows):
-        return None
-    charged = bets.iloc[rows]
-    # the prices to back and to lay a match's outcomes are those of one market
-    market = charged["market"].where(charged["market"] != "h2h_lay", "h2h")
-    codes, n = group_codes(charged.assign(market=market), ("bookmaker", "event_id", "market", "line"))
-    shared = np.bincount(codes, minlength=n)[codes] > 1
-    if not shared.any():
-        return None
-    market_of = np.full(len(bets), -1, np.int64)
-    market_of[rows[shared]] = codes[shared]
-    return market_of

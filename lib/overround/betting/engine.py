@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround._typing import Whole
 from overround.betting.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
-from overround.betting.book import Book, make_book, placement_order
-from overround.betting.settlement import RESULTS, is_lay, settle, settlement_times
+from overround.betting.book import BetArrays, make_book, placement_order
+from overround.betting.settlement import RESULTS, kinds, picks, settlement_times
 from overround.betting.staking import Flat, Staking
-from overround.betting.text_columns import as_text, coded, moved, places, spelled
 from overround.errors import ParameterError
-from overround.grouping import SELECTION
+from overround.grouping import SELECTION, is_constant, mapped, rows_of
 from overround.schema import COMMISSION, LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
-from overround.times import as_times, microseconds
+from overround.times import Times, as_times, microseconds
 
 _CARRIED = ("starts_at", "competition", "season")
 _RESULT = ("event_id", "home_score", "away_score", "settled_at")
@@ -35,11 +35,11 @@ def backtest(
 ) -> pd.DataFrame:
     """Ledger of the bets that a strategy wanted.
 
-    Bets are placed at `placed_at` and settled at `settled_at` (where the provider does not tell: two hours
+    Bets are placed at `placed_at` and settled at `settled_at` (where the provider gives no time: two hours
     after kick-off, or at the end of the day where only the day is known). A stake is sized on the bankroll
-    that is free when it is placed: money on open bets is not available, winnings are from their settlement
+    that is free when it is placed: money on open bets is not available, winnings are, from their settlement
     on. Bets placed at the same time see the same bankroll; where they ask for more than it holds, all are cut
-    in proportion. A bankroll that is lost takes no more bets.
+    in proportion. Once the bankroll is lost, no more bets are placed.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def backtest(
     bankroll : float
         Money at the start, in any currency.
     closing : DataFrame, optional
-        What `closing_lines` returned, to judge each bet against the close.
+        What `closing_lines` returned, to compare each bet with the close.
     commission : mapping
-        Bookmaker -> share that is kept of what the bets on one market (match, market and line) win together.
+        Bookmaker -> share that it keeps of the net winnings of all bets on a market (match, market and line).
     accounts : iterable of Account, optional
         Where bets can be placed, with their own money and limits; by default everywhere, from one bankroll
         without limits.
@@ -70,8 +70,8 @@ def backtest(
         (after settlement, all accounts together), bankroll_at_start (of all rows the same, so that a merged or
         filtered ledger still says it), closing_price, closing_fair and clv (closing-line value:
         price x closing_fair - 1 for a back bet), ordered by settlement. A bet that was not placed stays in
-        the ledger with a stake of 0. `attrs`: bankroll at the start, unsettled, and refused and reduced,
-        which count bets by reason.
+        the ledger with a stake of 0. Text columns keep their type, `result` and `taken` are categoricals.
+        `attrs` are notes for display: unsettled, and refused and reduced, which count bets by reason.
 
         With `accounts` or `execution` also wanted_price (`price` is the one that was got, `placed_at` the
         time of the bet), asked (the stake that the rule wanted), accepted (share of any stake that the
@@ -82,7 +82,7 @@ def backtest(
     ------
     ParameterError
         A bankroll that is not positive, a column that is missing, a price that is not above 1, a side other
-        than back and lay, a bet placed after kick-off, a commission that is no share.
+        than back and lay, a bet placed after kick-off, a commission outside [0, 1).
 
     Examples
     --------
@@ -94,21 +94,18 @@ def backtest(
     (True, 1000)
     """
     _check(signals, results, closing, bankroll)
-    bets, found = _with_results(signals, results)
-    settled = settlement_times(bets["starts_at"], found["settled_at"])
-    placed, price, wanted = microseconds(bets["placed_at"]), bets["price"].to_numpy(float), {}
-    accepted, code = None, None
+    lay, placed, starts = _checked(signals)
+    bets, arrays = _with_results(signals, results, lay, placed, starts)
+    accepted, code, wanted = None, None, arrays.price
     if execution is not None:
-        wanted = {"wanted_price": price}
-        placed = placed + round(execution.delay_s * 1e6)
-        price = worse_prices(price, is_lay(bets["side"]), execution)
-        accepted, code = availability(bets, placed, execution)
-    ended = settle(bets["market"], bets["line"], bets["outcome"], found["home_score"], found["away_score"])
+        arrays = arrays._replace(
+            placed=arrays.placed + round(execution.delay_s * 1e6),
+            price=worse_prices(wanted, arrays.lay, execution),
+        )
+        accepted, code = availability(bets, arrays.placed, execution)
     book, order = make_book(
         bets,
-        price,
-        placed,
-        settled,
+        arrays,
         stake=stake or Flat(bankroll / 100),
         bankroll=float(bankroll),
         commission=commission,
@@ -117,22 +114,34 @@ def backtest(
         accepted=accepted,
     )
     if order is not None:
-        bets, placed, settled, ended = bets.take(order), placed[order], settled[order], ended[order]
-        wanted = {name: values[order] for name, values in wanted.items()}
-        code = code if code is None else code[order]
-    columns, taken = _run(book, ended, code)
-    columns |= {"settled_at": settled, "price": book.price, "placed_at": placed}
-    if accounts is None and execution is None:
-        columns = {name: columns[name] for name in ("stake", "result", "profit", "bankroll", "settled_at")}
-    else:
-        columns |= {"wanted_price": book.price, "accepted": book.limits[3]} | wanted
-        columns["taken"] = taken
-    columns["bankroll_at_start"] = np.full(len(bets), book.money.sum())
-    attrs = {"bankroll": float(book.money.sum()), "unsettled": len(signals) - len(bets), **_counted(taken)}
-    settles = book.settles
+        bets, wanted, code = bets.take(order), wanted[order], code if code is None else code[order]
+    gain, result = book.gain(book.bets.ended)
+    played = book.play(gain)
+    taken = played.taken if code is None else np.where(code > 0, code, played.taken)
+    if not book.known.all():
+        taken = np.where(book.known, taken, NO_ACCOUNT)
+    columns = {
+        "stake": played.stake,
+        "result": result,
+        "profit": played.profit,
+        "settled_at": as_times(book.bets.settled),
+        "bankroll": played.after,
+    }
+    if accounts is not None or execution is not None:
+        columns |= {
+            "price": book.bets.price,
+            "placed_at": as_times(book.bets.placed),
+            "asked": played.asked,
+            "account_bankroll": played.own if len(played.own) else played.after,
+            "wanted_price": wanted,
+            "accepted": book.limits.accepted,
+            "taken": taken,
+        }
+    settles, start = book.order.settles, float(book.money.sum())
+    attrs = {"bankroll": start, "unsettled": len(signals) - len(bets), **_counted(taken)}
     # the ledger moves into the memory of the book: pages that are new to a process cost as much as the sums
-    del book, ended, found, taken, settled, placed, price
-    ledger = _ledger(bets, columns, settles)
+    del book, arrays, played, gain, result, taken, wanted
+    ledger = _ledger(bets, columns, settles, start)
     if closing is not None:
         ledger = judged_by_close(ledger, closing)
     ledger.attrs.update(attrs)
@@ -142,11 +151,10 @@ def backtest(
 def _check(
     signals: pd.DataFrame, results: pd.DataFrame, closing: pd.DataFrame | None, bankroll: float
 ) -> None:
-    asked = [("signals", signals, (*SIGNAL_COLUMNS, *_CARRIED)), ("results", results, _RESULT)]
-    for name, frame, columns in [
-        *asked,
-        *([] if closing is None else [("closing lines", closing, _CLOSING)]),
-    ]:
+    needed = [("signals", signals, (*SIGNAL_COLUMNS, *_CARRIED)), ("results", results, _RESULT)]
+    if closing is not None:
+        needed.append(("closing lines", closing, _CLOSING))
+    for name, frame, columns in needed:
         missing = [column for column in columns if column not in frame]
         if missing:
             raise ParameterError(
@@ -161,89 +169,95 @@ def _check(
         )
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
-    unknown = coded(signals["side"], ("back", "lay")) < 0
-    if unknown.any():
-        raise ParameterError(f"side {signals['side'][unknown].iloc[0]!r} is unknown; allowed: back, lay.")
-    late = microseconds(signals["placed_at"]) > microseconds(signals["starts_at"])
+
+
+def _checked(signals: pd.DataFrame) -> tuple[NDArray[np.bool_], Times, Times]:
+    """Whether each bet is a lay bet, and its times of placement and kick-off."""
+    side = mapped(signals["side"], {"back": 0, "lay": 1})
+    if (side < 0).any():
+        raise ParameterError(f"side {signals['side'][side < 0].iloc[0]!r} is unknown; allowed: back, lay.")
+    placed, starts = microseconds(signals["placed_at"]), microseconds(signals["starts_at"])
+    late = placed > starts
     if late.any():
-        row = signals[late].iloc[0]
+        bet = signals[late].iloc[0]
         raise ParameterError(
-            f"a bet on {row['event_id']} is placed at {row['placed_at']}, after its kick-off at {row['starts_at']}."
+            f"a bet on {bet['event_id']} is placed at {bet['placed_at']}, "
+            f"after its kick-off at {bet['starts_at']}."
         )
+    return side == 1, placed, starts
 
 
-def _with_results(signals: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
-    """Bets whose match has a result, in the order of placement, and the result of each."""
-    place = places(signals["event_id"], results["event_id"])
-    if place is not None and (place < 0).any():
-        signals, place = signals[place >= 0], place[place >= 0]
-    order = placement_order(signals)
+def _with_results(
+    signals: pd.DataFrame, results: pd.DataFrame, lay: NDArray[np.bool_], placed: Times, starts: Times
+) -> tuple[pd.DataFrame, BetArrays]:
+    """Bets whose match has a result, in the order of placement."""
+    rows = rows_of(signals["event_id"], results["event_id"])
+    if rows is not None and (rows < 0).any():
+        known = rows >= 0
+        signals, rows = signals[known], rows[known]
+        lay, placed, starts = lay[known], placed[known], starts[known]
+    order = placement_order(signals, placed)
     if order is not None:
-        signals, place = signals.take(order), order if place is None else place[order]
-    found = {name: results[name].to_numpy(float, na_value=np.nan) for name in ("home_score", "away_score")}
-    found["settled_at"] = microseconds(results["settled_at"])
-    return signals, found if place is None else {name: values[place] for name, values in found.items()}
-
-
-def _run(book: Book, ended: NDArray, code: NDArray | None) -> tuple[dict[str, NDArray], NDArray[np.int8]]:
-    from overround.betting.kernels import run_book
-
-    gain, result = book.gain(ended)
-    stake, asked, profit, after, own, taken = run_book(
-        book.order, book.terms, book.limits, book.stakes, gain, book.money
+        signals, rows = signals.take(order), order if rows is None else rows[order]
+        lay, placed, starts = lay[order], placed[order], starts[order]
+    found = [results[name].to_numpy(float, na_value=np.nan) for name in ("home_score", "away_score")]
+    found.append(microseconds(results["settled_at"]))
+    home, away, settled_at = found if rows is None else (values[rows] for values in found)
+    bets = BetArrays(
+        kind=kinds(signals["market"]),
+        pick=picks(signals["outcome"]),
+        line=signals["line"].to_numpy(float),
+        lay=lay,
+        price=signals["price"].to_numpy(float),
+        placed=placed,
+        settled=settlement_times(starts, settled_at),
+        ended=np.empty(0),
     )
-    if code is not None:
-        taken = np.where(code > 0, code, taken)
-    if not book.known.all():
-        taken = np.where(book.known, taken, NO_ACCOUNT)
-    if not len(own):
-        own = after
-    return {
-        "stake": stake,
-        "result": result,
-        "profit": profit,
-        "bankroll": after,
-        "asked": asked,
-        "account_bankroll": own,
-    }, taken
+    return signals, bets._replace(ended=bets.outcome(home, away))
 
 
-def _ledger(bets: pd.DataFrame, columns: Mapping[str, NDArray], settles: NDArray[np.int64]) -> pd.DataFrame:
+def _ledger(bets: pd.DataFrame, columns: dict[str, Any], settles: Whole, start: float) -> pd.DataFrame:
     """Bets and what became of them, in the order of settlement."""
     from overround.betting.kernels import in_turn
 
     optional = [name for name in OPTIONAL_SIGNAL_COLUMNS if name in bets]
-    columns = {name: _plain(bets[name]) for name in (*SIGNAL_COLUMNS, *_CARRIED, *optional)} | dict(columns)
+    named = (*SIGNAL_COLUMNS, *_CARRIED, *optional)
+    columns = {name: _values(bets[name]) for name in named if name not in columns} | columns
     if not in_turn(settles):
-        columns = {
-            name: values.take(settles) if isinstance(values, np.ndarray) else moved(values, settles)
-            for name, values in columns.items()
-        }
-    frame = {}
-    for name, values in columns.items():
-        if name in ("result", "taken"):
-            frame[name] = spelled(values, RESULTS if name == "result" else TAKEN)
-        elif name in ("placed_at", "settled_at", "starts_at"):
-            frame[name] = as_times(values)
-        else:
-            frame[name] = values if isinstance(values, np.ndarray) else pd.Series(values, dtype="str")
-    frame |= {name: np.full(len(settles), np.nan) for name in ("closing_price", "closing_fair", "clv")}
+        columns = {name: _moved(values, settles) for name, values in columns.items()}
+    for name, words in (("result", RESULTS), ("taken", TAKEN)):
+        if name in columns:
+            columns[name] = _words(columns[name], words)
+    same = {"bankroll_at_start": start, "closing_price": np.nan, "closing_fair": np.nan, "clv": np.nan}
+    columns |= {name: np.full(len(settles), value) for name, value in same.items()}
     first = (*LEDGER_COLUMNS, *_CARRIED)
-    return pd.DataFrame(
-        {name: frame[name] for name in (*first, *(name for name in frame if name not in first))}, copy=False
-    )
+    return pd.DataFrame({name: columns[name] for name in dict.fromkeys((*first, *columns))}, copy=False)
 
 
-def _plain(column: pd.Series) -> NDArray | Any:
-    """The values without pandas around them: numbers, times as numbers, or an Arrow array of text."""
+def _values(column: pd.Series) -> Any:
+    """The values of a column of signals as a ledger has them: times in microseconds, plain objects as text."""
     if column.dtype.kind == "M":
-        return microseconds(column)
-    return column.to_numpy() if column.dtype.kind in "fiub" else as_text(column)
+        return as_times(microseconds(column)).array
+    return column.astype("str").array if column.dtype == object else column.array
+
+
+def _moved(values: Any, order: Whole) -> Any:
+    """The values in another order of all of them."""
+    text = isinstance(values.dtype, pd.StringDtype | pd.CategoricalDtype)
+    return values if text and is_constant(pd.Series(values, copy=False)) else values.take(order)
+
+
+def _words(codes: NDArray[np.int8], words: tuple[str, ...]) -> pd.Categorical:
+    """Words of these codes, with the categories in the order of text."""
+    categories, place = np.unique(words, return_inverse=True)
+    return pd.Categorical.from_codes(place.astype(np.int8).take(codes), categories)
 
 
 def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
-    counts = {TAKEN[code]: int((taken == code).sum()) for code in range(len(TAKEN))} if taken.any() else {}
-    counts = {name: n for name, n in counts.items() if n}
+    counts = {}
+    if taken.any():
+        counts = dict(zip(TAKEN, np.bincount(taken, minlength=len(TAKEN)).tolist(), strict=True))
+        counts = {name: n for name, n in counts.items() if n}
     reduced = ("limited", "partly", "short of money")
     return {
         "refused": {name: n for name, n in counts.items() if name not in ("full", *reduced)},
@@ -254,8 +268,8 @@ def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
 def judged_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:
     """The same rows with closing_price, closing_fair and clv by other `closing_lines`."""
     keys = list(SELECTION)
-    judged = bets.drop(columns=["closing_price", "closing_fair", "clv"])
-    judged = judged.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")
-    judged = judged.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
-    value = judged["price"] * judged["closing_fair"] - 1
-    return judged.assign(clv=value.where(judged["side"] == "back", -value))[list(bets)]
+    merged = bets.drop(columns=["closing_price", "closing_fair", "clv"])
+    merged = merged.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")
+    merged = merged.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
+    value = merged["price"] * merged["closing_fair"] - 1
+    return merged.assign(clv=value.where(merged["side"] == "back", -value))[list(bets)]

@@ -1,28 +1,22 @@
-"""How bets end: the rules of whole, half and quarter lines, and when they are settled. Nothing here knows a stake."""
+"""How bets end, by the rules of whole, half and quarter lines, and when they are settled; stakes play no part."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from overround._typing import Floats
-from overround.betting.text_columns import coded
-from overround.times import Times, microseconds
+from overround.grouping import codes_and_words, mapped
+from overround.times import Times
 
 # a football match with its interval and added time
 MATCH = pd.Timedelta(hours=2)
-RESULTS = (
-    "lost",
-    "half_lost",
-    "push",
-    "half_won",
-    "won",
-    "void",
-)  # the order of the codes of `kernels.payoffs`
+# result -> how a bet ended, in the order of the codes of `kernels.payoffs`
+ENDED = {"lost": -1.0, "half_lost": -0.5, "push": 0.0, "half_won": 0.5, "won": 1.0, "void": np.nan}
+RESULTS = tuple(ENDED)
 _US = pd.Timedelta(microseconds=1)
-# words, and what each is among the codes of `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST; the last code
-# is that of any other word
-_KINDS, _KIND = ("h2h", "totals", "spreads", "h2h_lay"), np.array([0, 1, 2, 0, 2], np.int8)
-_PICKED, _PICK = ("home", "draw", "away", "over", "under"), np.array([0, 1, 2, 0, 2, 2], np.int8)
+# the code of each word in `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST
+_KINDS = {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": 0}
+_PICKS = {"home": 0, "draw": 1, "away": 2, "over": 0, "under": 2}
 
 
 def settle(
@@ -54,21 +48,27 @@ def settle(
 
 def kinds(market: pd.Series) -> NDArray[np.int8]:
     """Code of each market: 0 h2h, 1 totals, 2 spreads."""
-    return coded(market, _KINDS, _KIND)
+    return mapped(market, _KINDS, 2)
 
 
 def picks(outcome: pd.Series) -> NDArray[np.int8]:
     """Code of each outcome: 0 home and over, 1 draw, 2 away and under."""
-    return coded(outcome, _PICKED, _PICK)
+    return mapped(outcome, _PICKS, 2)
+
+
+def one_market(market: pd.Series) -> NDArray[np.int64]:
+    """Number of each market; the prices to back and to lay a match's outcomes are those of one."""
+    codes, words = codes_and_words(market)
+    return pd.factorize(words.where(words != "h2h_lay", "h2h"))[0][codes]
 
 
 def is_lay(side: pd.Series) -> NDArray[np.bool_]:
     """Whether each bet is a lay bet."""
-    return coded(side, ("lay",)) == 0
+    return mapped(side, {"lay": 1}, 0) == 1
 
 
-def settlement_times(starts_at: pd.Series, told: Times) -> Times:
-    """When each bet is settled: when the provider says so, or two hours after kick-off, or at the end of a day without a time."""
+def settlement_times(starts_at: Times, settled_at: Times) -> Times:
+    """When each bet is settled: as the provider says, else two hours after kick-off or at the end of the day."""
     from overround.betting import kernels
 
-    return kernels.settlement_times(microseconds(starts_at), told, MATCH // _US)
+    return kernels.settlement_times(starts_at, settled_at, MATCH // _US)

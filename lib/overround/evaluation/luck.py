@@ -1,28 +1,24 @@
-"""How easily luck alone would have done the same: results re-drawn from the market's own margin-free closing prices."""
+"""How easily luck alone would have done the same: results redrawn from the market's margin-free closing prices."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from overround._typing import Floats
+from overround._typing import Floats, Whole
 from overround.betting.accounts import Account, Execution
-from overround.betting.book import Book, make_book, placement_order
-from overround.betting.settlement import RESULTS, kinds, picks
+from overround.betting.book import Book, ledger_arrays, make_book, placement_order
 from overround.betting.staking import Staking
-from overround.betting.text_columns import coded
 from overround.errors import ParameterError
 from overround.evaluation.drawdown import bankroll_at_start
-from overround.grouping import group_codes
+from overround.evaluation.redrawn_results import Ways, can_be_drawn, drawable, ways_to_end
 from overround.measure.procfs import cores
 from overround.schema import COMMISSION
-from overround.times import microseconds
 
-# so many places on a bankroll figure are more than it has pixels
-_POINTS = 400
+_POINTS = 400  # more places on a bankroll figure than it has pixels
 _ALONE = 200_000  # bets in all histories that are not worth a second thread
 
 
@@ -39,26 +35,26 @@ def luck_test(
 ) -> dict[str, float]:
     """Chance that luck alone earns at least the profit of these bets.
 
-    Results are drawn anew from the market's own margin-free closing probabilities: one number between 0 and 1
-    for the goals of a match and one for who wins by how much, which decide all bets on it, so that they stay
-    dependent. Bets and prices are those of the ledger. Without `stake` so are the stakes, and bets without a
-    closing probability and void bets are left out. With the rule that made the ledger, every history is
+    Results are redrawn from the market's own margin-free closing probabilities: one number between 0 and 1
+    for the goals of a match and one for its winner and margin of victory decide all bets on it, which stay
+    dependent. Bets and prices are those of the ledger. Without `stake`, the stakes are too, and void bets and
+    bets without a closing probability are left out. With the rule that made the ledger, every history is
     played from the first bet: stakes are sized on the bankroll of that history, in the order of time, under
-    the same limits; bets that cannot be drawn anew keep their result.
+    the same limits; bets that cannot be redrawn keep their result.
 
-    Where the close says that the prices were on the whole better than fair, that advantage is taken out of
-    the histories: it is an edge, not luck. Each unit staked then pays less by what the close says that it was
-    worth, so every bet of every history is a fair one, whatever the stakes; otherwise the histories lose the
-    margin. So histories earn nothing or lose on average.
+    If by the close the prices were better than fair on the whole, that advantage is taken out of the
+    histories: it is an edge, not luck. Each unit staked then pays less by its closing value, so that every
+    bet of every history is fair, whatever the stakes; otherwise the histories lose the margin. On average
+    histories therefore earn nothing or lose.
 
-    A closing probability does not tell how often a whole line pushes, or a quarter line ends half won or half
+    A closing probability does not say how often a whole line pushes, or a quarter line ends half won or half
     lost. That is as frequent in the histories as among these bets (totals and handicaps, whole and quarter
-    lines apart), and the rest is divided so that the closing probability's own price is fair.
+    lines apart), and the rest is divided so that the price implied by the closing probability is fair.
 
     Parameters
     ----------
     ledger : DataFrame
-        What `backtest` returned, or what the store has of it.
+        What `backtest` returned, or the store's copy.
     simulations, seed : int
         Histories, and the seed of their random numbers; the same whatever the number of threads.
     stake, accounts, execution, commission
@@ -69,9 +65,8 @@ def luck_test(
     Returns
     -------
     dict
-        p: (1 + histories at least as good) / (1 + simulations); profit: what the bets earned; expected: what
-        the close says they were worth; bets: how many were drawn anew; restaked: whether the stakes were
-        sized again.
+        p: (1 + histories at least as good) / (1 + simulations); profit of the bets; expected: their profit by
+        the close; bets: how many were redrawn; restaked: whether the stakes were sized again.
 
     Raises
     ------
@@ -115,7 +110,7 @@ def luck_band(
     commission: Mapping[str, float] = COMMISSION,
     bankroll: float | None = None,
 ) -> pd.DataFrame:
-    """Quantiles of the running profit in the histories of `luck_test`: the band that luck alone fills on the bankroll figure.
+    """Quantiles of the running profit in the histories of `luck_test`: the band of luck on the bankroll figure.
 
     Parameters
     ----------
@@ -125,8 +120,8 @@ def luck_band(
     Returns
     -------
     DataFrame
-        Index: `settled_at`, at most 400 times of settlement with the last of them; one column a level, in
-        money.
+        Index: `settled_at`, at most 400 times of settlement, the last one included; a column for each level,
+        in money.
 
     Examples
     --------
@@ -140,13 +135,25 @@ def luck_band(
     again = _replay(ledger, stake, accounts, execution, commission, bankroll)
     if again is None:
         return pd.DataFrame(columns=list(levels), index=pd.DatetimeIndex([], tz="UTC", name="settled_at"))
-    points = np.flatnonzero(again.book.order[4])
+    order = again.book.order
+    points = np.flatnonzero(order.instant)
     points = points[np.unique(np.linspace(0, len(points) - 1, min(len(points), _POINTS)).round().astype(int))]
     _, paths = _play(again, simulations, seed, points)
-    at = pd.DatetimeIndex(
-        again.settled[again.book.settles[points]].view("M8[us]"), tz="UTC", name="settled_at"
-    )
+    settled = again.book.bets.settled[order.settles[points]]
+    at = pd.DatetimeIndex(settled.view("M8[us]"), tz="UTC", name="settled_at")
     return pd.DataFrame(np.quantile(paths, levels, axis=0).T, columns=list(levels), index=at)
+
+
+class Draws(NamedTuple):
+    """What a random number between 0 and 1 decides: arrays over bets, for `kernels.replay`."""
+
+    draw: Whole  # number of the draw that each bet listens to
+    n: int  # how many draws a history has
+    low: Floats  # the two thresholds, and the profit per unit staked below, between and above them
+    high: Floats
+    below: Floats
+    between: Floats
+    above: Floats
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,7 @@ class _Replay:
     """A ledger's bets, ready to be played again."""
 
     book: Book
-    draws: tuple  # of `kernels.histories`
-    settled: NDArray[np.int64]
+    draws: Draws
     profit: float
     expected: float
     turnover: float
@@ -177,38 +183,23 @@ def _replay(
     if stake is None:
         book, bets = _as_staked(bets, listed, commission)
     else:
-        book, bets = _restaked(
-            bets, stake, listed, execution, commission, _common_money(ledger, listed, bankroll)
-        )
-    ended = how_ended(bets, book.lay)
-    drawn, chances, categories = drawn_categories(bets, ended)
-    gains = [book.gain(category)[0] for category in categories]
+        money = _common_money(ledger, listed, bankroll)
+        book, bets = _restaked(bets, stake, listed, execution, commission, money)
+    ways = ways_to_end(bets, book.bets)
+    gains = [book.gain(ended)[0] for ended in ways.ends]
     redrawn = can_be_drawn(bets)
-    worth = np.where(redrawn, _worth(book, chances, categories), 0.0)
+    worth = np.where(redrawn, _worth(book, ways), 0.0)
     expected = float((worth * bets["stake"].to_numpy(float)).sum())
     if expected > 0:
         gains = [gain - worth for gain in gains]
-    draw, n = drawn
-    low, high = chances[0], chances[0] + chances[1]
     return _Replay(
         book,
-        (draw, low, high, *gains, n),
-        microseconds(bets["settled_at"]),
+        Draws(ways.draw, ways.n, ways.chances[0], ways.chances[0] + ways.chances[1], *gains),
         float(bets["profit"].sum()),
         expected,
         float(bets["stake"].sum()),
         int(redrawn.sum()),
     )
-
-
-def drawable(ledger: pd.DataFrame) -> pd.DataFrame:
-    """The bets whose results can be drawn, and that have money on them."""
-    return ledger[can_be_drawn(ledger) & (ledger["stake"].to_numpy() > 0)]
-
-
-def can_be_drawn(ledger: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which bets have a closing probability and are not void."""
-    return ledger["closing_fair"].notna().to_numpy() & (ledger["result"] != "void").to_numpy(bool)
 
 
 def _common_money(ledger: pd.DataFrame, accounts: list[Account] | None, bankroll: float | None) -> float:
@@ -217,73 +208,24 @@ def _common_money(ledger: pd.DataFrame, accounts: list[Account] | None, bankroll
     start = bankroll_at_start(ledger)
     if np.isnan(start):
         raise ParameterError("this ledger does not say what the bankroll was at the start: give `bankroll`.")
-    own = sum(account.bankroll or 0.0 for account in accounts or [])
-    return start - own
+    return start - sum(account.bankroll or 0.0 for account in accounts or [])
 
 
 def _as_staked(
-    bets: pd.DataFrame, accounts: list[Account] | None, commission: Mapping[str, float]
+    ledger: pd.DataFrame, accounts: list[Account] | None, commission: Mapping[str, float]
 ) -> tuple[Book, pd.DataFrame]:
-    price, settled = bets["price"].to_numpy(float), microseconds(bets["settled_at"])
+    """The book with the ledger's own stakes, and its bets in the order of the book."""
+    bets = ledger_arrays(ledger)
     book, order = make_book(
-        bets,
-        price,
-        np.zeros(len(bets), np.int64),
-        settled,
+        ledger,
+        bets._replace(placed=np.zeros_like(bets.placed)),
         stake=_AsStaked(),
         bankroll=1.0,
         commission=commission,
         accounts=accounts,
-        execution=None,
-        accepted=None,
     )
-    return replace(book, stakes=(*book.stakes[:3], True)), bets if order is None else bets.take(order)
-
-
-def _restaked(
-    bets: pd.DataFrame,
-    stake: Staking,
-    accounts: list[Account] | None,
-    execution: Execution | None,
-    commission: Mapping[str, float],
-    bankroll: float,
-) -> tuple[Book, pd.DataFrame]:
-    order = placement_order(bets)
-    bets = bets if order is None else bets.take(order)
-    accepted = bets["accepted"].to_numpy(float) if "accepted" in bets else None
-    # stakes are sized at the price that was wanted, and pay at the price that was got
-    wanted = bets if "wanted_price" not in bets else bets.assign(price=bets["wanted_price"])
-    book, order = make_book(
-        wanted,
-        bets["price"].to_numpy(float),
-        microseconds(bets["placed_at"]),
-        microseconds(bets["settled_at"]),
-        stake=stake,
-        bankroll=float(bankroll),
-        commission=commission,
-        accounts=accounts,
-        accepted=accepted,
-        execution=execution if accepted is None or execution is not None else Execution(),
-    )
-    bets = bets if order is None else bets.take(order)
-    _check_stakes(book, bets)
-    return book, bets
-
-
-def _check_stakes(book: Book, bets: pd.DataFrame) -> None:
-    from overround.betting.kernels import run_book
-
-    gain, _ = book.gain(how_ended(bets, book.lay))
-    stakes = run_book(book.order, book.terms, book.limits, book.stakes, gain, book.money)[0]
-    theirs = bets["stake"].to_numpy(float)
-    wrong = ~np.isclose(stakes, theirs, rtol=1e-6, atol=1e-6 * max(1.0, theirs.max()))
-    if wrong.any():
-        row = bets.iloc[int(wrong.argmax())]
-        raise ParameterError(
-            f"stake is not the rule that made this ledger: on {row['event_id']} it bets {stakes[wrong][0]:.2f}, "
-            f"the ledger {row['stake']:.2f}; give what the backtest was called with "
-            "(rule, accounts, execution, commission, bankroll) and its whole ledger, or no stake."
-        )
+    book = replace(book, stakes=book.stakes._replace(fixed=True))
+    return book, ledger if order is None else ledger.take(order)
 
 
 class _AsStaked:
@@ -293,100 +235,72 @@ class _AsStaked:
         return signals["stake"].to_numpy(float), np.zeros(len(signals))
 
 
-def how_ended(bets: pd.DataFrame, lay: NDArray[np.bool_]) -> Floats:
-    """How each selection ended, from the result of its bet."""
-    mine = np.array([-1.0, -0.5, 0.0, 0.5, 1.0, np.nan])[coded(bets["result"], RESULTS)]
-    return np.where(lay, -mine, mine)
-
-
-def drawn_categories(
-    bets: pd.DataFrame, ended: Floats
-) -> tuple[tuple[NDArray[np.int64], int], list[Floats], list[Floats]]:
-    """What a bet's random number decides.
-
-    Returns the number of the draw that each bet listens to and how many there are; the chances that the
-    number is in its lowest, middle and highest part; and how the selection ends in each part.
-    """
-    kind, picked, line = kinds(bets["market"]), picks(bets["outcome"]), bets["line"].to_numpy(float)
-    p = bets["closing_fair"].to_numpy(float)
-    drawn, n = group_codes(
-        pd.DataFrame({"event_id": bets["event_id"].to_numpy(), "total": kind == 1}), ("event_id", "total")
+def _restaked(
+    ledger: pd.DataFrame,
+    stake: Staking,
+    accounts: list[Account] | None,
+    execution: Execution | None,
+    commission: Mapping[str, float],
+    bankroll: float,
+) -> tuple[Book, pd.DataFrame]:
+    """The book with stakes sized again, and the ledger's bets in the order of the book."""
+    bets = ledger_arrays(ledger)
+    order = placement_order(ledger, bets.placed)
+    if order is not None:
+        ledger, bets = ledger.take(order), bets.take(order)
+    accepted = ledger["accepted"].to_numpy(float) if "accepted" in ledger else None
+    # stakes are sized at the price that was wanted, and pay at the price that was got
+    wanted = ledger.assign(price=ledger["wanted_price"]) if "wanted_price" in ledger else ledger
+    book, order = make_book(
+        wanted,
+        bets,
+        stake=stake,
+        bankroll=float(bankroll),
+        commission=commission,
+        accounts=accounts,
+        accepted=accepted,
+        execution=execution if accepted is None or execution is not None else Execution(),
     )
-    middle, ends = _middle(kind, picked, line, ended)
-    # the price that belongs to the closing probability is fair: chance to win + what the middle wins = p x
-    # (all that is not returned)
-    wins = p * (1 - np.where(ends == 0, middle, middle / 2)) - np.where(ends > 0, middle / 2, 0.0)
-    wins = np.clip(wins, 0.0, 1 - middle)
-    first, draw = picked == 0, picked == 1
-    below_draw = _below_draw(drawn, n, kind, picked, p)
-    low = np.where(draw, below_draw, np.where(first, wins, 1 - wins - middle))
-    between = np.where(draw, np.minimum(p, 1 - below_draw), middle)
-    parts = [np.where(first, 1.0, -1.0), np.where(draw, 1.0, ends), np.where(first | draw, -1.0, 1.0)]
-    known = can_be_drawn(bets)
-    chances = [np.where(known, low, 1.0), np.where(known, between, 0.0)]
-    chances.append(1 - chances[0] - chances[1])
-    return (drawn, n), chances, [np.where(known, part, ended) for part in parts]
+    ledger = ledger if order is None else ledger.take(order)
+    _check_stakes(book, ledger)
+    return book, ledger
 
 
-def _middle(kind: NDArray, picked: NDArray, line: Floats, ended: Floats) -> tuple[Floats, Floats]:
-    """Chance that a line ends on its number, as frequent as among these bets, and how the selection ends then."""
-    rest = np.mod(np.nan_to_num(line), 1.0)
-    of_quarter = np.select([np.abs(rest - 0.25) < 1e-9, np.abs(rest - 0.75) < 1e-9], [-0.5, 0.5], 0.0)
-    # a total of 2.25 loses half of "over" at two goals; a handicap of +0.25 wins half of "home" at a draw
-    ends = of_quarter * np.where(kind == 2, -1.0, 1.0) * np.where(picked == 0, 1.0, -1.0)
-    chance = np.zeros(len(kind))
-    for market in (1, 2):
-        for some in ((kind == market) & (rest < 1e-9), (kind == market) & (of_quarter != 0)):
-            decided = some & ~np.isnan(ended)
-            if decided.any():
-                chance[some] = (np.abs(ended[decided]) < 0.75).mean()
-    return chance, ends
+def _check_stakes(book: Book, ledger: pd.DataFrame) -> None:
+    stakes = book.play(book.gain(book.bets.ended)[0]).stake
+    theirs = ledger["stake"].to_numpy(float)
+    wrong = ~np.isclose(stakes, theirs, rtol=1e-6, atol=1e-6 * max(1.0, theirs.max()))
+    if wrong.any():
+        row = ledger.iloc[int(wrong.argmax())]
+        raise ParameterError(
+            f"stake is not the rule that made this ledger: on {row['event_id']} it bets {stakes[wrong][0]:.2f}, "
+            f"the ledger {row['stake']:.2f}; give what the backtest was called with "
+            "(rule, accounts, execution, commission, bankroll) and its whole ledger, or no stake."
+        )
 
 
-def _below_draw(match: NDArray[np.int64], n: int, kind: NDArray, picked: NDArray, p: Floats) -> Floats:
-    """Where a draw begins: above the home win where that is known, below the away win, or as much below as above."""
-    home, away = np.full(n, np.nan), np.full(n, np.nan)
-    three_way = (kind == 0) & ~np.isnan(p)
-    home[match[three_way & (picked == 0)]] = p[three_way & (picked == 0)]
-    away[match[three_way & (picked == 2)]] = p[three_way & (picked == 2)]
-    below = np.where(np.isnan(home[match]), 1 - away[match] - p, home[match])
-    return np.clip(np.where(np.isnan(below), (1 - p) / 2, below), 0.0, 1.0)
-
-
-def _worth(book: Book, chances: list[Floats], categories: list[Floats]) -> Floats:
-    """Expected profit per unit staked by the market's margin-free close; bets on one exchange market as if each was alone."""
-    alone = replace(book, fee=book.terms[2]) if len(book.terms[2]) else book
+def _worth(book: Book, ways: Ways) -> Floats:
+    """Expected profit per unit staked by the margin-free close; bets that share an exchange market as if alone."""
+    alone = replace(book, fee=book.terms.rate) if len(book.terms.rate) else book
     return sum(
-        (chance * alone.gain(ended)[0] for chance, ended in zip(chances, categories, strict=True)),
-        np.zeros(len(book.lay)),
+        (chance * alone.gain(ended)[0] for chance, ended in zip(ways.chances, ways.ends, strict=True)),
+        np.zeros(len(ways.draw)),
     )
 
 
-def _play(again: _Replay, simulations: int, seed: int, points: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _play(again: _Replay, simulations: int, seed: int, points: Whole) -> tuple[Floats, Floats]:
     """Profit of each history, and its profit after these settlements, shape (simulations, points)."""
-    from overround.betting.kernels import histories
+    from overround.betting.kernels import replay
 
     profits, paths = np.empty(simulations), np.empty((simulations, len(points)))
     key = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
     book = again.book
+    fixed = book.order, book.terms, book.limits, book.stakes, again.draws, book.money, points, key
 
     def some(first: int, last: int) -> None:
-        histories(
-            book.order,
-            book.terms,
-            book.limits,
-            book.stakes,
-            again.draws,
-            book.money,
-            points,
-            key,
-            first,
-            last,
-            profits,
-            paths,
-        )
+        replay(*fixed, first, last, profits, paths)
 
-    threads = cores() if simulations * len(book.lay) > _ALONE else 1
+    threads = cores() if simulations * len(again.draws.draw) > _ALONE else 1
     if threads == 1:
         some(0, simulations)
     else:

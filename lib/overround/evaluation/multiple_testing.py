@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from overround._typing import Floats
 from overround.errors import ParameterError
-from overround.evaluation.luck import drawable
 from overround.evaluation.null_histories import Null, null_of_days, null_of_market
+from overround.evaluation.redrawn_results import drawable
 from overround.stats import CHUNK, day
 
 Tried: TypeAlias = Mapping[str, pd.DataFrame] | pd.DataFrame | Floats

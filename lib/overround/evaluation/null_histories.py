@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats
 from overround.errors import ParameterError
-from overround.evaluation.luck import drawable
-from overround.evaluation.redrawn_results import drawn_ways, ways_to_end
+from overround.evaluation.redrawn_results import drawable, drawn_ways, ways_and_profits
 from overround.grouping import SELECTION, group_codes
 from overround.stats import resample
 
@@ -108,7 +107,7 @@ def null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed: 
     strategy = np.repeat(np.arange(len(tested)), [len(one) for one in tested])
     shape = len(tested)
     selection, n = group_codes(bets, SELECTION)
-    draw, draws, chances, profits = ways_to_end(bets)
+    (draw, draws, chances, _), profits = ways_and_profits(bets)
     # what each strategy gains where the draw of a selection ends in its middle way, or its last, over the
     # first
     gains = np.zeros((2, n, shape))

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.evaluation.luck import drawable
-from overround.evaluation.redrawn_results import moments_of_profit
+from overround.evaluation.redrawn_results import drawable, moments_of_profit
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import by_day, day, interval, quotient, resample
 

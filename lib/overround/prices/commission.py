@@ -7,12 +7,18 @@ import pandas as pd
 
 from overround._typing import Floats
 from overround.errors import ParameterError
+from overround.grouping import mapped
 from overround.schema import COMMISSION
 
 
+def commission_of(bookmakers: pd.Series, commission: Mapping[str, float] = COMMISSION) -> Floats:
+    """Share of a win that each of these bookmakers keeps, shape (n,)."""
+    return mapped(bookmakers, commission, 0.0)
+
+
 def paid_out(bookmakers: Iterable[str], commission: Mapping[str, float] = COMMISSION) -> Floats:
-    """Share of a win that each of these bookmakers pays out, shape (n,); the rest is commission."""
-    return 1 - pd.Series(bookmakers).map(commission).astype(float).fillna(0.0).to_numpy()
+    """Share of a win that each of these bookmakers pays out, shape (n,)."""
+    return 1 - commission_of(pd.Series(bookmakers), commission)
 
 
 def net_price(price: Any, kept: Any) -> Any:

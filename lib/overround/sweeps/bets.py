@@ -11,9 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
-from overround.betting.accounts import account_terms
-from overround.betting.book import NO_LIMITS, make_book, placement_order, shared_markets
-from overround.betting.settlement import is_lay
+from overround.betting.book import (
+    BetArrays,
+    Limits,
+    Order,
+    Stakes,
+    Terms,
+    ledger_arrays,
+    make_book,
+    placement_order,
+    shared_markets,
+)
 from overround.betting.staking import (
     DrawdownControl,
     EdgeProportional,
@@ -23,8 +31,9 @@ from overround.betting.staking import (
     Staking,
     TargetProfit,
 )
-from overround.evaluation.luck import can_be_drawn, drawn_categories, how_ended
-from overround.grouping import SELECTION, group_codes
+from overround.evaluation.redrawn_results import can_be_drawn, ways_to_end
+from overround.grouping import SELECTION, codes_and_words, group_codes
+from overround.prices.commission import commission_of
 from overround.schema import COMMISSION, NOT_AN_ACCOUNT
 from overround.sweeps.space import SETS, rule_of
 from overround.times import DAY_US, Times, microseconds
@@ -34,6 +43,7 @@ _ALONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)
 _SIZED_FROM = ("side", "price", "fee", "probability", "edge", "edge_se")
 # sizes of so many rules are kept: a grid of stakings repeats them, a sample never does
 _REMEMBERED = 16
+_NO_PLACES = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +58,9 @@ class Bets:
     first: bool
     selection: Whole
     by_choice: Whole
-    placed: Times
-    settled: Times
+    arrays: BetArrays
     settles: Whole
-    price: Floats
     void: NDArray[np.bool_]
-    ended: Floats
     gain: Floats
     exposure: Floats
     clv: Floats
@@ -73,22 +80,12 @@ class Bets:
     def digest(self) -> str:
         """Digest of all that the figures depend on."""
         found = hashlib.blake2b(digest_size=16)
-        for name in (
-            "values",
-            "codes",
-            "selection",
-            "by_choice",
-            "placed",
-            "settled",
-            "price",
-            "void",
-            "ended",
-            "gain",
-            "clv",
-            "day",
-            "days",
+        bets = self.arrays
+        for values in (
+            *(self.values, self.codes, self.selection, self.by_choice, bets.placed, bets.settled, bets.price),
+            *(self.void, bets.ended, self.gain, self.clv, self.day, self.days),
         ):
-            found.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+            found.update(np.ascontiguousarray(values).tobytes())
         for part in self.draws:
             found.update(np.ascontiguousarray(part).tobytes())
         edge_se = self.signals["edge_se"] if "edge_se" in self.signals else pd.Series(dtype=float)
@@ -113,41 +110,37 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
         Whether a variant takes of each selection the first candidate within its limits, at the best price;
         otherwise all.
     """
-    order = placement_order(ledger)
-    ledger = (ledger if order is None else ledger.take(order)).reset_index(drop=True)
-    price, lay = ledger["price"].to_numpy(float), is_lay(ledger["side"])
-    fee = account_terms(ledger["bookmaker"], price, 1.0, None, dict(COMMISSION)).fee
-    ended = how_ended(ledger, lay)
+    bets = ledger_arrays(ledger)
+    order = placement_order(ledger, bets.placed)
+    if order is not None:
+        ledger, bets = ledger.take(order), bets.take(order)
+    ledger = ledger.reset_index(drop=True)
+    fee = commission_of(ledger["bookmaker"], COMMISSION)
     codes, names = zip(*(_coded(ledger[column]) for column in ("bookmaker", *SETS[1:])), strict=True)
-    placed, settled = microseconds(ledger["placed_at"]), microseconds(ledger["settled_at"])
-    selection, by_choice = np.arange(len(ledger)), np.arange(len(ledger))
+    n, price = len(ledger), bets.price
+    selection, by_choice = np.arange(n), np.arange(n)
     if first:
         selection, _ = group_codes(ledger, SELECTION)
         # at one time the price that pays most; of equal ones the bookmaker whose name comes first
-        by_choice = np.lexsort((codes[0], (price - 1) * (fee - 1), placed, selection))
+        by_choice = np.lexsort((codes[0], (price - 1) * (fee - 1), bets.placed, selection))
     return Bets(
         signals=ledger.assign(fee=fee) if fee.any() else ledger,
         limited=tuple(limited),
         names=names,
         codes=np.stack(codes),
-        values=np.stack([ledger[name].to_numpy(float) for name in limited])
-        if limited
-        else np.empty((0, len(ledger))),
+        values=np.array([ledger[name].to_numpy(float) for name in limited]).reshape(-1, n),
         first=first,
         selection=selection,
         by_choice=by_choice,
-        placed=placed,
-        settled=settled,
-        settles=np.argsort(settled, kind="stable"),
-        price=price,
-        void=np.isnan(ended),
-        ended=ended,
-        gain=_gain(ended, lay, price, fee),
-        exposure=np.where(lay, price - 1, 1.0),
+        arrays=bets,
+        settles=np.argsort(bets.settled, kind="stable"),
+        void=np.isnan(bets.ended),
+        gain=_gain(bets, bets.ended, fee),
+        exposure=np.where(bets.lay, price - 1, 1.0),
         clv=ledger["clv"].to_numpy(float),
         days=days,
         day=np.searchsorted(days, match_days(ledger)),
-        draws=_draws(ledger, ended, lay, fee),
+        draws=_draws(ledger, bets, fee),
         shared=shared_markets(ledger, fee) is not None,
     )
 
@@ -172,7 +165,7 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
     n = len(variants)
     answer = {"figures": np.empty((n, len(FIGURES)))}
     answer |= {name: np.zeros((n, len(bets.days)), np.float32) for name in ("profit", "staked")}
-    place, sized = np.empty(len(bets.price), np.int64), dict[str, tuple[Floats, Floats]]()
+    place, sized = np.empty(len(bets.void), np.int64), dict[str, tuple[Floats, Floats]]()
     chosen_as, at, times = None, np.empty(0, np.int64), ()
     for row, variant in enumerate(variants.to_dict("records")):
         limits = _limits(bets, variant)
@@ -202,7 +195,7 @@ def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy:
     """The whole ledger of one variant, as `backtest` makes it."""
     at, rule = _chosen(bets, _limits(bets, variant)), rule_of(variant, bankroll)
     sizes = rule.sizes(bets.signals) if _sized_alone(rule) else None
-    times = _in_time(bets, at, np.empty(len(bets.price), np.int64))
+    times = _in_time(bets, at, np.empty(len(bets.void), np.int64))
     order, stake, profit, after = _played(bets, at, times, rule, sizes, bankroll)
     ledger = bets.signals.take(at).assign(
         stake=stake, profit=profit, bankroll=after, bankroll_at_start=float(bankroll), strategy=strategy
@@ -212,10 +205,10 @@ def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy:
     return ledger
 
 
-Limits = tuple[tuple[float, ...], tuple[float, ...], tuple[tuple[str, ...] | None, ...]]
+Choice = tuple[tuple[float, ...], tuple[float, ...], tuple[tuple[str, ...] | None, ...]]
 
 
-def _limits(bets: Bets, variant: Mapping[str, Any]) -> Limits:
+def _limits(bets: Bets, variant: Mapping[str, Any]) -> Choice:
     low = tuple(float(variant.get(f"min_{name}", -np.inf)) for name in bets.limited)
     high = tuple(float(variant.get(f"max_{name}", np.inf)) for name in bets.limited)
     sets = [variant[name] for name in SETS]
@@ -225,7 +218,7 @@ def _limits(bets: Bets, variant: Mapping[str, Any]) -> Limits:
     return low, high, tuple(sets)
 
 
-def _chosen(bets: Bets, limits: Limits) -> Whole:
+def _chosen(bets: Bets, limits: Choice) -> Whole:
     from overround.sweeps.kernels import chosen
 
     low, high, sets = limits
@@ -251,7 +244,11 @@ def _in_time(bets: Bets, at: Whole, place: Whole) -> tuple:
     """What is the same for all stakes on these bets: their order in time, exposures and gains; fills `place`."""
     from overround.sweeps.kernels import book_of
 
-    return book_of(at, place, bets.placed, bets.settled, bets.settles, bets.exposure, bets.gain)
+    found = book_of(
+        at, place, bets.arrays.placed, bets.arrays.settled, bets.settles, bets.exposure, bets.gain
+    )
+    *order, exposure, gain = found
+    return Order._make([*order, _NO_PLACES]), Terms(np.zeros(len(at), np.int64), exposure, np.empty(0)), gain
 
 
 def _played(
@@ -260,31 +257,17 @@ def _played(
     """Order of settlement, stakes, profits and bankrolls: what `backtest` makes of these bets."""
     from overround.betting.kernels import run_book
 
-    floor, money = float(getattr(rule, "floor", 0.0)), np.array([bankroll])
     if not bets.shared:
+        order, terms, gain = times
         amount, share = rule.sizes(bets.signals.take(at)) if sizes is None else (part[at] for part in sizes)
-        *moments, exposure, gain = times
-        terms = np.zeros(len(at), np.int64), exposure, np.empty(0)
-        stake, _, profit, after, _, _ = run_book(
-            (*moments, np.empty(0, np.int64)), terms, NO_LIMITS, (amount, share, floor, False), gain, money
-        )
-        return moments[3], stake, profit, after
+        stakes = Stakes(amount, share, floor=float(getattr(rule, "floor", 0.0)))
+        played = run_book(order, terms, Limits(), stakes, gain, np.array([bankroll]))
+        return order.settles, played.stake, played.profit, played.after
     book, _ = make_book(
-        bets.signals.take(at),
-        bets.price[at],
-        bets.placed[at],
-        bets.settled[at],
-        stake=rule,
-        bankroll=bankroll,
-        commission=COMMISSION,
-        accounts=None,
-        execution=None,
-        accepted=None,
+        bets.signals.take(at), bets.arrays.take(at), stake=rule, bankroll=bankroll, commission=COMMISSION
     )
-    stake, _, profit, after, _, _ = run_book(
-        book.order, book.terms, book.limits, book.stakes, book.gain(bets.ended[at])[0], book.money
-    )
-    return book.settles, stake, profit, after
+    played = book.play(book.gain(book.bets.ended)[0])
+    return book.order.settles, played.stake, played.profit, played.after
 
 
 def _judge(
@@ -302,32 +285,34 @@ def _judge(
 ) -> None:
     from overround.sweeps.kernels import judged
 
-    facts = bets.settled, bets.price, bets.void, bets.clv, bets.day
+    facts = bets.arrays.settled, bets.arrays.price, bets.void, bets.clv, bets.day
     judged(at, place, order, stake, profit, after, bankroll, *facts, earned, turned, bets.draws, out)
 
 
 def _coded(column: pd.Series) -> tuple[Whole, tuple[str, ...]]:
-    codes, found = pd.factorize(column.astype("str"))
-    names = np.asarray(found, dtype=object)
+    """Code of each value in the order of text, and the values, those in no row left out."""
+    codes, words = codes_and_words(column)
+    used, codes = np.unique(codes, return_inverse=True)
+    names = np.asarray(words, dtype=object)[used].astype(str).astype(object)
     order = np.argsort(names)
     return np.argsort(order)[codes].astype(np.int64), tuple(names[order].tolist())
 
 
-def _gain(ended: Floats, lay: NDArray[np.bool_], price: Floats, fee: Floats) -> Floats:
+def _gain(bets: BetArrays, ended: Floats, fee: Floats) -> Floats:
     from overround.betting.kernels import payoffs
 
-    return payoffs(ended, lay, price, fee, np.zeros(len(price)))[0]
+    return payoffs(ended, bets.lay, bets.price, fee, np.zeros(len(fee)))[0]
 
 
-def _draws(ledger: pd.DataFrame, ended: Floats, lay: NDArray[np.bool_], fee: Floats) -> tuple:
+def _draws(ledger: pd.DataFrame, bets: BetArrays, fee: Floats) -> tuple:
     """What decides each bet in the histories of `luck_test`; lines push as often as among all candidates."""
     from overround.sweeps.kernels import unit_moments
 
-    known = can_be_drawn(ledger)
-    (draw, n), chances, categories = drawn_categories(ledger, ended)
-    gains = [_gain(category, lay, ledger["price"].to_numpy(float), fee) for category in categories]
-    parts = chances[0], chances[0] + chances[1], *gains
-    with_others = np.bincount(draw[known], minlength=n)[draw] > 1
+    known, ways = can_be_drawn(ledger), ways_to_end(ledger, bets)
+    low, between, _ = ways.chances
+    parts = low, low + between, *(_gain(bets, ended, fee) for ended in ways.ends)
+    with_others = np.bincount(ways.draw[known], minlength=ways.n)[ways.draw] > 1
     kind = np.where(known, np.where(with_others, 2, 1), 0).astype(np.int8)
     together = np.flatnonzero(kind == 2)
-    return kind, together[np.argsort(draw[together], kind="stable")], draw, *parts, unit_moments(*parts)
+    in_draws = together[np.argsort(ways.draw[together], kind="stable")]
+    return kind, in_draws, ways.draw, *parts, unit_moments(*parts)

@@ -102,7 +102,7 @@ def _tasks(
     tasks, rows = [], []
     for number, candidates in bets.items():
         members = np.flatnonzero(of_group == number)
-        count = len(candidates.price)
+        count = len(candidates.void)
         step = int(np.clip(_PIECE // max(count, 1), 1, _MOST_IN_PIECE))
         for begin in range(0, len(members), step):
             at = members[begin : begin + step]

@@ -153,7 +153,7 @@ def judged(
     draws : tuple
         kind: 0 where a candidate cannot be drawn, 1 where it alone listens to its draw, 2 where others do,
         too; together: those of kind 2, draw by draw; draw, low, high and the gains below, between and above
-        of `kernels.histories`; moments, shape (n, 3): mean and second and third central moment of a unit's
+        of `luck.Draws`; moments, shape (n, 3): mean and second and third central moment of a unit's
         profit.
     """
     kind, together, draw, low, high, below, between, above, moments = draws
