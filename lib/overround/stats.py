@@ -1,6 +1,6 @@
 """Intervals and p-values, by bootstrap over match days: bets of a day are dependent, days are not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,9 @@ def day(ledger: pd.DataFrame) -> pd.Series:
     return ledger["starts_at"].dt.normalize()
 
 
-def by_day(ledger: pd.DataFrame, days: pd.Index) -> Floats:
-    """Stake and profit of each of these days, shape (days, 2)."""
-    sums = ledger.groupby(day(ledger))[["stake", "profit"]].sum()
-    return sums.reindex(days, fill_value=0.0).to_numpy(float)
+def by_day(ledger: pd.DataFrame) -> Floats:
+    """Money staked and profit of each match day, in the order of time, shape (days, 2)."""
+    return ledger.groupby(day(ledger))[["stake", "profit"]].sum().to_numpy(float)
 
 
 def day_draws(
@@ -102,15 +101,20 @@ def wilson(share: Floats, n: Floats, z: Floats | float = Z) -> tuple[Floats, Flo
     return middle - half, middle + half
 
 
-def step_down(observed: Floats, drawn: Floats) -> Floats:
+def step_down(
+    observed: Floats, drawn: Callable[[NDArray[np.intp]], NDArray[np.floating]], simulations: int
+) -> Floats:
     """p-values adjusted for multiple testing by the step-down maximum of Romano and Wolf.
 
     Parameters
     ----------
     observed : ndarray, shape (k,)
         Statistics; large values speak against the null.
-    drawn : ndarray, shape (simulations, k)
-        The same statistics under the null with their dependence: a row is one history.
+    drawn : callable
+        From the numbers of some hypotheses to their statistics under the null with their dependence, a new
+        array of shape (simulations, chosen): a row is one history. Each hypothesis is asked for once.
+    simulations : int
+        Number of histories.
 
     Returns
     -------
@@ -123,11 +127,18 @@ def step_down(observed: Floats, drawn: Floats) -> Floats:
     38-40.
     """
     order = np.argsort(-observed, kind="stable")
-    # the maximum over a strategy and all worse ones, from the worst up
-    rivals = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
-    beaten = (rivals >= observed[order]).sum(axis=0)
-    adjusted = np.empty(len(observed))
-    adjusted[order] = np.maximum.accumulate((1 + beaten) / (1 + len(drawn)))
+    worst_first, beaten = order[::-1], np.zeros(len(order))
+    rivals = np.full((simulations, 1), -np.inf, np.float32)
+    step = max(1, CHUNK // simulations)
+    for begin in range(0, len(order), step):
+        at = worst_first[begin : begin + step]
+        # the maximum over a hypothesis and all worse ones
+        highest = drawn(at)
+        np.maximum.accumulate(highest, axis=1, out=highest)
+        np.maximum(highest, rivals, out=highest)
+        beaten[at], rivals = (highest >= observed[at]).sum(axis=0), highest[:, -1:].copy()
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate((1 + beaten[order]) / (1 + simulations))
     return adjusted
 
 

@@ -74,9 +74,12 @@ def test_the_step_down_is_done_by_hand():
     # 1.9, but whoever did worse than a strategy that may be luck may not be certain
     drawn = np.array([[3.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
 
-    assert step_down(np.array([2.0, 1.9]), drawn).tolist() == [0.5, 0.5]
-    assert step_down(np.array([4.0, 1.9]), drawn).tolist() == [0.25, 0.25]
-    assert step_down(np.array([4.0, 0.9]), drawn).tolist() == [0.25, 0.5]
+    def of(places):
+        return drawn[:, places]
+
+    assert step_down(np.array([2.0, 1.9]), of, len(drawn)).tolist() == [0.5, 0.5]
+    assert step_down(np.array([4.0, 1.9]), of, len(drawn)).tolist() == [0.25, 0.25]
+    assert step_down(np.array([4.0, 0.9]), of, len(drawn)).tolist() == [0.25, 0.5]
 
 
 def test_the_standard_errors_are_those_of_arch():

@@ -51,7 +51,77 @@ def on_quotes_and_results(function, events, quotes, results, **given):
     return function(quotes, results, **given)
 
 
-P, F, S = ov.prices, ov.forecasts, ov.signals
+def a_ledger(events, quotes, results, **given):
+    signals = ov.value_signals(quotes, "sharp", min_edge=0.0)
+    return ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"), **given)
+
+
+def on_the_ledger(function, events, quotes, results, **given):
+    return function(a_ledger(events, quotes, results), **given)
+
+
+def on_the_ledger_and_quotes(function, events, quotes, results, **given):
+    return function(a_ledger(events, quotes, results), quotes, **given)
+
+
+def on_parts(function, events, quotes, results, **given):
+    ledger = a_ledger(events, quotes, results)
+    return function({name: ledger[ledger["outcome"] == name] for name in ("home", "away")}, **given)
+
+
+def baselines(events, quotes, results):
+    return ov.baselines(a_ledger(events, quotes, results), quotes, results, simulations=100)
+
+
+def delays(events, quotes, results):
+    signals = ov.value_signals(quotes, "sharp", min_edge=0.0)
+    return ov.evaluation.delay_curve(signals, quotes, results, (0, 60), simulations=100)
+
+
+def whole_sweep(events, quotes, results):
+    space = {"min_edge": [0.0, 0.02], "staking": ["flat", "kelly"], "reference": "sharp"}
+    found = ov.sweep(quotes, space, results, ov.SweepSettings(judge="sharp", simulations=100))
+    return found.table.drop(columns=[name for name in found.table if found.table[name].dtype == object])
+
+
+P, F, S, B, E = ov.prices, ov.forecasts, ov.signals, ov.betting, ov.evaluation
+ACCOUNTS = [ov.Account("soft_1", bankroll=200, max_stake=8), ov.Account("soft_2", commission=0.02)]
+RULES = {
+    "flat": {},
+    "shares": {"stake": ov.Kelly(0.5), "accounts": ACCOUNTS, "execution": ov.Execution(refusal=0.2)},
+    "together": {"stake": B.SimultaneousKelly(0.5), "commission": {"soft_1": 0.05}},
+}
+QUICK = {"simulations": 100}
+BETTING = {
+    **{f"ledger, {name}": partial(a_ledger, **given) for name, given in RULES.items()},
+    "evaluation": partial(on_the_ledger, ov.evaluate, **QUICK),
+    "luck": partial(on_the_ledger, ov.luck_test, **QUICK),
+    "luck, staked again": partial(on_the_ledger, ov.luck_test, stake=ov.Flat(10), **QUICK),
+    "band of luck": partial(on_the_ledger, E.luck_band, **QUICK),
+    **{
+        f"breakdown by {by}": partial(on_the_ledger, ov.breakdown, by=by, **QUICK)
+        for by in ("bookmaker", "outcome", "price_band")
+    },
+    "parts": partial(on_the_ledger, E.compare_parts, by="bookmaker", **QUICK),
+    "compared": partial(on_parts, ov.compare_ledgers, **QUICK),
+    "compared within": partial(on_parts, E.compare_within, by="bookmaker", **QUICK),
+    "search, days": partial(on_parts, ov.correct_for_search, **QUICK),
+    "search, market": partial(on_parts, ov.correct_for_search, histories="market", **QUICK),
+    "without best": partial(on_the_ledger, E.without_best),
+    "haircut": partial(on_the_ledger, E.haircut, **QUICK),
+    "suspicious": partial(on_the_ledger, E.suspicious),
+    "closes": partial(on_the_ledger_and_quotes, ov.clv_by_close, **QUICK),
+    "at each price": partial(on_the_ledger_and_quotes, E.at_each_price, **QUICK),
+    "wrong prices": partial(on_the_ledger_and_quotes, E.wrong_prices, least=1),
+    "always quoted": partial(on_the_ledger_and_quotes, E.always_quoted),
+    "missing odds": partial(on_quotes, E.missing_odds),
+    "methods": partial(
+        on_quotes_and_results, E.across_methods, reference="sharp", methods=("power",), **QUICK
+    ),
+    "baselines": baselines,
+    "delays": delays,
+    "sweep": whole_sweep,
+}
 CALLS = {
     **{
         f"value against {reference}": partial(
@@ -95,6 +165,7 @@ CALLS = {
     "market model": partial(by_a_model, F.MarketModel()),
     "goal model": partial(by_a_model, F.DixonColes()),
     "ratings": partial(by_a_model, F.Elo()),
+    **BETTING,
 }
 # what the example has none of: an exchange's lay prices, several lines, markets in part
 ON_MANY_MARKETS = (
@@ -106,7 +177,7 @@ ON_MANY_MARKETS = (
 
 def decoded(found: pd.DataFrame) -> pd.DataFrame:
     """The table with text in place of categories, its index as a column."""
-    found = found if found.index.name is None else found.reset_index()
+    found = found.reset_index() if any(found.index.names) else found
     kinds = found.dtypes.items()
     return found.astype({name: "str" for name, kind in kinds if isinstance(kind, pd.CategoricalDtype)})
 

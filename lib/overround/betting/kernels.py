@@ -167,7 +167,9 @@ def replay(order, terms, limits, stakes, draws, money, points, key, first, last,
     The random numbers are those of SplitMix64 (Steele, Lea and Flood 2014, OOPSLA, 453-472), which can be
     entered anywhere: a history is the same whichever thread runs it.
     """
-    n = len(gain_below := draws.below)
+    draw, low, high = draws.draw, draws.low, draws.high
+    below, between, above = draws.below, draws.between, draws.above
+    n = len(draw)
     gain = np.empty(n)
     out = Played(
         np.zeros(n),
@@ -178,14 +180,13 @@ def replay(order, terms, limits, stakes, draws, money, points, key, first, last,
         np.zeros(n, np.int8),
     )
     after, settles = out.after, order.settles
-    draw, low, high, between, above = draws.draw, draws.low, draws.high, draws.between, draws.above
     at_start = money.sum()
     for history in range(first, last):
         base = key + np.uint64(history) * np.uint64(draws.n) * _GAMMA
         for i in range(n):
             u = _uniform(base + np.uint64(draw[i]) * _GAMMA)
             # all three are read first, so that the processor need not predict a branch
-            a, b, c = gain_below[i], between[i], above[i]
+            a, b, c = below[i], between[i], above[i]
             b = b if u < high[i] else c
             gain[i] = a if u < low[i] else b
         _run(order, terms, limits, stakes, gain, money, out)

@@ -1,24 +1,31 @@
-"""How much to bet: each rule is a frozen dataclass whose `sizes` gives a fixed amount and a share of the free bankroll for every bet."""
+"""How much to bet: each rule is a frozen dataclass with a method `sizes`.
+
+`sizes` gives a fixed amount and a share of the free bankroll for every bet. A new rule is a class like the others
+and an entry in `RULES`, which notebooks and sweeps read; if it looks at one bet at a time, also in `ONE_BY_ONE`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
 from overround._typing import Floats
-from overround.betting.settlement import is_lay
+from overround.betting.settlement import is_lay, one_market
 from overround.errors import ParameterError
 from overround.grouping import group_codes
 from overround.prices.commission import net_price
 
 
 class Staking(Protocol):
-    """What the backtest asks of a staking rule; a rule that has a `floor` never stakes that share of the bankroll's peak."""
+    """What the backtest asks of a staking rule.
+
+    A rule that has a `floor` never stakes that share of the bankroll's peak.
+    """
 
     def sizes(self, signals: pd.DataFrame) -> tuple[Floats, Floats]:
-        """Fixed amount and share of the free bankroll for each signal; the stake is amount + share x free bankroll."""
+        """Amount and share for each signal; the stake is amount + share x free bankroll."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Percentage:
 
 @dataclass(frozen=True)
 class TargetProfit:
-    """The stake whose win brings the same profit whatever the price, in units of the bankroll's currency (before commission).
+    """The stake that wins the same profit at any price, in the bankroll's currency and before commission.
 
     Examples
     --------
@@ -95,7 +102,9 @@ class TargetProfit:
 
 @dataclass(frozen=True)
 class EdgeProportional:
-    """`per_edge` x the edge as a share of the free bankroll, at most `cap`: at 1.0 an edge of 3 % stakes 3 %. No edge, no bet.
+    """`per_edge` x the edge as a share of the free bankroll, at most `cap`; no bet without an edge.
+
+    At `per_edge=1.0` an edge of 3 % stakes 3 %.
 
     Examples
     --------
@@ -122,7 +131,7 @@ class EdgeProportional:
 
 @dataclass(frozen=True)
 class Kelly:
-    """A fraction of the stake that maximises expected log wealth for one bet, at most `cap` of the free bankroll.
+    """A fraction of the stake that maximises one bet's expected log wealth, at most `cap` of the free bankroll.
 
     For a back bet at price o with probability p the full share put at risk is (p o - 1) / (o - 1); for a lay
     bet it is the liability, 1 - p o. In a backtest o is the price less commission. Source: Kelly (1956), Bell
@@ -130,7 +139,7 @@ class Kelly:
 
     Bets that are placed together are each sized as if alone, see `SimultaneousKelly`. With `shrink` the share
     is also multiplied by edge^2 / (edge^2 + edge_se^2), where the signals' column `edge_se` is the standard
-    error of the edge (price x that of the probability): an edge that is not known for sure deserves a smaller
+    error of the edge (price x that of the probability): an uncertain edge deserves a smaller
     bet. Source: the approximation of Baker and McHale (2013), Decision Analysis 10, 189-199.
 
     Examples
@@ -160,24 +169,24 @@ class Kelly:
         share = kelly_shares(
             net, _known(signals, "probability", "Kelly"), lay, factor, self.fraction, self.cap
         )
-        # of a lay bet the liability is at risk, which commission leaves as it is
+        # a lay bet puts its liability at risk, which commission does not change
         return np.zeros(len(signals)), share * np.where(lay, (net - 1) / (price - 1), 1.0)
 
 
 @dataclass(frozen=True)
 class SimultaneousKelly:
-    """A fraction of the stakes that together maximise expected log wealth, for all bets that are placed at one time.
+    """A fraction of the stakes that together maximise expected log wealth, for all bets placed at one time.
 
     Outcomes of one market exclude each other, matches are independent. On one market the stakes are those of
     Smoczynski and Tomkins (2010), Mathematical Scientist 35, 10-17. On several markets with at most `exact`
     bets together the maximum is found by Newton's method over all their results; beyond, each market's own
     stakes are divided by 1 + the squared Sharpe ratios (edge over standard deviation, squared) of all other
-    markets: so the maximum of log wealth expanded to second order does it (the inverse of the second moments
+    markets, which is the maximum of log wealth expanded to second order (the inverse of the second moments
     of independent bets, by the formula of Sherman and Morrison).
 
-    Bets on different markets of one match depend on each other in ways that the prices do not tell: they are
-    taken as one, so the stakes of a match are divided by the number of its markets. Pushes count as neither:
-    `probability` is that of winning where the stake does not come back.
+    Bets on different markets of one match depend on each other in ways that prices do not show: the stakes of
+    a match are therefore divided by the number of its markets. Pushes count as neither win nor loss:
+    `probability` is the chance of winning if the stake does not come back.
 
     With `shrink` as in `Kelly`; `cap` holds for each bet.
 
@@ -212,16 +221,16 @@ class SimultaneousKelly:
             if self.shrink:
                 share *= shrinkage(signals)
         lay, price = is_lay(signals["side"]), signals["price"].to_numpy(float)
-        # what is put at risk of a lay bet is its liability
+        # a lay bet puts its liability at risk
         return np.zeros(len(signals)), np.minimum(share, self.cap) / np.where(lay, price - 1, 1.0)
 
 
 @dataclass(frozen=True)
 class DrawdownControl:
-    """Another rule on what the bankroll has above a floor of `1 - most` of its peak: it shrinks with the distance to the floor.
+    """Another rule on the part of the bankroll above a floor of `1 - most` of its peak.
 
     The rule sees free bankroll less floor as its bankroll, so that the bankroll never falls by more than
-    `most` below its peak, even where every open bet is lost. Source: Grossman and Zhou (1993), Mathematical
+    `most` below its peak, even if every open bet is lost. Source: Grossman and Zhou (1993), Mathematical
     Finance 3, 241-276: in continuous time, of all rules that keep this promise, staking Kelly's share of the
     surplus grows fastest.
 
@@ -253,6 +262,40 @@ class DrawdownControl:
         return self.rule.sizes(signals)
 
 
+class NamedRule(NamedTuple):
+    """A staking rule by its name, as notebooks and sweeps give it."""
+
+    make: Callable[[float, float, float], Staking]  # from stake, cap and drawdown
+    usual: float | None = 0.25  # the stake where none is given; None: a hundredth of the bankroll
+
+
+RULES = {
+    "flat": NamedRule(lambda stake, cap, drawdown: Flat(stake), None),
+    "percentage": NamedRule(lambda stake, cap, drawdown: Percentage(stake), 0.01),
+    "target": NamedRule(lambda stake, cap, drawdown: TargetProfit(stake), None),
+    "edge": NamedRule(lambda stake, cap, drawdown: EdgeProportional(stake, cap), 0.5),
+    "kelly": NamedRule(lambda stake, cap, drawdown: Kelly(stake, cap)),
+    "kelly-shrunk": NamedRule(lambda stake, cap, drawdown: Kelly(stake, cap, shrink=True)),
+    "kelly-joint": NamedRule(lambda stake, cap, drawdown: SimultaneousKelly(stake, cap)),
+    "kelly-joint-shrunk": NamedRule(lambda stake, cap, drawdown: SimultaneousKelly(stake, cap, shrink=True)),
+    "kelly-drawdown": NamedRule(lambda stake, cap, drawdown: DrawdownControl(Kelly(stake, cap), drawdown)),
+}
+# rules that size a bet without looking at the others: a sweep asks them once for all its variants
+ONE_BY_ONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)
+
+
+def sizes_one_by_one(rule: Staking) -> bool:
+    """Whether a rule is one of `ONE_BY_ONE`, or a drawdown control of such a rule."""
+    return type(rule) in ONE_BY_ONE or (type(rule) is DrawdownControl and sizes_one_by_one(rule.rule))
+
+
+def named_rule(kind: str) -> NamedRule:
+    """The entry of `RULES`."""
+    if kind not in RULES:
+        raise ParameterError(f"staking {kind!r} is unknown; the rules are {', '.join(RULES)}.")
+    return RULES[kind]
+
+
 def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0.2) -> Staking:
     """The rule of a name.
 
@@ -272,20 +315,7 @@ def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0
     >>> ov.staking_rule("kelly", 0.25)
     Kelly(fraction=0.25, cap=0.05, shrink=False)
     """
-    rules: dict[str, Callable[[], Staking]] = {
-        "flat": lambda: Flat(stake),
-        "percentage": lambda: Percentage(stake),
-        "target": lambda: TargetProfit(stake),
-        "edge": lambda: EdgeProportional(stake, cap),
-        "kelly": lambda: Kelly(stake, cap),
-        "kelly-shrunk": lambda: Kelly(stake, cap, shrink=True),
-        "kelly-joint": lambda: SimultaneousKelly(stake, cap),
-        "kelly-joint-shrunk": lambda: SimultaneousKelly(stake, cap, shrink=True),
-        "kelly-drawdown": lambda: DrawdownControl(Kelly(stake, cap), drawdown),
-    }
-    if kind not in rules:
-        raise ParameterError(f"staking {kind!r} is unknown; the rules are {', '.join(rules)}.")
-    return rules[kind]()
+    return named_rule(kind).make(stake, cap, drawdown)
 
 
 def shrinkage(signals: pd.DataFrame) -> Floats:
@@ -298,20 +328,20 @@ def shrinkage(signals: pd.DataFrame) -> Floats:
 
 
 def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
-    """Share of the bankroll put at risk by each bet so that expected log wealth is greatest; see `SimultaneousKelly`.
+    """Share of the bankroll at risk in each bet that maximises expected log wealth; see `SimultaneousKelly`.
 
-    Bets are simultaneous where `placed_at` is equal, and where they draw on one purse (`purse`, a column that
-    the backtest gives).
+    Bets are simultaneous if `placed_at` is equal and they draw on one purse (`purse`, a column that the
+    backtest adds).
     """
     from overround.betting.staking_kernels import joint_stakes
 
     price, probability = _net_price(signals), _known(signals, "probability", "Kelly")
-    # the prices to back and to lay a match's outcomes are those of one market
-    market = signals["market"].where(signals["market"] != "h2h_lay", "h2h")
     keys = ("placed_at", "purse") if "purse" in signals else ("placed_at",)
     moment, _ = group_codes(signals, keys)
     match, _ = group_codes(signals.assign(moment=moment), ("moment", "event_id"))
-    of_market, _ = group_codes(signals.assign(match=match, market=market), ("match", "market", "line"))
+    of_market, _ = group_codes(
+        signals.assign(match=match, market=one_market(signals["market"])), ("match", "market", "line")
+    )
     outcome, _ = group_codes(signals, ("outcome",))
     order = np.lexsort((outcome, of_market, match, moment))
     markets_of_match = np.bincount(
@@ -331,7 +361,7 @@ def together(signals: pd.DataFrame, exact: int = 6) -> Floats:
 
 
 def _net_price(signals: pd.DataFrame) -> Floats:
-    """Prices less what is kept of a win, where the backtest says how much (`fee`, a column that it gives)."""
+    """Prices less commission, where the backtest says how much that is (`fee`, a column that it adds)."""
     price = signals["price"].to_numpy(float)
     if "fee" not in signals:
         return price

@@ -324,7 +324,7 @@ def _differences(base: Floats, other: Floats, simulations: int, seed: int) -> pd
         np.nan_to_num(np.abs(gaps - gap[known]) / spread, nan=-1.0),
     )
     p = (1 + (by_chance >= distance).sum(axis=0)) / (1 + (by_chance >= 0).sum(axis=0))
-    adjusted = np.maximum(p, step_down(distance, by_chance))
+    adjusted = np.maximum(p, step_down(distance, lambda at: by_chance[:, at], len(by_chance)))
     table.loc[known, ["low", "high"]] = [interval(one) for one in gaps.T]
     table.loc[known, ["clv_low", "clv_high"]] = [interval(one) for one in clv_gaps.T]
     table.loc[known, "p"], table.loc[known, "p_adjusted"] = p, adjusted

@@ -1,19 +1,22 @@
-"""A yield with its interval by match day."""
+"""A yield with its interval by match day, and the yield of unit stakes."""
 
 import numpy as np
 import pandas as pd
 
-from overround.stats import by_day, day, interval, quotient, resample
+from overround._typing import Floats
+from overround.betting.settlement import ENDED
+from overround.grouping import mapped
+from overround.stats import by_day, interval, quotient, resample
 
 LARGE = 1e9  # a bankroll that one unit a bet never uses up
 
 
-GAIN = {"won": 1.0, "half_won": 0.5, "push": 0.0, "void": 0.0, "half_lost": -0.5, "lost": -1.0}
+def unit_profit(bets: pd.DataFrame, net: Floats | None = None) -> Floats:
+    """Profit of one unit on each back bet, after commission.
 
-
-def unit_profit(bets: pd.DataFrame, net: np.ndarray | None = None) -> np.ndarray:
-    """Profit of one unit on each back bet at prices less commission, or at its own price after what its bookmaker kept of a win."""
-    gain = bets["result"].map(GAIN).to_numpy(float)
+    At prices `net` of commission; by default at its own price, less the share of the win that its bookmaker kept.
+    """
+    gain = np.nan_to_num(mapped(bets["result"], ENDED, np.nan))
     if net is not None:
         return np.where(gain > 0, gain * (net - 1), gain)
     profit = gain * (bets["price"].to_numpy(float) - 1)
@@ -24,14 +27,18 @@ def unit_profit(bets: pd.DataFrame, net: np.ndarray | None = None) -> np.ndarray
     return np.where(gain > 0, profit * kept, gain)
 
 
+def ratio(amount: float, base: float) -> float:
+    """A quotient, such as a yield; NaN where nothing was staked."""
+    return float(amount / base) if base else np.nan
+
+
+def yield_interval(ledger: pd.DataFrame, simulations: int, seed: int) -> tuple[float, float]:
+    """The 95 % interval of the yield, from match days drawn with replacement."""
+    return interval(quotient(resample(by_day(ledger), simulations, seed)))
+
+
 def yield_with_interval(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, float]:
     """Bets, and the yield with its interval."""
-    sums = by_day(ledger, pd.Index(sorted(set(day(ledger)))))
-    low, high = interval(quotient(resample(sums, simulations, seed)))
-    staked, profit = sums.sum(axis=0)
-    return {
-        "bets": len(ledger),
-        "yield": float(profit / staked) if staked else np.nan,
-        "low": low,
-        "high": high,
-    }
+    low, high = yield_interval(ledger, simulations, seed)
+    staked, profit = by_day(ledger).sum(axis=0)
+    return {"bets": len(ledger), "yield": ratio(profit, staked), "low": low, "high": high}

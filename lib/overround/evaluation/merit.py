@@ -1,6 +1,11 @@
-"""What a ledger is worth: yield, drawdown, closing-line value, each with its interval."""
+"""What a ledger is worth: yield, drawdown, closing-line value and others, each with its interval.
 
-from collections.abc import Iterable, Mapping
+A new figure of merit is an entry in `FIGURES`, and a line in the docstring of `evaluate`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +22,7 @@ from overround.evaluation.drawdown import (
     max_drawdown,
     resampled_drawdowns,
 )
+from overround.evaluation.intervals import ratio
 from overround.evaluation.luck import luck_test
 from overround.evaluation.multiple_testing import deflated_p
 from overround.evaluation.robustness import bets_needed, suspicious
@@ -48,17 +54,17 @@ def evaluate(
         What `backtest` returned. Where its bankroll at the start cannot be known, figures that need it are
         NaN.
     stake, accounts, execution, commission : optional
-        What the backtest was called with: the luck test then plays every history by the same rules, stakes
-        sized anew; without a `stake` they stay as they were.
+        What the backtest was called with: the luck test then plays every history by the same rules and sizes
+        the stakes again; without a `stake` they stay as they were.
     tried : int
         Strategies that were tried before this one was chosen, itself included.
     ruin : float
         Share of the bankroll whose loss is ruin.
     simulations : int
-        Resamples of match days for the intervals, and re-drawn histories for the luck test (of bankroll paths
-        at most 2,000).
+        Resamples of match days for the intervals, and redrawn histories for the luck test (at most 2,000
+        bankroll paths).
     seed : int
-        Of all.
+        Seed of all random numbers.
 
     Returns
     -------
@@ -66,17 +72,18 @@ def evaluate(
         Index `metric`; columns value, low, high, unit. Shares (yield, clv ...) are fractions, not per cent.
         Rows:
 
-        - bets, staked, turnover (staked over the bankroll at the start), profit, yield (profit over staked), roi (profit over the
-          bankroll at the start), hit_rate, mean_price, final_bankroll;
-        - max_drawdown (share of the peak), drawdown_days (from that peak until it is regained, or to the end), under_water (share of
-          time below an earlier peak); drawdown_median, drawdown_95 (quantiles of the deepest fall over
-          resampled paths), ruin (share of those paths that ever lose the share `ruin` of the bankroll at the
-          start), see `resampled_drawdowns`;
-        - sharpe: mean over standard deviation of the returns of match days, times the root of the match days in a year;
+        - bets, staked, turnover (staked over the bankroll at the start), profit, yield (profit over staked),
+          roi (profit over the bankroll at the start), hit_rate, mean_price, final_bankroll;
+        - max_drawdown (share of the peak), drawdown_days (from that peak until it is regained, or to the
+          end), under_water (share of time below an earlier peak); drawdown_median, drawdown_95 (quantiles of
+          the deepest fall over resampled paths), ruin (share of those paths that ever lose the share `ruin`
+          of the bankroll at the start), see `resampled_drawdowns`;
+        - sharpe: mean over standard deviation of the returns of match days, times the root of the match days
+          in a year;
         - bets_needed to tell this yield from zero, see `bets_needed`;
         - clv (price against the margin-free close), beat_close (share of bets with clv above 0);
-        - luck_p (chance of at least this profit by luck alone, see `luck_test`), luck_bets (bets with a close), tried, and
-          luck_p_corrected for the number tried, see `deflated_p`.
+        - luck_p (chance of at least this profit by luck alone, see `luck_test`), luck_bets (bets with a
+          close), tried, and luck_p_corrected for the number tried, see `deflated_p`.
 
     Examples
     --------
@@ -90,72 +97,82 @@ def evaluate(
     """
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
-    luck = luck_test(
-        ledger,
-        simulations=simulations,
-        seed=seed,
-        stake=stake,
-        accounts=accounts,
-        execution=execution,
-        commission=commission,
-    )
-    start = bankroll_at_start(ledger)
-    ledger = ledger[ledger["stake"] > 0]
-    decided = ledger[ledger["result"] != "void"]
-    staked, profit = ledger["stake"].sum(), ledger["profit"].sum()
-    drawn = _drawn(ledger, simulations, seed)
-    low, high = interval(quotient(drawn["yield"]))
-    falls, ruined = resampled_drawdowns(
-        ledger, simulations=min(simulations, MOST_PATHS), ruin=ruin, seed=seed
-    )
-    fall_median, fall_95 = np.quantile(falls, [0.5, 0.95]) if len(falls) else (np.nan, np.nan)
-    days, under = drawdown_time(ledger)
-    year = _days_a_year(ledger)
-    rows = {
-        "bets": (len(ledger), None, None, "bets"),
-        "staked": (staked, None, None, "money"),
-        "turnover": (_ratio(staked, start), None, None, "times"),
-        "profit": (profit, low * staked, high * staked, "money"),
-        "yield": (_ratio(profit, staked), low, high, "share"),
-        "roi": (_ratio(profit, start), _ratio(low * staked, start), _ratio(high * staked, start), "share"),
-        "hit_rate": (
-            (decided["profit"] > 0).mean() if len(decided) else np.nan,
-            *interval(quotient(drawn["hit"])),
-            "share",
-        ),
-        "mean_price": (ledger["price"].mean(), *interval(quotient(drawn["price"])), "odds"),
-        "final_bankroll": (start + profit, None, None, "money"),
-        "max_drawdown": (max_drawdown(ledger), None, None, "share"),
-        "drawdown_days": (days, None, None, "days"),
-        "under_water": (under, None, None, "share"),
-        "drawdown_median": (fall_median, None, None, "share"),
-        "drawdown_95": (fall_95, None, None, "share"),
-        "ruin": (ruined, None, None, "share"),
-        "sharpe": (
-            _sharpe(_moments(day_returns(ledger)).sum(axis=0)[None], year)[0],
-            *interval(_sharpe(drawn["return"], year)),
-            "ratio",
-        ),
-        "bets_needed": (bets_needed(ledger), None, None, "bets"),
-        "clv": (ledger["clv"].mean(), *interval(quotient(drawn["clv"])), "share"),
-        "beat_close": (
-            beaten(ledger["clv"], ledger["result"]).mean(),
-            *interval(quotient(drawn["beat"])),
-            "share",
-        ),
-        "luck_p": (luck["p"], None, None, "probability"),
-        "luck_bets": (luck["bets"], None, None, "bets"),
-        "tried": (tried, None, None, "strategies"),
-        "luck_p_corrected": (deflated_p(luck["p"], tried), None, None, "probability"),
+    played = {"stake": stake, "accounts": accounts, "execution": execution, "commission": commission}
+    facts = _facts(ledger, simulations, seed, ruin) | {
+        "luck": luck_test(ledger, simulations=simulations, seed=seed, **played),
+        "tried": tried,
     }
-    frame = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["value", "low", "high", "unit"]
-    ).rename_axis("metric")
-    return frame.astype({"value": float, "low": float, "high": float})
+    rows = {}
+    for name, (unit, figure) in FIGURES.items():
+        found = figure(SimpleNamespace(**facts))
+        rows[name] = (*(found if isinstance(found, tuple) else (found, np.nan, np.nan)), unit)
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "unit"])
+    return frame.rename_axis("metric").astype({"value": float, "low": float, "high": float})
+
+
+def _facts(ledger: pd.DataFrame, simulations: int, seed: int, ruin: float) -> dict[str, Any]:
+    """What the figures are made of; `bets` are those with a stake."""
+    bets = ledger[ledger["stake"] > 0]
+    drawn = _drawn(bets, simulations, seed)
+    falls, ruined = resampled_drawdowns(bets, simulations=min(simulations, MOST_PATHS), ruin=ruin, seed=seed)
+    fall_median, fall_95 = np.quantile(falls, [0.5, 0.95]) if len(falls) else (np.nan, np.nan)
+    days, under_water = drawdown_time(bets)
+    low, high = interval(quotient(drawn["yield"]))
+    return {
+        "bets": bets,
+        "decided": bets[bets["result"] != "void"],
+        "staked": bets["stake"].sum(),
+        "profit": bets["profit"].sum(),
+        "low": low,
+        "high": high,
+        "start": bankroll_at_start(ledger),
+        "drawn": drawn,
+        "fall_median": fall_median,
+        "fall_95": fall_95,
+        "ruined": ruined,
+        "days": days,
+        "under_water": under_water,
+        "year": _days_a_year(bets),
+    }
+
+
+def _estimate(value: float, drawn: Floats) -> tuple[float, float, float]:
+    return value, *interval(drawn)
+
+
+# figure of merit: its unit, which decides how it is shown, and the value, or value, low and high, from `_facts`
+FIGURES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "bets": ("bets", lambda f: len(f.bets)),
+    "staked": ("money", lambda f: f.staked),
+    "turnover": ("times", lambda f: ratio(f.staked, f.start)),
+    "profit": ("money", lambda f: (f.profit, f.low * f.staked, f.high * f.staked)),
+    "yield": ("share", lambda f: (ratio(f.profit, f.staked), f.low, f.high)),
+    "roi": (
+        "share",
+        lambda f: tuple(ratio(x, f.start) for x in (f.profit, f.low * f.staked, f.high * f.staked)),
+    ),
+    "hit_rate": ("share", lambda f: _estimate((f.decided["profit"] > 0).mean(), quotient(f.drawn["hit"]))),
+    "mean_price": ("odds", lambda f: _estimate(f.bets["price"].mean(), quotient(f.drawn["price"]))),
+    "final_bankroll": ("money", lambda f: f.start + f.profit),
+    "max_drawdown": ("share", lambda f: max_drawdown(f.bets)),
+    "drawdown_days": ("days", lambda f: f.days),
+    "under_water": ("share", lambda f: f.under_water),
+    "drawdown_median": ("share", lambda f: f.fall_median),
+    "drawdown_95": ("share", lambda f: f.fall_95),
+    "ruin": ("share", lambda f: f.ruined),
+    "sharpe": ("ratio", lambda f: _estimate(_own_sharpe(f.bets, f.year), _sharpe(f.drawn["return"], f.year))),
+    "bets_needed": ("bets", lambda f: bets_needed(f.bets)),
+    "clv": ("share", lambda f: _estimate(f.bets["clv"].mean(), quotient(f.drawn["clv"]))),
+    "beat_close": ("share", lambda f: _estimate(_beat(f.bets).mean(), quotient(f.drawn["beat"]))),
+    "luck_p": ("probability", lambda f: f.luck["p"]),
+    "luck_bets": ("bets", lambda f: f.luck["bets"]),
+    "tried": ("strategies", lambda f: f.tried),
+    "luck_p_corrected": ("probability", lambda f: deflated_p(f.luck["p"], f.tried)),
+}
 
 
 def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
-    """Return the answer in one sentence: edge, its interval, luck, the number tried, the closing line; and what to check first.
+    """Return the answer in one sentence: edge and interval, luck, number tried, closing line, what to check first.
 
     Examples
     --------
@@ -188,25 +205,25 @@ def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
         luck += corrected or f", and {tried:,} strategies were tried"
     line = "" if np.isnan(clv) else f", the closing line says {percent(clv, sign=True)} a bet"
     if np.isnan(p):
-        judged = (
+        answer = (
             "An edge is not shown" if low <= 0 else "Profit beyond its day-to-day noise, but luck untested"
         )
     elif low > 0 and p < 0.05:
-        judged = "An edge that luck hardly explains"
+        answer = "An edge that luck hardly explains"
     elif value["yield"] > 0:
-        judged = "A profit that luck may explain"
+        answer = "A profit that luck may explain"
     else:
-        judged = "No edge"
+        answer = "No edge"
     strategy = ", ".join(dict.fromkeys(ledger["strategy"]))
     checks = suspicious(ledger)
     first = "".join(f" Check first: {reason}." for reason in checks.loc[checks["flagged"], "why"])
-    return f"{judged}. {strategy[:1].upper()}{strategy[1:]}: {count}, {yielded}; {luck}{line}.{first}"
+    return f"{answer}. {strategy[:1].upper()}{strategy[1:]}: {count}, {yielded}; {luck}{line}.{first}"
 
 
 def _drawn(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, Floats]:
-    """Over resampled match days: (how much, of what) for each estimate, and the sums of returns; all of the same days."""
+    """Pairs of sums over the same resampled match days for each estimate, and the moments of returns."""
     decided = ledger["result"] != "void"
-    beat = beaten(ledger["clv"], ledger["result"])
+    beat = _beat(ledger)
     pairs = {
         "yield": (ledger["stake"], ledger["profit"]),
         "hit": (decided, decided & (ledger["profit"] > 0)),
@@ -226,8 +243,16 @@ def _drawn(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, Float
 
 
 def beaten(clv: pd.Series, result: pd.Series) -> pd.Series:
-    """1 where a bet beat the close, 0 where not, NaN where it has no close or was void."""
+    """1 where a bet beat the close, 0 where it did not, NaN where it has no close or was void."""
     return (clv > 0).astype(float).where(clv.notna() & (result != "void"))
+
+
+def _beat(bets: pd.DataFrame) -> pd.Series:
+    return beaten(bets["clv"], bets["result"])
+
+
+def _own_sharpe(bets: pd.DataFrame, days_a_year: float) -> float:
+    return float(_sharpe(_moments(day_returns(bets)).sum(axis=0)[None], days_a_year)[0])
 
 
 def _moments(returns: Floats) -> Floats:
@@ -245,7 +270,3 @@ def _sharpe(sums: Floats, days_a_year: float) -> Floats:
 def _days_a_year(ledger: pd.DataFrame) -> float:
     days = day(ledger)
     return days.nunique() / (((days.max() - days.min()).days + 1) / 365.25) if len(days) else np.nan
-
-
-def _ratio(amount: float, base: float) -> float:
-    return float(amount / base) if base else np.nan

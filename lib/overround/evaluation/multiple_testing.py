@@ -12,7 +12,7 @@ from overround._typing import Floats
 from overround.errors import ParameterError
 from overround.evaluation.null_histories import Null, null_of_days, null_of_market
 from overround.evaluation.redrawn_results import drawable
-from overround.stats import CHUNK, day
+from overround.stats import CHUNK, day, step_down
 
 Tried: TypeAlias = Mapping[str, pd.DataFrame] | pd.DataFrame | Floats
 
@@ -317,28 +317,23 @@ def _judged(null: Null, studentized: bool = True, statistics: Floats | None = No
     scale = np.where(idle, 1.0, error)
     statistic = np.where(idle, -np.inf, null.observed / scale if statistics is None else statistics)
     n, k = null.simulations, len(statistic)
-    p, beaten = np.ones(k), np.zeros(k)
+    p = np.ones(k)
     highest = {name: np.full(n, -np.inf) for name in (*null.poor, "white")}
-    # some strategies at a time, from the worst up: the maximum over a strategy and all that did worse
-    order = np.argsort(-statistic, kind="stable")
-    worst_first, rivals = order[::-1], np.full((n, 1), -np.inf, np.float32)
-    step = max(1, CHUNK // n)
-    for at in (worst_first[begin : begin + step] for begin in range(0, k, step)):
+
+    def drawn_of(at: NDArray[np.intp]) -> NDArray[np.floating]:
+        """Hansen's consistent statistics of these strategies; notes their own p and all maxima on the way."""
         drawn = null.drawn(at)
         highest["white"] = np.maximum(highest["white"], drawn.max(axis=1, where=~idle[at], initial=-np.inf))
         drawn /= scale[at].astype(drawn.dtype)
         drawn[:, idle[at]] = -np.inf
         own = drawn + (null.alone[at] / scale[at]).astype(drawn.dtype)
         p[at] = np.where(idle[at], 1.0, (1 + (own >= statistic[at]).sum(axis=0)) / (1 + n))
-        for name, poor in null.poor.items():
-            moved = drawn + (poor[at] / scale[at]).astype(drawn.dtype)
-            highest[name] = np.maximum(highest[name], moved.max(axis=1))
-            if name == "consistent":
-                np.maximum.accumulate(moved, axis=1, out=moved)
-                np.maximum(moved, rivals, out=moved)
-                beaten[at], rivals = (moved >= statistic[at]).sum(axis=0), moved[:, -1:].copy()
-    adjusted = np.empty(k)
-    adjusted[order] = np.maximum.accumulate((1 + beaten[order]) / (1 + n))
+        moved = {name: drawn + (poor[at] / scale[at]).astype(drawn.dtype) for name, poor in null.poor.items()}
+        for name, values in moved.items():
+            highest[name] = np.maximum(highest[name], values.max(axis=1))
+        return moved["consistent"]
+
+    adjusted = step_down(statistic, drawn_of, n)
     table = pd.DataFrame(
         {
             "profit": null.profit,

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
+from overround.evaluation.intervals import ratio
 from overround.evaluation.redrawn_results import drawable, moments_of_profit
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import by_day, day, interval, quotient, resample
@@ -58,7 +59,7 @@ def without_best(
         rest = ordered.iloc[k:]
         staked, profit = rest["stake"].sum(), rest["profit"].sum()
         share = ordered["profit"].iloc[:k].sum() / total if total > 0 else np.nan
-        rows[name] = (len(rest), profit, profit / staked if staked else np.nan, share)
+        rows[name] = (len(rest), profit, ratio(profit, staked), share)
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=["bets", "profit", "yield", "share_of_profit"]
     ).rename_axis("left_out")
@@ -120,7 +121,7 @@ def haircut(
     for i, cut in enumerate(cuts, 1):
         total = profits[cut].sum()
         clv = pd.Series(np.where(lay, 1 - price * (1 + cut) * fair, price * (1 - cut) * fair - 1)).mean()
-        rows.append((total, total / staked if staked else np.nan, *interval(quotient(drawn[:, [0, i]])), clv))
+        rows.append((total, ratio(total, staked), *interval(quotient(drawn[:, [0, i]])), clv))
     return pd.DataFrame(
         rows, columns=["profit", "yield", "low", "high", "clv"], index=pd.Index(cuts, name="cut", dtype=float)
     )
@@ -159,7 +160,7 @@ def bets_needed(
     """
     from scipy.special import ndtri
 
-    sums = by_day(ledger, pd.Index(sorted(set(day(ledger)))))
+    sums = by_day(ledger)
     staked, profit = sums.sum(axis=0)
     if len(sums) < 2 or not staked:
         return np.nan

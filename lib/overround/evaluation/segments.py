@@ -8,8 +8,9 @@ import pandas as pd
 
 from overround._typing import Floats
 from overround.errors import ParameterError
+from overround.evaluation.intervals import ratio, yield_interval
 from overround.evaluation.redrawn_results import moments_of_profit
-from overround.stats import Z, by_day, day, interval, quotient, resample
+from overround.stats import Z, by_day
 
 PRICE_BAND = "price_band"
 _BANDS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, np.inf)
@@ -63,18 +64,9 @@ def breakdown(
     inflation = _dependence(ledger)
     rows, variances = {}, []
     for name, part in ledger.groupby(groups, sort=True, observed=True):
-        days = pd.Index(sorted(set(day(part))))
-        low, high = interval(quotient(resample(by_day(part, days), simulations, seed)))
+        low, high = yield_interval(part, simulations, seed)
         staked, profit = part["stake"].sum(), part["profit"].sum()
-        rows[name] = (
-            len(part),
-            staked,
-            profit,
-            profit / staked if staked else np.nan,
-            low,
-            high,
-            part["clv"].mean(),
-        )
+        rows[name] = (len(part), staked, profit, ratio(profit, staked), low, high, part["clv"].mean())
         variances.append(inflation * _price_variance(part) / staked**2 if staked else np.nan)
     table = pd.DataFrame.from_dict(
         rows, orient="index", columns=[c for c in COLUMNS if "shrunk" not in c]
@@ -110,7 +102,7 @@ def _price_variance(bets: pd.DataFrame) -> float:
 
 def _dependence(ledger: pd.DataFrame) -> float:
     """How much larger the variance of the profit is by match days than for independent bets; at least 1."""
-    sums = by_day(ledger, pd.Index(sorted(set(day(ledger)))))
+    sums = by_day(ledger)
     independent = _price_variance(ledger) if len(ledger) else 0.0
     if len(sums) < 2 or not independent:
         return 1.0

@@ -22,15 +22,7 @@ from overround.betting.book import (
     placement_order,
     shared_markets,
 )
-from overround.betting.staking import (
-    DrawdownControl,
-    EdgeProportional,
-    Flat,
-    Kelly,
-    Percentage,
-    Staking,
-    TargetProfit,
-)
+from overround.betting.staking import Staking, sizes_one_by_one
 from overround.evaluation.redrawn_results import can_be_drawn, ways_to_end
 from overround.grouping import SELECTION, codes_and_words, group_codes
 from overround.prices.commission import commission_of
@@ -38,8 +30,6 @@ from overround.schema import COMMISSION, NOT_AN_ACCOUNT
 from overround.sweeps.space import SETS, rule_of
 from overround.times import DAY_US, Times, microseconds
 
-# rules that size a bet without a look at the others: once for all variants
-_ALONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)
 _SIZED_FROM = ("side", "price", "fee", "probability", "edge", "edge_se")
 # sizes of so many rules are kept: a grid of stakings repeats them, a sample never does
 _REMEMBERED = 16
@@ -71,7 +61,7 @@ class Bets:
 
     @cached_property
     def sized_from(self) -> pd.DataFrame:
-        """What a rule of `_ALONE` reads, without the notes that pandas would copy with every column."""
+        """What a rule of `staking.ONE_BY_ONE` reads, without the notes that pandas would copy with every column."""
         mine = self.signals[[name for name in _SIZED_FROM if name in self.signals]]
         mine.attrs = {}
         return mine
@@ -173,7 +163,7 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
             at, chosen_as = _chosen(bets, limits), limits
             times = _in_time(bets, at, place)
         rule = rule_of(variant, bankroll)
-        if repr(rule) not in sized and _sized_alone(rule):
+        if repr(rule) not in sized and sizes_one_by_one(rule):
             if len(sized) == _REMEMBERED:
                 sized.clear()
             sized[repr(rule)] = rule.sizes(bets.sized_from)
@@ -194,7 +184,7 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
 def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy: str) -> pd.DataFrame:
     """The whole ledger of one variant, as `backtest` makes it."""
     at, rule = _chosen(bets, _limits(bets, variant)), rule_of(variant, bankroll)
-    sizes = rule.sizes(bets.signals) if _sized_alone(rule) else None
+    sizes = rule.sizes(bets.signals) if sizes_one_by_one(rule) else None
     times = _in_time(bets, at, np.empty(len(bets.void), np.int64))
     order, stake, profit, after = _played(bets, at, times, rule, sizes, bankroll)
     ledger = bets.signals.take(at).assign(
@@ -234,10 +224,6 @@ def _chosen(bets: Bets, limits: Choice) -> Whole:
         bets.codes,
         allowed,
     )
-
-
-def _sized_alone(rule: Staking) -> bool:
-    return type(rule) in _ALONE or (type(rule) is DrawdownControl and _sized_alone(rule.rule))
 
 
 def _in_time(bets: Bets, at: Whole, place: Whole) -> tuple:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overround.betting.staking import Staking, staking_rule
+from overround.betting.staking import Staking, named_rule, staking_rule
 from overround.errors import ParameterError
 
 # parameters that need a pass over the quotes for each value; those that only choose among the bets of a pass;
@@ -169,8 +169,8 @@ def rule_of(variant: Mapping[str, Any], bankroll: float) -> Staking:
                 f"staking {variant['staking']!r} cannot be read; write it as kelly or kelly:0.25."
             ) from None
     if stake is None or stake != stake:
-        usual = {"flat": bankroll / 100, "target": bankroll / 100, "percentage": 0.01, "edge": 0.5}
-        stake = usual.get(kind, 0.25)
+        usual = named_rule(kind).usual
+        stake = bankroll / 100 if usual is None else usual
     return staking_rule(kind, float(stake), float(variant["cap"]), float(variant["drawdown"]))
 
 
