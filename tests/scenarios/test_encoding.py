@@ -80,7 +80,7 @@ def delays(events, quotes, results):
 
 def whole_sweep(events, quotes, results):
     space = {"min_edge": [0.0, 0.02], "staking": ["flat", "kelly"], "reference": "sharp"}
-    found = ov.sweep(quotes, space, results, ov.SweepSettings(judge="sharp", simulations=100))
+    found = ov.sweep(quotes, space, results, ov.sweeps.SweepSettings(judge="sharp", simulations=100))
     return found.table.drop(columns=[name for name in found.table if found.table[name].dtype == object])
 
 

@@ -118,7 +118,7 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
         limited=tuple(limited),
         names=names,
         codes=np.stack(codes),
-        values=np.array([ledger[name].to_numpy(float) for name in limited]).reshape(-1, n),
+        values=np.array([ledger[name].to_numpy(float) for name in limited]).reshape(len(limited), n),
         first=first,
         selection=selection,
         by_choice=by_choice,
