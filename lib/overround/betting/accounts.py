@@ -1,4 +1,4 @@
-"""Where and how bets are placed: accounts with their money and limits, and execution (slippage, delay, refusals)."""
+"""Where and how bets are placed: accounts with their money and limits; slippage, delay and refusals."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -111,7 +111,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Execution:
-    """Differences between the bet that was wanted and the one that is placed; stakes are sized at the wanted price.
+    """Differences between the bet wanted and the one placed; stakes are sized at the wanted price.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def worse_prices(price: Floats, lay: NDArray[np.bool_], execution: Execution) ->
 
 
 def availability(bets: pd.DataFrame, placed: Times, execution: Execution) -> tuple[Floats, NDArray[np.int8]]:
-    """Share of its stake that the bookmaker takes of each bet, and the code of `TAKEN` where it takes nothing."""
+    """Share of each stake that the bookmaker takes, and the code of `TAKEN` where it takes nothing."""
     code = np.full(len(bets), _FULL, np.int8)
     accepted = np.ones(len(bets))
     if execution.refusal:
@@ -266,7 +266,7 @@ def account_terms(
 
 
 def _purses(accounts: list[Account], bankroll: float) -> tuple[Whole, Floats]:
-    """Purse of each account, and the money in each; the common one comes first, if any account draws on it."""
+    """Purse of each account, and the money in each purse; one that accounts share comes first."""
     own = np.array([account.bankroll is not None for account in accounts])
     common = not own.all()
     money = [bankroll] * common + [each.bankroll for each in accounts if each.bankroll is not None]

@@ -228,7 +228,7 @@ def event_order(placed: Times, purse: Whole, settled: Times, market: Whole | Non
 
 
 def shared_markets(bets: pd.DataFrame, fee: Floats) -> Whole | None:
-    """Number of the exchange market that each bet shares with others, -1 if with none; None if no bet does."""
+    """Number of the exchange market that each bet shares with others, else -1; None if no bet does."""
     rows = np.flatnonzero(fee > 0)
     if not len(rows):
         return None

@@ -67,8 +67,8 @@ def backtest(
     -------
     DataFrame
         Signals plus stake, result (won, lost, push, void, half_won, half_lost), profit, settled_at, bankroll
-        (after settlement, all accounts together), bankroll_at_start (of all rows the same, so that a merged or
-        filtered ledger still says it), closing_price, closing_fair and clv (closing-line value:
+        (after settlement, all accounts together), bankroll_at_start (the same in all rows, so that a merged
+        or filtered ledger still has it), closing_price, closing_fair and clv (closing-line value:
         price x closing_fair - 1 for a back bet), ordered by settlement. A bet that was not placed stays in
         the ledger with a stake of 0. Text columns keep their type, `result` and `taken` are categoricals.
         `attrs` are notes for display: unsettled, and refused and reduced, which count bets by reason.
@@ -235,7 +235,7 @@ def _ledger(bets: pd.DataFrame, columns: dict[str, Any], settles: Whole, start: 
 
 
 def _values(column: pd.Series) -> Any:
-    """The values of a column of signals as a ledger has them: times in microseconds, plain objects as text."""
+    """The values of a column of signals: times in microseconds, plain objects as text."""
     if column.dtype.kind == "M":
         return as_times(microseconds(column)).array
     return column.astype("str").array if column.dtype == object else column.array

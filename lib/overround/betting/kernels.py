@@ -1,7 +1,7 @@
-"""Compiled loops of the backtest, kept on disk after the first call; import this module inside functions only.
+"""Compiled loops of the backtest, cached on disk; import this module inside functions only.
 
-All of them are in one file: numba's cache on disk forgets a kernel when the file that it is in changes, not
-when a kernel that it calls does. Places are turned into unsigned numbers (`np.uintp`): an index that cannot be
+All of them are in one file: numba's cache forgets a kernel when the file that it is in changes, not when a
+kernel that it calls does. Places are turned into unsigned numbers (`np.uintp`): an index that cannot be
 negative needs no check.
 """
 
@@ -54,7 +54,7 @@ def settlement_times(start, given, match):
 
 @njit(cache=True)
 def time_order(placed, purse, settled, settles, market):
-    """Arrays start, until, instant and run_end of `book.Order`; `market` is the one a bet shares, -1 for none, or empty."""
+    """Arrays start, until, instant and run_end of `book.Order`; `market`: see `book.shared_markets`."""
     n, groups, done = len(placed), 0, 0
     start, until = np.empty(n + 1, np.int64), np.empty(n, np.int64)
     for i in range(n):
@@ -88,7 +88,7 @@ def in_turn(order):
 
 @njit(cache=True)
 def payoffs(ended, lay, price, fee, tax):
-    """Profit per unit staked of bets whose selections ended so, and the code of each result in `settlement.RESULTS`.
+    """Profit per unit staked if the selections ended so, and the code of each result in `settlement.RESULTS`.
 
     `fee` is the commission on winnings, `tax` that on turnover, to which a void bet does not count.
     """
@@ -285,7 +285,7 @@ def _place_fixed(begin, end, stakes, limits, why, out):
 
 @njit(cache=True, nogil=True)
 def _place(begin, end, base, exposure, limits, stakes, out):
-    """Size the bets of a group, cut in proportion where they need more than there is; returns the money tied up."""
+    """Size the bets of a group, cut in proportion to the money there is; returns the money tied up."""
     # unpacked once: every look into a tuple of arrays counts references
     most, step, minimum, accepted, size, part = limits
     amount, share = stakes.amount, stakes.share
@@ -390,7 +390,7 @@ def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
 
 @njit(cache=True, nogil=True)
 def _net(settles, begin, end, rate, stake, gain, profit):
-    """Profits of the bets on one exchange market, less commission on their net winnings; a single bet paid its own."""
+    """Profits of the bets on one exchange market, less commission on their net winnings."""
     won, net = 0.0, 0.0
     for at in range(begin, end):
         bet = np.uintp(settles[at])

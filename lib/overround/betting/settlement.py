@@ -1,4 +1,4 @@
-"""How bets end, by the rules of whole, half and quarter lines, and when they are settled; stakes play no part."""
+"""How bets end, by the rules of whole, half and quarter lines, and when they are settled."""
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ def is_lay(side: pd.Series) -> NDArray[np.bool_]:
 
 
 def settlement_times(starts_at: Times, settled_at: Times) -> Times:
-    """When each bet is settled: as the provider says, else two hours after kick-off or at the end of the day."""
+    """Time of settlement: as the provider says, else two hours after kick-off or at the end of the day."""
     from overround.betting import kernels
 
     return kernels.settlement_times(starts_at, settled_at, MATCH // _US)

@@ -1,7 +1,8 @@
 """How much to bet: each rule is a frozen dataclass with a method `sizes`.
 
-`sizes` gives a fixed amount and a share of the free bankroll for every bet. A new rule is a class like the others
-and an entry in `RULES`, which notebooks and sweeps read; if it looks at one bet at a time, also in `ONE_BY_ONE`.
+`sizes` gives a fixed amount and a share of the free bankroll for every bet. A new rule is a class like the
+others and an entry in `RULES`, which notebooks and sweeps read; if it looks at one bet at a time, also in
+`ONE_BY_ONE`.
 """
 
 from collections.abc import Callable
@@ -58,8 +59,7 @@ class Percentage:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> signals = ov.datasets.example_signals()
     >>> amount, share = ov.Percentage(0.01).sizes(signals)
     >>> set(share.tolist())
     {0.01}
@@ -82,8 +82,7 @@ class TargetProfit:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> signals = ov.datasets.example_signals()
     >>> amount, share = ov.betting.TargetProfit(10).sizes(signals)
     >>> bool((amount * (signals["price"] - 1)).round(9).eq(10).all())
     True
@@ -109,8 +108,7 @@ class EdgeProportional:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> signals = ov.datasets.example_signals()
     >>> amount, share = ov.betting.EdgeProportional(per_edge=0.5).sizes(signals)
     >>> bool((share <= 0.05).all())
     True
@@ -131,7 +129,7 @@ class EdgeProportional:
 
 @dataclass(frozen=True)
 class Kelly:
-    """A fraction of the stake that maximises one bet's expected log wealth, at most `cap` of the free bankroll.
+    """A fraction of the stake that maximises one bet's expected log wealth, at most `cap` of the bankroll.
 
     For a back bet at price o with probability p the full share put at risk is (p o - 1) / (o - 1); for a lay
     bet it is the liability, 1 - p o. In a backtest o is the price less commission. Source: Kelly (1956), Bell
@@ -145,8 +143,7 @@ class Kelly:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> signals = ov.datasets.example_signals()
     >>> amount, share = ov.Kelly(fraction=0.25, cap=0.05).sizes(signals)
     >>> bool((share <= 0.05).all())
     True
@@ -193,8 +190,7 @@ class SimultaneousKelly:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
+    >>> signals = ov.datasets.example_signals()
     >>> amount, share = ov.betting.SimultaneousKelly(fraction=0.25).sizes(signals)
     >>> bool((share <= 0.05).all())
     True
@@ -373,7 +369,8 @@ def _known(signals: pd.DataFrame, column: str, rule: str) -> Floats:
     values = signals[column].to_numpy(float) if column in signals else np.full(max(len(signals), 1), np.nan)
     if np.isnan(values).any():
         raise ParameterError(
-            f"{rule} staking needs {_ARTICLE[column]} for every bet; these signals have none: use Flat or Percentage."
+            f"{rule} staking needs {_ARTICLE[column]} for every bet; these signals have none: "
+            "use Flat or Percentage."
         )
     return values
 

@@ -1,8 +1,8 @@
-"""Compiled search for the stakes of bets that are placed together; import this module only inside the function that needs it.
+"""Compiled search for the stakes of bets that are placed together; import it inside functions only.
 
 All stakes here are shares of the bankroll put at risk: the stake of a back bet, the liability of a lay bet.
-All kernels are in one file: numba's store on disk forgets a compiled kernel when the file that it is in
-changes, not when one does that it calls into.
+All kernels are in one file: numba's cache forgets a kernel when the file that it is in changes, not when a
+kernel that it calls does.
 """
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from overround.measure.numba_compile import njit
 
 _STEPS = 100
-_WALL = 1e-13  # weight of log(money that is not at risk): keeps the stakes below the bankroll and moves them by less than this matters
+# weight of log(money that is not at risk): keeps the stakes below the bankroll without moving them noticeably
+_WALL = 1e-13
 
 
 @njit(cache=True)
@@ -96,7 +97,10 @@ def _stakes(market, outcome, price, probability, lay):
 
 @njit(cache=True)
 def _one_market(price, probability):
-    """Smoczynski and Tomkins (2010): bet while an outcome's expected return is above the reserve, down to probability - reserve / price."""
+    """Smoczynski and Tomkins (2010): back outcomes whose expected return exceeds the reserve.
+
+    Each at probability - reserve / price.
+    """
     n = len(price)
     risk, backed = np.zeros(n), np.zeros(n, np.bool_)
     left, unbacked, reserve = 1.0, 1.0, 1.0
@@ -119,7 +123,7 @@ def _one_market(price, probability):
 
 @njit(cache=True)
 def _states(market, outcome, price, probability, lay):
-    """Profit per unit at risk of each bet in each result, shape (results, bets), and the chance of each result.
+    """Profit per unit at risk, shape (results, bets), and the chance of each result.
 
     The results of a market are the outcomes that are bet on, and none of them.
     """
@@ -167,7 +171,7 @@ def _market_states(first, last, outcome, price, probability, lay):
     p[k] = max(1 - total, 0.0)
     for s in range(k + 1):
         p[s] /= max(total, 1.0)
-    # a result that cannot happen is none
+    # leave out a result that cannot happen
     return (table, p) if p[k] > 0 else (table[:k], p[:k])
 
 
@@ -232,11 +236,11 @@ def _derivatives(returns, chance, f, slope, bend):
 
 @njit(cache=True)
 def _solve(matrix, target, some, result):
-    """Solve for the rows and columns `some` of a positive definite matrix, by Gauss-Jordan; the matrix is spoilt."""
+    """Solve for the rows and columns `some` of a positive definite matrix by Gauss-Jordan, in place."""
     n = len(target)
     for i in range(n):
         result[i] = target[i] if some[i] else 0.0
-        matrix[i, i] *= 1 + 1e-10  # two bets that are one
+        matrix[i, i] *= 1 + 1e-10  # for two bets that are equal
     for k in range(n):
         if some[k]:
             for i in range(n):

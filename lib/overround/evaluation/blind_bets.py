@@ -1,4 +1,4 @@
-"""Blind bets in the same matches: what no skill at all would have made."""
+"""Blind bets in the same matches: what a bettor without skill would have made."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ def baselines(
     simulations: int = 2_000,
     seed: int = 7,
 ) -> pd.DataFrame:
-    """What bets without any thought earn on the same prices: the same markets at the same bookmakers at the same times.
+    """Yields of blind bets in the same markets, at the same bookmakers and times.
 
     Parameters
     ----------
@@ -42,9 +42,8 @@ def baselines(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> _, quotes, results = ov.example()
+    >>> ledger = ov.datasets.example_ledger()
     >>> ov.baselines(ledger, quotes, results, simulations=200).index.tolist()
     ['these bets', 'every outcome', 'a random outcome', 'every home', 'every draw', 'every away']
     """
@@ -83,7 +82,7 @@ def baselines(
 
 
 def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
-    """A signal for each outcome of each bet's market at its bookmaker and time, where all of them had a price."""
+    """A signal for each outcome of each bet's market at its bookmaker and time, if all had a price."""
     bets = bets.reset_index(drop=True)
     drawn = set(quotes.loc[quotes["outcome"] == "draw", "event_id"])
     outcomes = [

@@ -1,4 +1,4 @@
-"""Whose closing line says so: a reference that is late or wrong confirms the edges that it made. Pure functions on ledgers."""
+"""Closing-line value by several closes: a reference that is late or wrong confirms the edges that it made."""
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ def clv_by_close(
     simulations: int = 2_000,
     seed: int = 7,
 ) -> pd.DataFrame:
-    """Closing-line value of the same bets against the reference's close, everybody's, and that of the bookmaker that took the bet.
+    """Closing-line value by the reference's close, everybody's, and that of the bookmaker that took the bet.
 
     Where a reference sees value because it stood still or was wrong, its own close says the same again. The
     others' does not, unless they came to it.
@@ -47,9 +47,8 @@ def clv_by_close(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> _, quotes, results = ov.example()
+    >>> ledger = ov.datasets.example_ledger()
     >>> ov.clv_by_close(ledger, quotes, simulations=200)["bets"].nunique()
     1
     """

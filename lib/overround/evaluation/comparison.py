@@ -1,4 +1,7 @@
-"""Differences in yield between runs, strategies, leagues or bookmakers, paired by match day: what a day does to both sides cancels."""
+"""Differences in yield between runs, strategies, leagues or bookmakers, paired by match day.
+
+Pairing cancels what a good or bad day does to both sides.
+"""
 
 from collections.abc import Mapping
 
@@ -57,9 +60,7 @@ def compare_ledgers(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> ov.compare_ledgers(ledgers, simulations=500)["bets"].to_dict()
     {'1%': 145, '3%': 64}
     """
@@ -77,7 +78,7 @@ def compare_ledgers(
 def compare_within(
     ledgers: Mapping[str, pd.DataFrame], by: str, *, simulations: int = 2_000, seed: int = 7
 ) -> pd.DataFrame:
-    """Each ledger against the first in every league, at every bookmaker and so on: where the difference comes from.
+    """Each ledger against the first in every league, at every bookmaker and so on.
 
     Parameters
     ----------
@@ -97,9 +98,7 @@ def compare_within(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> ov.evaluation.compare_within(ledgers, "bookmaker", simulations=200)["bookmaker"].nunique()
     3
     """
@@ -175,9 +174,7 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> ov.evaluation.difference_curves(ledgers).columns.tolist()
     ['run', 'at', 'difference', 'noise']
     """
@@ -201,7 +198,7 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def by_significance(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a comparison, the surest difference first, however large; what cannot be told is last, what all are held against on top."""
+    """Rows of a comparison by significance: the baseline first, the surest difference next, the unknown last."""
     distance = (
         comparison["difference"] / (comparison["high"] - comparison["low"]).where(lambda width: width > 0)
     ).abs()
@@ -213,14 +210,12 @@ def by_significance(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_verdict(comparison: pd.DataFrame) -> str:
-    """Return what `compare_ledgers` says, in one sentence; its p is corrected for the number of runs compared.
+    """Return the result of `compare_ledgers` in one sentence; p is corrected for the number of runs compared.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> print(ov.evaluation.comparison_verdict(ov.compare_ledgers(ledgers, simulations=500)).split(":")[0])
     The yield of 3% is within noise of that of 1%
     """
@@ -242,7 +237,7 @@ def comparison_verdict(comparison: pd.DataFrame) -> str:
 
 
 def in_points(difference: float, low: float = np.nan, high: float = np.nan) -> str:
-    """A difference of two shares in percentage points, with its interval where it has one, e.g. "+1.2 (−0.4 to 2.8)"."""
+    """A difference of shares in percentage points, with its interval if known: "+1.2 (−0.4 to 2.8)"."""
     if np.isnan(difference):
         return "–"
     span = "" if np.isnan(low) or np.isnan(high) else f" ({100 * low:.1f} to {100 * high:.1f})"
@@ -300,7 +295,7 @@ def _typed(table: pd.DataFrame, tried: int) -> pd.DataFrame:
 
 
 def _differences(base: Floats, other: Floats, simulations: int, seed: int) -> pd.DataFrame:
-    """Differences of each side to its base, both of shape (k, days, 7); one row each, columns `_DIFFERENCES`."""
+    """Differences of each side from its base, both of shape (k, days, 7): a row each."""
     k, pair = len(base), np.stack([base, other])
     whole = pair.sum(axis=2)
     table = pd.DataFrame(_NONE, range(k)).astype({"verdict": "object"})

@@ -34,7 +34,7 @@ def delayed(signals: pd.DataFrame, quotes: pd.DataFrame, minutes: float) -> pd.D
     Raises
     ------
     ParameterError
-        Prices without clock times (phases early and close): nobody knows what stood later.
+        Prices without clock times (phases early and close): later prices are unknown.
 
     Examples
     --------
@@ -49,7 +49,8 @@ def delayed(signals: pd.DataFrame, quotes: pd.DataFrame, minutes: float) -> pd.D
         raise ParameterError(f"minutes is {minutes}; a bet cannot be placed before its signal, at least 0.")
     if len(signals) and not has_clock(quotes):
         raise ParameterError(
-            "these prices have no clock times, only a phase (early, close): what stood minutes later is not known."
+            "these prices have no clock times, only a phase (early, close): "
+            "what stood minutes later is not known."
         )
     at = signals["placed_at"] + pd.Timedelta(minutes=minutes)
     price = standing_price(signals, quotes, at, STANDS_H + minutes / 60)

@@ -1,4 +1,4 @@
-"""How deep and how long a bankroll was under water, and how deep it might have been: one path hides ruin."""
+"""Depth and length of drawdowns, also of resampled paths: a single path hides ruin."""
 
 import numpy as np
 import pandas as pd
@@ -30,12 +30,12 @@ def bankroll_at_start(ledger: pd.DataFrame) -> float:
 
 
 def settled_path(ledger: pd.DataFrame) -> pd.Series:
-    """Bankroll by moment of settlement: bets that are settled at the same moment have no order among themselves."""
+    """Bankroll by time of settlement; bets settled at the same time have no order among themselves."""
     return ledger.groupby("settled_at")["bankroll"].last()
 
 
 def max_drawdown(ledger: pd.DataFrame) -> float:
-    """Largest fall of the bankroll from a peak, as a share of that peak; 0 without bets, NaN without a start."""
+    """Largest fall of the bankroll as a share of the peak before; 0 without bets, NaN without a start."""
     if ledger.empty:
         return 0.0
     path = np.concatenate([[bankroll_at_start(ledger)], settled_path(ledger).to_numpy(float)])
@@ -44,10 +44,10 @@ def max_drawdown(ledger: pd.DataFrame) -> float:
 
 
 def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
-    """Days from the peak before the deepest fall until it was regained (or to the end), and the share of time below any earlier peak.
+    """Days from the peak before the deepest fall until it was regained, and the share of time below a peak.
 
-    Time runs from the first placement to the last settlement. NaN for a ledger without bets, or one that does
-    not say its bankroll.
+    Time runs from the first placement to the last settlement; a peak that is not regained counts to the end.
+    NaN for a ledger without bets or without a bankroll at the start.
     """
     start = bankroll_at_start(ledger)
     if ledger.empty or np.isnan(start):
@@ -69,7 +69,7 @@ def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
 
 
 def day_returns(ledger: pd.DataFrame) -> Floats:
-    """Profit of each match day as a share of the bankroll before it, in order of time; NaN where the ledger does not say its bankroll."""
+    """Profit of each match day as a share of the bankroll before it, in order of time; NaN if unknown."""
     start = bankroll_at_start(ledger)
     profit = ledger["profit"].groupby(day(ledger)).sum().sort_index().to_numpy(float)
     before = start + np.concatenate([[0.0], profit.cumsum()[:-1]]) if len(profit) else profit
@@ -79,7 +79,7 @@ def day_returns(ledger: pd.DataFrame) -> Floats:
 def resampled_drawdowns(
     ledger: pd.DataFrame, *, simulations: int = MOST_PATHS, ruin: float = 0.5, seed: int = 7
 ) -> tuple[Floats, float]:
-    """Maximum drawdown of bankroll paths made of this ledger's match days, drawn with replacement, and how many of them are ruined.
+    """Maximum drawdowns of bankroll paths made of match days drawn with replacement, and how many are ruined.
 
     Where every stake is the same amount the days' profits are added; otherwise stakes follow the bankroll,
     and the days' returns compound.
@@ -106,9 +106,7 @@ def resampled_drawdowns(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> falls, ruined = ov.evaluation.resampled_drawdowns(ledger, simulations=200)
     >>> len(falls), 0 <= ruined <= 1
     (200, True)

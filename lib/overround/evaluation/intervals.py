@@ -14,7 +14,7 @@ LARGE = 1e9  # a bankroll that one unit a bet never uses up
 def unit_profit(bets: pd.DataFrame, net: Floats | None = None) -> Floats:
     """Profit of one unit on each back bet, after commission.
 
-    At prices `net` of commission; by default at its own price, less the share of the win that its bookmaker kept.
+    At prices `net` of commission; by default at its own price, less what its bookmaker kept of the win.
     """
     gain = np.nan_to_num(mapped(bets["result"], ENDED, np.nan))
     if net is not None:

@@ -1,4 +1,4 @@
-"""How easily luck alone would have done the same: results redrawn from the market's margin-free closing prices."""
+"""How easily luck alone would have done as well, by results redrawn from the margin-free closing prices."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -76,9 +76,7 @@ def luck_test(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> luck = ov.luck_test(ledger, simulations=500)
     >>> bool(0 < luck["p"] <= 1), luck["bets"] == len(ledger)
     (True, True)
@@ -110,7 +108,7 @@ def luck_band(
     commission: Mapping[str, float] = COMMISSION,
     bankroll: float | None = None,
 ) -> pd.DataFrame:
-    """Quantiles of the running profit in the histories of `luck_test`: the band of luck on the bankroll figure.
+    """Quantiles of the running profit in the histories of `luck_test`: the bankroll figure's band of luck.
 
     Parameters
     ----------
@@ -126,9 +124,7 @@ def luck_band(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> ov.evaluation.luck_band(ledger, simulations=200).columns.tolist()
     [0.05, 0.5, 0.95]
     """
@@ -273,14 +269,14 @@ def _check_stakes(book: Book, ledger: pd.DataFrame) -> None:
     if wrong.any():
         row = ledger.iloc[int(wrong.argmax())]
         raise ParameterError(
-            f"stake is not the rule that made this ledger: on {row['event_id']} it bets {stakes[wrong][0]:.2f}, "
-            f"the ledger {row['stake']:.2f}; give what the backtest was called with "
+            f"stake is not the rule that made this ledger: on {row['event_id']} it bets "
+            f"{stakes[wrong][0]:.2f}, the ledger {row['stake']:.2f}; give what the backtest was called with "
             "(rule, accounts, execution, commission, bankroll) and its whole ledger, or no stake."
         )
 
 
 def _worth(book: Book, ways: Ways) -> Floats:
-    """Expected profit per unit staked by the margin-free close; bets that share an exchange market as if alone."""
+    """Expected profit per unit staked by the margin-free close, each bet as if alone in its market."""
     alone = replace(book, fee=book.terms.rate) if len(book.terms.rate) else book
     return sum(
         (chance * alone.gain(ended)[0] for chance, ended in zip(ways.chances, ways.ends, strict=True)),

@@ -88,16 +88,19 @@ def evaluate(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> found = ov.evaluate(ledger, simulations=500)
     >>> int(found.loc["bets", "value"]) == len(ledger), found.loc["yield", "unit"]
     (True, 'share')
     """
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
-    played = {"stake": stake, "accounts": accounts, "execution": execution, "commission": commission}
+    played: dict[str, Any] = {
+        "stake": stake,
+        "accounts": accounts,
+        "execution": execution,
+        "commission": commission,
+    }
     facts = _facts(ledger, simulations, seed, ruin) | {
         "luck": luck_test(ledger, simulations=simulations, seed=seed, **played),
         "tried": tried,
@@ -140,7 +143,7 @@ def _estimate(value: float, drawn: Floats) -> tuple[float, float, float]:
     return value, *interval(drawn)
 
 
-# figure of merit: its unit, which decides how it is shown, and the value, or value, low and high, from `_facts`
+# figure of merit: its unit, and the value (or value, low and high) from `_facts`
 FIGURES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "bets": ("bets", lambda f: len(f.bets)),
     "staked": ("money", lambda f: f.staked),
@@ -172,14 +175,12 @@ FIGURES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 
 def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
-    """Return the answer in one sentence: edge and interval, luck, number tried, closing line, what to check first.
+    """Return the answer in one sentence: edge, interval, luck, number tried, close, and what to check first.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> print(ov.verdict(ov.evaluate(ledger, simulations=500), ledger).split(".")[0])
     No edge
     """

@@ -1,4 +1,4 @@
-"""What a result is worth after many strategies were tried: tests over all of them at once. Pure functions on ledgers or daily profits."""
+"""The worth of a result after many strategies were tried: tests of all of them together."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -37,7 +37,7 @@ def correct_for_search(
     ----------
     tried : mapping of str to DataFrame, or DataFrame or ndarray of shape (n_days, n_strategies)
         A ledger for each strategy, or profit by day and strategy (`daily_profits`). All that were tried
-        belong here, not only those that looked well.
+        belong here, not only those that looked good.
     histories : str
         "days": match days are drawn with replacement. "market": results are drawn from the market's
         margin-free closing probabilities, one draw a market for all strategies, as in `luck_test`; it needs
@@ -78,9 +78,7 @@ def correct_for_search(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> found = ov.correct_for_search(ledgers, simulations=500)
     >>> bool((found["p_adjusted"] >= found["p"]).all())
     True
@@ -98,7 +96,7 @@ def correct_for_search(
 def luck_of_the_best(
     ledgers: Mapping[str, pd.DataFrame], *, simulations: int = 10_000, seed: int = 7
 ) -> dict[str, Any]:
-    """What the best of these strategies is worth, and what the best of as many shows by luck alone.
+    """The worth of the best of these strategies, and what the best of as many shows by luck alone.
 
     Histories are those of `luck_test`, with one draw a market for all strategies: strategies that share bets
     share their luck.
@@ -113,10 +111,9 @@ def luck_of_the_best(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
-    >>> best = ov.evaluation.luck_of_the_best({"all": ledger, "home": ledger[ledger["outcome"] == "home"]}, simulations=500)
+    >>> ledger = ov.datasets.example_ledger()
+    >>> tried = {"all": ledger, "home": ledger[ledger["outcome"] == "home"]}
+    >>> best = ov.evaluation.luck_of_the_best(tried, simulations=500)
     >>> best["best"] in ("all", "home")
     True
     """
@@ -139,7 +136,7 @@ def luck_of_the_best(
 
 
 def deflated_p(p: float, tried: float) -> float:
-    """p-value of the winner where all that is known of the losers is their number: 1 - (1 - p)^tried, NaN where p is.
+    """p-value of the best of several strategies if only their number is known: 1 - (1 - p)^tried.
 
     Exact for independent strategies, conservative for those that move together, as variants of one idea do:
     with their ledgers use `luck_of_the_best`, or give their `effective_number`. Source: Šidák (1967), JASA
@@ -158,7 +155,7 @@ def deflated_p(p: float, tried: float) -> float:
 
 
 def effective_number(tried: Tried) -> float:
-    """How many independent strategies these are worth: 1 for copies of one, all of them where their daily profits are not correlated.
+    """Number of independent strategies that these amount to: 1 for copies, all if profits are uncorrelated.
 
     Eigenvalues of the correlation matrix, (sum of roots)^2 / sum. Source: Galwey (2009), Genetic Epidemiology
     33, 559-568. With few days a correlation by chance lowers it.
@@ -166,9 +163,7 @@ def effective_number(tried: Tried) -> float:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> 1 <= ov.evaluation.effective_number(ledgers) <= 2
     True
     """
@@ -184,7 +179,7 @@ def effective_number(tried: Tried) -> float:
 
 
 def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
-    """Probability that the strategy that was best in one half of the time is below the median in the other half.
+    """Probability that the best strategy of one half of the time is below the median in the other half.
 
     Time is cut into blocks; every choice of half of them is once what the strategy is chosen on, with the
     rest to judge it (combinatorially symmetric cross-validation). The measure is the Sharpe ratio of daily
@@ -211,9 +206,7 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> sorted(ov.evaluation.backtest_overfitting(ledgers, blocks=4))
     ['choices', 'loss', 'pbo', 'rank']
     """
@@ -254,14 +247,12 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
 
 
 def daily_profits(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Profit of each strategy on each match day on which any of them bet: index day, a column a strategy, 0 where it had no bet.
+    """Profit by match day (index) and strategy (columns), 0 where a strategy had no bet.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> edges = (0.01, 0.03)
-    >>> ledgers = {f"{edge:.0%}": ov.backtest(ov.value_signals(quotes, "sharp", min_edge=edge), results) for edge in edges}
+    >>> ledgers = ov.datasets.example_ledgers()
     >>> ov.evaluation.daily_profits(ledgers).columns.tolist()
     ['1%', '3%']
     """

@@ -1,4 +1,4 @@
-"""What many strategies earn in histories in which none of them has an edge: their own days drawn anew, or the market's results."""
+"""Profits of many strategies in histories without an edge: resampled match days, or redrawn results."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,12 +23,10 @@ class Null:
     observed: Floats  # (k,), what is tested: mean profit a day, or profit
     error: Floats  # (k,), its standard error
     simulations: int
-    drawn: Callable[
-        [NDArray[np.intp]], NDArray[np.floating]
-    ]  # of these strategies, (simulations, chosen), centred on 0
-    poor: dict[
-        str, Floats
-    ]  # by how much strategies that are worse than nothing lie below 0 in the histories: lower, consistent, upper
+    # profits of these strategies, shape (simulations, chosen), centred on 0
+    drawn: Callable[[NDArray[np.intp]], NDArray[np.floating]]
+    # lower, consistent, upper: how far strategies that are worse than nothing lie below 0 in the histories
+    poor: dict[str, Floats]
     alone: Floats  # the same for a strategy's own p: what the bets are worth at the histories' probabilities
     staked: Floats | None = None
 
@@ -44,7 +42,7 @@ def null_of_days(
     values = profits.to_numpy()
     n = len(values)
     mean = values.mean(axis=0, dtype=float)
-    # half the digits take half the time; what they lose is a millionth of what the resamples leave open
+    # float32 takes half the time; its error is a millionth of the resampling error
     deviations = np.subtract(values, mean, dtype=np.float32, casting="same_kind")
 
     def drawn(at: NDArray[np.intp]) -> NDArray[np.floating]:
@@ -93,7 +91,7 @@ def _long_run_variance(deviations: NDArray[np.floating], block_days: float) -> F
 
 
 def null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed: int) -> Null:
-    """Results drawn from the market's margin-free closing probabilities, one draw a market for all strategies.
+    """Results redrawn from margin-free closing probabilities, one draw a market for all strategies.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The same bets at other prices: later, elsewhere, on other outcomes, under other methods; and prices that cannot be right."""
+"""The same bets at other bookmakers' prices or under other margin methods; and prices that must be wrong."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,9 +42,8 @@ def at_each_price(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> _, quotes, results = ov.example()
+    >>> ledger = ov.datasets.example_ledger()
     >>> prices = ov.evaluation.at_each_price(ledger, quotes, simulations=200)
     >>> "yield" in prices
     True
@@ -79,7 +78,7 @@ def at_each_price(
 def wrong_prices(
     ledger: pd.DataFrame, quotes: pd.DataFrame, *, ratio: float = 1.3, lead: float = 1.15, least: int = 3
 ) -> pd.DataFrame:
-    """Bets at prices so far from everybody else's that they are mistakes: of the data, or ones that the bookmaker would void.
+    """Bets at prices so far from all others that they are errors, of the data or of the bookmaker.
 
     A price is absurd where it is at least `ratio` times the median and `lead` times the best of the other
     accounts at that moment, with at least `least` of them. One such price made most of a published profit
@@ -94,9 +93,8 @@ def wrong_prices(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> _, quotes, results = ov.example()
+    >>> ledger = ov.datasets.example_ledger()
     >>> len(ov.evaluation.wrong_prices(ledger, quotes))
     0
     """
@@ -126,7 +124,7 @@ def across_methods(
     seed: int = 7,
     **selection: Any,
 ) -> pd.DataFrame:
-    """The same strategy under several ways to take the margin out: value that only one of them sees is made by the method.
+    """The same strategy under several margin methods: an edge under only one may be made by the method.
 
     Parameters
     ----------
@@ -150,7 +148,8 @@ def across_methods(
     --------
     >>> import overround as ov
     >>> events, quotes, results = ov.example()
-    >>> ov.evaluation.across_methods(quotes, results, "sharp", ("power", "shin"), simulations=200).index.tolist()
+    >>> methods = ("power", "shin")
+    >>> ov.evaluation.across_methods(quotes, results, "sharp", methods, simulations=200).index.tolist()
     ['power', 'shin']
     """
     rows = {}
@@ -172,6 +171,6 @@ def across_methods(
 
 
 def only_one(table: pd.DataFrame) -> str:
-    """The one row of a table with column `low` where it is above 0, where there is just one of several; else nothing."""
+    """Name of the only row whose `low` is above 0; "" if there is none, or several, or one row in all."""
     shown = list(table.index[table["low"] > 0])
     return str(shown[0]) if len(shown) == 1 and len(table) > 1 else ""

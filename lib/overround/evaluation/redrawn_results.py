@@ -73,7 +73,7 @@ def ways_and_profits(ledger: pd.DataFrame) -> tuple[Ways, Floats]:
 
 
 def _middle(kind: NDArray, picked: NDArray, line: Floats, ended: Floats) -> tuple[Floats, Floats]:
-    """Chance that a score falls on the line, as often as among these bets, and how the selection ends then."""
+    """Chance that a score falls on the line, as among these bets, and how the selection ends then."""
     rest = np.mod(np.nan_to_num(line), 1.0)
     of_quarter = np.select([np.abs(rest - 0.25) < 1e-9, np.abs(rest - 0.75) < 1e-9], [-0.5, 0.5], 0.0)
     # a total of 2.25 loses half of "over" at two goals; a handicap of +0.25 wins half of "home" at a draw
@@ -88,7 +88,7 @@ def _middle(kind: NDArray, picked: NDArray, line: Floats, ended: Floats) -> tupl
 
 
 def _below_draw(match: NDArray[np.int64], n: int, kind: NDArray, picked: NDArray, p: Floats) -> Floats:
-    """Where a draw begins: above the home win if that is known, else below the away win, else in the middle."""
+    """Where a draw begins: above the home win if known, else below the away win, else in the middle."""
     home, away = np.full(n, np.nan), np.full(n, np.nan)
     three_way = (kind == 0) & ~np.isnan(p)
     home[match[three_way & (picked == 0)]] = p[three_way & (picked == 0)]

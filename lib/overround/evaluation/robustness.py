@@ -1,4 +1,4 @@
-"""Whether a result hangs on a few bets, exact prices, prices that are missing, or knowing what nobody could. Pure functions on ledgers."""
+"""Whether a result hangs on a few bets, exact prices, missing prices, or knowledge that nobody could have."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from overround.evaluation.redrawn_results import drawable, moments_of_profit
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import by_day, day, interval, quotient, resample
 
-# limits beyond which honest strategies are not seen
+# limits that honest strategies do not exceed
 _DEVIATIONS = 5.0
 _BEATEN = 0.99
 _LEAST_BETS = 30
@@ -21,7 +21,7 @@ _CONCENTRATED = 0.25
 def without_best(
     ledger: pd.DataFrame, *, counts: Sequence[int] = (1, 5, 10), shares: Sequence[float] = (0.01,)
 ) -> pd.DataFrame:
-    """The yield when the bets that earned most are left out: a handful of lucky or wrong prices can be all of a profit.
+    """The yield without the best bets: a handful of lucky or wrong prices can make up a whole profit.
 
     Parameters
     ----------
@@ -41,9 +41,7 @@ def without_best(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> ov.evaluation.without_best(ledger, counts=(1, 5)).index.tolist()
     ['none', 'best 1', 'best 5', 'best 1 %']
     """
@@ -94,9 +92,7 @@ def haircut(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> cut = ov.evaluation.haircut(ledger, (0, 0.01, 0.02), simulations=200)
     >>> cut["yield"].is_monotonic_decreasing
     True
@@ -130,7 +126,7 @@ def haircut(
 def bets_needed(
     ledger: pd.DataFrame, edge: float | None = None, *, power: float = 0.8, size: float = 0.05
 ) -> float:
-    """How many bets like these tell an edge from zero: a one-sided test of this size that finds it with this power.
+    """Number of bets like these that a one-sided test of this size and power needs to tell an edge from zero.
 
     The noise is that of the ledger's own yield by match day, so that bets that depend on each other count for
     less.
@@ -152,9 +148,7 @@ def bets_needed(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> ov.evaluation.bets_needed(ledger, edge=0.02) > len(ledger)
     True
     """
@@ -175,7 +169,7 @@ def bets_needed(
 def missing_odds(
     quotes: pd.DataFrame, by: Sequence[str] = ("bookmaker", "competition", "season"), *, market: str = "h2h"
 ) -> pd.DataFrame:
-    """How many matches each bookmaker does not quote: a result on the rest may not be one on all.
+    """How many matches each bookmaker does not quote: a result on the rest may not hold for all.
 
     Parameters
     ----------
@@ -217,16 +211,17 @@ def missing_odds(
 
 
 def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 0.5) -> pd.DataFrame:
-    """Bets on matches that all regular bookmakers quote: those with prices for at least `least` of a competition's season.
+    """Bets on matches that all regular bookmakers quote.
+
+    Regular are those with prices for at least `least` of a competition's season.
 
     What holds only where prices are missing is a fact about missing prices.
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> _, quotes, results = ov.example()
+    >>> ledger = ov.datasets.example_ledger()
     >>> kept = ov.evaluation.always_quoted(ledger, quotes)
     >>> len(kept) > 0
     True
@@ -253,26 +248,24 @@ def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 
 
 
 def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:
-    """What is too good to be true: signs that results or closing prices were known, or that prices were not there to be had.
+    """Signs that results or closing prices were known in advance, or that prices could not be had.
 
     Returns
     -------
     DataFrame
         Index `check`; columns found, limit, flagged, and why: what a flag means. Checks:
 
-        - results known: wins above what the margin-free close (or the bet's own price) leads to expect, in standard deviations of the
-          profit by match day or by those probabilities, whichever is larger;
-        - close known: share of bets that beat the close. A strategy that bets at the close is flagged, too, and rightly: there the
-          closing line judges its own choice;
+        - results known: profit above that expected by the margin-free close (or the bet's own price), in
+          standard deviations of the profit by match day or by those probabilities, whichever is larger;
+        - close known: share of bets that beat the close. A strategy that bets at the close is flagged, too,
+          and rightly: there the closing line judges its own choice;
         - few bets: share of all winnings from the best hundredth of the bets;
-        - no account: share of the stakes at prices that are no bookmaker's (market maximum or average).
+        - no account: share of the stakes at prices of no bookmaker (market maximum or average).
 
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> list(ov.evaluation.suspicious(ledger).columns)
     ['found', 'limit', 'flagged', 'why']
     """

@@ -51,9 +51,7 @@ def breakdown(
     Examples
     --------
     >>> import overround as ov
-    >>> events, quotes, results = ov.example()
-    >>> signals = ov.value_signals(quotes, "sharp")
-    >>> ledger = ov.backtest(signals, results, closing=ov.closing_lines(quotes, "sharp"))
+    >>> ledger = ov.datasets.example_ledger()
     >>> bool(ov.breakdown(ledger, "bookmaker")["bets"].sum() == len(ledger))
     True
     """

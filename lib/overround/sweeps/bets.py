@@ -1,4 +1,4 @@
-"""All bets that any variant of a sweep could take, as arrays made once; and the figures of a block of variants, from these arrays alone."""
+"""All bets that any variant of a sweep could take, as arrays made once, and the figures of its variants."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ from overround.sweeps.space import SETS, rule_of
 from overround.times import DAY_US, Times, microseconds
 
 _SIZED_FROM = ("side", "price", "fee", "probability", "edge", "edge_se")
-# sizes of so many rules are kept: a grid of stakings repeats them, a sample never does
+# number of rules whose sizes are kept: a grid of stakings repeats them, a sample never does
 _REMEMBERED = 16
 _NO_PLACES = np.empty(0, np.int64)
 
@@ -56,12 +56,12 @@ class Bets:
     clv: Floats
     days: Times  # (days,)
     day: Whole
-    draws: tuple  # of `sweep_kernels.judged`
+    draws: tuple  # of `kernels.judged`
     shared: bool  # whether several bets may meet on one market of an exchange, which nets them
 
     @cached_property
     def sized_from(self) -> pd.DataFrame:
-        """What a rule of `staking.ONE_BY_ONE` reads, without the notes that pandas would copy with every column."""
+        """The columns that a rule of `ONE_BY_ONE` reads, without attrs, which pandas would copy each time."""
         mine = self.signals[[name for name in _SIZED_FROM if name in self.signals]]
         mine.attrs = {}
         return mine
@@ -136,7 +136,7 @@ def bets_of(ledger: pd.DataFrame, limited: Sequence[str], days: Times, *, first:
 
 
 def match_days(ledger: pd.DataFrame) -> Times:
-    """The match day of each bet, as `resampling.day` has it, in microseconds."""
+    """The match day of each bet, as `stats.day` has it, in microseconds."""
     starts = microseconds(ledger["starts_at"])
     return starts - starts % DAY_US
 
@@ -147,8 +147,8 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
     Returns
     -------
     dict
-        figures, shape (variants, figures) in the order of `sweep_kernels.FIGURES`; profit and staked by match
-        day, shape (variants, days), in half the digits.
+        figures, shape (variants, figures) in the order of `kernels.FIGURES`; profit and staked by match
+        day, shape (variants, days), as float32.
     """
     from overround.sweeps.kernels import FIGURES
 
@@ -227,7 +227,7 @@ def _chosen(bets: Bets, limits: Choice) -> Whole:
 
 
 def _in_time(bets: Bets, at: Whole, place: Whole) -> tuple:
-    """What is the same for all stakes on these bets: their order in time, exposures and gains; fills `place`."""
+    """Order in time, exposures and gains of these bets, the same for all stakes; fills `place`."""
     from overround.sweeps.kernels import book_of
 
     found = book_of(

@@ -1,4 +1,4 @@
-"""One pass over the quotes for all variants of a sweep: every price that any of them could bet, with what became of it."""
+"""One pass over the quotes for all variants of a sweep: each price that one could bet, and its result."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,7 +28,7 @@ _EVERYTHING = 1e12  # money for a unit on each candidate
 
 
 def groups_of(variants: pd.DataFrame) -> list[dict[str, Any]]:
-    """What each pass must find: its parameters of `SIGNALS`, the widest limits of any variant of it, and their bookmakers."""
+    """What each pass must find: its parameters of `SIGNALS`, its variants' widest limits and bookmakers."""
     found = []
     for _, mine in variants.groupby(_key(variants), sort=False):
         first = mine.iloc[0]

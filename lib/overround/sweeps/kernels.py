@@ -1,4 +1,4 @@
-"""Compiled loops of a sweep, from a variant's limits to its figures; import this module only inside the function that needs it.
+"""Compiled loops of a sweep, from a variant's limits to its figures; import it inside functions only.
 
 None holds Python's lock, so threads run variants side by side. Places are turned into unsigned numbers
 (`np.uintp`): an index that cannot be negative needs no check. All are in one file, as in
@@ -74,7 +74,7 @@ def chosen(by_choice, selection, values, low, high, codes, allowed):
 
 @njit(cache=True, nogil=True)
 def book_of(at, place, placed, settled, settles, exposure, gain):
-    """What `kernels.run_book` asks of these candidates, as `book.event_order` has it for bets of one purse without shared markets.
+    """Order, exposures and gains of these candidates for `run_book`, with one purse and no shared market.
 
     `place` is an array over all candidates that is filled with the number of each bet in `at`, -1 where it is
     not among them.
@@ -149,7 +149,7 @@ def judged(
     settled, price, void, clv, day : ndarray, shape (n,)
         Of all candidates.
     profits, turnovers : ndarray, shape (days,)
-        Filled, in half the digits.
+        Filled, as float32.
     draws : tuple
         kind: 0 where a candidate cannot be drawn, 1 where it alone listens to its draw, 2 where others do,
         too; together: those of kind 2, draw by draw; draw, low, high and the gains below, between and above
@@ -224,7 +224,7 @@ def judged(
 
 @njit(cache=True, nogil=True)
 def _error_of_ratio(earned, turned, total, staked):
-    """Standard error of a yield, by the residuals of the days (linearised; Cochran 1977, Sampling Techniques, 6.4)."""
+    """Standard error of a yield by the residuals of the days (Cochran 1977, Sampling Techniques, 6.4)."""
     squares, days, ratio = 0.0, 0, total / staked
     for d in range(len(earned)):
         if turned[d] > 0:
@@ -235,7 +235,10 @@ def _error_of_ratio(earned, turned, total, staked):
 
 @njit(cache=True, nogil=True)
 def _tail(z, skew):
-    """Chance above z of a sum that is normal but for its skewness (Edgeworth; Hall 1992, The Bootstrap and Edgeworth Expansion, 2.4)."""
+    """Chance above z of a sum that is normal but for its skewness.
+
+    Edgeworth expansion; Hall (1992), The Bootstrap and Edgeworth Expansion, 2.4.
+    """
     p = 0.5 * math.erfc(z / math.sqrt(2.0)) + math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * skew / 6 * (
         z * z - 1
     )
@@ -290,7 +293,7 @@ def _moments_together(place, stake, together, draw, low, high, below, between, a
 
 @njit(cache=True, nogil=True)
 def _states(mine, count, place, stake, low, high, below, between, above):
-    """Profits of the bets that listen to one draw, and the chance of each: parts of the range from 0 to 1 between their thresholds."""
+    """Profits of the bets on one draw, and their chances: the parts of [0, 1] between the thresholds."""
     profits, chances, cuts = np.empty(2 * count + 1), np.empty(2 * count + 1), np.empty(2 * count + 1)
     for i in range(count):
         cuts[2 * i], cuts[2 * i + 1] = low[mine[i]], high[mine[i]]
@@ -319,7 +322,7 @@ def _states(mine, count, place, stake, low, high, below, between, above):
 
 @njit(cache=True, nogil=True)
 def _enumerated(at, place, stake, kind, draw, low, high, below, between, above, least):
-    """Chance that the profits of a few bets sum to at least this, over all results; NaN where these are too many."""
+    """Chance that the profits of a few bets sum to at least this; NaN if they have too many results."""
     mine, count = np.empty(_EXACT, np.int64), 0
     for i in range(len(at)):
         if kind[at[i]] and stake[i] > 0:
