@@ -79,7 +79,7 @@ def test_ledgers_of_two_starts_have_none_and_are_drawn_without_one(ledger):
 
     assert np.isnan(bankroll_at_start(both))
     assert np.isnan(max_drawdown(both))
-    assert bankroll(both).alt.endswith("What it was at the start is not known.")
+    assert bankroll(both).alt.endswith("does not say its bankroll at the start.")
 
 
 def test_a_ledger_without_bets_never_falls(ledger):
