@@ -52,7 +52,7 @@ def test_a_stage_s_time_is_seen_where_it_goes_and_looking_is_cheap():
     # it is four times as long; how many looks there were, and when, is the machine's affair
     assert table.loc["dear", "with_calls"] > 2 * table.loc["quick", "with_calls"]
     assert table.index[0] == "burn"
-    assert table.loc["burn", "module"] == "test_profiles"
+    assert table.loc["burn", "module"] == "test_sampler"
     assert 0.5 < sum(sampler.stacks["work"].values()) / 1e6 / meter.stages["work"]["wall_s"] < 1.2
     assert sampler.cpu_s < 0.05 * meter.stages["work"]["wall_s"]
 
@@ -174,8 +174,8 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
     # before Python 3.12
     program = """
         import gc, threading, time
-        from overround import Meter
-        from overround.profiles import sampled
+        from overround.measure.meter import Meter
+        from overround.measure.sampler import sampled
 
         gc.set_threshold(6)
 

@@ -260,10 +260,10 @@ def test_a_connection_has_a_job_for_each_league_and_season_asked_for(tmp_path: P
         assert list(connection.jobs) == ["soccer_sim_premier 2025", "soccer_sim_second 2025"]
         first = next(iter(connection.jobs["soccer_sim_second 2025"]()))
 
-    assert (
-        set(first.events["competition"] + first.events["season"]) == {"soccer_sim_second2025"}
-        and len(first.events) == 182
-    )
+    assert set(zip(first.events["competition"], first.events["season"], strict=True)) == {
+        ("soccer_sim_second", "2025")
+    }
+    assert len(first.events) == 182
 
 
 @pytest.mark.parametrize(
