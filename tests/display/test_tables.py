@@ -197,7 +197,7 @@ def test_every_figure_can_be_drawn_of_nothing(ledger, rows):
 def test_a_ledger_that_lost_its_bankroll_at_the_start_is_not_drawn_from_zero(ledger):
     lost = ledger.copy()
     lost.attrs = {}
-    lost = lost.drop(columns="bankroll_at_start", errors="ignore")
+    lost = lost.drop(columns="bankroll_at_start").iloc[::2]  # a whole one says it by its path
 
     path, fall = figures.bankroll(lost), figures.drawdown(lost)
 
