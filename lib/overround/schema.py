@@ -301,28 +301,34 @@ def to_frame(rows: pa.Table) -> pd.DataFrame:
     Only words that occur in the rows are categories, whatever words a dictionary of Arrow holds. The Arrow
     table gives its memory back on the way and cannot be used afterwards.
     """
+    names, rows = rows.column_names, encode_text(rows)
+    columns = {}
+    for name in names:
+        if name in ENCODED and pa.types.is_dictionary(rows[name].type):
+            columns[name] = _categorical(rows[name])
+            rows = rows.drop_columns([name])  # one column at a time: both copies of all would be too much
     # not `split_blocks`: it shares Arrow's memory, which pandas cannot write to
-    frame = encode_text(rows).to_pandas(self_destruct=True)
-    columns = {
-        name: _trimmed(frame[name].array)
-        for name in frame.columns.intersection(ENCODED)
-        if isinstance(frame[name].dtype, pd.CategoricalDtype)
-    }
-    return frame.assign(**columns)
+    frame = rows.to_pandas(self_destruct=True).assign(**columns)[names]
+    pa.default_memory_pool().release_unused()
+    return frame
 
 
-def _trimmed(values: pd.Categorical) -> pd.Categorical:
-    """The same values with only the categories that occur, sorted."""
-    words, codes = values.categories, values.codes
+def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
+    """A column of dictionaries with only the words that occur as categories, sorted."""
+    pieces = column.unify_dictionaries().chunks or [
+        pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], TEXT))
+    ]
+    words = pieces[0].dictionary.to_pandas()
+    codes = [piece.indices.fill_null(-1).to_numpy(zero_copy_only=False) for piece in pieces]
     used = np.zeros(len(words) + 1, bool)
-    used[codes] = True  # a missing value's -1 is the last place
+    for piece in codes:
+        used[piece] = True  # a missing value's -1 is the last place
     kept = np.flatnonzero(used[:-1])
-    if len(kept) == len(words) and words.is_monotonic_increasing:
-        return values
-    kept = kept[words[kept].argsort()]
-    recoded = np.full(len(words) + 1, -1, codes.dtype)
+    kept = kept[words.to_numpy(object)[kept].argsort()]
+    recoded = np.full(len(words) + 1, -1, np.min_scalar_type(-max(len(kept), 1)))
     recoded[kept] = np.arange(len(kept))
-    return pd.Categorical.from_codes(recoded[codes], words[kept], validate=False)
+    found = np.concatenate([recoded[piece] for piece in codes])
+    return pd.Categorical.from_codes(found, pd.Index(words[kept], dtype="str"), validate=False)
 
 
 def encode_like(frame: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:

@@ -224,7 +224,7 @@ def test_a_wrong_option_and_a_failing_workload_are_said(home: Path):
 
 @pytest.mark.slow
 def test_a_workload_that_takes_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(perf, "_LONGEST_S", 0.05)
+    monkeypatch.setattr("overround.perf.samples._LONGEST_S", 0.05)
 
     with (
         perf.resolved(".") as (here,),

@@ -99,11 +99,18 @@ def _rows(table: Table, delta: "DeltaTable", columns: list[str], where: Conditio
     conditions = {name: _values(value) for name, value in (where or {}).items()}
     # a column with a condition is encoded after it is met: Arrow 26 skips row groups by the bounds of text,
     # not of dictionaries (no issue upstream found)
-    files = dataset(table, delta, _log_condition(table, conditions), encoded=texts - conditions.keys())
+    files = dataset(
+        table,
+        delta,
+        _log_condition(table, conditions),
+        encoded=texts - (conditions.keys() - set(table.partition)),
+    )
     wanted = {name: pc.field(name) for name in columns}
-    for name in texts & conditions.keys() & set(columns):
+    for name in (texts & conditions.keys() & set(columns)) - set(table.partition):
         wanted[name] = wanted[name].cast(pa.dictionary(pa.int32(), TEXT))
-    return in_order(files).to_table(columns=wanted, filter=_row_condition(conditions))
+    rows = in_order(files).to_table(columns=wanted, filter=_row_condition(conditions))
+    pa.default_memory_pool().release_unused()  # what decoding took is not kept beside the frame
+    return rows
 
 
 def _log_condition(table: Table, conditions: dict[str, list]) -> list[tuple[str, str, list[str]]]:
