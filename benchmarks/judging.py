@@ -46,7 +46,7 @@ def steps(root: str) -> dict[str, Any]:
         found[step], began = now - began, now
 
     # compilers and imports are not what is measured
-    events, quotes, results = ov.example()
+    _, quotes, results = ov.example()
     wanted = ov.value_signals(quotes, reference="sharp")
     ov.backtest(
         wanted, results, stake=ov.Kelly(0.25), bankroll=1_000, closing=ov.closing_lines(quotes, "sharp")
