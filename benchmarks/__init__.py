@@ -1,1 +1,1 @@
-"""Side-by-side measurements, never tests: every contender in one run, alternating, reported as ratios to the first."""
+"""Side-by-side measurements, never tests: contenders alternate in one run, reported as ratios."""

@@ -1,4 +1,4 @@
-"""The whole backtest (settlement, order of time, tied-up money, full ledger) against peers and a bare compiled loop.
+"""The whole backtest, from settlement to the full ledger, against peers and a bare compiled loop.
 
 Peers do less: none of them knows open bets, voids or commission in one engine (vectorbt and backtesting.py
 see a bet as a share bought at 1 and sold at its price or at nothing). Each is raced at the sizes that it can
@@ -58,7 +58,7 @@ def bare_loop(price: np.ndarray, won: np.ndarray, share: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Race flat and Kelly books of 10 k, 100 k and 1 M bets, the kernel alone, and ten thousand histories of 10 k bets."""
+    """Race flat and Kelly books of 10 k to 1 M bets, the kernel alone, and 10,000 histories of 10 k bets."""
     warnings.simplefilter("ignore")
     logging.disable()
     missing = [name for name, module in MODULES.items() if not find_spec(module)]
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def in_kept_memory(vectorbt: bool) -> None:
-    """Race the largest books again where nobody gives memory back: on a virtual machine a new page costs more than what is done with it."""
+    """Race the largest books again in memory that the process keeps: a new page costs more than its use."""
     if not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         return
     trim_threshold, mmap_threshold = -1, -3
@@ -109,7 +109,7 @@ def in_kept_memory(vectorbt: bool) -> None:
 
 
 def limits() -> dict:
-    """An account with a largest stake, rounding and commission, and a bookmaker that refuses one bet in a hundred."""
+    """An account with limits, rounding and commission; its bookmaker refuses one bet in a hundred."""
     return {
         "accounts": [Account("b", max_stake=1e5, stake_step=0.01, commission=0.02)],
         "execution": Execution(refusal=0.01),
@@ -117,7 +117,7 @@ def limits() -> dict:
 
 
 def kernel_alone() -> None:
-    """Race the compiled book, with the order of settlement, every limit and every column of the ledger, against the bare loop."""
+    """Race the compiled book, with order of settlement, limits and all columns, against the bare loop."""
     for n in SIZES:
         signals, results = book(n)
         won = results["home_score"].to_numpy() > 0
@@ -149,7 +149,8 @@ def histories() -> None:
         luck_test(ledger, stake=rule, simulations=10_000)
         seconds.append(time.perf_counter() - began)
     print(
-        f"\nluck test, 10,000 histories of 10,000 bets, Kelly sized again: {statistics.median(seconds[1:]):.2f} s wall "
+        "\nluck test, 10,000 histories of 10,000 bets, Kelly sized again: "
+        f"{statistics.median(seconds[1:]):.2f} s wall "
         f"({min(seconds[1:]):.2f} to {max(seconds[1:]):.2f})"
     )
     print(f"load of the machine: {Path('/proc/loadavg').read_text().split()[0]}")

@@ -1,4 +1,7 @@
-"""What it costs to correct for a search: 1,000 strategies, 2,000 days, 2,000 resamples, against arch's SPA and step-down, in pairs."""
+"""What it costs to correct for a search, against arch's SPA and step-down test, in pairs.
+
+1,000 strategies, 2,000 days, 2,000 resamples.
+"""
 
 import time
 
@@ -27,7 +30,8 @@ def main() -> None:
     ours()
     ratios = []
     print(
-        f"\n{STRATEGIES:,} strategies, {DAYS:,} days, {RESAMPLES:,} resamples of blocks of {BLOCK} days: wall (CPU) s"
+        f"\n{STRATEGIES:,} strategies, {DAYS:,} days, {RESAMPLES:,} resamples of blocks of {BLOCK} days: "
+        "wall (CPU) s"
     )
     for _ in range(3):
         seconds = []

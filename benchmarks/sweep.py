@@ -1,4 +1,4 @@
-"""What a sweep costs: 1,000 variants of 100 k bets each, with all their figures and the correction for all, beside peers that do less.
+"""What a sweep costs: 1,000 variants of 100 k bets each, all figures, corrected, beside peers that do less.
 
 Peers play their bets (vectorbt also knows return and drawdown): no closing line, luck or correction. None
 takes a second variant along but vectorbt, as columns. Each is timed at a size that it can bear; what all
@@ -40,7 +40,8 @@ def main() -> None:
     os.environ["TQDM_DISABLE"] = "1"  # peers show their progress
     ledger, signals, won = book(BETS)
     print(
-        f"\nsweep of {VARIANTS:,} variants over {BETS:,} bets on {BETS // A_DAY:,} days, all figures, corrected; {os.cpu_count()} cores"
+        f"\nsweep of {VARIANTS:,} variants over {BETS:,} bets on {BETS // A_DAY:,} days, "
+        f"all figures, corrected; {os.cpu_count()} cores"
     )
     sweep(ledger, {"min_edge": [0.0, 0.01]})  # compiles
     took = {
@@ -49,7 +50,8 @@ def main() -> None:
     wall, cpu = (statistics.median(column) for column in zip(*took[ALL], strict=True))
     many = timed(f"{ALL}, 10 x the variants", ledger, stakes(10 * VARIANTS))
     print(
-        f"  10 x the variants cost {many[0] / wall:.1f} x the wall time and {many[1] / cpu:.1f} x the CPU seconds"
+        f"  10 x the variants cost {many[0] / wall:.1f} x the wall time "
+        f"and {many[1] / cpu:.1f} x the CPU seconds"
     )
     print(f"  load of the machine, of this and of others: {Path('/proc/loadavg').read_text().split()[0]}")
     peers(signals, won, wall)
@@ -72,7 +74,7 @@ def spaces(n: int) -> dict[str, dict[str, Any]]:
 
 
 def timed(name: str, ledger: pd.DataFrame, space: Mapping[str, Any]) -> tuple[float, float]:
-    """Wall and CPU seconds of a sweep; printed with the bets that its variants placed and the memory that it took."""
+    """Wall and CPU seconds of a sweep; its bets and its memory are printed."""
     reset_peak()
     began, began_cpu, before = time.perf_counter(), time.process_time(), peak_mb()
     done: Sweep = sweep(ledger, space)
@@ -111,12 +113,13 @@ def extrapolated(peer: str, size: str, work: Any, times: float, ours: float) -> 
     work()
     wall = time.perf_counter() - began
     print(
-        f"  {peer:<16} {size:<14} {wall:7.2f} s {peak_mb():6.0f} MB   all: {wall * times:8,.0f} s, {wall * times / ours:7,.0f} x ours"
+        f"  {peer:<16} {size:<14} {wall:7.2f} s {peak_mb():6.0f} MB   "
+        f"all: {wall * times:8,.0f} s, {wall * times / ours:7,.0f} x ours"
     )
 
 
 def columns(price: np.ndarray, won: np.ndarray) -> object:
-    """Several variants as columns of one of vectorbt's portfolios, with the two figures of ours that it has."""
+    """Several variants as columns of one vectorbt portfolio, with the two figures of ours that it has."""
     module = import_module("vectorbt")
     close = np.repeat(_bars(price, won)[:, None], COLUMNS, axis=1)
     size = np.full(close.shape, -np.inf)
@@ -126,7 +129,7 @@ def columns(price: np.ndarray, won: np.ndarray) -> object:
 
 
 def book(n: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
-    """One bet on each of n matches, twenty a day, with closing lines: the ledger, the signals, and which were won."""
+    """One bet on each of n matches, twenty a day, with closing lines: ledger, signals and wins."""
     rng = np.random.default_rng(1)
     p, edge = rng.uniform(0.2, 0.7, n), rng.uniform(0, 0.1, n)
     start = pd.Timestamp("1990-01-01 15:00", tz="UTC") + pd.to_timedelta(np.arange(n) // A_DAY, unit="D")

@@ -198,7 +198,7 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def by_significance(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a comparison by significance: the baseline first, the surest difference next, the unknown last."""
+    """Rows of a comparison by significance: baseline first, then the surest difference, the unknown last."""
     distance = (
         comparison["difference"] / (comparison["high"] - comparison["low"]).where(lambda width: width > 0)
     ).abs()

@@ -122,9 +122,9 @@ def walk_forward_choice(
     """The variant that was best so far at the start of each period, and its profit until the next.
 
     A match day counts as past once the last bet on it, of any variant, is settled, and belongs to the period
-    when the first bet on it could be placed: no pick knows a result of its own period. Stakes that are shares of
-    the bankroll are scaled from the variant's bankroll to that of a bettor who follows the picks; level stakes
-    are not.
+    when the first bet on it could be placed: no pick knows a result of its own period. Stakes that are shares
+    of the bankroll are scaled from the variant's bankroll to that of a bettor who follows the picks; level
+    stakes are not.
 
     Parameters
     ----------
