@@ -1,8 +1,8 @@
 """A strategy judged on ten leagues and ten seasons: what each step takes, and the memory of all of them.
 
 `python -m benchmarks.judging STORE` measures on an existing store; with `--fill URL` it is collected first
-from a server with football-data.co.uk's files (ten divisions, 2015/16 to 2024/25: 2.5 M prices). The steps run in
-one process that does nothing else, so that its peak is theirs; only public names are used, so that
+from a server with football-data.co.uk's files (ten divisions, 2015/16 to 2024/25: 2.5 M prices). The steps
+run in one process that does nothing else, so that its peak is theirs; only public names are used, so that
 `PYTHONPATH` of another revision measures that one.
 """
 
