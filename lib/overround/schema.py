@@ -366,14 +366,15 @@ def tidy(name: str, rows: pd.DataFrame | Iterable[dict]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Exactly the table's columns, in order; those in `ENCODED` as categoricals.
+        Exactly the table's columns, in order; words as text, which is what a store takes (`encode` makes
+        categoricals of them).
 
     Raises
     ------
     TableError
         Naming the table, the column and the first row or value that breaks the contract.
     """
-    return to_frame(to_arrow(name, rows))
+    return to_arrow(name, rows).to_pandas()
 
 
 @timed("store_encode_s")

@@ -54,7 +54,8 @@ def test_a_stage_s_time_is_seen_where_it_goes_and_looking_is_cheap():
     assert table.index[0] == "burn"
     assert table.loc["burn", "module"] == "test_sampler"
     assert 0.5 < sum(sampler.stacks["work"].values()) / 1e6 / meter.stages["work"]["wall_s"] < 1.2
-    assert sampler.cpu_s < 0.05 * meter.stages["work"]["wall_s"]
+    # some per cent on a quiet machine, see docs/decisions; a sampler that walks too far takes as long as the work
+    assert 0 < sampler.cpu_s < 0.3 * meter.stages["work"]["wall_s"]
 
 
 @pytest.mark.slow

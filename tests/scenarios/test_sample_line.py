@@ -18,8 +18,6 @@ from tests.support.pages import LABELS, SCHEMES, faults_of_page, faults_of_repor
 
 pytestmark = pytest.mark.slow
 MOST_CPU_S = 20  # that a notebook may take on the sample
-# the whole line ten times over; collecting text as categoricals made it dearer in 0.2, which is to be won back
-MOST_CPU_OF_ITERATIONS_S = 40
 AROUND_CPU_S = 8  # pytest, nbval and the start of a kernel, on a machine that is busy
 
 
@@ -213,8 +211,7 @@ def test_a_notebook_runs_under_nbval(request, notebook):
     assert done.returncode == 0, done.stdout[-3000:]
     # processor time, which a busy machine hardly changes, of the kernel and of pytest around it
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    most = MOST_CPU_OF_ITERATIONS_S if notebook.stem == "iterations" else MOST_CPU_S
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < most + AROUND_CPU_S
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_S + AROUND_CPU_S
 
 
 def test_plain_papermill_runs_a_notebook_with_a_parameter(sample, tmp_path):

@@ -51,9 +51,11 @@ def plan(
     Plan
         Followed poll after poll, it never spends more than `remaining`.
 
-    Notes ----- At a time t before the next kick-off the wanted spacing is d(t) = t / 60 seconds, within the
-    bounds. The polls wanted until the reset are the integral of 1 / d. If the quota pays for only n, each
-    poll takes a share of 1 / n of the integral, so that all gaps grow in proportion.
+    Notes
+    -----
+    At a time t before the next kick-off the wanted spacing is d(t) = t / 60 seconds, within the bounds. The
+    polls wanted until the reset are the integral of 1 / d. If the quota pays for only n, each poll takes a
+    share of 1 / n of the integral, so that all gaps grow in proportion.
 
     Raises
     ------

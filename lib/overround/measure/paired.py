@@ -102,10 +102,12 @@ def compare(
     ParameterError
         There are fewer than five pairs, or the metric is missing or 0 in a sample (see `difference`).
 
-    Notes ----- Percentile bootstrap of the ratio of medians (Efron and Tibshirani 1993, An Introduction to
-    the Bootstrap, chapter 13). Whole pairs are drawn, so that a slowdown of both sides of a pair counts once,
-    not twice. With eight quiet pairs or more, times are `corrected` to the usual speed of the machine, unless
-    one side slows the loop itself.
+    Notes
+    -----
+    Percentile bootstrap of the ratio of medians (Efron and Tibshirani 1993, An Introduction to the Bootstrap,
+    chapter 13). Whole pairs are drawn, so that a slowdown of both sides of a pair counts once, not twice.
+    With eight quiet pairs or more, times are `corrected` to the usual speed of the machine, unless one side
+    slows the loop itself.
 
     Examples
     --------
@@ -205,11 +207,13 @@ def corrected(
     ndarray, shape (n, k)
         Seconds.
 
-    Notes ----- The loop is a control variate (Glynn and Szechtman 2002, Some New Perspectives on the Method
-    of Control Variates): if it was 4 % slow, the time is reduced by 4 % times the slope of log time on log
-    loop. The slope is Siegel's repeated median (1982, Biometrika 69, 242-244) of deviations from each
-    program's own medians, so that it does not depend on which program is faster, clipped to between 0
-    (uncorrelated work is not corrected) and 1.
+    Notes
+    -----
+    The loop is a control variate (Glynn and Szechtman 2002, Some New Perspectives on the Method of Control
+    Variates): if it was 4 % slow, the time is reduced by 4 % times the slope of log time on log loop. The
+    slope is Siegel's repeated median (1982, Biometrika 69, 242-244) of deviations from each program's own
+    medians, so that it does not depend on which program is faster, clipped to between 0 (uncorrelated work is
+    not corrected) and 1.
     """
     from scipy.stats import siegelslopes  # its import takes most of a second
 
