@@ -4,6 +4,8 @@ One row is one fact. Times are UTC, prices are decimal odds above 1. This module
 stores nothing.
 """
 
+import ctypes
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -48,6 +50,7 @@ ENCODED = (
     "result",
     "status",
 )
+_LARGE = 2**26  # bytes of a table: freed memory of smaller ones is soon used again
 
 
 @dataclass(frozen=True)
@@ -301,16 +304,30 @@ def to_frame(rows: pa.Table) -> pd.DataFrame:
     Only words that occur in the rows are categories, whatever words a dictionary of Arrow holds. The Arrow
     table gives its memory back on the way and cannot be used afterwards.
     """
-    names, rows = rows.column_names, encode_text(rows)
+    names, large = rows.column_names, rows.nbytes > _LARGE
+    if large:
+        release_memory()  # what decoding took is not kept beside the frame
+    rows = encode_text(rows)
     columns = {}
     for name in names:
         if name in ENCODED and pa.types.is_dictionary(rows[name].type):
             columns[name] = _categorical(rows[name])
             rows = rows.drop_columns([name])  # one column at a time: both copies of all would be too much
     # not `split_blocks`: it shares Arrow's memory, which pandas cannot write to
-    frame = rows.to_pandas(self_destruct=True).assign(**columns)[names]
-    pa.default_memory_pool().release_unused()
+    frame = rows.to_pandas(self_destruct=True, memory_pool=pa.system_memory_pool()).assign(**columns)[names]
+    if large:
+        release_memory()
     return frame
+
+
+def release_memory() -> None:
+    """Return freed memory to the system, which only glibc has to be told.
+
+    In Arrow 26 `release_unused` of the system pool does so only where that pool is the default (no issue
+    upstream found).
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def _categorical(column: pa.ChunkedArray) -> pd.Categorical:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from overround.errors import ParameterError, RunError
 from overround.parallel.tasks import HERE, Task, run_tasks
-from overround.schema import TABLES
+from overround.schema import TABLES, release_memory
 from overround.settings import load_settings
 from overround.store.store import Store
 
@@ -214,7 +213,7 @@ def _of_partition(
         ) from error
     answer = _copied(answer)
     frames.clear()
-    pa.default_memory_pool().release_unused()
+    release_memory()
     return answer
 
 
