@@ -18,41 +18,23 @@ from overround.cli.main import app
 from overround.collection.collector import Gathering
 from overround.errors import ParameterError, SettingsError, TableError
 from overround.measure.meter import Meter
-from overround.measure.paired import BETTER, NOISE, Change
-from overround.perf import tune_ttl
-from overround.perf import tune_workloads as tune_work
 from overround.perf import tuning as tune
 from overround.perf.env_file import save
-from overround.perf.experiment_data import simulated_provider
 from overround.perf.workloads import quotes
 from overround.settings import Settings, load_settings
 from overround.sources.base import Batch
 from overround.sweeps import SweepSettings
 
 
-def steps(number: int) -> int:
-    return sum(one & 7 for one in range(number))
-
-
-def loops(**numbers: int):
-    """Opens the work of each value: a loop of so many steps."""
+def searched(naps: dict[int, float], current: int, budget_s: float = 6) -> tune.Found:
+    """Values whose work is to wait so long."""
 
     @contextmanager
     def open_with(value: int):
-        yield lambda: steps(numbers[f"v{value}"])
+        yield lambda: time.sleep(naps[value])
 
-    return open_with
-
-
-def searched(values: dict[int, int], current: int, **more: float) -> tune.Tuned:
-    return tune.search(
-        "x",
-        "loops",
-        loops(**{f"v{n}": one for n, one in values.items()}),
-        values,
-        current,
-        **{"budget_s": 6, **more},
-    )
+    trial = tune.Trial("naps", tuple(naps), open_with)
+    return tune.search(trial, current, time.monotonic() + budget_s)
 
 
 @pytest.mark.slow
@@ -67,13 +49,14 @@ def test_values_that_are_the_same_choose_nothing(monkeypatch):
         def take(run, rng=rng, **_):
             busy = 1.5 if rng.random() < 0.15 else 1.0
             return {
+                "wall_s": 0.001,
                 "own_s": 0.1 * busy * rng.lognormal(0, 0.06),
                 "calibration_s": 0.02 * busy * rng.lognormal(0, 0.03),
             }
 
         monkeypatch.setattr(tune, "take", take)
         monkeypatch.setattr("overround.perf.samples.take", take)
-        chosen.append(searched(dict.fromkeys((1, 2, 3, 4, 5), 10), 3).chosen)
+        chosen.append(searched(dict.fromkeys((1, 2, 3, 4, 5), 0.0), 3)[0])
 
     # the best of five looks better than it is in many of them
     assert chosen.count(None) >= 29
@@ -81,66 +64,31 @@ def test_values_that_are_the_same_choose_nothing(monkeypatch):
 
 @pytest.mark.slow
 def test_the_value_that_stands_is_left_where_it_is_slow_and_kept_where_the_others_are():
-    slow = searched({1: 400_000, 2: 80_000, 3: 80_000, 4: 400_000}, 1, budget_s=30)
-    fast = searched({1: 80_000, 2: 400_000, 3: 400_000}, 1, budget_s=30)
+    slow, why_slow = searched({1: 0.06, 2: 0.02, 3: 0.0202, 4: 0.06}, 1, 30)
+    fast, why_fast = searched({1: 0.02, 2: 0.06, 3: 0.06}, 1, 30)
 
-    assert slow.chosen in (2, 3)
-    assert "better" in slow.curve.set_index("value").loc[2, "change"]
-    # a fifth of the steps, on a machine that may be busy
-    assert 60 < float(slow.why.split(" %")[0].strip("−")) < 90
-    assert "fresh pairs" in slow.why
-    assert fast.chosen is None
-    assert "worse" in fast.curve.set_index("value").loc[2, "change"]
-    assert f"1 -> {slow.chosen}:" in tune.lines_of(slow)[-1]
-    assert "1 stays" in tune.lines_of(fast)[-1]
-
-
-def test_of_values_that_are_as_fast_the_first_is_taken_and_one_that_only_looks_better_is_none():
-    def change(ratio: float, verdict: str) -> Change:
-        return Change("w", "own_s", 1.0, ratio, ratio, ratio - 0.1, ratio + 0.1, verdict, 9, 0)
-
-    changes = {8: change(0.3, NOISE), 2: change(0.8, BETTER), 3: change(0.51, BETTER), 4: change(0.5, BETTER)}
-
-    assert tune._best(changes) == 3
-    assert tune._best({8: changes[8]}) is None
+    # of those that are as fast the first, though another may look a little better
+    assert slow == 2
+    assert [line.split()[0] for line in why_slow if "better" in line] == ["2", "3"]
+    # a third of the time, on a machine that may be busy
+    assert 55 < float(why_slow[-1].split(" %")[0].strip("−")) < 75
+    assert "fresh pairs" in why_slow[-1]
+    assert fast is None
+    assert [line.split()[0] for line in why_fast if "worse" in line] == ["2", "3"]
+    assert why_fast[-1].startswith("no value is better")
 
 
 @pytest.mark.slow
 def test_a_search_ends_within_its_budget_and_leaves_out_what_it_cannot_pay_for():
     began = time.monotonic()
 
-    @contextmanager
-    def open_with(value: int):
-        yield lambda: time.sleep(0.02 * value)
-
-    found = tune.search("x", "naps", open_with, [1, 2, 100], 2, budget_s=6)
+    chosen, lines = searched({1: 0.02, 2: 0.04, 100: 1.0}, 2)
 
     assert time.monotonic() - began < 15
-    assert sorted(found.curve["value"]) == [1, 2]
-    assert found.notes[0].startswith("100 was left out")
-    assert found.chosen == 1
-    with pytest.raises(ParameterError, match=r"are left to measure x; it takes about \d+ s at least"):
-        tune.search("x", "naps", open_with, [1, 2], 2, budget_s=0.2)
-
-
-@pytest.mark.slow
-def test_the_curve_s_intervals_hold_the_truth_about_as_often_as_they_say():
-    held = []
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        speed = rng.lognormal(0, 0.05, 15)
-        samples = pd.DataFrame(
-            {
-                "pair": range(15),
-                "value": 1,
-                "own_s": 0.1 * speed * rng.lognormal(0, 0.02, 15),
-                "calibration_s": speed,
-            }
-        )
-        row = tune._rows(samples, {}, str).iloc[0]
-        held.append(row["low"] <= 100 <= row["high"])
-
-    assert np.mean(held) >= 0.87  # of medians of 15
+    assert [line for line in lines if "100" in line] == ["100 was left out: the budget does not pay for it"]
+    assert chosen == 1
+    with pytest.raises(ParameterError, match=r"are left for it; it takes about \d+ s"):
+        searched({1: 0.02, 2: 0.04}, 2, 0.2)
 
 
 # --- the file
@@ -325,94 +273,48 @@ def _head(tables):
     return tables["quotes"].head(1)
 
 
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OVERROUND_STORE", str(tmp_path / "store"))
+    for name in tune.SETTINGS:
+        monkeypatch.delenv(f"OVERROUND_{name.upper()}", raising=False)
+    return tmp_path
+
+
 # --- time to live
 
 
-def record(calls: int, every_s: float, moves_s: float, seed: int = 1) -> tune_ttl.Record:
-    """A provider whose 40 prices each move about every so many seconds, asked regularly."""
-    rng = np.random.default_rng(seed)
-    times = 1_000.0 + every_s * np.arange(calls)
-    moved = rng.random((calls, 40)) < every_s / moves_s
-    return tune_ttl.Record(times, 2.0 + moved.cumsum(axis=0), np.full(40, 1e9), "a sport")
-
-
-def test_calls_are_saved_only_as_far_as_prices_stand():
-    # 1 % of the prices move from call to call: with every second call saved half of that is outdated, with
-    # three of four 1.5 %
-    calm = record(2_000, every_s=10.0, moves_s=1_000.0)
-
-    one = tune_ttl.time_to_live([calm], 5.0, outdated=0.01, values=(5.0, 15.0, 35.0))
-    three = tune_ttl.time_to_live([calm], 5.0, outdated=0.02, values=(5.0, 15.0, 35.0))
-    none = tune_ttl.time_to_live([record(2_000, 10.0, 100.0)], 5.0, outdated=0.01, values=(5.0, 15.0, 35.0))
-
-    assert (one.chosen, three.chosen, none.chosen) == (15.0, 35.0, None)
-    assert one.why.startswith("−50.0 % (")
-    curve = one.curve.set_index("value")
-    assert curve.loc[15.0, "middle"] == pytest.approx(50)
-    assert curve.loc[15.0, "change"].startswith("0.5")
-
-
-def test_a_time_to_live_that_gives_outdated_prices_is_made_shorter():
-    found = tune_ttl.time_to_live(
-        [record(2_000, 10.0, 200.0)], 100.0, outdated=0.03, values=(5.0, 15.0, 100.0)
-    )
-
-    assert found.chosen == 15.0
-    assert "at the value that stands" in found.why
-
-
-def test_where_no_call_would_be_saved_nothing_is_chosen():
-    found = tune_ttl.time_to_live([record(500, 900.0, 1e9)], 30.0, values=(5.0, 60.0, 300.0))
-
-    assert found.chosen is None
-    assert found.notes == ["5, 60, 300 s: as many calls as now"]
-
-
-def test_what_only_held_in_the_first_half_is_not_believed():
-    calm, wild = record(500, 10.0, 1e9), record(500, 10.0, 50.0)
-    both = tune_ttl.Record(
-        np.concatenate([calm.times, wild.times + 5_000]),
-        np.concatenate([calm.prices, wild.prices]),
-        calm.starts,
-        "x",
-    )
-
-    found = tune_ttl.time_to_live([both], 5.0, outdated=0.01, values=(5.0, 15.0))
-
-    assert found.chosen is None
-    assert "looked better in the first half" in found.why
-
-
-def test_the_store_s_own_log_tells_what_stood_when(tmp_path):
-    begin, every = pd.Timestamp("2026-03-02 10:00", tz="UTC"), pd.Timedelta(seconds=20)
-    store = Store(tmp_path)
-    at = [begin + every * number for number in range(100)]
+def logged(folder: Path, calls: int, every_s: float, moved: np.ndarray, begins: int | None = None) -> None:
+    """A store in which regular calls for one sport are logged, and prices that moved where `moved` says so."""
+    at = pd.Timestamp("2026-03-02 10:00", tz="UTC") + pd.to_timedelta(every_s * np.arange(calls), unit="s")
+    at = at.astype("datetime64[us, UTC]")
     endpoint = "https://api.the-odds-api.com/v4/sports/soccer_epl/odds?apiKey=***&regions=eu"
     log = {
         "provider": "the-odds-api",
+        "endpoint": endpoint,
         "status": 200,
         "from_cache": False,
         "latency_s": 0.2,
         "bytes": 10,
         "quota_remaining": None,
     }
-    store.append(
-        "requests",
-        pd.DataFrame([{**log, "endpoint": endpoint, "at": one + pd.Timedelta(milliseconds=5)} for one in at]),
+    store = Store(folder)
+    store.append("requests", pd.DataFrame({**log, "at": at + pd.Timedelta(milliseconds=5)}))
+    start = at[begins if begins else -1] + pd.Timedelta(hours=0 if begins else 3)
+    prices = moved.shape[1]
+    moved[0] = True
+    call, number = np.nonzero(moved)
+    first = quotes(1, books=prices, times=1).drop_duplicates("bookmaker").reset_index(drop=True)
+    rows = first.loc[number].assign(
+        competition="soccer_epl",
+        source="the-odds-api",
+        starts_at=start,
+        observed_at=at[call],
+        collected_at=at[call],
+        price=2.0 + moved.cumsum(axis=0)[call, number] / 100,
     )
-    start = at[80]
-    rows = (
-        quotes(1, books=1, times=1)
-        .head(2)
-        .assign(competition="soccer_epl", source="the-odds-api", starts_at=start)
-    )
-    # the second price moves at the 50th call, and once more when the match has begun and it is nobody's loss
-    for number, changed in (
-        (0, rows),
-        (50, rows.tail(1).assign(price=9.0)),
-        (91, rows.tail(1).assign(price=8.0)),
-    ):
-        store.append("quotes", changed.assign(observed_at=at[number], collected_at=at[number]))
+    store.append("quotes", rows.reset_index(drop=True))
     event = {
         "event_id": rows["event_id"].iloc[0],
         "sport": "soccer",
@@ -426,30 +328,90 @@ def test_the_store_s_own_log_tells_what_stood_when(tmp_path):
     }
     store.append("events", [event])
 
-    (found,) = tune_ttl.from_store(store)
-    out, outdated = tune_ttl._replay(found, 45.0)
 
-    assert found.prices.shape == (100, 2)
-    # every third call goes out, so that the 48th and not the 50th is what the 50th is told
-    assert out.sum() == 34
-    assert outdated.nonzero()[0].tolist() == [50]
-    assert outdated[50] == 0.5
+def moves(calls: int, share: float, prices: int = 40) -> np.ndarray:
+    return np.random.default_rng(1).random((calls, prices)) < share
 
 
-def test_a_record_too_short_is_none(tmp_path):
-    assert tune_ttl.from_store(Store(tmp_path)) == []
+def live_ttl(home: Path, monkeypatch: pytest.MonkeyPatch, now: float, *words: str) -> tuple[list[str], str]:
+    """Lines of the command, and what it wrote."""
+    monkeypatch.setenv("OVERROUND_LIVE_TTL", f"{now:g}")
+    done = CliRunner().invoke(app, ["perf", "tune", "-s", "live_ttl", *words])
+    assert done.exit_code == 0, done.output
+    file = home / ".env"
+    return done.stdout.splitlines(), file.read_text() if file.exists() else ""
+
+
+def test_calls_are_saved_only_as_far_as_prices_stand(home, monkeypatch):
+    # 1 % of the prices move from call to call: with every second call saved half of that is outdated, with
+    # two of three 1 %, with five of six 2.5 %
+    logged(home / "store", 1_200, 10.0, moves(1_200, 0.01))
+
+    one = live_ttl(home, monkeypatch, 5.0, "--outdated", "0.008")
+    three = live_ttl(home, monkeypatch, 5.0, "--outdated", "0.02")
+
+    assert one[1] == "OVERROUND_LIVE_TTL=15\n"
+    assert three[1] == "OVERROUND_LIVE_TTL=30\n"
+    assert one[0][0] == "live_ttl: seconds that a live answer stays fresh; 1,200 calls for soccer_epl"
+    ttl, _, calls, _, share = one[0][3].split()[:5]
+    assert (ttl, calls) == ("15", "600")
+    assert float(share) == pytest.approx(0.5, abs=0.1)
+    assert "  5 -> 15: 50 % fewer calls, and at most 0.8 % are outdated." in one[0]
+
+
+def test_a_time_to_live_that_gives_outdated_prices_is_made_shorter(home, monkeypatch):
+    logged(home / "store", 1_200, 10.0, moves(1_200, 0.05))
+
+    lines, written = live_ttl(home, monkeypatch, 100.0, "--outdated", "0.03")
+
+    assert written == "OVERROUND_LIVE_TTL=15\n"
+    assert "  100 -> 15: at the value that stands more than 3 % are outdated." in lines
+
+
+@pytest.mark.parametrize(("every_s", "share"), [(4_000.0, 0.01), (10.0, 0.1)])
+def test_where_no_call_would_be_saved_or_prices_move_nothing_is_chosen(home, monkeypatch, every_s, share):
+    logged(home / "store", 300, every_s, moves(300, share))
+
+    lines, written = live_ttl(home, monkeypatch, 5.0)
+
+    assert "  5 stays: no other saves calls with at most 1 % of the prices outdated." in lines
+    assert written == ""
+
+
+def test_what_holds_for_a_part_of_the_time_only_is_not_believed(home, monkeypatch):
+    wild = moves(1_200, 0.1)
+    wild[:1_000] = False
+    logged(home / "store", 1_200, 10.0, wild)
+
+    lines, written = live_ttl(home, monkeypatch, 5.0)
+
+    # 0.8 %, but it might as well be 2 %
+    share = next(line.split("calls")[1].split()[0] for line in lines if line.startswith("      15 s"))
+    assert float(share) < 1
+    assert written == ""
+
+
+def test_a_price_that_moves_when_the_match_has_begun_is_nobody_s_loss(home, monkeypatch):
+    moved = moves(100, 0.0, 2)
+    # the second price moves at the 50th call, and once more when the match has begun
+    moved[[50, 91], 1] = True
+    logged(home / "store", 100, 20.0, moved, begins=80)
+
+    lines, _ = live_ttl(home, monkeypatch, 45.0)
+
+    # every third call goes out, so that the 48th and not the 50th is what the 50th is told: half of its
+    # prices, of a hundred calls
+    assert next(line.split("(")[0] for line in lines if line.startswith("      45 s")).split() == [
+        "45",
+        "s",
+        "34",
+        "calls",
+        "0.5",
+        "%",
+    ]
 
 
 # --- the command
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OVERROUND_STORE", str(tmp_path / "store"))
-    for name in tune_work.SETTINGS:
-        monkeypatch.delenv(f"OVERROUND_{name.upper()}", raising=False)
-    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -460,7 +422,6 @@ def home(tmp_path, monkeypatch):
             "setting 'colour' cannot be tuned; these can: batch_rows, fetch_workers, live_ttl, processes.",
         ),
         (["--budget", "soon"], "duration 'soon' cannot be read"),
-        (["--latency-ms", "-1"], "a latency of -1 ms cannot be measured with"),
         (["--outdated", "1.5"], "outdated is 1.5; it is a share above 0 and below 1"),
         (["--outdated", "nan"], "outdated is nan; it is a share above 0 and below 1"),
     ],
@@ -480,7 +441,7 @@ def test_what_cannot_be_measured_is_said_and_left(home):
     assert done.exit_code == 0, done.output
     assert "30 stays: what gets outdated is not known" in done.output
     assert "0 stays:" in done.output
-    assert "are left to measure batch_rows" in done.output
+    assert "s are left for it; it takes about" in done.output
     assert done.output.endswith("nothing is written to .env.\n")
     assert not (home / ".env").exists()
 
@@ -510,12 +471,13 @@ def test_a_planted_bad_setting_is_mended_in_the_file_and_then_stands(home):
 
 @pytest.mark.slow
 def test_each_setting_s_work_is_the_library_s_own(tmp_path):
-    with tune_work.storing(tmp_path, 2_000) as run:
+    settings = Settings(store=str(tmp_path / "none"), processes=0)
+    with tune.storing(settings, tmp_path) as trial, trial.open_with(2_000) as run:
         run()
     assert not list(tmp_path.glob("store-*"))
-    with simulated_provider(0.001, 16) as (url, calls), tune_work.fetching(tmp_path, url, calls, 2) as run:
-        assert run() == len(calls)
-    few, where, said = tune_work.partitions(Store(tmp_path / "none"), tmp_path / "leagues")
+    with tune.fetching(settings, tmp_path, latency_s=0.001) as trial, trial.open_with(2) as run:
+        assert len(run()) == 16
+    few, where, said = tune.partitions(Store(tmp_path / "none"), tmp_path / "leagues")
     assert len(few.read("quotes", columns=["competition"]).drop_duplicates()) == 4
     assert (where, said) == ({}, "4 invented leagues of 86,400 prices")
 
@@ -525,11 +487,10 @@ def test_processes_are_tried_on_the_partitions_of_one_s_own_store(tmp_path, monk
     store = Store(tmp_path / "store")
     for season, matches in (("a", 30), ("b", 60), ("c", 90)):
         store.append("quotes", quotes(matches, books=2).assign(season=season))
-    monkeypatch.setattr(tune_work, "_LEAST_ROWS", 10_000)
-    monkeypatch.setattr(tune_work, "_MOST_ROWS", 20_000)
+    monkeypatch.setattr(tune, "_LEAST_ROWS", 10_000)
+    monkeypatch.setattr(tune, "_MOST_ROWS", 20_000)
+    settings = Settings(store=str(tmp_path / "store"), processes=0)
 
-    found, where, said = tune_work.partitions(store, tmp_path / "unused")
-
-    assert (found, where, said) == (store, {"season": ["c", "b"]}, "2 partitions of the store, 18,000 prices")
-    with tune_work.partitioned(store, where, 1) as run:
+    with tune.partitioned(settings, tmp_path / "unused") as trial, trial.open_with(1) as run:
+        assert "signals of 2 partitions of the store, 18,000 prices" in trial.what
         assert run()["season"].unique().tolist() == ["b", "c"]

@@ -86,7 +86,7 @@ def compare(
         from datetime import UTC, datetime
 
         from overround import perf
-        from overround.measure.paired import WORSE, compare_all
+        from overround.measure.paired import WORSE, compare_all, comparison_lines
         from overround.perf.samples import DEFAULT
         from overround.perf.stored import COMPARED
 
@@ -104,8 +104,7 @@ def compare(
             f"\nA: {a.name} ({a.revision}); B: {b.name} ({b.revision}). "
             "Ratios of medians B / A with 95 % intervals.\n"
         )
-        for line in rows_of(table):
-            typer.echo(line)
+        typer.echo("\n".join(comparison_lines(table)))
         for workload, why in samples.attrs["left_out"].items():
             typer.echo(f"left out: {workload}: {why}", err=True)
         typer.echo(f"\n{file}")
@@ -216,11 +215,9 @@ def tune(
         str, typer.Option(metavar="10m", help="time that all of it may take (90s, 10m)")
     ] = "10m",
     latency_ms: Annotated[
-        float, typer.Option(help="how far away the provider is; 0: as the store's log says")
+        float,
+        typer.Option(min=0, max=10_000, help="how far away the provider is; 0: as the store's log says"),
     ] = 0.0,
-    feed: Annotated[
-        str, typer.Option(metavar="FOLDER", help="recorded answers that tell how soon prices are outdated")
-    ] = "",
     outdated: Annotated[float, typer.Option(help="share of the prices used that may be outdated")] = 0.01,
     write: Annotated[bool, typer.Option(help="write what is chosen to .env")] = True,
 ) -> None:
@@ -229,49 +226,24 @@ def tune(
         import os
 
         from overround.durations import seconds
+        from overround.perf import tuning
         from overround.perf.env_file import save
-        from overround.perf.tune_workloads import SETTINGS, TuningPlan
-        from overround.perf.tune_workloads import tune as measured
-        from overround.perf.tuning import lines_of
         from overround.settings import load_settings
 
-        settings = load_settings()
-        plan = TuningPlan(
-            tuple(dict.fromkeys(setting)) or SETTINGS, seconds(budget), latency_ms / 1000, feed, outdated
-        )
-        chosen: dict[str, float] = {}
-        for one in measured(plan, settings):
-            typer.echo("\n".join(lines_of(one)) + "\n")
-            if one.chosen is not None:
-                chosen[one.setting] = one.chosen
-        said = ", ".join(f"OVERROUND_{name.upper()}={value:g}" for name, value in chosen.items()) or "nothing"
-        typer.echo(
-            f"{save(chosen)}: {said}"
-            if chosen and write
-            else f"{said}{' would be' if chosen else ' is'} written to .env."
-        )
-        for name in chosen:
-            if f"OVERROUND_{name.upper()}" in os.environ:
-                typer.echo(
-                    f"OVERROUND_{name.upper()} is set in the environment, which goes before the file: "
-                    "unset it.",
-                    err=True,
-                )
-
-
-def rows_of(table: "pd.DataFrame") -> list[str]:  # type: ignore[name-defined]  # noqa: F821
-    """The comparison as lines of text."""
-    lines = [
-        f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   "
-        f"{'ratio (95 % interval)':<24} {'verdict':<14} pairs"
-    ]
-    for row in table.itertuples(index=False):
-        unit, factor = ("MB", 1) if row.metric == "peak_mb" else ("ms", 1000)
-        ratio = f"{row.ratio:.3f} ({row.low:.3f} to {row.high:.3f})"
-        aside = f", {row.set_aside} set aside" if row.set_aside else ""
-        what = row.metric.removesuffix("_s").removesuffix("_mb")
-        values = " ".join(f"{factor * value:>7,.1f} {unit}" for value in (row.before, row.after))
-        lines.append(
-            f"{row.workload:<12} {what:<8} {values}   {ratio:<24} {row.verdict:<14} {row.pairs}{aside}"
-        )
-    return lines
+        settings, chosen = load_settings(), {}
+        names = tuple(dict.fromkeys(setting)) or tuning.SETTINGS
+        limits = {"budget_s": seconds(budget), "latency_s": latency_ms / 1000, "outdated": outdated}
+        for name, (value, (what, *lines, why)) in tuning.tune(names, settings, **limits):
+            now = f"{getattr(settings, name):g}"
+            verdict = f"{now} stays" if value is None else f"{now} -> {value:g}"
+            typer.echo("\n  ".join([f"{name}: {what}", *lines, f"{verdict}: {why}.\n"]))
+            if value is not None:
+                chosen[name] = value
+        variables = {f"OVERROUND_{name.upper()}": value for name, value in chosen.items()}
+        said = ", ".join(f"{name}={value:g}" for name, value in variables.items()) or "nothing"
+        if chosen and write:
+            typer.echo(f"{save(chosen)}: {said}")
+        else:
+            typer.echo(f"{said}{' would be' if chosen else ' is'} written to .env.")
+        for name in variables.keys() & os.environ.keys():
+            typer.echo(f"{name} is set in the environment, which goes before the file: unset it.", err=True)

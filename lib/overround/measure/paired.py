@@ -289,6 +289,24 @@ def compare_all(
     return pd.DataFrame(rows, columns=list(Change.__dataclass_fields__))
 
 
+def comparison_lines(table: pd.DataFrame) -> list[str]:
+    """The rows of `compare_all` as lines of text, below a line of headings."""
+    lines = [
+        f"{'workload':<12} {'metric':<8} {'before':>10} {'after':>10}   "
+        f"{'ratio (95 % interval)':<24} {'verdict':<14} pairs"
+    ]
+    for row in table.itertuples(index=False):
+        unit, factor = ("MB", 1) if row.metric == "peak_mb" else ("ms", 1000)
+        ratio = f"{row.ratio:.3f} ({row.low:.3f} to {row.high:.3f})"
+        aside = f", {row.set_aside} set aside" if row.set_aside else ""
+        what = row.metric.removesuffix("_s").removesuffix("_mb")
+        values = " ".join(f"{factor * value:>7,.1f} {unit}" for value in (row.before, row.after))
+        lines.append(
+            f"{row.workload:<12} {what:<8} {values}   {ratio:<24} {row.verdict:<14} {row.pairs}{aside}"
+        )
+    return lines
+
+
 def largest(changes: pd.DataFrame) -> pd.Series:
     """Of the rows of `compare_all` that of the largest change, by its factor: half and twice are as large.
 
