@@ -36,8 +36,6 @@ def main() -> None:
         _told("an empty stage inside another", stage)
         _told("a part of a stage (timed)", part)
     _told("a part of a stage that nobody measures", part)
-    with meter.stage("outer", allocations=True):
-        _told("an empty stage while allocations are traced", stage)
     large = np.ones(250_000_000)
     in_large = _told(f"an empty stage in a process of {procfs.peak_mb():,.0f} MB", stage)
     _told("  of it to reset the peak of memory", procfs.reset_peak)

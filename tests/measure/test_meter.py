@@ -4,12 +4,11 @@ A busy machine must not fail these tests: what a stage tells is held against wha
 other means, inside and around, and never against what a clock should show.
 """
 
-import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -26,7 +25,6 @@ from overround.measure.meter import request_figures
 from overround.measure.numba_compile import njit
 from overround.sources.local_server import answering
 from overround.stopwatch import WatchedPool, timed
-from tests.support.servers import require_module
 
 MB = 1024**2
 
@@ -166,22 +164,6 @@ def test_stages_side_by_side_do_not_mix_their_processor_time():
     assert figures(meter, "works")["cpu_s"] == pytest.approx(done.result(), rel=0.05)
     assert figures(meter, "waits")["cpu_s"] < 0.05
     assert figures(meter, "waits")["io_wait_s"] > 0.1
-
-
-def test_allocations_are_counted_where_asked_also_inside_one_another():
-    meter = Meter("r")
-
-    with meter.stage("outer", allocations=True):
-        kept = np.ones(1_000_000)
-        with meter.stage("inner", allocations=True):
-            np.ones(2_000_000)
-    with meter.stage("not asked"):
-        np.ones(1_000_000)
-
-    assert figures(meter, "inner")["allocated_peak_mb"] == pytest.approx(16e6 / MB, rel=0.05)
-    assert figures(meter, "outer")["allocated_peak_mb"] == pytest.approx(24e6 / MB, rel=0.05)
-    assert "allocated_peak_mb" not in figures(meter, "not asked")
-    assert len(kept)
 
 
 def test_bytes_written_and_forced_to_the_disk_are_counted(tmp_path: Path):
@@ -336,36 +318,6 @@ def test_a_stage_that_fails_is_measured_and_its_error_counts_and_goes_on():
 
     assert figures(meter, "fails")["wall_s"] > 0
     assert figures(meter, "fails")["errors"] == 1
-
-
-@pytest.mark.slow
-def test_work_done_in_other_processes_comes_home_with_its_cost():
-    meter = Meter("r")
-
-    with meter.stage("all", workers=2), ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        spent = [meter.merge(answer) for answer in pool.map(meter.remote("burn", burn), [0.1, 0.1])]
-
-    assert figures(meter, "burn")["cpu_s"] == pytest.approx(sum(spent), rel=0.05)
-    assert figures(meter, "all")["thread_efficiency"] == pytest.approx(
-        meter.stages["burn"]["wall_s"] / (2 * meter.stages["all"]["wall_s"]), rel=1e-6
-    )
-
-
-@pytest.mark.slow
-def test_stages_work_in_threads_of_a_dask_worker():
-    require_module("distributed")
-    import distributed
-
-    meter = Meter("r")
-
-    with (
-        distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        answers = client.gather(client.map(meter.remote("burn", burn), [0.1, 0.11]))
-
-    spent = [meter.merge(answer) for answer in answers]
-    assert figures(meter, "burn")["cpu_s"] == pytest.approx(sum(spent), rel=0.1)
 
 
 @pytest.mark.slow

@@ -8,7 +8,9 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,16 @@ import pytest
 from overround import figures
 from overround.measure import Meter
 from overround.measure import sampler as profiles
-from overround.measure.sampler import Sampler, call_table, sampled
+from overround.measure.sampler import Sampler, call_table
 from overround.runs.profile_files import of_run, of_stage
 from overround.settings import Settings
+
+
+@contextmanager
+def sampled() -> Iterator[Sampler]:
+    sampler = Sampler().start()
+    yield sampler
+    sampler.stop()
 
 
 def burn(seconds: float) -> None:
@@ -176,7 +185,7 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
     program = """
         import gc, threading, time
         from overround.measure.meter import Meter
-        from overround.measure.sampler import sampled
+        from overround.measure.sampler import Sampler
 
         gc.set_threshold(6)
 
@@ -193,7 +202,8 @@ def test_looking_never_stops_a_process_whose_garbage_holds_locals_of_threads():
                 rest()
 
         end = time.monotonic() + 2
-        with sampled(0.0002) as sampler, Meter("r").stage("work"):
+        sampler = Sampler(0.0002).start()
+        with Meter("r").stage("work"):
             threads = [threading.Thread(target=go_on) for _ in range(12)]
             for thread in threads:
                 thread.start()

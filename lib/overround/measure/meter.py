@@ -4,13 +4,11 @@ Stages may be nested, or run side by side in threads, without disturbing each ot
 """
 
 import os
-import tracemalloc
-from collections.abc import Callable
-from contextlib import ContextDecorator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock, get_ident
-from typing import Any
 
 import pandas as pd
 
@@ -27,7 +25,6 @@ UNITS = {
     "compile_s": "s",
     **{f"store_{part}_s": "s" for part in _PARTS},
     "peak_mb": "MB",
-    "allocated_peak_mb": "MB",
     "rows": "rows",
     "rows_per_s": "rows/s",
     "thread_efficiency": "share",
@@ -61,7 +58,7 @@ class Stage:
     def __init__(self, meter: "Meter", name: str, outer: "Stage | None"):
         self.counts: dict[str, float] = {}
         self.outer = outer
-        self.peak_mb = self.allocated_mb = 0.0
+        self.peak_mb = 0.0
         self.shared = False  # whether a stage that is not nested with this one ran at the same time
         self.name, self.thread = name, get_ident()
         self._meter, self._ended, self._lock = meter, False, Lock()
@@ -94,50 +91,6 @@ class Stage:
         return stage is self
 
 
-class _Measuring(ContextDecorator):
-    """One entry into a stage."""
-
-    def __init__(self, meter: "Meter", name: str, workers: int, allocations: bool):
-        self._of = meter, name, workers, allocations
-
-    def _recreate_cm(self) -> "_Measuring":
-        return _Measuring(*self._of)
-
-    def __enter__(self) -> Stage:
-        meter, name, _, allocations = self._of
-        outer = listener.get()
-        self._stage = Stage(meter, name, outer if isinstance(outer, Stage) else None)
-        listener.set(self._stage)
-        _watch(self._stage, allocations)
-        self._began = procfs.begin()
-        return self._stage
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        now, stage = procfs.end(), self._stage
-        meter, name, workers, allocations = self._of
-        _unwatch(stage)
-        # not with the token of `set`: a generator may be left in a different context than it was entered in
-        listener.set(stage.outer)
-        counts = stage.end()
-        # where stages run side by side the process's counters cover all of them: use those of the thread,
-        # plus what its pool reports
-        values = procfs.between(self._began, now, thread_only=stage.shared)
-        if stage.shared:
-            values["cpu_s"] += counts.get("helpers_cpu_s", 0.0)
-        values["peak_mb"] = stage.peak_mb
-        if kind is not None and not issubclass(kind, GeneratorExit):
-            values["errors"] = 1.0
-        if allocations:
-            values["allocated_peak_mb"] = stage.allocated_mb
-        if workers > 1:
-            values["worker_s"] = values["wall_s"] * workers
-        for metric, value in counts.items():
-            values[metric] = values.get(metric, 0.0) + value
-        if not values.get("read_bytes"):
-            values.pop("read_bytes", None)
-        meter._add(name, values)
-
-
 @dataclass
 class Meter:
     """The measurements of one run; a stage that is entered again adds to its costs so far.
@@ -157,7 +110,8 @@ class Meter:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    def stage(self, name: str, *, workers: int = 1, allocations: bool = False) -> _Measuring:
+    @contextmanager
+    def stage(self, name: str, *, workers: int = 1) -> Iterator[Stage]:
         """Measure a block or a function, even if it fails; as context manager or decorator.
 
         Records wall_s; cpu_s; io_wait_s, the wall time minus cpu_s and minus this thread's waiting for a CPU
@@ -177,17 +131,40 @@ class Meter:
         workers : int
             Threads or processes that share the work: adds thread_efficiency, their busy time over wall time
             times workers. A `WatchedPool` reports by itself.
-        allocations : bool
-            Also record the peak of memory that Python and NumPy allocated inside, by `tracemalloc`: this
-            slows Python down.
         """
-        return _Measuring(self, name, workers, allocations)
+        outer = listener.get()
+        stage = Stage(self, name, outer if isinstance(outer, Stage) else None)
+        listener.set(stage)
+        _watch(stage)
+        began, errors = procfs.begin(), dict[str, float]()
+        try:
+            yield stage
+        except BaseException as error:
+            if not isinstance(error, GeneratorExit):
+                errors = {"errors": 1.0}
+            raise
+        finally:
+            now = procfs.end()
+            _unwatch(stage)
+            # not with the token of `set`: a generator may be left in another context than it was entered in
+            listener.set(stage.outer)
+            counts = stage.end()
+            # where stages run side by side the process's counters cover all of them: use those of the thread,
+            # plus what its pool reports
+            values = procfs.between(began, now, thread_only=stage.shared) | errors
+            if stage.shared:
+                values["cpu_s"] += counts.get("helpers_cpu_s", 0.0)
+            values["peak_mb"] = stage.peak_mb
+            if workers > 1:
+                values["worker_s"] = values["wall_s"] * workers
+            for metric, value in counts.items():
+                values[metric] = values.get(metric, 0.0) + value
+            if not values.get("read_bytes"):
+                values.pop("read_bytes", None)
+            self.record(name, **values)
 
     def record(self, stage: str, **values: float) -> None:
         """Add measurements made elsewhere: amounts are summed, of maxima and quantiles the larger is kept."""
-        self._add(stage, values)
-
-    def _add(self, stage: str, values: dict[str, float]) -> None:
         with self._lock:
             kept = self.stages.setdefault(stage, {})
             for metric, value in values.items():
@@ -195,19 +172,6 @@ class Meter:
                 kept[metric] = (
                     float(value) if old is None else max(old, value) if metric in _LARGER else old + value
                 )
-
-    def remote(self, name: str, work: Callable[..., Any]) -> "Remote":
-        """A function that measures itself in another process; hand its answers to `merge`."""
-        return Remote(name, work)
-
-    def merge(self, answer: "Measured") -> Any:
-        """Record remote measurements, as busy time of the current stage; returns the function's result."""
-        for stage, values in answer.stages.items():
-            self.record(stage, **values)
-        current = listener.get()
-        if current is not None:
-            current.count(busy_s=sum(values["wall_s"] for values in answer.stages.values()))
-        return answer.result
 
     def frame(self) -> pd.DataFrame:
         """The measurements so far, in the columns of the table `measurements`."""
@@ -227,33 +191,6 @@ class Meter:
             for metric, value in _with_ratios(values).items()
         ]
         return pd.DataFrame(rows, columns=["run_id", "stage", "metric", "value", "unit", "at"])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without the lock, which belongs to its process."""
-        return Meter, (self.run_id, self.stages)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A result, and its costs where it was computed."""
-
-    result: Any
-    stages: dict[str, dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A function that measures itself and can be sent to another process."""
-
-    name: str
-    work: Callable[..., Any]
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Measured:
-        """Call the function."""
-        meter = Meter("")
-        with meter.stage(self.name):
-            result = self.work(*args, **kwargs)
-        return Measured(result, meter.stages)
 
 
 def request_figures(requests: list[dict]) -> dict[str, float]:
@@ -342,26 +279,17 @@ def _with_ratios(values: dict[str, float]) -> dict[str, float]:
 # stages and then reset; whenever one ends it is passed on again: so each stage sees the highest mark of all
 # spans between its begin and its end.
 _running: list[Stage] = []
-_tracing: dict[Stage, int] = {}  # bytes allocated when it began
-_traced_before = False
 _marks = Lock()
 
 
-def _watch(stage: Stage, allocations: bool) -> None:
-    global _traced_before
+def _watch(stage: Stage) -> None:
     with _marks:
-        if allocations and not _tracing:
-            _traced_before = tracemalloc.is_tracing()
-            tracemalloc.start(1)
         _pass_on_marks()
         procfs.reset_peak()
         for other in _running:
             if not other.around(stage):
                 other.shared = stage.shared = True
         _running.append(stage)
-        if allocations:
-            tracemalloc.reset_peak()
-            _tracing[stage] = tracemalloc.get_traced_memory()[0]
 
 
 def _unwatch(stage: Stage) -> None:
@@ -369,8 +297,6 @@ def _unwatch(stage: Stage) -> None:
         _pass_on_marks()
         if stage in _running:  # missing in a process that was forked inside the stage
             _running.remove(stage)
-        if _tracing.pop(stage, None) is not None and not _tracing and not _traced_before:
-            tracemalloc.stop()
 
 
 def _pass_on_marks() -> None:
@@ -378,16 +304,11 @@ def _pass_on_marks() -> None:
         peak = procfs.peak_mb()
         for one in _running:
             one.peak_mb = max(one.peak_mb, peak)
-    if _tracing:
-        peak = tracemalloc.get_traced_memory()[1]
-        for one, before in _tracing.items():
-            one.allocated_mb = max(one.allocated_mb, (peak - before) / 1024**2)
 
 
 def _forked() -> None:
     global _marks
     _running.clear()
-    _tracing.clear()
     _marks = Lock()
 
 

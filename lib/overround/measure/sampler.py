@@ -10,18 +10,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from overround.measure import meter
 from overround.settings import PACKAGE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SUFFIX = ".stacks"
 _INTERVAL_S = 0.01
@@ -75,16 +71,6 @@ class Sampler:
         self.cpu_s += time.thread_time() - began
         if self._is_running:  # one shot each: on a busy machine a repeating timer would sample this handler
             signal.setitimer(signal.ITIMER_REAL, self._interval_s)
-
-
-@contextmanager
-def sampled(interval_s: float = _INTERVAL_S) -> "Iterator[Sampler]":
-    """Sample while the block lasts."""
-    sampler = Sampler(interval_s).start()
-    try:
-        yield sampler
-    finally:
-        sampler.stop()
 
 
 def write(stacks: Stacks, file: Path) -> None:

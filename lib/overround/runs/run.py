@@ -101,11 +101,9 @@ class Run:
             else None
         )
 
-    def stage(
-        self, name: str, *, workers: int = 1, allocations: bool = False
-    ) -> AbstractContextManager[Stage]:
+    def stage(self, name: str, *, workers: int = 1) -> AbstractContextManager[Stage]:
         """Measure what happens inside, as `Meter.stage`."""
-        return self.meter.stage(name, workers=workers, allocations=allocations)
+        return self.meter.stage(name, workers=workers)
 
     def read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """Rows of a table for the parameters source, leagues and seasons, at this run's version.
