@@ -57,10 +57,10 @@ def main() -> None:
 
 def steps_to(last: str) -> list:
     """The main line on the simulated market up to a step."""
-    from overround.runs.pipeline import default_steps
+    from overround.runs.pipeline import steps_of
     from overround.settings import load_settings
 
-    steps = default_steps("sample", [], [], {}, settings=load_settings())
+    steps = steps_of("", "sample", [], [], {}, settings=load_settings())
     return steps[: [step.label for step in steps].index(last) + 1]
 
 

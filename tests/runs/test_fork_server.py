@@ -16,8 +16,8 @@ import pytest
 from overround.runs import execute
 from overround.runs.execute import open_fork_server
 from overround.runs.fork_server import ForkServer, is_possible
-from overround.runs.runner import Outcome, Step, run_notebook
-from tests.support.projects import FAILURES, PARAMETERS, RECORD, _alive, _until, project
+from overround.runs.runner import Outcome, Step
+from tests.support.projects import FAILURES, PARAMETERS, RECORD, _alive, _until, project, run_notebook
 
 pytestmark = [
     pytest.mark.slow,

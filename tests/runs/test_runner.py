@@ -17,10 +17,10 @@ from overround import Store
 from overround.errors import ParameterError, RunError
 from overround.provenance import git_revision, new_pipeline
 from overround.runs import runner
-from overround.runs.runner import Outcome, Step, run_notebook, run_pipeline
+from overround.runs.runner import Outcome, Step, run_pipeline
 from overround.settings import Settings
 from tests.support.books import result, results
-from tests.support.projects import FAILURES, PARAMETERS, RECORD, _alive, _until, project
+from tests.support.projects import FAILURES, PARAMETERS, RECORD, _alive, _until, project, run_notebook
 
 
 def run(home: Path, *cells: str, timeout_s: int = 60, **parameters: Any) -> Outcome:

@@ -13,7 +13,7 @@ import pytest
 
 from overround.errors import ParameterError
 from overround.runs.dask_cluster import connected
-from overround.runs.pipeline import run_requested, single_notebook
+from overround.runs.pipeline import run_requested, steps_of
 from overround.runs.runner import Step, run_pipeline
 from overround.runs.variations import variations
 from overround.settings import Settings
@@ -27,7 +27,7 @@ HERE = Settings(home=ROOT)
 
 
 def backtests(*vary: str, **given: str) -> list[Step]:
-    step = single_notebook("backtest", "sample", [], [], given, settings=HERE)
+    [step] = steps_of("backtest", "sample", [], [], given, settings=HERE)
     return variations(step, vary, HERE)
 
 

@@ -6,6 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from overround.provenance import git_revision
+from overround.reports.page import render_run
+from overround.runs.execute import Stop
+from overround.runs.fork_server import ForkServer
+from overround.runs.single import execute_job, prepare
+from overround.runs.steps import Outcome, Step
 from overround.settings import Settings
 
 PARAMETERS = """\
@@ -42,6 +48,25 @@ def project(home: Path, **notebooks: list[str]) -> Settings:
         )
         write(made, home / "notebooks" / f"{name}.ipynb")
     return Settings(home=home, reports=home / "reports", store=str(home / "store"))
+
+
+def run_notebook(
+    step: Step,
+    *,
+    run_id: str,
+    settings: Settings,
+    timeout_s: int = 600,
+    fork_server: ForkServer | None = None,
+) -> Outcome:
+    """One step by itself, in this thread, and its page."""
+    job, revision = prepare(step, run_id, settings), git_revision(settings.home)
+    outcome, error = execute_job(
+        job, settings, timeout_s, fork_server, Stop(), key="", revision=revision, library=""
+    )
+    render_run(outcome.ipynb, outcome.html, outcome.record, show_code=False)
+    if error is not None:
+        raise error
+    return outcome
 
 
 FAILURES = {

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,13 @@ from overround.progress import status_line
 if TYPE_CHECKING:  # they take a while to import
     from overround.runs.runner import Progress
     from overround.runs.steps import Outcome, Step
+
+Source = Annotated[str, typer.Option(help="sample, football-data or the-odds-api")]
+League = Annotated[
+    list[str], typer.Option("--league", "--sport", help="as the source writes it: E0, soccer_epl; repeatable")
+]
+Season = Annotated[list[str], typer.Option("--season", help="as the source writes it: 2425; repeatable")]
+ShowCode = Annotated[bool, typer.Option(help="offer the notebooks' code in the pages")]
 
 
 @contextmanager

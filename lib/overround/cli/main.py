@@ -6,7 +6,17 @@ import typer
 
 from overround.cli import perf as perf_cli
 from overround.cli import sweep as sweep_cli
-from overround.cli.console import say, sentences, step_by_step, stopped_by_signals, write_report
+from overround.cli.console import (
+    League,
+    Season,
+    ShowCode,
+    Source,
+    say,
+    sentences,
+    step_by_step,
+    stopped_by_signals,
+    write_report,
+)
 from overround.errors import ParameterError
 from overround.progress import status_line
 
@@ -17,15 +27,9 @@ app = typer.Typer(
     help="A workbench for research on sports odds.",
 )
 
-Source = Annotated[str, typer.Option(help="sample, football-data or the-odds-api")]
-League = Annotated[
-    list[str], typer.Option("--league", "--sport", help="as the source writes it: E0, soccer_epl; repeatable")
-]
-Season = Annotated[list[str], typer.Option("--season", help="as the source writes it: 2425; repeatable")]
 Given = Annotated[
     list[str], typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="of the notebooks; repeatable")
 ]
-ShowCode = Annotated[bool, typer.Option(help="offer the notebooks' code in the pages")]
 
 
 @app.command()
@@ -108,14 +112,16 @@ def collect(
 ) -> None:
     """Bring a source's matches, prices and results into the store: once, or with --every again and again."""
     with sentences():
-        offer = {
-            name: text
-            for name, text in (("regions", regions), ("markets", markets), ("bookmakers", bookmakers))
-            if text
-        }
+        asked = {"regions": regions, "markets": markets, "bookmakers": bookmakers}
+        offer = {name: text for name, text in asked.items() if text}
         if every or until or polls or offer:
+            if source != "the-odds-api" or season:
+                raise ParameterError(
+                    "only the-odds-api has current prices to ask for again and again, "
+                    "of sports and not of seasons."
+                )
             # regions, markets and bookmakers alone: one poll
-            _poll(source, league, season, every or "30s", until, polls or (0 if every or until else 1), offer)
+            _poll(league, every or "30s", until, polls or (None if every or until else 1), offer)
             return
         from overround.collection.collector import collect as collect_source
 
@@ -281,15 +287,7 @@ def main() -> None:
     app()
 
 
-def _poll(
-    source: str,
-    sports: list[str],
-    seasons: list[str],
-    every: str,
-    duration: str,
-    polls: int,
-    offer: dict[str, str],
-) -> None:
+def _poll(sports: list[str], every: str, duration: str, polls: int | None, offer: dict[str, str]) -> None:
     import time
     from datetime import UTC, datetime
 
@@ -299,10 +297,6 @@ def _poll(
     from overround.durations import seconds, span
     from overround.sources.the_odds_api.client import Offer
 
-    if source != "the-odds-api" or seasons:
-        raise ParameterError(
-            "only the-odds-api has current prices to ask for again and again, of sports and not of seasons."
-        )
     limit_arenas()
     until = datetime.now(UTC) + span(duration) if duration else None
 
@@ -310,21 +304,8 @@ def _poll(
         return f"next poll in {max(0.0, polled.next_poll_s - time.time()):.0f} s | {polled}"
 
     with stopped_by_signals() as stop, status_line(60, live) as show:
-        done = poll(
-            sports,
-            PollSettings(
-                seconds(every),
-                until,
-                polls or None,
-                offer=Offer(
-                    offer.get("regions", Offer.regions),
-                    offer.get("markets", Offer.markets),
-                    offer.get("bookmakers", Offer.bookmakers),
-                ),
-            ),
-            stop=stop,
-            progress=show,
-        )
+        settings = PollSettings(seconds(every), until, polls, offer=Offer(**offer))  # type: ignore[arg-type]
+        done = poll(sports, settings, stop=stop, progress=show)
     typer.echo(f"{done}; ended because {done.ended}.")
 
 

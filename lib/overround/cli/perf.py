@@ -32,6 +32,9 @@ def _drawable(path: Path | None) -> Path | None:
     return path
 
 
+Figure = Annotated[Path | None, typer.Option(help="also draw all of it, as .svg or .png", callback=_drawable)]
+
+
 @app.command()
 def baseline(
     name: Annotated[str, typer.Argument(help="under which the samples are kept, in data/perf")],
@@ -77,9 +80,7 @@ def compare(
         ),
     ] = "",
     report: Annotated[bool, typer.Option(help="also write a page, which the index lists")] = False,
-    figure: Annotated[
-        Path | None, typer.Option(help="also draw every sample, as .svg or .png", callback=_drawable)
-    ] = None,
+    figure: Figure = None,
 ) -> None:
     """Measure two sides in turns and say what is better, worse or within noise; always with its interval."""
     with sentences():
@@ -90,11 +91,9 @@ def compare(
         from overround.perf.samples import DEFAULT
         from overround.perf.stored import COMPARED
 
-        if fail_on not in ("", WORSE):
-            raise ParameterError(f"--fail-on takes {WORSE!r}, not {fail_on!r}.")
+        _check("fail-on", fail_on or WORSE, WORSE)
         metrics = ("wall_s", "own_s", "cpu_s", "peak_mb")
-        if metric not in metrics:
-            raise ParameterError(f"--metric takes {', '.join(metrics)}, not {metric!r}.")
+        _check("metric", metric, *metrics)
         with perf.resolved(before, after) as (a, b), status_line() as show:
             sides = {"A": a, "B": b}
             samples = perf.measure(sides, workload or DEFAULT, pairs=pairs, repeats=repeats, progress=show)
@@ -116,13 +115,8 @@ def compare(
         if figure is not None:
             from overround.figures import change
 
-            picture = change(
-                samples,
-                metric=metric,
-                threshold=threshold,
-                names=(a.name, b.name),
-                note=f"{a.revision} and {b.revision}",
-            )
+            names, note = (a.name, b.name), f"{a.revision} and {b.revision}"
+            picture = change(samples, metric=metric, threshold=threshold, names=names, note=note)
             picture.figure.savefig(figure, dpi=150)
         if report:
             parameters = {"comparison": file.stem, "metric": metric, "threshold": threshold}
@@ -137,10 +131,7 @@ def compare(
 
 @app.command()
 def watch(
-    metric: Annotated[str, typer.Option(help="cpu_s, wall_s or peak_mb")] = "cpu_s",
-    figure: Annotated[
-        Path | None, typer.Option(help="also draw the time line, as .svg or .png", callback=_drawable)
-    ] = None,
+    metric: Annotated[str, typer.Option(help="cpu_s, wall_s or peak_mb")] = "cpu_s", figure: Figure = None
 ) -> None:
     """Look through the history of every stage in the store; exit status 1 while one is slower than usual."""
     with sentences():
@@ -148,10 +139,7 @@ def watch(
         from overround.perf.anomalies import watch as look
         from overround.store.store import Store
 
-        if metric not in (
-            watched := ("cpu_s", "wall_s", "peak_mb")
-        ):  # else nothing is found, and all seems well
-            raise ParameterError(f"--metric takes {', '.join(watched)}, not {metric!r}.")
+        _check("metric", metric, "cpu_s", "wall_s", "peak_mb")  # else nothing is found, and all seems well
         store = Store()
         history = histories(store.read("measurements"), store.read("runs"), metric)
         found = look(history)
@@ -247,3 +235,8 @@ def tune(
             typer.echo(f"{said}{' would be' if chosen else ' is'} written to .env.")
         for name in variables.keys() & os.environ.keys():
             typer.echo(f"{name} is set in the environment, which goes before the file: unset it.", err=True)
+
+
+def _check(option: str, given: str, *allowed: str) -> None:
+    if given not in allowed:
+        raise ParameterError(f"--{option} takes {', '.join(allowed)}, not {given!r}.")

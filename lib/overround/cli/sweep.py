@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overround.cli.console import sentences, write_report
+from overround.cli.console import League, Season, ShowCode, Source, sentences, write_report
 from overround.progress import status_line
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def sweep(
             help="a,b,c, low..high/steps, or low..high for a --sample; repeatable",
         ),
     ],
-    source: Annotated[str, typer.Option(help="sample, football-data or the-odds-api")] = "sample",
-    league: Annotated[list[str], typer.Option("--league", "--sport", help="of the store; repeatable")] = [],
-    season: Annotated[list[str], typer.Option("--season", help="of the store; repeatable")] = [],
+    source: Source = "sample",
+    league: League = [],
+    season: Season = [],
     sample: Annotated[
         int, typer.Option(min=0, help="so many variants drawn from the space; 0: all of a grid")
     ] = 0,
@@ -44,7 +44,7 @@ def sweep(
     top: Annotated[int, typer.Option(min=1, help="variants that are shown")] = 10,
     csv: Annotated[Path | None, typer.Option(help="also write all variants with their figures")] = None,
     report: Annotated[bool, typer.Option(help="write its page and list it in reports/index.html")] = True,
-    show_code: Annotated[bool, typer.Option(help="offer the notebook's code in the page")] = False,
+    show_code: ShowCode = False,
 ) -> None:
     """Try many variants of a value strategy at once; a sweep that was stopped goes on where it was."""
     with sentences():
@@ -58,11 +58,8 @@ def sweep(
 
         settings = load_settings()
         space = {"reference": SHARP.get(source, "pinnacle"), **space_of(vary)}
-        where = {
-            name: value
-            for name, value in (("source", source), ("competition", league), ("season", season))
-            if value
-        }
+        chosen = {"source": source, "competition": league, "season": season}
+        where = {name: value for name, value in chosen.items() if value}
         store = Store(settings.store_root)
         version = store.version()
         with _progress() as show:

@@ -1,30 +1,21 @@
 """A parameter of a notebook: what it takes, in words, and the check of typed texts and Python values."""
 
 import ast
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import PurePath
 from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from overround.errors import ParameterError
 
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _PLURALS = {str: "texts", int: "whole numbers", float: "numbers", bool: "true or false values"}
-_WORDS = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
-_LARGEST = sys.float_info.max
 _LONGEST_SHOWN = 200
 
 
@@ -88,16 +79,15 @@ def parse_value(parameter: Parameter, text: str) -> Any:
     word = text.strip()
     if parameter.nullable and word.lower() in ("none", "null"):
         return None
-    if not parameter.is_list:
-        return checked(parameter, _scalar(parameter, text))
-    if not word.startswith("["):
-        return checked(
-            parameter, [_scalar(parameter, part.strip()) for part in word.split(",") if part.strip()]
-        )
+    given: str | list[str] = text if parameter.kind is str else word
+    if parameter.is_list:
+        given = [part.strip() for part in word.split(",") if part.strip()]
     try:
-        return checked(parameter, ast.literal_eval(word))
+        is_literal = parameter.is_list and word.startswith("[")
+        value = ast.literal_eval(word) if is_literal else _type(parameter).validate_python(given)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise _refused(parameter, text) from None
+    return checked(parameter, value)
 
 
 def plain(value: Any) -> Any:
@@ -125,13 +115,25 @@ def checked(parameter: Parameter, value: Any) -> Any:
     value = plain(value)
     if value is None and parameter.nullable:
         return None
-    items = value if parameter.is_list and isinstance(value, list) else [value]
-    if isinstance(value, list) != parameter.is_list or not all(_fits(item, parameter.kind) for item in items):
+    try:
+        found = _type(parameter).validate_python(value, strict=True)
+    except ValidationError:
+        raise _refused(parameter, value) from None
+    if value != parameter.default and not all(
+        _allowed(item, parameter) for item in (found if parameter.is_list else [found])
+    ):
         raise _refused(parameter, value)
-    items = [parameter.kind(item) for item in items]
-    if value != parameter.default and not all(_allowed(item, parameter) for item in items):
-        raise _refused(parameter, value)
-    return items if parameter.is_list else items[0]
+    return found
+
+
+def _type(parameter: Parameter) -> TypeAdapter:
+    return _adapter(parameter.kind, parameter.is_list)
+
+
+@cache
+def _adapter(kind: type, is_list: bool) -> TypeAdapter:
+    """What pydantic takes as such a value, neither NaN nor infinite; strictly, a bool is no number."""
+    return TypeAdapter(list[kind] if is_list else kind, config=ConfigDict(allow_inf_nan=False))  # type: ignore[valid-type]
 
 
 def _allowed(item: Any, parameter: Parameter) -> bool:
@@ -142,29 +144,12 @@ def _allowed(item: Any, parameter: Parameter) -> bool:
     return not too_low and not too_high and (not parameter.iso_date or _is_date(item))
 
 
-def _fits(value: Any, kind: type) -> bool:
-    if isinstance(value, bool):  # a bool is an int to Python, not to a reader
-        return kind is bool
-    if kind is float:  # neither NaN nor infinite, and no whole number that is too large to be a float
-        return isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST
-    return isinstance(value, kind)
-
-
 def _is_date(text: str) -> bool:
     try:
         datetime.fromisoformat(text)
     except ValueError:
         return False
     return True
-
-
-def _scalar(parameter: Parameter, text: str) -> Any:
-    if parameter.kind is str:
-        return text
-    try:
-        return _WORDS[text.strip().lower()] if parameter.kind is bool else parameter.kind(text)
-    except (KeyError, ValueError):
-        raise _refused(parameter, text) from None
 
 
 def _refused(parameter: Parameter, value: Any) -> ParameterError:

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from overround.errors import ParameterError
-from overround.reports.notebooks import NOTEBOOKS
+from overround.reports.notebooks import NOTEBOOKS, Notebook
 from overround.runs.dask_cluster import connected
 from overround.runs.parameter_values import Parameter, parse_value
 from overround.runs.parameters import notebook_path, read_parameters
@@ -15,7 +15,8 @@ from overround.settings import Settings
 from overround.sources.registry import find_source
 
 
-def default_steps(
+def steps_of(
+    notebook: str,
     source: str,
     leagues: Iterable[str],
     seasons: Iterable[str],
@@ -23,10 +24,14 @@ def default_steps(
     *,
     settings: Settings,
 ) -> list[Step]:
-    """Steps of `overround run`: collect, signals, two backtests, what they cost, and how they compare.
+    """The step of one notebook, or those of the default pipeline where `notebook` is empty.
+
+    These collect, find signals, bet in two ways, and say what it cost and how the two compare.
 
     Parameters
     ----------
+    notebook : str
+        Its name, or nothing.
     source : str
         One of `overround.sources.SOURCES`.
     leagues, seasons : iterable of str
@@ -39,63 +44,35 @@ def default_steps(
     Raises
     ------
     ParameterError
-        For a source that does not exist, or a parameter that no notebook declares.
+        For a notebook or source that does not exist, or a parameter that no notebook declares.
     """
-    chosen = {
-        "source": source,
-        "leagues": list(leagues),
-        "seasons": list(seasons),
-        "reference": find_source(source).sharp,
-    }
-    known: set[str] = set()
+    there = sorted(path.stem for path in (settings.home / "notebooks").glob("*.ipynb"))
+    if notebook and notebook not in there:
+        raise ParameterError(f"there is no notebook {notebook!r}; there are {', '.join(there)}.")
+    chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons)}
+    if not notebook:
+        chosen["reference"] = find_source(source).sharp
+    alone = Notebook(notebook, {notebook: {}})
+    known: dict[str, Parameter] = {}
     steps = []
-    for notebook in NOTEBOOKS.values():
-        declared = read_parameters(notebook_path(notebook.name, settings.home)) if notebook.steps else {}
-        known |= set(declared)
-        for label, fixed in notebook.steps.items():
-            parameters = {**_asked(declared, chosen, given), **fixed}
+    for one in [alone] if notebook else NOTEBOOKS.values():
+        declared = read_parameters(notebook_path(one.name, settings.home)) if one.steps else {}
+        if "source" in declared:
+            find_source(source)
+        known |= declared
+        # what was typed goes before the choices for all notebooks
+        asked = {name: value for name, value in chosen.items() if name in declared}
+        asked |= {name: parse_value(declared[name], text) for name, text in given.items() if name in declared}
+        for label, fixed in one.steps.items():
+            after = None if notebook else one.after
             steps.append(
-                Step(
-                    notebook.name,
-                    label,
-                    parameters,
-                    notebook.after,
-                    from_runs=notebook.from_runs,
-                    alone=notebook.alone,
-                )
+                Step(one.name, label, {**asked, **fixed}, after, from_runs=one.from_runs, alone=one.alone)
             )
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ParameterError(
-            f"no notebook of the run takes a parameter {unknown[0]!r}; "
-            f"those that can be given: {', '.join(sorted(known))}."
-        )
+        what = f"notebook {notebook} takes no" if notebook else "no notebook of the run takes a"
+        raise ParameterError(f"{what} parameter {unknown[0]!r}; those that can be given: {', '.join(known)}.")
     return steps
-
-
-def single_notebook(
-    notebook: str,
-    source: str,
-    leagues: Iterable[str],
-    seasons: Iterable[str],
-    given: Mapping[str, str],
-    *,
-    settings: Settings,
-) -> Step:
-    """The step that runs one notebook by itself; parameters are those of `default_steps`."""
-    known = sorted(path.stem for path in (settings.home / "notebooks").glob("*.ipynb"))
-    if notebook not in known:
-        raise ParameterError(f"there is no notebook {notebook!r}; there are {', '.join(known)}.")
-    declared = read_parameters(notebook_path(notebook, settings.home))
-    if "source" in declared:
-        find_source(source)
-    unknown = [name for name in given if name not in declared]
-    if unknown:
-        raise ParameterError(
-            f"notebook {notebook} takes no parameter {unknown[0]!r}; it takes {', '.join(declared)}."
-        )
-    chosen = {"source": source, "leagues": list(leagues), "seasons": list(seasons)}
-    return Step(notebook, notebook, _asked(declared, chosen, given))
 
 
 def run_requested(
@@ -115,7 +92,7 @@ def run_requested(
     Parameters
     ----------
     source, leagues, seasons, given
-        As in `default_steps`.
+        As in `steps_of`.
     notebook : str
         This one alone.
     vary : sequence of str
@@ -131,19 +108,8 @@ def run_requested(
         )
     if scheduler and not vary:
         raise ParameterError("--scheduler is for --vary: a single notebook is run here.")
-    if notebook:
-        steps = [single_notebook(notebook, source, leagues, seasons, given, settings=settings)]
-    else:
-        steps = default_steps(source, leagues, seasons, given, settings=settings)
+    steps = steps_of(notebook, source, leagues, seasons, given, settings=settings)
     if vary:
         steps = variations(steps[0], vary, settings)
     with connected(scheduler) if scheduler else nullcontext() as cluster:
         return run_pipeline(steps, settings=settings, cluster=cluster, **options)
-
-
-def _asked(
-    declared: Mapping[str, Parameter], chosen: Mapping[str, Any], given: Mapping[str, str]
-) -> dict[str, Any]:
-    """Choices for all notebooks that this one takes; what was typed goes before them."""
-    typed = {name: parse_value(declared[name], text) for name, text in given.items() if name in declared}
-    return {name: value for name, value in chosen.items() if name in declared} | typed

@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING
 
 from overround.errors import ParameterError
 from overround.measure.procfs import cores
-from overround.provenance import git_revision as git_revision
-from overround.provenance import library_digest
-from overround.provenance import new_pipeline as new_pipeline
+from overround.provenance import git_revision, library_digest, new_pipeline
 from overround.reports.page import render_index, render_run, renew_navigation
 from overround.reports.records import NOT_RUN, OK, write_steps
 from overround.runs import cache
 from overround.runs.execute import Stop, execute, open_fork_server
 from overround.runs.scheduler import Task, Work, side_by_side
 from overround.runs.single import Job, execute_job, prepare
-from overround.runs.single import run_notebook as run_notebook
 from overround.runs.steps import Outcome as Outcome
 from overround.runs.steps import Step as Step
 from overround.runs.steps import from_record, not_run

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overround.errors import ParameterError, RunError
-from overround.provenance import git_revision, library_digest, versions
-from overround.reports.page import render_run
+from overround.provenance import library_digest, versions
 from overround.reports.records import FAILED, OK, write_atomically
 from overround.runs import cache
 from overround.runs.execute import Stop, execute
@@ -65,58 +64,16 @@ def prepare(step: Step, run_id: str, settings: Settings) -> Job:
     return Job(step, source, given, {**defaults, **given}, defaults)
 
 
-def run_notebook(
-    step: Step,
-    *,
-    run_id: str,
-    settings: Settings,
-    timeout_s: int = 600,
-    fork_server: "ForkServer | None" = None,
-) -> Outcome:
-    """Run one notebook; leave `<label>.ipynb`, `.html` and `.json` in the pipeline's folder.
-
-    Parameters
-    ----------
-    step : Step
-        The notebook with its parameters.
-    run_id : str
-        `<pipeline>.<label>`; the notebook gets it as its parameter `run_id`.
-    settings, timeout_s
-        As in `overround.runs.run_pipeline`.
-    fork_server : ForkServer, optional
-        Where the kernel is forked from.
-
-    Returns
-    -------
-    Outcome
-        Its status is `failed` after a cell's error, a timeout, a dead kernel, an early exit, or without a
-        record at the end.
-
-    Raises
-    ------
-    ParameterError
-        Before a kernel starts.
-    RunError
-        Where the kernel could not be started at all; the record says so, too. KeyboardInterrupt is passed on
-        likewise.
-    """
-    outcome, error = execute_job(prepare(step, run_id, settings), settings, timeout_s, fork_server)
-    render_run(outcome.ipynb, outcome.html, outcome.record, show_code=False)
-    if error is not None:
-        raise error
-    return outcome
-
-
 def execute_job(
     job: Job,
     settings: Settings,
     timeout_s: int,
-    fork_server: "ForkServer | None" = None,
-    stop: Stop | None = None,
+    fork_server: "ForkServer | None",
+    stop: Stop,
     *,
-    key: str = "",
-    revision: str | None = None,
-    library: str = "",
+    key: str,
+    revision: str,
+    library: str,
     how: Callable[..., tuple[Any, BaseException | None, str]] = execute,
 ) -> tuple[Outcome, BaseException | None]:
     """Execute a notebook and leave it and its record behind, not its page.
@@ -126,7 +83,6 @@ def execute_job(
     run_id, label = str(job.given["run_id"]), job.step.label
     folder = settings.reports_folder / "runs" / run_id.partition(".")[0]
     folder.mkdir(parents=True, exist_ok=True)
-    revision = git_revision(settings.home) if revision is None else revision
     started = datetime.now(UTC)
 
     notebook, error, words = how(job.source, job.given, settings, timeout_s, fork_server, stop, revision)

@@ -62,16 +62,16 @@ class Outcome:
     run_id: str
     notebook: str
     label: str
-    title: str
     status: str
-    parameters: dict[str, Any]
+    title: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
     # the parameters that are not the notebook's defaults
-    changed: dict[str, Any]
-    started_at: str
-    ended_at: str
-    seconds: float
-    git_revision: str
-    versions: dict[str, str]
+    changed: dict[str, Any] = field(default_factory=dict)
+    started_at: str = ""
+    ended_at: str = ""
+    seconds: float = 0.0
+    git_revision: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
     verdict: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     source: str = ""
@@ -111,18 +111,5 @@ def from_record(record: dict[str, Any], settings: Settings) -> Outcome:
 
 def not_run(step: Step, because: Sequence[str]) -> Outcome:
     """The outcome of a step that was not run because others did not end well."""
-    return Outcome(
-        run_id="",
-        notebook=step.notebook,
-        label=step.label,
-        title="",
-        status=NOT_RUN,
-        parameters={},
-        changed={},
-        started_at="",
-        ended_at="",
-        seconds=0.0,
-        git_revision="",
-        versions={},
-        verdict=f"{' and '.join(because)} did not end well",
-    )
+    verdict = f"{' and '.join(because)} did not end well"
+    return Outcome("", step.notebook, step.label, NOT_RUN, verdict=verdict)

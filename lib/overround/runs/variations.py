@@ -9,7 +9,7 @@ from typing import Any
 
 from overround.errors import ParameterError
 from overround.reports.notebooks import BACKTEST, COMPARISON, NOTEBOOKS
-from overround.runs.parameter_values import Parameter
+from overround.runs.parameter_values import Parameter, parse_value
 from overround.runs.parameters import check_parameters, notebook_path, read_parameters
 from overround.runs.steps import Step
 from overround.settings import Settings
@@ -48,10 +48,10 @@ def variations(step: Step, vary: Sequence[str], settings: Settings) -> list[Step
     """
     source = notebook_path(step.notebook, settings.home)
     declared = read_parameters(source)
-    values = {name: _values(name, found, declared.get(name)) for name, found in space_of(list(vary)).items()}
-    for name, some in values.items():
-        for value in some:
-            check_parameters(source, {name: value}, declared)
+    space = space_of(list(vary))
+    for name in space.keys() - declared.keys():
+        check_parameters(source, {name: None}, declared)  # refuses a name that the notebook does not take
+    values = {name: _values(declared[name], found) for name, found in space.items()}
     points = [dict(zip(values, point, strict=True)) for point in _points(values)]
     tried = (
         {_TRIED: len(points)}
@@ -83,26 +83,20 @@ def _points(values: Mapping[str, list]) -> list[tuple]:
     return list(product(*values.values()))
 
 
-def _values(name: str, found: Any, parameter: Parameter | None) -> list:
-    """The values in the parameter's type, each once; a value that does not fit is left to the check."""
+def _values(parameter: Parameter, found: Any) -> list:
+    """The values in the parameter's type, each once."""
+    name = parameter.name
     if isinstance(found, tuple):
         raise ParameterError(f"--vary {name} needs a number of steps: {name}={found[0]:g}..{found[1]:g}/5.")
-    if parameter is None:
-        return list(found)
-    typed = [_typed(value, parameter) for value in found]
-    return [value for at, value in enumerate(typed) if value not in typed[:at]]
+    values = [parse_value(parameter, _typed(value, parameter)) for value in found]
+    return [value for at, value in enumerate(values) if value not in values[:at]]
 
 
-def _typed(value: Any, parameter: Parameter) -> Any:
-    if parameter.is_list:
-        items = [] if value is None else list(value) if isinstance(value, tuple) else [value]
-        return [_typed(item, replace(parameter, annotation=parameter.kind.__name__)) for item in items]
-    if parameter.kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if parameter.kind is str and not isinstance(value, str):
-        # the grammar is that of strategies; here none or all is the empty text, and a number a text of digits
-        return "" if value is None and not parameter.nullable else value if value is None else f"{value:.10g}"
-    return value
+def _typed(value: Any, parameter: Parameter) -> str:
+    """A value of a sweep's grammar, in which none and all are the same, as `-p` takes it."""
+    if value is None:
+        return "none" if parameter.nullable else ""
+    return ",".join(value) if isinstance(value, tuple) else str(value).removesuffix(".0")
 
 
 def _label(point: Mapping[str, Any]) -> str:
