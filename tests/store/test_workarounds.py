@@ -7,6 +7,9 @@ docstring names, once the oldest version that pyproject.toml allows has the fix.
 import itertools
 import json
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 import tomllib
@@ -128,3 +131,32 @@ def test_an_arrow_whose_threads_may_crash_at_exit_is_still_allowed():
     oldest = next(line for line in project["dependencies"] if line.startswith("pyarrow"))
 
     assert int(oldest.removeprefix("pyarrow>=").partition(".")[0]) <= 24
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory until it is told")
+def test_the_system_pool_keeps_freed_memory_unless_it_is_the_default():
+    """`schema.release_memory` asks the C library itself: Arrow 26, no issue upstream found."""
+    program = textwrap.dedent("""
+        import pyarrow as pa
+        from overround.schema import release_memory
+
+        def resident():
+            return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+        pool = pa.system_memory_pool()
+        blocks = [pa.allocate_buffer(60_000, memory_pool=pool) for _ in range(4_000)]
+        for block in blocks:
+            memoryview(block).cast("B")[:] = bytes(60_000)
+        kept = blocks[::50]  # else the whole of it goes back at once
+        del blocks, block
+        freed = resident()
+        pool.release_unused()
+        released = resident()
+        release_memory()
+        print(freed - released, freed - resident())
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    by_arrow, by_us = map(int, done.stdout.split())
+
+    assert by_arrow < 10_000_000
+    assert by_us > 100_000_000
