@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import overround as ov
+from overround.encoding import encode
 from overround.errors import ParameterError
-from overround.schema import encode
 
 
 def test_the_same_seed_is_the_same_league_and_another_one_another():

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from overround.encoding import encode
 from overround.errors import TableError
-from overround.schema import TABLES, encode, tidy, to_arrow
+from overround.schema import TABLES, tidy, to_arrow
 from tests.support.books import quote
 
 
@@ -72,24 +73,6 @@ def test_a_missing_column_is_named_with_those_that_are_needed():
 def test_times_without_a_zone_are_refused():
     with pytest.raises(TableError, match="without a time zone"):
         tidy("quotes", pd.DataFrame([quote()]).assign(collected_at=pd.Timestamp("2025-01-01")))
-
-
-@pytest.mark.parametrize("given", ["object", "str"])
-def test_encoded_rows_sort_as_their_text_does(given):
-    frame = pd.DataFrame({"bookmaker": ["pinnacle", "acme", None, "bwin"], "price": [2.0, 3.0, 4.0, 5.0]})
-    frame["bookmaker"] = frame["bookmaker"].astype(given)
-    backwards = pd.Categorical(frame["bookmaker"], ["pinnacle", "bwin", "acme"])
-
-    for encoded in (encode(frame), encode(frame.assign(bookmaker=backwards))):
-        assert encoded["bookmaker"].cat.categories.tolist() == ["acme", "bwin", "pinnacle"]
-        assert encoded.sort_values("bookmaker").index.tolist() == [1, 3, 0, 2]
-        assert encoded["bookmaker"].isna().tolist() == [False, False, True, False]
-
-
-def test_numbers_under_the_name_of_a_column_of_words_stay_numbers():
-    requests = pd.DataFrame({"status": [200, 404], "outcome": [1.5, 2.5]})
-
-    pd.testing.assert_frame_equal(encode(requests), requests)
 
 
 def test_categoricals_are_taken_as_the_words_that_they_name():

@@ -21,11 +21,11 @@ from overround import (
     table,
 )
 from overround.display import download, evaluation_table
+from overround.encoding import encode
 from overround.errors import ParameterError
 from overround.evaluation import compare_parts, compare_within, delay_curve, difference_curves, haircut
 from overround.forecasts import probability_scores
 from overround.prices import relative_prices
-from overround.schema import encode
 from tests.support.books import KICK_OFF, bet, bets, quotes, result, results, season, three_way
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" 🏆 $x^2$ שלום ' + "long " * 40

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from overround import arbitrage_signals, figures, value_signals
+from overround.encoding import encode
 from overround.prices import lowest_margin, reactions, stale_prices, steam_moves
-from overround.schema import encode
 from tests.support.markets import random_market
 
 HOSTILE = '<script>alert("x")</script> & "Ünïted" $x^2$ ' + "long " * 20

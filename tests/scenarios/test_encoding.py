@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import overround as ov
-from overround.schema import ENCODED, encode
+from overround.encoding import ENCODED, encode
 from tests.support.markets import random_market
 
 EVENTS, QUOTES, RESULTS = ov.example()

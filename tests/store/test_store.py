@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from overround import Store
+from overround.encoding import ENCODED
 from overround.errors import StoreError, TableError
-from overround.schema import ENCODED, TABLES
+from overround.schema import TABLES
 from tests.support.books import KICK_OFF, quote, quotes, result, three_way
 from tests.support.stores import event, many
 

@@ -135,10 +135,10 @@ def test_an_arrow_whose_threads_may_crash_at_exit_is_still_allowed():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory until it is told")
 def test_the_system_pool_keeps_freed_memory_unless_it_is_the_default():
-    """`schema.release_memory` asks the C library itself: Arrow 26, no issue upstream found."""
+    """`encoding.release_memory` asks the C library itself: Arrow 26, no issue upstream found."""
     program = textwrap.dedent("""
         import pyarrow as pa
-        from overround.schema import release_memory
+        from overround.encoding import release_memory
 
         def resident():
             return int(open("/proc/self/statm").read().split()[1]) * 4096

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from overround.encoding import no_rows
 from overround.errors import ParameterError
 from overround.forecasts.base import PROBABILITIES, Model, forecast_times
 from overround.progress import followed
-from overround.schema import TIME_KIND, no_rows
+from overround.schema import TIME_KIND
 from overround.times import moment
 
 _CARRIED = ("event_id", "competition", "season", "starts_at")

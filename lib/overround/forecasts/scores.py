@@ -8,13 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
+from overround.encoding import encode_like
 from overround.errors import ParameterError
 from overround.grouping import MARKET, SELECTION, group_codes
 from overround.prices.board import check_quotes, slots_of
 from overround.prices.margin import METHODS, markets_without_margin
 from overround.prices.references import CONSENSUS, CONSENSUS_NEEDS
 from overround.prices.standing import first_and_last
-from overround.schema import NOT_AN_ACCOUNT, encode_like
+from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import LEVEL, clustered_variance, day, holm
 
 _NOTHING = 1e-12  # rounding in the difference of two equal probabilities

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from overround.encoding import release_memory
 from overround.errors import ParameterError, RunError
 from overround.parallel.tasks import HERE, Task, run_tasks
-from overround.schema import TABLES, release_memory
+from overround.schema import TABLES
 from overround.settings import load_settings
 from overround.store.store import Store
 

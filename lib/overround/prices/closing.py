@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from overround.encoding import no_rows
 from overround.grouping import SELECTION
 from overround.prices.board import boards, check_quotes, rows_of
 from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
 from overround.prices.standing import first_and_last
-from overround.schema import no_rows
 
 _CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
 

@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
+from overround.encoding import encode_like, no_rows
 from overround.grouping import SELECTION
 from overround.prices.board import Board, boards, rows_of
-from overround.schema import TIME_KIND, encode_like, no_rows
+from overround.schema import TIME_KIND
 from overround.times import HOUR_US, as_times
 
 MINUTE_US = HOUR_US // 60

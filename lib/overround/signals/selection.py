@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
+from overround.encoding import encode_like, no_rows
 from overround.prices.board import Board
-from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS, encode_like, no_rows
+from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.times import as_times
 
 CARRIED = ("starts_at", "competition", "season")

@@ -7,8 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from overround.encoding import ENCODED, to_frame
 from overround.errors import StoreError
-from overround.schema import ENCODED, TABLES, TEXT, Table, to_frame
+from overround.schema import TABLES, TEXT, Table
 from overround.store.catalog import Catalog, find_table
 from overround.store.commits import dataset
 from overround.store.data_files import in_order

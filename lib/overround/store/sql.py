@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from overround.schema import TABLES, TIME, encode_text
+from overround.encoding import encode_text
+from overround.schema import TABLES, TIME
 from overround.store.commits import dataset, quoted
 
 if TYPE_CHECKING:

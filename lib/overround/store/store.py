@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from overround.encoding import to_frame
 from overround.errors import StoreError
-from overround.schema import TABLES, Table, to_arrow, to_frame
+from overround.schema import TABLES, Table, to_arrow
 from overround.stopwatch import timed
 from overround.store import maintenance, reading
 from overround.store.catalog import Catalog, find_table
@@ -159,7 +160,7 @@ class Store:
         Returns
         -------
         DataFrame
-            In the table's types and its order of columns, those in `schema.ENCODED` as categoricals with
+            In the table's types and its order of columns, those in `encoding.ENCODED` as categoricals with
             sorted categories; empty where nothing is stored.
 
         Raises
@@ -179,7 +180,7 @@ class Store:
         """Answer of DuckDB to a query over the tables, each under its own name.
 
         All times in the query and in the answer are UTC. Text columns of the answer that are named in
-        `schema.ENCODED` are categoricals, as `read` gives them.
+        `encoding.ENCODED` are categoricals, as `read` gives them.
 
         Parameters
         ----------
