@@ -102,6 +102,22 @@ def test_appending_merges_small_files_by_itself(store, monkeypatch):
     assert not rows.duplicated(list(QUOTES.key)).any()
 
 
+def test_merging_the_small_files_of_a_season_with_a_slash_keeps_each_row_once(store, monkeypatch):
+    monkeypatch.setattr(maintenance, "_FILES", 4)
+
+    for day in range(1, 5):
+        store.append(
+            "quotes", many(2, phase="snapshot", at=f"2025-02-0{day} 10:00").assign(season="2012/2013")
+        )
+
+    assert len(files(store)) == 1 and len(store.read("quotes")) == 4 * 6
+    store.append(
+        "quotes",
+        many(2, phase="snapshot", at="2025-02-01 10:00", prices=(5, 6, 7)).assign(season="2012/2013"),
+    )
+    assert len(store.read("quotes")) == 4 * 6
+
+
 def test_of_two_compactions_of_the_same_files_one_gives_way(store, monkeypatch):
     # delta-rs's own optimize lets both commit: every row is there twice
     fill(store, 4)

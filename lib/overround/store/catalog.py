@@ -94,7 +94,7 @@ class Catalog:
                 f"store {self.root}: the table {table.name} can be neither opened nor made there."
             )
         if add_missing_columns(table, delta):
-            self.sync(table.name, delta, data=False)
+            self.sync(table.name, delta)
             delta = self.open(table.name)
             assert delta is not None  # noqa: S101  # it was there a line ago
         return delta, memory
@@ -107,10 +107,10 @@ class Catalog:
         """Open the table anew the next time."""
         self._in_hand.pop(name, None)
 
-    def sync(self, name: str, delta: "DeltaTable", *, data: bool = True) -> None:
-        """Force the newest commit to the disk, with `data` its data files too; nothing on an object store."""
+    def sync(self, name: str, delta: "DeltaTable") -> None:
+        """Force the newest entry of the log to the disk; nothing on an object store."""
         if self.is_local:
-            sync(self.folder(name), delta.version(), data=data)
+            sync(self.folder(name), delta.version())
 
     def _uri(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"

@@ -4,11 +4,13 @@ It never retries: the caller looks at the table again and decides.
 """
 
 import hashlib
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import numpy as np
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from overround.grouping import combined_codes
 from overround.schema import Table
 from overround.stopwatch import timed
-from overround.store.data_files import by_partition, commit_files, local_system
+from overround.store.data_files import by_partition, local_system, read_files, write_file
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
@@ -33,11 +35,10 @@ _MARK = "overround"
 
 @dataclass(frozen=True)
 class Scope:
-    """The rows of some partitions and a span of time, as conditions for the log, for Arrow and in SQL."""
+    """The rows of some partitions and a span of time, as conditions for the log and for Arrow."""
 
-    files: list[tuple[str, str, Any]]  # which files the log rules out
-    rows: pc.Expression | None
-    sql: str | None  # which rows a commit replaces
+    files: list[tuple[str, str, Any]] = field(default_factory=list)  # which files the log rules out
+    rows: pc.Expression | None = None
 
 
 @timed("store_encode_s")
@@ -57,16 +58,14 @@ def split_new_and_changed(table: Table, delta: "DeltaTable", batch: pa.Table) ->
     ]
     if len(table.key) == 1:
         # an event that moved to another season is still the same event: look everywhere
-        files, near = [], None
-        if batch.num_rows <= _MOST_KEYS:
-            near = pc.field(table.key[0]).isin(batch[table.key[0]])
+        few = batch.num_rows <= _MOST_KEYS
+        scope = Scope(rows=pc.field(table.key[0]).isin(batch[table.key[0]]) if few else None)
     else:
         scope = scope_of(table, partitions(table, batch), batch)
-        files, near = scope.files, scope.rows
         # the log has the times of each file: for prices that are new to the store usually no file is left
-        if not _any_file(table, delta, files):
+        if not files_of(table, delta, scope).num_rows:
             return batch, batch.slice(0, 0)
-    stored = dataset(table, delta, files).to_table(columns=[*table.key, *values], filter=near)
+    stored = dataset(table, delta, scope.files).to_table(columns=[*table.key, *values], filter=scope.rows)
     if not stored.num_rows:
         return batch, batch.slice(0, 0)
     rows = pa.concat_tables([stored, batch.select(stored.column_names)])
@@ -96,65 +95,93 @@ def commit(
     CommitFailedError
         Another writer was first in one of these partitions.
     """
-    if changed.num_rows:
-        return _rewrite(table, delta, new, changed, mark)
-    return _add(table, delta, new, mark)
-
-
-def _add(table: Table, delta: "DeltaTable", new: pa.Table, mark: str | None) -> list[Partition]:
     from deltalake import WriterProperties, write_deltalake
 
-    parts, rows = partitions(table, new), with_columns_on_disk(delta, new)
+    rows = with_columns_on_disk(delta, pa.concat_tables([new, changed]))
+    if changed.num_rows:
+        kept, removed = _without(table, delta, changed)
+        rows = pa.concat_tables([kept, rows.select(kept.column_names).cast(kept.schema)])
+        return commit_files(table, delta, rows, removed, mark=mark)
     if mark is None:
-        once = commit_properties(delta, parts) if table.key else None
-        files = by_partition(table, parts, rows)
-        commit_files(table, delta, files, properties=once, hooks=commit_hooks())
-    else:
-        # delta-rs uploads a file in one request, Arrow in three; there is no disk to force it to
-        write_deltalake(
-            delta,
-            rows,
-            mode="append",
-            writer_properties=WriterProperties(compression="ZSTD"),
-            commit_properties=commit_properties(delta, parts, mark),
-            post_commithook_properties=commit_hooks(),
-        )
-    return parts
-
-
-def _rewrite(
-    table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, mark: str | None
-) -> list[Partition]:
-    """Rewrite the files that may hold the old rows.
-
-    Not by delta-rs's merge: in 1.6 it records the bounds of text as string views, which Arrow cannot compare
-    with strings (apache/arrow#49368), so a filter fails on its files.
-    """
-    from deltalake import write_deltalake
-
-    key, both = list(table.key), pa.concat_tables([new, changed])
-    touched = both
-    if len(key) == 1:
-        # also the partitions that hold the old rows: an event may have moved to another season
-        old = dataset(table, delta).to_table(
-            columns=list(table.partition), filter=pc.field(key[0]).isin(changed[key[0]])
-        )
-        touched = pa.concat_tables([both.select(list(table.partition)), old])
-    parts = partitions(table, touched)
-    scope = scope_of(table, parts, both)
-    stored = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
-    codes, _ = row_codes(pa.concat_tables([stored.select(key), changed.select(key)]))
-    kept = stored.filter(pa.array(~np.isin(codes[: stored.num_rows], codes[stored.num_rows :])))
-    added = with_columns_on_disk(delta, both).select(kept.column_names).cast(kept.schema)
+        return commit_files(table, delta, rows)
+    parts = partitions(table, rows)
+    # delta-rs uploads a file in one request, Arrow in three; there is no disk to force it to
     write_deltalake(
         delta,
-        pa.concat_tables([kept, added]),
-        mode="overwrite",
-        predicate=scope.sql,
+        rows,
+        mode="append",
+        writer_properties=WriterProperties(compression="ZSTD"),
         commit_properties=commit_properties(delta, parts, mark),
         post_commithook_properties=commit_hooks(),
     )
     return parts
+
+
+def commit_files(
+    table: Table,
+    delta: "DeltaTable",
+    rows: pa.Table,
+    removed: Iterable[dict[str, Any]] = (),
+    *,
+    mark: str | None = None,
+    data_change: bool = True,
+) -> list[Partition]:
+    """Write a file for the rows of each partition and commit them in place of the removed files.
+
+    Not by delta-rs's merge: in 1.6 it records the bounds of text as string views, which Arrow cannot compare
+    with strings (apache/arrow#49368), so a filter fails on its files. Nor by its optimize: in 1.6 two of them
+    on the same files both commit, and every row is there twice, since delta-io/delta-rs#3982 allows the
+    removal of a file that another compaction removed.
+
+    Parameters
+    ----------
+    removed : iterable of dict
+        Rows of `files_of`.
+    data_change : bool
+        False for a compaction. `delta` is at the new version afterwards.
+
+    Returns
+    -------
+    list
+        The partitions that were written.
+    """
+    from deltalake.transaction import RemoveAction
+
+    removed, parts, now = list(removed), partitions(table, rows), int(time.time() * 1000)
+    actions: list[Any] = [
+        write_file(table, delta, part, of_part, data_change=data_change)
+        for part, of_part in by_partition(table, parts, rows)
+    ]
+    for file in removed:
+        values = {name: file[f"partition.{name}"] for name in table.partition}
+        # delta-rs quotes the paths it is given
+        path = unquote(file["path"])
+        actions.append(RemoveAction(path, data_change, now, file["size_bytes"], values))
+    claimed = {*parts, *(partition_of(table, file) for file in removed)}
+    delta.create_write_transaction(
+        actions,
+        "append",
+        delta.schema(),
+        list(table.partition),
+        commit_properties=commit_properties(delta, claimed, mark) if table.key or removed else None,
+        post_commithook_properties=commit_hooks(),
+    )
+    delta.update_incremental()
+    return parts
+
+
+def _without(table: Table, delta: "DeltaTable", changed: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """The files that hold an old value of a changed row: their other rows, and the files."""
+    # an event may have moved to another season: look everywhere
+    scope = Scope() if len(table.key) == 1 else scope_of(table, partitions(table, changed), changed)
+    files = files_of(table, delta, scope).to_pylist()
+    stored = read_files(table, delta, files)
+    keys = pa.concat_tables([rows.select(list(table.key)) for rows in (stored, changed)])
+    codes, _ = row_codes(keys)
+    old = np.isin(codes[: stored.num_rows], codes[stored.num_rows :])
+    file = np.repeat(np.arange(len(files)), [one["num_records"] for one in files])
+    hit = np.unique(file[old])
+    return stored.filter(pa.array(np.isin(file, hit) & ~old)), [files[number] for number in hit]
 
 
 def mark_of(table: Table, batch: pa.Table) -> str:
@@ -219,37 +246,54 @@ def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None)
     files: list[tuple[str, str, Any]] = [
         (name, "in", sorted({part[i] for part in parts})) for i, name in enumerate(table.partition)
     ]
-    conditions, sql = [], []
+    conditions = []
     if table.partition:
         exact = [
             reduce(and_, (pc.field(n) == v for n, v in zip(table.partition, part, strict=True)))
             for part in parts
         ]
         conditions.append(reduce(or_, exact))
-        texts = (
-            " AND ".join(f"{n} = {quoted(v)}" for n, v in zip(table.partition, part, strict=True))
-            for part in parts
-        )
-        sql.append("(" + " OR ".join(f"({text})" for text in texts) + ")")
     if rows is not None and rows.num_rows and "observed_at" in table.key:
         times = rows["observed_at"]
         if times.null_count == 0:
-            span = pc.min_max(times).as_py()
-            for sign, at in ((">=", span["min"]), ("<=", span["max"])):
-                files.append(("observed_at", sign, at))
-                sql.append(f"observed_at {sign} '{at.isoformat()}'")
-            first, last = (pa.scalar(span[end], times.type) for end in ("min", "max"))
+            first, last = pc.min_max(times).values()
+            files += [("observed_at", ">=", first.as_py()), ("observed_at", "<=", last.as_py())]
             conditions.append((pc.field("observed_at") >= first) & (pc.field("observed_at") <= last))
-    return Scope(files, reduce(and_, conditions) if conditions else None, " AND ".join(sql) or None)
+    return Scope(files, reduce(and_, conditions) if conditions else None)
+
+
+def files_of(table: Table, delta: "DeltaTable", scope: Scope) -> pa.Table:
+    """Files that may hold rows of a scope by the log: `file_uris`, in a tenth of its time.
+
+    Returns
+    -------
+    Table
+        path (quoted), size_bytes, num_records, and the values of the partition as `partition.NAME`.
+    """
+    log = pa.table(delta.get_add_actions(flatten=True))
+    may = [pa.array(np.ones(log.num_rows, bool))]
+    for name, sign, value in scope.files:
+        bounds = "partition" if name in table.partition else "max" if sign == ">=" else "min"
+        if f"{bounds}.{name}" not in log.column_names:
+            continue
+        bound = log[f"{bounds}.{name}"]
+        if sign == "in":
+            may.append(pc.is_in(bound, pa.array(value, bound.type)))
+        else:
+            compare = pc.greater_equal if sign == ">=" else pc.less_equal
+            # a file without bounds for the column has only nulls in it, or another writer gave none
+            may.append(pc.fill_null(compare(bound, pa.scalar(value, bound.type)), True))
+    columns = ["path", "size_bytes", "num_records", *(f"partition.{name}" for name in table.partition)]
+    return log.select(columns).filter(reduce(pc.and_, may))
+
+
+def partition_of(table: Table, file: dict[str, Any]) -> Partition:
+    """The partition that a file of `files_of` is in."""
+    return tuple(file[f"partition.{name}"] for name in table.partition)
 
 
 def dataset(
-    table: Table,
-    delta: "DeltaTable",
-    files: list | None = None,
-    *,
-    everything: bool = False,
-    encoded: Iterable[str] = (),
+    table: Table, delta: "DeltaTable", files: list | None = None, *, encoded: Iterable[str] = ()
 ) -> Any:
     """Arrow's view of the files that the log does not rule out.
 
@@ -259,17 +303,12 @@ def dataset(
         Columns that an older table on disk lacks are null.
     files : list, optional
         Conditions as delta-rs takes them for its log.
-    everything : bool
-        Also the columns of another version, which this one does not know, as a rewrite needs them.
     encoded : iterable of str
         Text columns that become dictionaries.
     """
-    schema = table.schema
-    if everything:
-        schema = pa.schema(delta.schema().to_arrow())
     # for an object store deltalake's own handler, which knows the sizes and so makes no request for them
     return delta.to_pyarrow_dataset(
-        schema=schema,
+        schema=table.schema,
         filesystem=local_system(delta),
         file_pruning_predicate=files or None,
         parquet_read_options=ds.ParquetReadOptions(dictionary_columns=encoded),
@@ -301,28 +340,6 @@ def row_codes(rows: pa.Table) -> tuple[NDArray[np.int64], int]:
 
 def _one_piece(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _any_file(table: Table, delta: "DeltaTable", files: list[tuple[str, str, Any]]) -> bool:
-    """Whether any file meets the conditions by the log: `file_uris`, in a tenth of its time."""
-    log, left = pa.table(delta.get_add_actions(flatten=True)), None
-    for name, sign, value in files:
-        column = (
-            f"partition.{name}" if name in table.partition else f"{'max' if sign == '>=' else 'min'}.{name}"
-        )
-        if column not in log.column_names:
-            continue
-        bound = log[column]
-        if sign == "in":
-            right = pc.is_in(bound, pa.array(value, bound.type))
-        else:
-            # a file without bounds for the column has only nulls in it, or another writer gave none
-            right = pc.fill_null(
-                (pc.greater_equal if sign == ">=" else pc.less_equal)(bound, pa.scalar(value, bound.type)),
-                True,
-            )
-        left = right if left is None else pc.and_(left, right)
-    return log.num_rows > 0 if left is None else pc.any(left, min_count=0).as_py()
 
 
 def quoted(value: str) -> str:

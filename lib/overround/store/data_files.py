@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,45 +27,11 @@ from overround.stopwatch import timed
 from overround.store.fsync import new_folder, to_disk
 
 if TYPE_CHECKING:
-    from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+    from deltalake import DeltaTable
     from deltalake.transaction import AddAction
 
 ROW_GROUP = 131_072
 _LONG = 64
-
-
-def commit_files(
-    table: Table,
-    delta: "DeltaTable",
-    rows: Iterable[tuple[tuple[str, ...], pa.Table]],
-    removed: Iterable[dict[str, Any]] = (),
-    *,
-    properties: "CommitProperties | None",
-    hooks: "PostCommitHookProperties",
-) -> None:
-    """Write a file for the rows of each partition and commit them in place of the removed files.
-
-    `removed` are rows of the table's add actions; where there are any, the commit is marked as one that
-    changes no data. `delta` is at the new version afterwards.
-    """
-    from deltalake.transaction import RemoveAction
-
-    removed, now = list(removed), int(time.time() * 1000)
-    actions: list[Any] = [
-        _write(table, delta, part, of_part, data_change=not removed) for part, of_part in rows
-    ]
-    for file in removed:
-        values = {name: file[f"partition.{name}"] for name in table.partition}
-        actions.append(RemoveAction(file["path"], False, now, file["size_bytes"], values))
-    delta.create_write_transaction(
-        actions,
-        "append",
-        delta.schema(),
-        list(table.partition),
-        commit_properties=properties,
-        post_commithook_properties=hooks,
-    )
-    delta.update_incremental()
 
 
 def local_folder(delta: "DeltaTable") -> Path | None:
@@ -93,11 +60,6 @@ def file_system(delta: "DeltaTable") -> pafs.FileSystem:
     return local_system(delta) or pafs.PyFileSystem(DeltaStorageHandler.from_table(delta._table))
 
 
-def path_in(delta: "DeltaTable", uri: str) -> str:
-    """A file of `DeltaTable.file_uris` as `read_file` takes it."""
-    return uri if local_folder(delta) else uri.removeprefix(delta.table_uri.rstrip("/")).lstrip("/")
-
-
 def read_file(
     delta: "DeltaTable", path: str, schema: pa.Schema, columns: list[str] | None = None, rows: Any = None
 ) -> pa.Table:
@@ -111,6 +73,22 @@ def read_file(
     return pq.read_table(source, columns=columns, schema=schema, partitioning=None, filters=rows)
 
 
+def read_files(table: Table, delta: "DeltaTable", files: list[dict[str, Any]]) -> pa.Table:
+    """Whole data files by their rows of the log, also columns that only another version knows."""
+    on_disk = pa.schema(delta.schema().to_arrow())
+    schema = pa.schema([column for column in on_disk if column.name not in table.partition])
+
+    def whole(file: dict[str, Any]) -> pa.Table:
+        rows = read_file(delta, unquote(file["path"]), schema)
+        for name in table.partition:
+            rows = rows.append_column(name, pa.repeat(pa.scalar(file[f"partition.{name}"]), rows.num_rows))
+        return rows
+
+    # several at once where each is a request
+    with ThreadPoolExecutor(1 if local_folder(delta) else 8) as pool:
+        return pa.concat_tables(pool.map(whole, files))
+
+
 def in_order(files: ds.Dataset) -> ds.Dataset:
     """The same files sorted by path: the order of the log depends on where its last checkpoint is."""
     if not isinstance(files, ds.FileSystemDataset):
@@ -119,9 +97,10 @@ def in_order(files: ds.Dataset) -> ds.Dataset:
     return ds.FileSystemDataset(fragments, files.schema, files.format, files.filesystem)
 
 
-def _write(
+def write_file(
     table: Table, delta: "DeltaTable", part: tuple[str, ...], rows: pa.Table, *, data_change: bool
 ) -> "AddAction":
+    """Write the rows of one partition into a file; in a folder it is on disk when this returns."""
     from deltalake.transaction import AddAction
 
     values = dict(zip(table.partition, part, strict=True))

@@ -1,10 +1,8 @@
 """Forcing files and folders to the disk, which delta-rs leaves to the operating system."""
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import unquote
 
 from overround.stopwatch import timed
 
@@ -27,30 +25,9 @@ def new_folder(folder: Path, above: Path) -> None:
         to_disk(parent for parent in folder.parents if parent.is_relative_to(above))
 
 
-def sync(folder: Path, version: int, *, data: bool = True) -> None:
-    """Force a commit to a table to the disk.
-
-    Parameters
-    ----------
-    folder : Path
-        The table's.
-    version : int
-        Of the commit.
-    data : bool
-        Also its data files and the entries of all folders; not needed for files of
-        `overround.store.data_files`, which forces them itself.
-    """
+def sync(folder: Path, version: int) -> None:
+    """Force the log entry of a commit to a table to the disk; its data files are there already."""
     log = folder / "_delta_log" / f"{version:020d}.json"
-    files, above = [], set()
-    if data:
-        # as bytes: text would also be split at Unicode line separators, which a name may contain
-        files = [
-            folder / unquote(action["add"]["path"])
-            for line in log.read_bytes().splitlines()
-            if "add" in (action := json.loads(line))
-        ]
-        # a new partition is an entry in the folder above it, a new table one in the store's root
-        above = {parent for file in files for parent in file.parents if parent.is_relative_to(folder)}
-        above |= {folder, folder.parent, folder.parent.parent}
-    # data before log, entries of folders last
-    to_disk((*files, log, log.parent, *sorted(above, reverse=True)))
+    # a new table is an entry in the store's root
+    new = (folder, folder.parent, folder.parent.parent) if version == 0 else ()
+    to_disk((log, log.parent, *new))

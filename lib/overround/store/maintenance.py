@@ -4,23 +4,30 @@ Rows are never changed here, and no version that a recorded run has pinned is ev
 """
 
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
 from overround.errors import ParameterError, StoreError
 from overround.schema import TABLES, Table
 from overround.store import reading
 from overround.store.catalog import CHECKPOINT_EVERY, Catalog
-from overround.store.commits import Partition, commit_hooks, commit_properties, dataset, scope_of
-from overround.store.data_files import ROW_GROUP, commit_files, file_system, read_file
+from overround.store.commits import (
+    Partition,
+    Scope,
+    commit_files,
+    commit_hooks,
+    files_of,
+    partition_of,
+    scope_of,
+)
+from overround.store.data_files import file_system, read_files
 from overround.store.fsync import to_disk
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # that many files of a partition below one of two sizes become one: so a row is rewritten a few times in all
-_FILES, _SMALL_BYTES = 32, (2**18, 2**23)
+_FILES, _SMALL_BYTES = 32, ((0, 2**18), (2**18, 2**23))
 _CLEAN_EVERY, _VACUUM_EVERY = 64, 2048
 # two hours of polls every 30 seconds: time enough to record which version a run has read; no more, since each
 # commit lists the whole log
@@ -82,33 +89,20 @@ def compact(catalog: Catalog) -> int:
     int
         How many partitions were rewritten.
     """
-    from deltalake import WriterProperties, write_deltalake
     from deltalake.exceptions import CommitFailedError
 
     done = 0
     for table in TABLES.values():
         delta = catalog.open(table.name)
-        for part in _in_many_files(table, delta) if delta else []:
-            for _ in range(5):  # collectors may be at work in this partition
+        files = files_of(table, delta, Scope()).to_pylist() if delta else []
+        for part, number in Counter(partition_of(table, file) for file in files).items():
+            for _ in range(5 if number > 1 else 0):  # collectors may be at work in this partition
                 delta = catalog.open(table.name)
                 assert delta is not None  # noqa: S101  # it was there above
-                scope = scope_of(table, [part])
-                rows = dataset(table, delta, scope.files, everything=True).to_table(filter=scope.rows)
-                try:
-                    write_deltalake(
-                        delta,
-                        _ordered(rows),
-                        mode="overwrite",
-                        predicate=scope.sql,
-                        writer_properties=WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD"),
-                        commit_properties=commit_properties(delta, [part]),
-                        post_commithook_properties=commit_hooks(),
-                    )
-                except CommitFailedError:
-                    continue
-                catalog.sync(table.name, delta)
-                done += 1
-                break
+                with suppress(CommitFailedError):
+                    _merge(catalog, table, delta, files_of(table, delta, scope_of(table, [part])))
+                    done += 1
+                    break
     return done
 
 
@@ -163,51 +157,29 @@ def pinned(catalog: Catalog, name: str) -> list[int]:
 def _merge_small(
     catalog: Catalog, table: Table, delta: "DeltaTable", part: Partition, latest: "LatestPrices | None"
 ) -> None:
-    log = delta.get_add_actions(flatten=True)
-    if log.num_rows < _FILES:
-        return
-    files = pa.table(log).select(["path", "size_bytes", *(f"partition.{name}" for name in table.partition)])
-    for name, value in zip(table.partition, part, strict=True):
-        files = files.filter(pc.equal(files[f"partition.{name}"], value))
-    sizes, (small, medium) = files["size_bytes"].to_numpy(), _SMALL_BYTES
-    groups = (sizes < small, (sizes >= small) & (sizes < medium))
-    chosen = next((mask for mask in groups if mask.sum() >= _FILES), None)
-    if chosen is None:
-        return
-    files = files.filter(pa.array(chosen)).to_pylist()
-    where = scope_of(table, [part]).files
-    up_to_date = latest is not None and latest.files == frozenset(
-        delta.file_uris(file_pruning_predicate=where)
-    )
-    on_disk = pa.schema(delta.schema().to_arrow())
-    schema = pa.schema([column for column in on_disk if column.name not in table.partition])
-    # several at once where each is a request
-    with ThreadPoolExecutor(1 if catalog.is_local else 8) as pool:
-        rows = pa.concat_tables(pool.map(lambda file: read_file(delta, unquote(file["path"]), schema), files))
-    for name, value in zip(table.partition, part, strict=True):
-        rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
-    # not delta-rs's own optimize: in 1.6 two of them on the same files both commit, and every row is there
-    # twice, since delta-io/delta-rs#3982 allows the removal of a file that another compaction removed
-    properties = commit_properties(delta, [part])
-    commit_files(table, delta, [(part, _ordered(rows))], files, properties=properties, hooks=commit_hooks())
-    catalog.sync(table.name, delta, data=False)
-    if latest is not None and up_to_date:
-        # the same rows in other files: the remembered prices stay true
-        latest.files = frozenset(delta.file_uris(file_pruning_predicate=where))
+    files = files_of(table, delta, scope_of(table, [part]))
+    sizes = files["size_bytes"].to_numpy()
+    for least, below in _SMALL_BYTES:
+        chosen = (least <= sizes) & (sizes < below)
+        if chosen.sum() >= _FILES:
+            up_to_date = latest is not None and latest.files == set(files["path"].to_pylist())
+            _merge(catalog, table, delta, files.filter(pa.array(chosen)))
+            if latest is not None and up_to_date:
+                # the same rows in other files: the remembered prices stay true
+                now = files_of(table, delta, scope_of(table, [part]))
+                latest.files = frozenset(now["path"].to_pylist())
+            return
+
+
+def _merge(catalog: Catalog, table: Table, delta: "DeltaTable", files: pa.Table) -> None:
+    removed = files.to_pylist()
+    commit_files(table, delta, _ordered(read_files(table, delta, removed)), removed, data_change=False)
+    catalog.sync(table.name, delta)
 
 
 def _ordered(rows: pa.Table) -> pa.Table:
     order = [(name, "ascending") for name in ("event_id", "observed_at", "at") if name in rows.column_names]
     return rows.sort_by(order) if order else rows
-
-
-def _in_many_files(table: Table, delta: "DeltaTable") -> list[Partition]:
-    files = pa.table(delta.get_add_actions(flatten=True))
-    if not table.partition:
-        return [()] if files.num_rows > 1 else []
-    names = [f"partition.{name}" for name in table.partition]
-    counted = files.group_by(names).aggregate([("path", "count")])
-    return [tuple(row[name] for name in names) for row in counted.to_pylist() if row["path_count"] > 1]
 
 
 def _opens(catalog: Catalog, name: str, version: int) -> bool:

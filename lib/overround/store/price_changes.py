@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,8 @@ import pyarrow.compute as pc
 
 from overround.schema import Table
 from overround.stopwatch import timed
-from overround.store.commits import Partition, dataset, partitions, row_codes, scope_of
-from overround.store.data_files import by_partition, path_in, read_file
+from overround.store.commits import Partition, dataset, files_of, partitions, row_codes, scope_of
+from overround.store.data_files import by_partition, read_file
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -93,14 +94,14 @@ def _refresh(
     table: Table, delta: "DeltaTable", part: Partition, latest: LatestPrices, columns: list[str]
 ) -> None:
     """Read the files added since; where one is gone (another writer's rewrite), forget all."""
-    files = frozenset(delta.file_uris(file_pruning_predicate=scope_of(table, [part]).files))
+    files = frozenset(files_of(table, delta, scope_of(table, [part]))["path"].to_pylist())
     if latest.files - files:
         latest.events, latest.rows = set(), None
     elif latest.rows is not None:
         known = pa.array(sorted(latest.events), pa.string())
         wanted = pc.field("event_id").isin(known) & pc.field(_TIME).is_valid()
         for file in files - latest.files:
-            added = read_file(delta, path_in(delta, file), latest.rows.schema, columns, wanted)
+            added = read_file(delta, unquote(file), latest.rows.schema, columns, wanted)
             latest.rows = _latest(pa.concat_tables([latest.rows, added]))
     latest.files = files
 

@@ -18,8 +18,17 @@ import pyarrow.parquet as pq
 from overround.errors import StoreError
 from overround.schema import TABLES, Table
 from overround.store.catalog import Catalog
-from overround.store.commits import commit_hooks, commit_properties, dataset, partitions, repeated, scope_of
-from overround.store.data_files import file_system
+from overround.store.commits import (
+    Scope,
+    commit_files,
+    commit_hooks,
+    dataset,
+    files_of,
+    partitions,
+    repeated,
+    scope_of,
+)
+from overround.store.data_files import file_system, read_files
 from overround.store.fsync import to_disk
 from overround.store.object_store import reason, short
 
@@ -223,21 +232,9 @@ def _repeats(table: Table, delta: "DeltaTable") -> dict[tuple[str, ...], int]:
 
 
 def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None:
-    from deltalake import write_deltalake
-
-    scope = scope_of(table, [part]) if part else None
-    rows = dataset(table, delta, scope.files if scope else None, everything=True).to_table(
-        filter=scope.rows if scope else None
-    )
-    again = repeated(table, rows)
-    write_deltalake(
-        delta,
-        rows.filter(pa.array(~again)),
-        mode="overwrite",
-        predicate=scope.sql if scope else None,
-        commit_properties=commit_properties(delta, [part] if part else partitions(table, rows)),
-        post_commithook_properties=commit_hooks(),
-    )
+    files = files_of(table, delta, scope_of(table, [part]) if part else Scope()).to_pylist()
+    rows = read_files(table, delta, files)
+    commit_files(table, delta, rows.filter(pa.array(~repeated(table, rows))), files)
 
 
 def _orphans(folder: Path, delta: "DeltaTable") -> list[Path]:

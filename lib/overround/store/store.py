@@ -313,8 +313,7 @@ class Store:
             ) from None
         done = Appended(new.num_rows, changed.num_rows, unchanged, delta.version())
         try:
-            # where only rows were added, their files were forced to the disk before the commit
-            self.catalog.sync(name, delta, data=changed.num_rows > 0)
+            self.catalog.sync(name, delta)
         except OSError as error:
             raise StoreError(
                 f"store {self.root}: {name} has taken {given.num_rows} rows, "
