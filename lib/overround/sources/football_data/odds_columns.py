@@ -1,6 +1,7 @@
 """The odds columns of football-data.co.uk: what each name means, and their cells as one row per price."""
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ _FINE, _TEXT, _LOW, _HIGH, _SLIPPED, _NO_LINE = range(len(_REASONS))
 
 
 def long_form(
-    names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside], *, always_close: bool
+    grid: pd.DataFrame, aside: list[Aside], *, always_close: bool
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """One row per usable odds cell.
 
@@ -56,12 +57,8 @@ def long_form(
 
     Parameters
     ----------
-    names : dict
-        Column name -> number in `cells`.
-    cells : ndarray of str, shape (n_matches, n_columns)
-        Stripped texts.
-    lines : ndarray of int, shape (n_matches,)
-        Line numbers of the matches in the file.
+    grid : DataFrame
+        Stripped texts, a row per match, by number of the line in the file and name of the column.
     aside : list
         Receives every cell that is not taken.
     always_close : bool
@@ -72,12 +69,12 @@ def long_form(
     prices : DataFrame
         bookmaker, market, line (goals), outcome, phase, price (decimal odds).
     match : ndarray of int
-        The match (row of `cells`) of each price.
+        The match (row of `grid`) of each price.
     """
-    columns = _price_columns(names, aside, always_close)
-    texts = cells[:, columns["number"].to_numpy(dtype=int)]
+    columns = _price_columns(grid.columns, aside, always_close)
+    texts = grid[columns["name"]].to_numpy()
     price = pd.to_numeric(texts.ravel(), errors="coerce").astype(float).reshape(texts.shape)
-    line = _line_of_each(columns, names, cells, lines, aside)
+    line = _line_of_each(columns, grid, aside)
 
     verdict = np.where(np.isfinite(price), _FINE, _TEXT)
     verdict[price <= 1] = _LOW
@@ -91,58 +88,48 @@ def long_form(
     filled = texts != ""
     for row, column in np.argwhere(filled & (verdict != _FINE)):
         aside.append(
-            (lines[row], columns["name"][column], texts[row, column], _REASONS[verdict[row, column]])
+            (grid.index[row], columns["name"][column], texts[row, column], _REASONS[verdict[row, column]])
         )
     match, column = np.nonzero(filled & (verdict == _FINE))
     prices = {name: columns[name].array.take(column) for name in ("bookmaker", "market", "outcome", "phase")}
     return pd.DataFrame({**prices, "line": line[match, column], "price": price[match, column]}), match
 
 
-def put_aside(
-    aside: list[Aside], lines: np.ndarray, column: str, texts: ArrayLike, wrong: ArrayLike, reason: str
-) -> None:
-    """Set aside the cells of a column, shape (n,), where `wrong` is true; `lines` are their line numbers."""
-    mask = np.asarray(wrong, dtype=bool)
-    aside += [
-        (line, column, text, reason) for line, text in zip(lines[mask], np.asarray(texts)[mask], strict=True)
-    ]
+def put_aside(aside: list[Aside], texts: pd.Series, wrong: ArrayLike, reason: str) -> None:
+    """Set aside the cells of a column where `wrong` is true; its index are the lines."""
+    aside += [(line, texts.name, text, reason) for line, text in texts[np.asarray(wrong)].items()]
 
 
-def _price_columns(names: dict[str, int], aside: list[Aside], always_close: bool) -> pd.DataFrame:
+def _price_columns(names: Iterable[str], aside: list[Aside], always_close: bool) -> pd.DataFrame:
     rows = []
-    for name, number in names.items():
+    for name in names:
         if found := _PRICE.fullmatch(name):
             market, outcome = _OUTCOMES[found["outcome"]]
             phase = "close" if always_close or found["close"] else "early"
-            rows.append((name, number, found["book"], FOOTBALL_DATA[found["book"]], market, outcome, phase))
-    columns = pd.DataFrame(
-        rows, columns=["name", "number", "book", "bookmaker", "market", "outcome", "phase"]
-    )
+            rows.append((name, found["book"], FOOTBALL_DATA[found["book"]], market, outcome, phase))
+    columns = pd.DataFrame(rows, columns=["name", "book", "bookmaker", "market", "outcome", "phase"])
     # a bookmaker listed under two names (VC and BV, P and PS) must not quote one price twice
     again = columns.duplicated(["bookmaker", "market", "outcome", "phase"])
     aside += [
         (1, name, "", "a second column for the same price; the first one is read")
         for name in columns["name"][again]
     ]
-    columns = columns[~again].reset_index(drop=True)
-    return columns.astype({name: "str" for name in columns if name != "number"})
+    return columns[~again].reset_index(drop=True).astype("str")
 
 
-def _line_of_each(
-    columns: pd.DataFrame, names: dict[str, int], cells: np.ndarray, lines: np.ndarray, aside: list[Aside]
-) -> np.ndarray:
+def _line_of_each(columns: pd.DataFrame, grid: pd.DataFrame, aside: list[Aside]) -> np.ndarray:
     """Line in goals of each match and price column, NaN where it has none."""
     handicaps = {}
-    for name in filter(_LINE.fullmatch, names):
-        text = cells[:, names[name]]
+    for name in filter(_LINE.fullmatch, grid):
+        text = grid[name]
         value = pd.to_numeric(text, errors="coerce").astype(float)
         usable = np.isin(value, np.arange(-MAX_HANDICAP, MAX_HANDICAP + 0.25, 0.25))
         span = f"-{MAX_HANDICAP:.0f} and {MAX_HANDICAP:.0f}"
         reason = f"not a handicap; a multiple of 0.25 between {span} is expected"
-        put_aside(aside, lines, name, text, ~usable & (text != ""), reason)
+        put_aside(aside, text, ~usable & (text != ""), reason)
         # adding 0 turns -0.0 into 0.0: one line, one key
         handicaps[name] = np.where(usable, value, np.nan) + 0.0
-    line = np.full((len(cells), len(columns)), np.nan)
+    line = np.full((len(grid), len(columns)), np.nan)
     for number, column in enumerate(columns.itertuples()):
         if column.market == "totals":
             line[:, number] = 2.5

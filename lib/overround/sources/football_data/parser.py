@@ -76,36 +76,18 @@ def parse(
         in its first match, one of another league.
     """
     aside: list[Aside] = []
-    header, lines, cells = _grid(_decode(content, where), where, aside)
-    names = _column_numbers(header, cells, aside)
-    called = {
-        field: next((name for name in choice if name in names), "") for field, choice in _FIELDS.items()
-    }
-    if not (called["date"] and called["home"] and called["away"]):
-        raise SourceError(
-            f"{where}: the first line is {','.join(header)[:80]!r}; "
-            "a file with Date, HomeTeam and AwayTeam is expected."
-        )
-    _unify_spelling(cells, names[called["home"]], names[called["away"]])
-    new = bool(called["country"] and called["season"])
+    grid = _grid(_decode(content, where), where, aside)
+    new = {"Country", "Season"} <= set(grid)
     if new and season is not None:
-        of_season = _rows_of_season(season, cells[:, names[called["season"]]], where)
-        lines, cells = lines[of_season], cells[of_season]
-
-    table = pd.DataFrame(
-        {field: cells[:, names[name]] if name else "" for field, name in called.items()},
-        range(len(cells)),
-        dtype=object,
-    )
-    table["day"] = _days(table["date"])
-    if not new:
-        table["season"] = season
-    good = _matches_of(competition, table, called, lines, where, aside)
-    table, lines, cells = table[good].reset_index(drop=True), lines[good], cells[good]
-    matches = zip(table["day"].dt.strftime("%Y-%m-%d"), table["home"], table["away"], strict=True)
-    table["event_id"] = [event_id(SOURCE, competition, *match) for match in matches]
-    last = _last_of_each(table["event_id"], lines, cells, aside)
-    table, lines, cells = table[last].reset_index(drop=True), lines[last], cells[last]
+        grid = _rows_of_season(season, grid, where)
+    grid = grid[_is_match(competition, grid, new, where, aside)]
+    of = _fields(grid)
+    day = _days(of["date"])
+    matches = zip(day.dt.strftime("%Y-%m-%d"), of["home"], of["away"], strict=True)
+    ids = pd.Series([event_id(SOURCE, competition, *match) for match in matches], grid.index, dtype="str")
+    last = _is_last(ids, grid, aside)
+    grid, day, ids = grid[last], day[last], ids[last]
+    of = _fields(grid)
 
     same: dict[str, Any] = {
         "competition": competition,
@@ -113,17 +95,20 @@ def parse(
         "sport": "soccer",
         "collected_at": collected_at,
     }
-    starts_at, time_known = _starts(table, lines, aside)
-    events = table[["event_id", "season", "home", "away"]].assign(
-        **same, starts_at=starts_at, time_known=time_known
-    )
-    results = table[["event_id", "season"]].assign(**same, **_scores(table, called, lines, aside))
-    prices, match = long_form(names, cells, lines, aside, always_close=new)
+    table = pd.DataFrame({"event_id": ids, "season": of["season"] if new else season}).assign(**same)
+    starts_at, time_known = _starts(day, of["time"], aside)
+    events = table.assign(starts_at=starts_at, time_known=time_known, home=of["home"], away=of["away"])
+    results = table.assign(**_scores(of, aside))
+    prices, match = long_form(grid, aside, always_close=new)
     quotes = prices.assign(
         **same, **{column: table[column].astype("str").array.take(match) for column in ("event_id", "season")}
     )
+    rows = [(where, *one) for one in sorted(aside, key=lambda one: one[0])]
     return Batch(
-        tidy("events", events), tidy("quotes", quotes), tidy("results", results), _table(where, aside)
+        tidy("events", events),
+        tidy("quotes", quotes),
+        tidy("results", results),
+        pd.DataFrame(rows, columns=list(SET_ASIDE_COLUMNS)),
     )
 
 
@@ -143,8 +128,8 @@ def _decode(content: bytes, where: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _grid(text: str, where: str, aside: list[Aside]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Header, 1-based line numbers (n,) and stripped cells (n, k) of the lines that are not blank."""
+def _grid(text: str, where: str, aside: list[Aside]) -> pd.DataFrame:
+    """Stripped cells of the lines that are not blank, by 1-based line and name of the column."""
     texts = text.split("\n")
     # one reader per line: a stray quotation mark spoils its own line, not the rest of the file
     try:
@@ -168,40 +153,54 @@ def _grid(text: str, where: str, aside: list[Aside]) -> tuple[list[str], np.ndar
     if not kept:
         how = "is cut off before its first match is complete" if cut or len(texts) == 1 else "holds no match"
         raise SourceError(f"{where}: the file {how}; its first line is {texts[0][:80]!r}.")
-    return header, np.array(numbers, dtype=int), np.array(kept, dtype=object)
+    if not all(any(name in header for name in _FIELDS[field]) for field in ("date", "home", "away")):
+        raise SourceError(
+            f"{where}: the first line is {','.join(header)[:80]!r}; "
+            "a file with Date, HomeTeam and AwayTeam is expected."
+        )
+    cells = np.array(kept, dtype=object)
+    return _unify_spelling(pd.DataFrame(cells, numbers, _names(header, cells, aside), dtype=object))
 
 
-def _column_numbers(header: list[str], cells: np.ndarray, aside: list[Aside]) -> dict[str, int]:
-    names: dict[str, int] = {}
+def _names(header: list[str], cells: np.ndarray, aside: list[Aside]) -> list[str]:
+    """Names of the columns; one without a name of its own is called by its number, such as #3."""
+    names: list[str] = []
     for number, name in enumerate(header):
         filled = bool((cells[:, number] != "").any())
         if name in names:
             aside.append((1, name, "", "a second column of this name; the first one is read"))
-        elif name:
-            names[name] = number
-            if filled and not _STATISTICS.fullmatch(name) and not ODDS_COLUMNS.fullmatch(name):
-                aside.append((1, name, "", "a column that football-data.co.uk does not describe; not read"))
-        elif filled:
-            aside.append((1, "", "", f"column {number + 1} has cells but no name; not read"))
+        elif not name:
+            if filled:
+                aside.append((1, "", "", f"column {number + 1} has cells but no name; not read"))
+        elif filled and not _STATISTICS.fullmatch(name) and not ODDS_COLUMNS.fullmatch(name):
+            aside.append((1, name, "", "a column that football-data.co.uk does not describe; not read"))
+        names.append(name if name and name not in names else f"#{number + 1}")
     return names
 
 
-def _unify_spelling(cells: np.ndarray, home: int, away: int) -> None:
-    teams = np.array([" ".join(name.split()) for name in cells[:, [home, away]].ravel()], dtype=object)
-    counts = Counter(teams)
+def _fields(grid: pd.DataFrame) -> dict[str, pd.Series]:
+    """The fields we read, each under the name of its column; empty ones where the file has none."""
+    empty = pd.Series("", grid.index, dtype=object, name="")
+    return {
+        field: next((grid[name] for name in names if name in grid), empty) for field, names in _FIELDS.items()
+    }
+
+
+def _unify_spelling(grid: pd.DataFrame) -> pd.DataFrame:
+    columns = [_fields(grid)[side].name for side in ("home", "away")]
+    teams = grid[columns].map(lambda name: " ".join(name.split()))
     chosen: dict[str, str] = {}
     # most_common is stable: among equally frequent spellings the first in the file wins
-    for spelling, _ in counts.most_common():
+    for spelling, _ in Counter(teams.to_numpy().ravel()).most_common():
         chosen.setdefault(spelling.casefold(), spelling)
-    cells[:, [home, away]] = np.array([chosen[name.casefold()] for name in teams], dtype=object).reshape(
-        -1, 2
-    )
+    grid[columns] = teams.map(lambda name: chosen[name.casefold()])
+    return grid
 
 
-def _rows_of_season(season: str, seasons: np.ndarray, where: str) -> np.ndarray:
-    rows = seasons == season
-    if not rows.any():
-        holds = ", ".join(dict.fromkeys(filter(SEASON.fullmatch, seasons)))
+def _rows_of_season(season: str, grid: pd.DataFrame, where: str) -> pd.DataFrame:
+    rows = grid[grid["Season"] == season]
+    if rows.empty:
+        holds = ", ".join(dict.fromkeys(filter(SEASON.fullmatch, grid["Season"])))
         raise SourceError(f"{where}: holds no season {season!r}; it holds {holds or 'none'}.")
     return rows
 
@@ -211,119 +210,76 @@ def _days(text: pd.Series) -> pd.Series:
     return four.fillna(two)
 
 
-def _matches_of(
-    competition: str,
-    table: pd.DataFrame,
-    called: dict[str, str],
-    lines: np.ndarray,
-    where: str,
-    aside: list[Aside],
-) -> np.ndarray:
+def _is_match(competition: str, grid: pd.DataFrame, new: bool, where: str, aside: list[Aside]) -> np.ndarray:
     """Mask (n,) of the rows that are matches of this competition; the others are set aside."""
+    of = _fields(grid)
     checks = [
-        ("date", table["day"].isna(), "not a date; dd/mm/yy or dd/mm/yyyy is expected"),
-        ("home", table["home"] == "", "the home team is missing"),
-        ("away", table["away"] == "", "the away team is missing"),
-        ("away", table["home"] == table["away"], "a team cannot play itself"),
-        ("season", table["season"] == "", "the season is missing"),
+        ("date", _days(of["date"]).isna(), "not a date; dd/mm/yy or dd/mm/yyyy is expected"),
+        ("home", of["home"] == "", "the home team is missing"),
+        ("away", of["away"] == "", "the away team is missing"),
+        ("away", of["home"] == of["away"], "a team cannot play itself"),
     ]
-    if called["season"] and called["country"]:
-        no_season = [not SEASON.fullmatch(season) for season in table["season"]]
-        checks.append(
-            ("season", pd.Series(no_season, dtype=bool), "not a season; 2012 or 2012/2013 is expected")
-        )
-    if called["division"]:
-        checks.append(
-            ("division", table["division"] != competition, f"a match of another division than {competition}")
-        )
-    if called["country"]:
-        ours = [
-            bool(country) and NEW_LEAGUES.get(competition, "").startswith(country)
-            for country in table["country"]
+    if new:
+        other = [not SEASON.fullmatch(season) for season in of["season"]]
+        checks += [
+            ("season", of["season"] == "", "the season is missing"),
+            ("season", other, "not a season; 2012 or 2012/2013 is expected"),
         ]
-        checks.append(
-            (
-                "country",
-                ~pd.Series(ours, dtype=bool),
-                f"a match of another country than that of {competition}",
-            )
-        )
-    good = np.ones(len(table), dtype=bool)
+    if of["division"].name:
+        other = of["division"] != competition
+        checks.append(("division", other, f"a match of another division than {competition}"))
+    if of["country"].name:
+        ours = NEW_LEAGUES.get(competition, "")
+        other = [not country or not ours.startswith(country) for country in of["country"]]
+        checks.append(("country", other, f"a match of another country than that of {competition}"))
+    good = np.ones(len(grid), dtype=bool)
     for field, wrong, reason in checks:
-        first = good & wrong.to_numpy(dtype=bool)
-        put_aside(aside, lines, called[field], table[field], first, reason)
+        first = good & np.asarray(wrong, dtype=bool)
+        put_aside(aside, of[field], first, reason)
         good &= ~first
-    if len(table) and not good.any():
+    if len(grid) and not good.any():
         line, column, text, reason = aside[-1]
         raise SourceError(
-            f"{where}: none of its {len(table)} rows is a match of {competition}; "
+            f"{where}: none of its {len(grid)} rows is a match of {competition}; "
             f"line {line}, {column} {text!r}: {reason}."
         )
     return good
 
 
-def _last_of_each(ids: pd.Series, lines: np.ndarray, cells: np.ndarray, aside: list[Aside]) -> np.ndarray:
-    keep = ~ids.duplicated(keep="last").to_numpy()
-    where_kept = dict(zip(ids[keep], np.flatnonzero(keep), strict=True))
-    for row in np.flatnonzero(~keep):
-        twin = where_kept[ids[row]]
-        how = "word for word" if (cells[row] == cells[twin]).all() else "with other values, which count"
-        aside.append(
-            (lines[row], "", ",".join(cells[row]), f"the match is listed again in line {lines[twin]}, {how}")
-        )
-    return keep
+def _is_last(ids: pd.Series, grid: pd.DataFrame, aside: list[Aside]) -> pd.Series:
+    """Whether no later row is of the same match; the others are set aside."""
+    again = ids.duplicated(keep="last")
+    line_of = dict(zip(ids, ids.index, strict=True))  # of the last
+    for line, match in ids[again].items():
+        row, twin = grid.loc[line], grid.loc[line_of[match]]
+        how = "word for word" if row.equals(twin) else "with other values, which count"
+        aside.append((line, "", ",".join(row), f"the match is listed again in line {line_of[match]}, {how}"))
+    return ~again
 
 
-def _starts(table: pd.DataFrame, lines: np.ndarray, aside: list[Aside]) -> tuple[pd.Series, pd.Series]:
-    clock = pd.to_datetime(table["time"], format="%H:%M", errors="coerce")
-    put_aside(
-        aside,
-        lines,
-        "Time",
-        table["time"],
-        clock.isna() & (table["time"] != ""),
-        "not a time of day; HH:MM is expected",
-    )
-    local = table["day"] + (clock - clock.dt.normalize())
-    summer = np.ones(len(table), dtype=bool)
+def _starts(day: pd.Series, time: pd.Series, aside: list[Aside]) -> tuple[pd.Series, pd.Series]:
+    clock = pd.to_datetime(time, format="%H:%M", errors="coerce")
+    put_aside(aside, time, clock.isna() & (time != ""), "not a time of day; HH:MM is expected")
+    local = day + (clock - clock.dt.normalize())
+    summer = np.ones(len(day), dtype=bool)
     utc = local.dt.tz_localize("Europe/London", ambiguous=summer, nonexistent="shift_forward").dt.tz_convert(
         "UTC"
     )
-    return utc.fillna(table["day"].dt.tz_localize("UTC")), clock.notna()
+    return utc.fillna(day.dt.tz_localize("UTC")), clock.notna()
 
 
-def _scores(
-    table: pd.DataFrame, called: dict[str, str], lines: np.ndarray, aside: list[Aside]
-) -> dict[str, pd.Series]:
-    goals: dict[str, pd.Series] = {}
-    for field in ("home_goals", "away_goals"):
-        text, number = table[field], pd.to_numeric(table[field], errors="coerce")
+def _scores(of: dict[str, pd.Series], aside: list[Aside]) -> dict[str, Any]:
+    goals = {}
+    for side in ("home", "away"):
+        text = of[f"{side}_goals"]
+        number = pd.to_numeric(text, errors="coerce")
         usable = (number >= 0) & (number % 1 == 0) & (number < 100)
-        put_aside(aside, lines, called[field], text, ~usable & (text != ""), "not a score")
-        goals[field] = number.where(usable)
-    difference = (goals["home_goals"] - goals["away_goals"]).clip(-1, 1)
-    says = table["winner"].map({"H": 1.0, "D": 0.0, "A": -1.0}).astype(float)
+        put_aside(aside, text, ~usable & (text != ""), "not a score")
+        goals[f"{side}_score"] = number.where(usable)
+    difference = (goals["home_score"] - goals["away_score"]).clip(-1, 1)
+    says = of["winner"].map({"H": 1.0, "D": 0.0, "A": -1.0}).astype(float)
     contradicts = difference.notna() & says.notna() & (difference != says)
-    put_aside(
-        aside,
-        lines,
-        called["winner"],
-        table["winner"],
-        contradicts,
-        "contradicts the score; neither is taken",
-    )
+    put_aside(aside, of["winner"], contradicts, "contradicts the score; neither is taken")
     final = difference.notna() & ~contradicts
-    home, away = (goals[field].where(final).astype("Int32") for field in goals)
-    return {
-        "home_score": home,
-        "away_score": away,
-        "status": pd.Series(np.where(final, "final", "unknown"), index=table.index),
-    }
-
-
-def _table(where: str, aside: list[Aside]) -> pd.DataFrame:
-    rows = [
-        (where, int(line), column, text, reason)
-        for line, column, text, reason in sorted(aside, key=lambda one: one[0])
-    ]
-    return pd.DataFrame(rows, columns=list(SET_ASIDE_COLUMNS))
+    scores = {column: number.where(final).astype("Int32") for column, number in goals.items()}
+    return {**scores, "status": np.where(final, "final", "unknown")}
