@@ -8,7 +8,7 @@ its prices to another partition.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,6 +36,9 @@ _UNSEEN = (None, 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPORT = re.compile("[A-Za-z0-9_]{1,100}")
 _LONGEST_TEXT = 300
+_EVENT = ("event_id", "competition", "season", "starts_at", "home", "away")
+_QUOTE = ("event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "collected_at")
+_RESULT = ("event_id", "home_score", "away_score", "settled_at")
 
 
 def parse_odds(
@@ -129,9 +132,8 @@ class _Unusable(Exception):
 class Rows:
     """Rows read so far, by key, so that a later one replaces an earlier; times in microseconds since 1970.
 
-    `events` holds event_id -> (event_id, sport key, season, starts_at, home, away), `quotes` (event_id,
-    bookmaker, market, line, outcome, observed_at) -> (price, collected_at), `results` event_id ->
-    (home_score, away_score, settled_at).
+    `events` holds event_id -> the columns of `_EVENT`, `quotes` those of `_QUOTE` up to observed_at -> price
+    and collected_at, `results` event_id -> the other columns of `_RESULT`.
     """
 
     source: str
@@ -168,68 +170,27 @@ class Rows:
 
     def batch(self) -> Batch:
         """Make the tables."""
+        events = list(zip(*self.events.values(), strict=True))
+        quotes = [*zip(*self.quotes, strict=True), *zip(*self.quotes.values(), strict=True)]
+        results = [tuple(self.results), *zip(*self.results.values(), strict=True)]
         return Batch(
-            tidy("events", self._events()) if self.events else _empty("events"),
-            tidy("quotes", self._quotes()) if self.quotes else _empty("quotes"),
-            tidy("results", self._results()) if self.results else _empty("results"),
+            self._table("events", _EVENT, events, time_known=True),
+            self._table("quotes", _QUOTE, quotes, phase="snapshot"),
+            self._table("results", _RESULT, results, status="final"),
             pd.DataFrame(self.aside, columns=list(SET_ASIDE_COLUMNS)),
         )
 
-    def _events(self) -> pd.DataFrame:
-        names, sports, seasons, starts, homes, aways = _columns(self.events.values(), 6)
-        return pd.DataFrame(
-            {
-                "event_id": names,
-                "sport": [sport.split("_", 1)[0] for sport in sports],
-                "competition": sports,
-                "season": seasons,
-                "starts_at": _times(starts),
-                "time_known": True,
-                "home": homes,
-                "away": aways,
-                "source": self.source,
-            }
-        )
-
-    def _quotes(self) -> pd.DataFrame:
-        names, bookmakers, markets, lines, outcomes, observed = _columns(self.quotes, 6)
-        prices, collected = _columns(self.quotes.values(), 2)
-        return pd.DataFrame(
-            {
-                "event_id": names,
-                "bookmaker": bookmakers,
-                "market": markets,
-                "line": pd.Series(lines, dtype=float),
-                "outcome": outcomes,
-                "phase": "snapshot",
-                "observed_at": _times(observed),
-                "price": prices,
-                "collected_at": _times(collected),
-                "source": self.source,
-                **self._partition(names),
-            }
-        )
-
-    def _results(self) -> pd.DataFrame:
-        home_scores, away_scores, settled = _columns(self.results.values(), 3)
-        return pd.DataFrame(
-            {
-                "event_id": list(self.results),
-                "home_score": home_scores,
-                "away_score": away_scores,
-                "status": "final",
-                "settled_at": _times(settled),
-                **self._partition(self.results),
-            }
-        )
-
-    def _partition(self, names: Iterable[str]) -> dict[str, tuple]:
-        competitions, seasons = _columns(((self.competitions[name], self.seasons[name]) for name in names), 2)
-        return {"competition": competitions, "season": seasons}
-
-
-def _empty(table: str) -> pd.DataFrame:
-    return _empty_table(table).copy()
+    def _table(self, name: str, names: Sequence[str], values: Sequence[tuple], **same: Any) -> pd.DataFrame:
+        if not any(values):
+            return _empty_table(name).copy()
+        columns: dict[str, Any] = dict(zip(names, values, strict=True))
+        columns |= {column: _times(columns[column]) for column in names if column.endswith("_at")}
+        events = columns["event_id"]
+        columns["competition"] = [self.competitions[event] for event in events]
+        columns["season"] = [self.seasons[event] for event in events]
+        if name == "events":
+            columns["sport"] = [sport.split("_", 1)[0] for sport in columns["competition"]]
+        return tidy(name, pd.DataFrame({**columns, **same, "source": self.source}))
 
 
 @cache
@@ -400,12 +361,5 @@ def _time(value: Any) -> int:
     return time
 
 
-def _columns(rows: Iterable[tuple], number: int) -> list[tuple]:
-    return list(zip(*rows, strict=True)) or [()] * number
-
-
-def _times(microseconds: Iterable[int | None]) -> pd.DatetimeIndex:
-    numbers = np.array(
-        [np.iinfo(np.int64).min if one is None else one for one in microseconds], dtype="int64"
-    )
-    return pd.DatetimeIndex(numbers.astype("datetime64[us]")).tz_localize("UTC")
+def _times(microseconds: Sequence[int | None]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(np.array(microseconds, dtype="datetime64[us]")).tz_localize("UTC")
