@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from overround.collection.quota import _Pace, plan
 from overround.errors import ParameterError
 from overround.http.client import credits_left
-from overround.sources.the_odds_api.client import odds_cost
+from overround.sources.the_odds_api.client import Offer
 
 NOW = datetime(2024, 8, 17, 12, tzinfo=UTC)
 RESET = datetime(2024, 9, 1, tzinfo=UTC)
@@ -164,8 +164,8 @@ def test_what_cannot_be_planned_is_refused_by_name(wrong, named):
 
 def test_costs_are_those_of_the_providers_page():
     # the-odds-api.com/liveapi/guides/v4: markets x regions, ten bookmakers a region
-    assert odds_cost(3, 2) == 6
-    assert odds_cost(2, bookmakers=11) == 4
+    assert Offer(regions="eu,uk", markets="h2h,totals,spreads").cost == 6
+    assert Offer(markets="h2h,totals", bookmakers=",".join("abcdefghijk")).cost == 4
 
 
 def test_the_quota_is_read_from_the_headers():

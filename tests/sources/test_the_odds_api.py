@@ -4,7 +4,7 @@ independent way.
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -20,15 +20,7 @@ from overround.errors import FetchError, ParameterError, SettingsError, SourceEr
 from overround.http.client import Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Selection
-from overround.sources.the_odds_api.client import (
-    Offer,
-    batches,
-    events,
-    historical_odds,
-    odds,
-    open_source,
-    sports,
-)
+from overround.sources.the_odds_api.client import Offer, batches, odds, open_source
 from overround.sources.the_odds_api.parser import parse_many, parse_odds, parse_scores
 from tests.support.servers import Served
 
@@ -485,8 +477,8 @@ def test_live_odds_and_scores_of_each_sport_are_collected_and_no_key_is_kept(tmp
         closing(Served(_Provider)) as server,
         Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher,
     ):
-        odds, results = batches(fetcher, ["soccer_nowhere"], markets="h2h", live_ttl=60)
-        list(batches(fetcher, ["soccer_nowhere"], markets="h2h", live_ttl=60))
+        odds, results = batches(fetcher, "soccer_nowhere", Offer(markets="h2h"), ttl=60)
+        list(batches(fetcher, "soccer_nowhere", Offer(markets="h2h"), ttl=60))
 
     assert len(odds.quotes) == 3 and len(results.results) == 1
     assert [path.split("?")[0] for path in server.hits] == [
@@ -499,83 +491,6 @@ def test_live_odds_and_scores_of_each_sport_are_collected_and_no_key_is_kept(tmp
     )
     assert b"fine-key" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert [one["from_cache"] for one in fetcher.requests] == [False, False, True, True]
-
-
-class _Whole(BaseHTTPRequestHandler):
-    """Every path of the provider: sports, events, odds, and odds as they stood at three times."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.server.hits.append(self.path)  # type: ignore[attr-defined]
-        path, _, query = self.path.partition("?")
-        if path == "/v4/sports":
-            body: object = [
-                {
-                    "key": "soccer_nowhere",
-                    "group": "Soccer",
-                    "title": "Nowhere",
-                    "description": "",
-                    "active": True,
-                    "has_outrights": False,
-                }
-            ]
-        elif path.endswith("/events"):
-            body = [{name: value for name, value in event().items() if name != "bookmakers"}]
-        elif "/historical/" in path:
-            times = [f"2030-05-01T00:{minute:02d}:00Z" for minute in (0, 5, 10, 15)]
-            n = max(
-                n
-                for n, time in enumerate(times)
-                if time.replace(":", "%3A") <= dict(part.split("=") for part in query.split("&"))["date"]
-            )
-            body = {
-                "timestamp": times[n],
-                "next_timestamp": times[n + 1] if n < 3 else None,
-                "data": [event(book(market()))],
-            }
-        else:
-            body = [event(book(market()))]
-        content = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
-@pytest.fixture
-def whole(tmp_path: Path) -> Iterator[tuple[Served, Fetcher]]:
-    with (
-        closing(Served(_Whole)) as server,
-        Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher,
-    ):
-        yield server, fetcher
-
-
-def test_sports_and_events_on_offer_are_listed(whole: tuple):
-    _, fetcher = whole
-
-    assert sports(fetcher)[["key", "active"]].to_numpy().tolist() == [["soccer_nowhere", True]]
-    found = events(fetcher, "soccer_nowhere")
-    assert found.events["event_id"].tolist() == ["e1"] and found.quotes.empty
-
-
-def test_past_odds_are_followed_from_snapshot_to_snapshot_and_fetched_once(whole: tuple):
-    server, fetcher = whole
-    start, end = datetime(2030, 5, 1, 0, 2, tzinfo=UTC), datetime(2030, 5, 1, 0, 10, tzinfo=UTC)
-    for _ in range(2):
-        found = list(
-            historical_odds(fetcher, "soccer_nowhere", start, end, Offer(markets="h2h", regions="us"))
-        )
-
-    assert [batch.quotes["observed_at"].iloc[0].minute for batch in found] == [0, 5, 10]
-    assert len(server.hits) == 3 and all("regions=us&" in path for path in server.hits)
-
-
-def test_past_odds_need_times_with_a_zone(whole: tuple):
-    with pytest.raises(ParameterError, match="times with a zone"):
-        next(historical_odds(whole[1], "soccer_nowhere", datetime(2030, 5, 1), datetime(2030, 5, 2)))
 
 
 @pytest.mark.parametrize(
@@ -592,11 +507,13 @@ def test_past_odds_need_times_with_a_zone(whole: tuple):
     ],
 )
 def test_any_regions_or_bookmakers_markets_and_format_can_be_asked_for(
-    whole: tuple, offer: Offer, asked: str
+    tmp_path: Path, offer: Offer, asked: str
 ):
-    server, fetcher = whole
-
-    odds(fetcher, "soccer_nowhere", offer, ttl=0)
+    with (
+        closing(Served(_Provider)) as server,
+        Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher,
+    ):
+        odds(fetcher, "soccer_nowhere", offer, ttl=0)
 
     assert asked in server.hits[0]
 
@@ -678,7 +595,7 @@ def test_a_refusal_is_told_in_the_providers_words(
         Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": key}) as fetcher,
         pytest.raises(FetchError) as caught,
     ):
-        list(batches(fetcher, [sport]))
+        list(batches(fetcher, sport, Offer(), ttl=30))
 
     assert (str(caught.value), caught.value.status) == (message, status)
 

@@ -3,27 +3,21 @@
 Reference: https://the-odds-api.com/liveapi/guides/v4/. `parser` reads the answers.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-import pandas as pd
-
-from overround.errors import FetchError, ParameterError, SettingsError, SourceError
-from overround.http.client import FOREVER, Answer, Fetcher
+from overround.errors import FetchError, ParameterError, SettingsError
+from overround.http.client import Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection
 from overround.sources.the_odds_api.parser import SOURCE, parse_many, parse_scores
 
 INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
-_DAY_S = 86_400
-_SPORT_COLUMNS = ("key", "group", "title", "description", "active", "has_outrights")
 _NAMES = re.compile("[a-z0-9_]+(,[a-z0-9_]+)*")
 _BOOKMAKERS_A_REGION = 10
 
@@ -58,8 +52,11 @@ class Offer:
     @property
     def cost(self) -> int:
         """Credits per call for current odds; historical odds cost ten times as much."""
-        bookmakers = len(self.bookmakers.split(",")) if self.bookmakers else 0
-        return odds_cost(len(self.markets.split(",")), len(self.regions.split(",")), bookmakers=bookmakers)
+        markets, regions, bookmakers = (
+            len(names.split(",")) for names in (self.markets, self.regions, self.bookmakers)
+        )
+        groups = math.ceil(bookmakers / _BOOKMAKERS_A_REGION) if self.bookmakers else regions
+        return markets * groups
 
 
 @contextmanager
@@ -77,9 +74,13 @@ def open_source(settings: Settings, selection: Selection) -> Iterator[Connection
             "it has only what is on offer now."
         )
     with open_fetcher(settings, selection.leagues) as fetcher:
-        job = partial(batches, fetcher, live_ttl=settings.live_ttl)
         yield Connection(
-            fetcher, {sport: partial(job, [sport]) for sport in selection.leagues}, changes_only=True
+            fetcher,
+            {
+                sport: partial(batches, fetcher, sport, Offer(), ttl=settings.live_ttl)
+                for sport in selection.leagues
+            },
+            changes_only=True,
         )
 
 
@@ -111,26 +112,18 @@ def open_fetcher(settings: Settings, sports: Iterable[str]) -> Fetcher:
     )
 
 
-def batches(
-    fetcher: Fetcher,
-    sports: Iterable[str],
-    *,
-    regions: str = "eu,uk",
-    markets: str = "h2h,totals,spreads",
-    bookmakers: str = "",
-    live_ttl: float = 30,
-) -> Iterator[Batch]:
-    """Fetch each sport's current odds, then its scores of the last three days.
+def batches(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Iterator[Batch]:
+    """Fetch a sport's current odds, then its scores of the last three days.
 
     Parameters
     ----------
     fetcher : Fetcher
         With the key among its secrets: `{"apiKey": ...}`.
-    sports : iterable of str
-        Sport keys such as "soccer_epl".
-    regions, markets, bookmakers : str
-        See `Offer`; scores cost two credits.
-    live_ttl : float
+    sport : str
+        A sport key such as "soccer_epl".
+    offer : Offer
+        Scores cost two credits more.
+    ttl : float
         Seconds for which a cached answer counts as current.
 
     Raises
@@ -138,35 +131,9 @@ def batches(
     FetchError
         With the reason the provider gives.
     """
-    offer = Offer(regions, markets, bookmakers)
-    for sport in sports:
-        yield parse_many([odds(fetcher, sport, offer, ttl=live_ttl)], odds_format=offer.odds_format)
-        answer = scores(fetcher, sport, ttl=live_ttl)
-        yield parse_scores(answer.content, answer.url, fetched_at=answer.fetched_at)
-
-
-def sports(fetcher: Fetcher, *, out_of_season: bool = False, ttl: float = _DAY_S) -> pd.DataFrame:
-    """Sports on offer, one row each; free of charge.
-
-    Raises
-    ------
-    SourceError
-        The answer is not a list of sports.
-    """
-    answer = _get(fetcher, "/v4/sports", {"all": "true"} if out_of_season else {}, ttl)
-    with suppress(TypeError, ValueError, RecursionError):
-        found = json.loads(answer.content)
-        if isinstance(found, list) and all(
-            isinstance(one, dict) and isinstance(one.get("key"), str) for one in found
-        ):
-            return pd.DataFrame(found, columns=list(_SPORT_COLUMNS))
-    begin = " ".join(answer.content[:100].decode("utf-8", "replace").split())
-    raise SourceError(f"{answer.url}: expected a JSON list of sports, got {begin!r}.")
-
-
-def events(fetcher: Fetcher, sport: str, *, ttl: float = 3600) -> Batch:
-    """A sport's upcoming and running events, without prices; free of charge."""
-    return parse_many([_get(fetcher, f"/v4/sports/{sport}/events", {"dateFormat": "iso"}, ttl)])
+    yield parse_many([odds(fetcher, sport, offer, ttl=ttl)], odds_format=offer.odds_format)
+    answer = scores(fetcher, sport, ttl=ttl)
+    yield parse_scores(answer.content, answer.url, fetched_at=answer.fetched_at)
 
 
 def odds(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Answer:
@@ -179,52 +146,12 @@ def scores(fetcher: Fetcher, sport: str, *, days: int = 3, ttl: float) -> Answer
     return _get(fetcher, f"/v4/sports/{sport}/scores", {"daysFrom": days, "dateFormat": "iso"}, ttl)
 
 
-def historical_odds(
-    fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None
-) -> Iterator[Batch]:
-    """Past odds, snapshot by snapshot, from the one at or before `start` to `end`.
-
-    A snapshot costs ten times as much as current odds; it is fetched once and cached for ever.
-
-    Raises
-    ------
-    ParameterError
-        A time has no zone.
-    FetchError, SourceError
-        With the reason the provider gives, or because an answer is not a snapshot.
-    """
-    offer = offer or Offer()
-    if start.tzinfo is None or end.tzinfo is None:
-        raise ParameterError("historical odds need times with a zone, e.g. 2024-08-16T19:00:00+00:00.")
-    date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    while date is not None and datetime.fromisoformat(date) <= end:
-        answer = _get(
-            fetcher, f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}, FOREVER
-        )
-        batch = parse_many([answer], odds_format=offer.odds_format)
-        yield batch
-        following = _following(answer)
-        # a provider that repeated the same time would be asked for ever
-        date = following if following is None or following > date else None
-
-
 def is_hopeless(error: FetchError) -> bool:
     """Whether asking again cannot help: the key is not accepted, or the sport or market does not exist.
 
     A used-up quota is answered with 401 as well, but it will be renewed.
     """
     return error.status in (401, 403, 404, 422) and "quota" not in str(error)
-
-
-def _following(answer: Answer) -> str | None:
-    found = json.loads(answer.content)
-    following = found.get("next_timestamp") if isinstance(found, dict) else None
-    try:
-        return (
-            f"{datetime.fromisoformat(following).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if following else None
-        )
-    except (TypeError, ValueError):
-        raise SourceError(f"{answer.url}: next_timestamp {following!r} is not a time.") from None
 
 
 def _get(fetcher: Fetcher, path: str, params: dict, ttl: float) -> Answer:
@@ -239,9 +166,3 @@ def _get(fetcher: Fetcher, path: str, params: dict, ttl: float) -> Answer:
         raise FetchError(
             f"The Odds API answered {error.status} to {path}: {reason[1].rstrip('.')}.{advice}", error.status
         ) from None
-
-
-def odds_cost(markets: int, regions: int = 0, *, bookmakers: int = 0) -> int:
-    """Credits for one answer with odds; every ten bookmakers, where given, count as a region."""
-    groups = math.ceil(bookmakers / _BOOKMAKERS_A_REGION) if bookmakers else regions
-    return markets * groups
