@@ -19,9 +19,10 @@ from overround.errors import FetchError, ParameterError
 from overround.http.client import Fetcher
 from overround.settings import Settings
 from overround.sources.base import Selection
-from overround.sources.sample.market import BOOKMAKERS, Market, iso, simulate, snapshot_times, truth
+from overround.sources.sample.market import BOOKMAKERS, LEAGUES, Market, simulate, snapshot_times
 from overround.sources.sample.server import Answers
 from overround.sources.sample.source import batches, open_source, serving
+from overround.sources.the_odds_api.snapshots import iso
 
 SMALL = Market(leagues=2, seasons=1, teams=4)
 PROBABILITIES = ["probability_home", "probability_draw", "probability_away"]
@@ -53,6 +54,32 @@ def seen(market: Market) -> tuple[np.ndarray, np.ndarray]:
 def outcomes(scores: np.ndarray) -> np.ndarray:
     """0 home, 1 draw, 2 away."""
     return 1 - np.sign(scores[:, 0] - scores[:, 1])
+
+
+def truth(market: Market) -> pd.DataFrame:
+    """One row per match: its true probabilities at kick-off, and its score.
+
+    Returns
+    -------
+    DataFrame
+        event_id, competition, season, starts_at, home, away, probability_home, probability_draw,
+        probability_away, home_score, away_score.
+    """
+    simulated = simulate(market)
+    league, season = simulated.league, market.first_season + simulated.season
+    frame = pd.DataFrame(
+        {
+            "event_id": simulated.event_id,
+            "competition": [tuple(LEAGUES)[one] for one in league],
+            "season": season.astype(str),
+            "starts_at": pd.to_datetime(simulated.starts_at, unit="s", utc=True),
+            "home": simulated.home,
+            "away": simulated.away,
+        }
+    )
+    frame[["probability_home", "probability_draw", "probability_away"]] = simulated.truth
+    frame[["home_score", "away_score"]] = simulated.scores
+    return frame
 
 
 def test_the_whole_market_is_728_matches_of_8_bookmakers_with_20_snapshots_or_more():

@@ -13,6 +13,7 @@ from overround.errors import ParameterError
 from overround.http.client import Fetcher
 from overround.perf.workloads import BOOK_SEED, book, quotes
 from overround.sources.the_odds_api.parser import SOURCE, parse_many
+from overround.sources.the_odds_api.snapshots import iso
 
 Call = tuple[str, dict[str, str]]
 WORKERS = 6  # of the fetchers
@@ -51,7 +52,7 @@ def material(feed: Path | str = "", answers: int = 40) -> str:
 @contextmanager
 def simulated_provider(latency_s: float, calls: int) -> Iterator[tuple[str, list[Call]]]:
     """A distant provider, in a process of its own: its address, and calls that it answers."""
-    from overround.sources.sample.market import LEAGUES, Market, iso, snapshot_times
+    from overround.sources.sample.market import LEAGUES, Market, snapshot_times
     from overround.sources.sample.source import serving
 
     market = Market(leagues=1, seasons=1, teams=4)
@@ -74,12 +75,14 @@ def simulated(shown: pd.DataFrame) -> Iterator[Material]:
 @contextmanager
 def recorded(folder: Path, answers: int) -> Iterator[Material]:
     """Recorded answers, the prices in them, and bets on these with drawn results."""
-    from overround.sources.replay import iso, recorded_answers, serving
+    from overround.sources.replay import recorded_answers, serving
 
     times = [one.at for one in recorded_answers(folder, most=answers)]
     sport = folder.parent.name if folder.name == "odds" else folder.name
     asked = {"regions": "us", "markets": "h2h,totals", "oddsFormat": "american", "dateFormat": "iso"}
-    calls = [(f"/v4/historical/sports/{sport}/odds", {**asked, "date": iso(time)}) for time in times]
+    calls = [
+        (f"/v4/historical/sports/{sport}/odds", {**asked, "date": iso(time.timestamp())}) for time in times
+    ]
     with tempfile.TemporaryDirectory() as cache, serving(folder, latency_s=_LATENCY_S, most=answers) as url:
         with Fetcher(SOURCE, url, Path(cache), secrets={"apiKey": "recorded"}, workers=WORKERS) as fetcher:
             batch = parse_many(fetcher.get_many(calls))

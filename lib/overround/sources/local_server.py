@@ -6,7 +6,7 @@ In a process of its own a server's work does not count as that of the client tha
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread, Timer
@@ -24,6 +24,19 @@ class Handler(BaseHTTPRequestHandler):
     # acknowledgement)
     wbufsize = -1
     disable_nagle_algorithm = True
+
+    def answer(self, body: bytes, status: int = 200, headers: Mapping[str, object] | None = None) -> None:
+        """Send an answer, as JSON unless the headers say otherwise."""
+        usual = {
+            "Date": self.date_time_string(),
+            "Content-Type": "application/json",
+            "Content-Length": len(body),
+        }
+        self.send_response_only(status)
+        for name, value in {**usual, **(headers or {})}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Log nothing: standard error belongs to the process that runs the server."""

@@ -9,20 +9,18 @@ import csv
 import json
 import time
 import zipfile
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cache, partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
 from overround.errors import ParameterError
-from overround.sources.local_server import Handler, end_with_input, started
+from overround.sources import local_server
+from overround.sources.the_odds_api.snapshots import stood_at
 
 Body = bytes | Callable[[], bytes]
 INDEX, _COLUMNS = "index.csv", {"fetched_at", "zip", "member"}
@@ -43,8 +41,9 @@ class Shown:
         return self.body() if callable(self.body) else self.body
 
 
+@dataclass
 class Replay:
-    """A provider running in this process; `clock` and `sleep` let a poller live in the time of its answers.
+    """A provider's state; `clock` and `sleep` let a poller live in the time of its answers.
 
     Parameters
     ----------
@@ -57,27 +56,21 @@ class Replay:
 
     Attributes
     ----------
+    url : str
+        Its address while it runs.
     hits : list of str
         Requested paths.
     turn : int
         Number of the next answer.
     """
 
-    def __init__(
-        self,
-        answers: Sequence[Shown],
-        scores: Callable[[datetime], bytes] = lambda at: b"[]",
-        *,
-        latency_s: float = 0.0,
-        port: int = 0,
-    ):
-        self.answers, self.scores, self.latency_s, self.turn = answers, scores, latency_s, 0
-        self.times = [one.at for one in answers]
-        self.hits: list[str] = []
-        self._poll = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, self))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    answers: Sequence[Shown]
+    scores: Callable[[datetime], bytes] = lambda at: b"[]"
+    latency_s: float = 0.0
+    url: str = ""
+    hits: list[str] = field(default_factory=list)
+    turn: int = 0
+    _poll: int = 0
 
     def clock(self) -> float:
         """Seconds since 1970 of the poller's current answer."""
@@ -87,20 +80,13 @@ class Replay:
         """Move on to the time of the next answer."""
         self._poll += 1
 
-    def close(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-
 
 @contextmanager
 def replayed(answers: Sequence[Shown], **more: Callable) -> Iterator[Replay]:
-    """Run a `Replay` while the block lasts."""
-    server = Replay(answers, **more)  # type: ignore[arg-type]
-    try:
-        yield server
-    finally:
-        server.close()
+    """Run a `Replay` in this process while the block lasts."""
+    replay = Replay(answers, **more)  # type: ignore[arg-type]
+    with local_server.answering(partial(_Handler, replay)) as replay.url:
+        yield replay
 
 
 def serving(folder: Path, *, latency_s: float = 0.0, most: int = 0) -> AbstractContextManager[str]:
@@ -123,7 +109,7 @@ def serving(folder: Path, *, latency_s: float = 0.0, most: int = 0) -> AbstractC
         The server did not start.
     """
     recorded_answers(folder, most=most)
-    return started(
+    return local_server.started(
         "overround.sources.replay",
         [str(folder), "--latency", str(latency_s), "--most", str(most)],
         f"the feed {folder}",
@@ -176,7 +162,7 @@ def _member(open_zip: Callable[[str], zipfile.ZipFile], row: dict[str, str]) -> 
     return open_zip(row["zip"]).read(row["member"])
 
 
-class _Handler(Handler):
+class _Handler(local_server.Handler):
     def __init__(self, replay: Replay, *args: object):
         self.replay = replay
         super().__init__(*args)  # type: ignore[arg-type]
@@ -187,58 +173,31 @@ class _Handler(Handler):
         if replay.latency_s:
             time.sleep(replay.latency_s)
         shown = replay.answers[min(replay.turn, len(replay.answers) - 1)]
+        date = {"Date": format_datetime(shown.at.astimezone(UTC), usegmt=True)}
         if "/historical/" in self.path:
-            self._send(
-                shown, *_as_it_stood(replay, dict(parse_qsl(urlsplit(self.path).query)).get("date", ""))
+            body, status = _as_it_stood(
+                replay.answers, dict(parse_qsl(urlsplit(self.path).query)).get("date", "")
             )
+            self.answer(body, status, date)
         elif "/odds" in self.path:
             replay.turn += 1
-            self._send(shown, shown.content(), shown.status, shown.headers, shown.cut)
+            content = shown.content()
+            headers = {**date, "Content-Length": len(content), **shown.headers}
+            self.answer(content[: shown.cut], shown.status, headers)
+            self.close_connection |= shown.cut is not None
         else:
-            self._send(shown, replay.scores(shown.at))
-
-    def _send(
-        self,
-        shown: Shown,
-        content: bytes,
-        status: int = 200,
-        headers: dict[str, str] | None = None,
-        cut: int | None = None,
-    ) -> None:
-        self.send_response_only(status)
-        self.send_header("Date", format_datetime(shown.at.astimezone(UTC), usegmt=True))
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(content)),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content if cut is None else content[:cut])
-        if cut is not None:
-            self.close_connection = True
+            self.answer(replay.scores(shown.at), headers=date)
 
 
-def _as_it_stood(replay: Replay, date: str) -> tuple[bytes, int]:
+def _as_it_stood(answers: Sequence[Shown], date: str) -> tuple[bytes, int]:
     """Body and status of a call for historical odds."""
     try:
-        at = datetime.fromisoformat(date).astimezone(UTC)
+        at = datetime.fromisoformat(date).timestamp()
     except ValueError:
         return b'{"message": "The parameter date is a time such as 2024-03-04T09:00:00Z"}', 422
-    number = bisect_right(replay.times, at) - 1
-    near = [
-        iso(replay.times[one]) if 0 <= one < len(replay.times) else None
-        for one in (max(number, 0), number - 1, number + 1)
-    ]
-    names = ("timestamp", "previous_timestamp", "next_timestamp")
-    head = json.dumps(dict(zip(names, near, strict=True))).encode()
-    data = replay.answers[number].content() if number >= 0 else b"[]"
-    return head[:-1] + b', "data": ' + data + b"}", 200
-
-
-def iso(time: datetime) -> str:
-    """A time as The Odds API writes it."""
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    number, times = stood_at([one.at.timestamp() for one in answers], at)
+    data = answers[number].content() if number >= 0 else b"[]"
+    return json.dumps(times).encode()[:-1] + b', "data": ' + data + b"}", 200
 
 
 def _main() -> None:
@@ -250,11 +209,9 @@ def _main() -> None:
         "--most", type=int, default=0, help="at most this many answers, evenly spaced; 0: all"
     )
     given = parser.parse_args()
-    end_with_input()
-    server = Replay(recorded_answers(given.folder, most=given.most), latency_s=given.latency, port=given.port)
-    print(server.url, flush=True)
-    while True:
-        time.sleep(3600)
+    local_server.end_with_input()
+    replay = Replay(recorded_answers(given.folder, most=given.most), latency_s=given.latency)
+    local_server.serve(partial(_Handler, replay), given.port)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
-import pandas as pd
 from scipy.special import gammaln
 
 from overround.errors import ParameterError
@@ -122,32 +121,6 @@ class Market:
         return f"{SOURCE} {_VERSION} {json.dumps(asdict(self))}"
 
 
-def truth(market: Market) -> pd.DataFrame:
-    """One row per match: its true probabilities at kick-off, and its score.
-
-    Returns
-    -------
-    DataFrame
-        event_id, competition, season, starts_at, home, away, probability_home, probability_draw,
-        probability_away, home_score, away_score.
-    """
-    simulated = simulate(market)
-    league, season = simulated.league, market.first_season + simulated.season
-    frame = pd.DataFrame(
-        {
-            "event_id": simulated.event_id,
-            "competition": [tuple(LEAGUES)[one] for one in league],
-            "season": season.astype(str),
-            "starts_at": pd.to_datetime(simulated.starts_at, unit="s", utc=True),
-            "home": simulated.home,
-            "away": simulated.away,
-        }
-    )
-    frame[["probability_home", "probability_draw", "probability_away"]] = simulated.truth
-    frame[["home_score", "away_score"]] = simulated.scores
-    return frame
-
-
 def snapshot_times(market: Market, season: int) -> np.ndarray:
     """Times of a season's snapshots, seconds since 1970, shape (rounds, snapshots); the same in each league.
 
@@ -158,11 +131,6 @@ def snapshot_times(market: Market, season: int) -> np.ndarray:
     monday = int(start.timestamp()) + (-start.weekday() % 7) * DAY_S
     weeks = np.arange(2 * (market.teams - 1))
     return monday + weeks[:, None] * 7 * DAY_S + _SNAPSHOTS
-
-
-def iso(seconds: float) -> str:
-    """A time as the API writes it."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, eq=False)

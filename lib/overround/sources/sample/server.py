@@ -10,7 +10,6 @@ import argparse
 import json
 import re
 import time
-from bisect import bisect_right
 from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import count
@@ -20,7 +19,8 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from overround.sources import local_server
-from overround.sources.sample.market import BOOKMAKERS, LEAGUES, Market, iso, simulate, snapshot_times
+from overround.sources.sample.market import BOOKMAKERS, LEAGUES, Market, simulate, snapshot_times
+from overround.sources.the_odds_api.snapshots import iso, stood_at
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _QUOTA = 10_000_000
@@ -48,19 +48,12 @@ def serve(market: Market, port: int = 0, *, latency_s: float = 0.002) -> None:
                 time.sleep(latency_s)
             parts = urlsplit(self.path)
             status, answer = answers.get(parts.path, dict(parse_qsl(parts.query)))
-            body = json.dumps(answer, separators=(",", ":")).encode()
             used = next(costs)
-            self.send_response(status)
-            for name, value in (
-                ("Content-Type", "application/json; charset=utf-8"),
-                ("Content-Length", len(body)),
-                ("x-requests-remaining", _QUOTA - used),
-                ("x-requests-used", used),
-                ("x-requests-last", 1),
-            ):
-                self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(
+                json.dumps(answer, separators=(",", ":")).encode(),
+                status,
+                {"x-requests-remaining": _QUOTA - used, "x-requests-used": used, "x-requests-last": 1},
+            )
 
     local_server.serve(SampleHandler, port)
 
@@ -108,29 +101,18 @@ class Answers:
                     "INVALID_HISTORICAL_TIMESTAMP",
                     "The parameter date is a time such as 2024-03-04T09:00:00Z",
                 )
-        near: tuple[str | None, ...]
         if what == "scores":
             days = params.get("daysFrom", "0")
             if not days.isdecimal() or int(days) > 366:
                 return _error(
                     422, "INVALID_SCORES_DAYS_FROM", "The parameter daysFrom is a number of days up to 366"
                 )
-            data, near = self._scores(leagues.index(sport), at, int(days)), (iso(at), None, None)
+            _, times = stood_at([at], at)
+            data = self._scores(leagues.index(sport), at, int(days))
         else:
-            number = bisect_right(self._times, at) - 1
+            number, times = stood_at(self._times, at)
             data = self._odds(leagues.index(sport), number) if number >= 0 else []
-            near = tuple(
-                iso(self._times[one]) if 0 <= one < len(self._times) else None
-                for one in (max(number, 0), number - 1, number + 1)
-            )
-        if not historical:
-            return 200, data
-        return 200, {
-            "timestamp": near[0],
-            "previous_timestamp": near[1],
-            "next_timestamp": near[2],
-            "data": data,
-        }
+        return 200, {**times, "data": data} if historical else data
 
     def _odds(self, league: int, number: int) -> list[dict]:
         """The matches of a snapshot's round that had not started."""

@@ -10,8 +10,9 @@ from overround.http.client import Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection
 from overround.sources.local_server import started
-from overround.sources.sample.market import DAY_S, LEAGUES, SOURCE, Market, iso, snapshot_times
+from overround.sources.sample.market import DAY_S, LEAGUES, SOURCE, Market, snapshot_times
 from overround.sources.the_odds_api.parser import parse_many, parse_scores
+from overround.sources.the_odds_api.snapshots import iso
 
 
 @contextmanager
