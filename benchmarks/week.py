@@ -31,7 +31,8 @@ from pydantic import SecretStr  # noqa: E402
 from benchmarks.pairs import race  # noqa: E402
 from overround import Store  # noqa: E402
 from overround.collection.poll_settings import PollSettings  # noqa: E402
-from overround.collection.poller import Polled, poll  # noqa: E402
+from overround.collection.polled import Polled  # noqa: E402
+from overround.collection.poller import poll  # noqa: E402
 from overround.settings import Settings  # noqa: E402
 from overround.sources import local_server  # noqa: E402
 from overround.sources.the_odds_api.client import Offer  # noqa: E402

@@ -19,7 +19,8 @@ import pytest
 from overround import Store
 from overround.collection.open_prices import OpenPrices
 from overround.collection.poll_settings import PollSettings
-from overround.collection.poller import Polled, poll
+from overround.collection.polled import Polled
+from overround.collection.poller import poll
 from overround.durations import seconds
 from overround.errors import FetchError, ParameterError, StoreError
 from overround.sources.replay import Shown, recorded_answers

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from overround.collection.poll_settings import PollSettings
-from overround.collection.poller import Polled, poll
+from overround.collection.polled import Polled
+from overround.collection.poller import poll
 from overround.settings import Settings
 from overround.sources.replay import Replay, Shown, replayed
 from overround.sources.the_odds_api.client import Offer

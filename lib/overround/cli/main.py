@@ -293,7 +293,8 @@ def _poll(sports: list[str], every: str, duration: str, polls: int | None, offer
 
     from overround.collection.memory import limit_arenas
     from overround.collection.poll_settings import PollSettings
-    from overround.collection.poller import Polled, poll
+    from overround.collection.polled import Polled
+    from overround.collection.poller import poll
     from overround.durations import seconds, span
     from overround.sources.the_odds_api.client import Offer
 

@@ -3,13 +3,12 @@
 import pandas as pd
 
 from overround.collection.collector import APPEND
-from overround.collection.poll_log import Troubles
+from overround.collection.polled import ORDER, Polled, note
 from overround.errors import StoreError
 from overround.measure.meter import Meter
 from overround.sources.base import Batch
 from overround.store.store import Store
 
-ORDER = ("events", "quotes", "results")
 _MOST_PENDING = 1_000_000  # rows
 
 
@@ -18,19 +17,13 @@ class PendingRows:
 
     Attributes
     ----------
-    inserted : dict of str to int
-        New rows by table.
-    set_aside, last_set_aside : int, str
-        Parts of answers that could not be read: how many, and the reason for the last.
     others_wrote : bool
         Whether another process has stored quotes since this was last reset.
     """
 
-    def __init__(self, store: Store, troubles: Troubles):
-        self._store, self._troubles = store, troubles
+    def __init__(self, store: Store, state: Polled):
+        self._store, self._state = store, state
         self._pending: dict[str, list[pd.DataFrame]] = {name: [] for name in ORDER}
-        self.inserted = dict.fromkeys(ORDER, 0)
-        self.set_aside, self.last_set_aside = 0, ""
         # unknown until the first append
         self._version, self.others_wrote = -1, False
 
@@ -44,13 +37,12 @@ class PendingRows:
                 self._pending[name].append(rows)
         if len(batch.set_aside):
             last = batch.set_aside.iloc[-1]
-            self.set_aside += len(batch.set_aside)
-            self.last_set_aside = f"{last['column']}: {last['reason']}"
+            self._state.set_aside += len(batch.set_aside)
+            self._state.last_set_aside = f"{last['column']}: {last['reason']}"
 
     def write(self, meter: Meter) -> None:
         """Append all rows, events first: a reader never sees a price of an unknown match."""
-        for name in ORDER:
-            frames = self._pending[name]
+        for name, frames in self._pending.items():
             if not frames:
                 continue
             rows = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
@@ -58,15 +50,15 @@ class PendingRows:
                 self._append(name, rows, meter)
             except (StoreError, OSError) as error:
                 self._hold(name, rows)
-                self._troubles.note(str(error))
+                note(self._state, str(error))
                 break
-            self._pending[name] = []
+            frames.clear()
 
     def _append(self, name: str, rows: pd.DataFrame, meter: Meter) -> None:
         with meter.stage(APPEND) as stage:
             done = self._store.append(name, rows, changes_only=name == "quotes")
             stage.count(rows=done.inserted + done.updated)
-        self.inserted[name] += done.inserted
+        self._state.inserted[name] += done.inserted
         if name == "quotes":
             own = self._version + bool(done.inserted + done.updated)
             self.others_wrote |= done.version != own
@@ -74,9 +66,10 @@ class PendingRows:
 
     def _hold(self, name: str, rows: pd.DataFrame) -> None:
         if len(rows) > _MOST_PENDING:
-            self._troubles.note(
+            note(
+                self._state,
                 f"{len(rows) - _MOST_PENDING:,} rows of {name} are given up, "
-                "the oldest of too many that wait for the store"
+                "the oldest of too many that wait for the store",
             )
             rows = rows.tail(_MOST_PENDING)
         self._pending[name] = [rows]

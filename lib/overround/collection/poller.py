@@ -6,16 +6,17 @@ is kept in the table `standing`. The poller survives errors of the provider and 
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import Event
 
 from overround.collection.collector import FETCH
 from overround.collection.memory import trim
 from overround.collection.open_prices import OpenPrices
-from overround.collection.pending_rows import ORDER, PendingRows
-from overround.collection.poll_log import PollLog, Troubles
+from overround.collection.pending_rows import PendingRows
+from overround.collection.poll_log import PollLog
 from overround.collection.poll_schedule import Schedule, Turn, is_due
 from overround.collection.poll_settings import PollSettings
+from overround.collection.polled import Polled, note, noted
 from overround.errors import FetchError, SourceError, StoreError
 from overround.http.client import Fetcher
 from overround.settings import Settings, load_settings
@@ -30,52 +31,6 @@ _SCORES = ((600, 6 * 3600), (3600, 3 * 86_400))
 _SCORES_DAYS = 3
 _MATCH_S = 105 * 60  # the shortest time after which a match may have ended
 _FORGET_S = 3.5 * 86_400  # after kick-off: by then the scores have not named it for half a day
-
-
-@dataclass(frozen=True)
-class Polled:
-    """The state of a poller: shown while it runs, and returned at its end.
-
-    Examples
-    --------
-    >>> import overround as ov
-    >>> print(ov.collection.Polled(polls=2, inserted={"events": 10, "quotes": 720, "results": 0}, requests=3))
-    2 polls: 10 new events, 720 new quotes; 3 requests, 0 answered by the cache; last call 0 ms
-    """
-
-    polls: int = 0
-    inserted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ORDER, 0))
-    unchanged: int = 0  # prices seen again
-    set_aside: int = 0
-    last_set_aside: str = ""
-    requests: int = 0
-    cache_hits: int = 0
-    quota_remaining: float | None = None
-    latency_s: float = 0.0  # of the last call
-    errors: int = 0
-    last_error: str = ""
-    waiting: int = 0  # rows that the store has not taken yet
-    next_poll_s: float = 0.0  # seconds since 1970
-    plan: str = ""  # decision of the quota planner, where the quota does not pay for every poll
-    ended: str = ""
-
-    def __str__(self) -> str:
-        """The state in one line."""
-        new = ", ".join(
-            f"{number:,} new {table}"
-            for table, number in self.inserted.items()
-            if number or table == "quotes"
-        )
-        quota = "" if self.quota_remaining is None else f"; quota {self.quota_remaining:,.0f}"
-        calls = f"{self.requests:,} requests, {self.cache_hits:,} answered by the cache"
-        waiting = f"; {self.waiting:,} rows wait for the store" if self.waiting else ""
-        trouble = f"; {self.errors:,} errors, the last: {self.last_error}" if self.errors else ""
-        planned = f"; {self.plan.rstrip('.')}" if self.plan else ""
-        aside = (
-            f"; {self.set_aside:,} parts set aside, the last: {self.last_set_aside}" if self.set_aside else ""
-        )
-        latency = f"last call {1000 * self.latency_s:.0f} ms"
-        return f"{self.polls:,} polls: {new}; {calls}{quota}; {latency}{waiting}{trouble}{aside}{planned}"
 
 
 def poll(
@@ -163,12 +118,11 @@ class _Poller:
         self._ttl = polling.ttl or 0.0
         self._turns = [Turn(sport) for sport in sports]
         self._prices = OpenPrices.load(store, sports, since_s=clock() - _FORGET_S)
-        self._troubles = Troubles()
-        self._pending = PendingRows(store, self._troubles)
-        self._log = PollLog(store, self._troubles)
+        self._state = Polled()
+        self._pending = PendingRows(store, self._state)
+        self._log = PollLog(store, self._state)
         self._logged_at = self._flushed_at = now = clock()
         self._schedule = Schedule(polling.every_s, polling.offer.cost * len(sports), now)
-        self._polls = 0
 
     def run(
         self, stop: Event, sleep: Callable[[float], object], progress: Callable[[Polled], None]
@@ -178,12 +132,12 @@ class _Poller:
         finally:
             # also when it ends by an error or a second Ctrl-C: collected rows are not lost
             self._finish()
-        state = self._state(ended=ended)
+        state = self._snapshot()
         if state.waiting:
             raise StoreError(
                 f"{state.waiting:,} rows that were collected could not be stored: {state.last_error}"
             )
-        return state
+        return replace(state, ended=ended)
 
     def _loop(self, stop: Event, sleep: Callable[[float], object], progress: Callable[[Polled], None]) -> str:
         end = float("inf") if self._polling.until is None else self._polling.until.timestamp()
@@ -193,13 +147,13 @@ class _Poller:
                 return "the time was over"
             self._poll(now, stop)
             self._keep_house()
-            self._polls += 1
-            if self._polls == self._polling.polls:
-                progress(self._state())
-                return f"{self._polls:,} polls were made"
+            self._state.polls += 1
+            if self._state.polls == self._polling.polls:
+                progress(self._snapshot())
+                return f"{self._state.polls:,} polls were made"
             now = self._clock()
             self._schedule.advance(now, self._fetcher.quota, self._prices.kick_offs())
-            progress(self._state())
+            progress(self._snapshot())
             sleep(max(0.0, min(self._schedule.due, end) - now))
         return "it was told to stop"
 
@@ -217,7 +171,7 @@ class _Poller:
                 if isinstance(error, FetchError) and not turn.accepted and the_odds_api.is_hopeless(error):
                     raise
                 turn.fail(now, self._polling.every_s)
-                self._troubles.note(str(error))
+                note(self._state, str(error))
         self._pending.write(self._log.meter)
 
     def _ask_odds(self, turn: Turn) -> None:
@@ -250,12 +204,13 @@ class _Poller:
     def _keep_house(self) -> None:
         """Log the calls; every few minutes write the log and the open prices, and forget finished events."""
         self._log.add(self._fetcher.drain())
+        self._state.unchanged = self._prices.unchanged
         now = self._clock()
         if is_due(self._logged_at, now, _LOG_EVERY_S):
             self._logged_at = now
             self._prices.forget(now - _FORGET_S)
             self._adopt_prices_of_others()
-            self._write_log()
+            self._log.write()
             trim()
         if is_due(self._flushed_at, now, _STANDING_EVERY_S):
             self._flushed_at = now
@@ -264,39 +219,25 @@ class _Poller:
     def _adopt_prices_of_others(self) -> None:
         """Adopt prices that another process stored: it may have seen a change between two of our polls."""
         if self._pending.others_wrote:
-            with self._troubles.noted():
+            with noted(self._state):
                 self._prices.adopt(self._store)
                 self._pending.others_wrote = False
 
-    def _write_log(self) -> None:
-        self._log.write(polls=self._polls, prices_unchanged=self._prices.unchanged)
-
     def _flush_prices(self) -> None:
-        with self._troubles.noted():
+        with noted(self._state):
             self._prices.flush(self._store)
 
     def _finish(self) -> None:
         self._pending.write(self._log.meter)
         self._keep_house()
         self._flush_prices()
-        self._write_log()
+        self._log.write()
 
-    def _state(self, ended: str = "") -> Polled:
-        log, pending = self._log, self._pending
-        return Polled(
-            polls=self._polls,
-            inserted=dict(pending.inserted),
-            unchanged=self._prices.unchanged,
-            set_aside=pending.set_aside,
-            last_set_aside=pending.last_set_aside,
-            requests=log.requests,
-            cache_hits=log.cache_hits,
-            quota_remaining=log.quota_remaining,
-            latency_s=log.latency_s,
-            errors=self._troubles.number,
-            last_error=self._troubles.last,
-            waiting=len(pending),
+    def _snapshot(self) -> Polled:
+        return replace(
+            self._state,
+            inserted=dict(self._state.inserted),
+            waiting=len(self._pending),
             next_poll_s=self._schedule.due,
             plan=self._schedule.plan,
-            ended=ended,
         )
