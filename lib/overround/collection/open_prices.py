@@ -3,7 +3,7 @@
 It holds the events on offer and those of the last days. Nothing here fetches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,18 @@ from typing import Any
 import pandas as pd
 
 from overround.http.client import Answer
-from overround.schema import TABLES, tidy
+from overround.schema import TABLES
 from overround.sources.base import Batch
 from overround.sources.the_odds_api.parser import (
     EPOCH,
+    EVENT,
     MICROSECOND,
+    RESULT,
     OddsFormat,
     Rows,
     parse_many,
     parse_scores,
+    times,
 )
 from overround.store.store import Store
 
@@ -57,25 +60,15 @@ class OpenPrices:
         # the seasons of all events, also older ones: an event's season never changes
         found.seasons = dict(zip(events["event_id"], events["season"], strict=True))
         events = events[events["starts_at"] >= since]
-        for one in events.itertuples(index=False):
-            found.events[one.event_id] = (
-                one.event_id,
-                one.competition,
-                one.season,
-                _whole(one.starts_at),
-                one.home,
-                one.away,
-            )
-        results = store.read("results", chosen, ["event_id", "home_score", "away_score", "settled_at"])
-        for one in results[results["event_id"].isin(found.events)].itertuples(index=False):
-            settled_at = None if pd.isna(one.settled_at) else _whole(one.settled_at)
-            found.settled[one.event_id] = (one.home_score, one.away_score, settled_at)
+        found.events = {event[0]: event for event in _rows(events, EVENT)}
+        results = store.read("results", chosen)
+        results = results[results["event_id"].isin(found.events)]
+        found.settled = {name: tuple(result) for name, *result in _rows(results, RESULT)}
         rows = store.read("standing", chosen)
         rows = rows[rows["event_id"].isin(found.events)]
-        for one in rows.itertuples(index=False):
-            found.prices.setdefault(one.event_id, {})[_selection(one)] = _Price(
-                one.price, _whole(one.observed_at), _whole(one.last_seen_at), True
-            )
+        for *selection, price, observed_at, last_seen_at in _rows(rows, _COLUMNS[:8]):
+            prices = found.prices.setdefault(selection[0], {})
+            prices[tuple(selection)] = _Price(price, observed_at, last_seen_at, True)
         return found
 
     def read_odds(self, answer: Answer, odds_format: OddsFormat) -> Batch:
@@ -100,20 +93,19 @@ class OpenPrices:
 
     def adopt(self, store: Store) -> None:
         """Take over the latest stored price of each selection in memory, where it is newer than ours."""
-        chosen = {
+        chosen: dict[str, Any] = {
             name: sorted({event[n] for event in self.events.values()})
             for n, name in ((0, "event_id"), (1, "competition"), (2, "season"))
         }
-        rows = store.read("quotes", chosen, [*_SELECTION, "observed_at", "price", "phase"])
-        rows = rows[rows["phase"] == "snapshot"].sort_values("observed_at", kind="stable")
-        for one in rows.drop_duplicates(list(_SELECTION), keep="last").itertuples(index=False):
-            selection = _selection(one)
-            prices, observed_at = self.prices.setdefault(one.event_id, {}), _whole(one.observed_at)
-            old = prices.get(selection)
+        columns = (*_SELECTION, "observed_at", "price")
+        rows = store.read("quotes", {**chosen, "phase": "snapshot"}, columns)
+        rows = rows.sort_values("observed_at", kind="stable").drop_duplicates(list(_SELECTION), keep="last")
+        for *selection, observed_at, price in _rows(rows, columns):
+            prices = self.prices.setdefault(selection[0], {})
+            old = prices.get(tuple(selection))
             if old is None or observed_at > old.observed_at:
-                prices[selection] = _Price(
-                    one.price, observed_at, max(observed_at, old.last_seen_at if old else 0)
-                )
+                last_seen_at = max(observed_at, old.last_seen_at if old else 0)
+                prices[tuple(selection)] = _Price(price, observed_at, last_seen_at)
 
     def kick_offs(self) -> list[datetime]:
         """Kick-offs of the events in memory."""
@@ -135,32 +127,21 @@ class OpenPrices:
 
     def flush(self, store: Store) -> None:
         """Append the prices seen since the last time to the table `standing`."""
-        rows = self._not_flushed()
-        if len(rows):
-            store.append("standing", rows)
-        for prices in self.prices.values():
-            for price in prices.values():
-                price.is_flushed = True
-
-    def _not_flushed(self) -> pd.DataFrame:
         rows = [
-            (
-                *selection,
-                one.price,
-                one.observed_at,
-                one.last_seen_at,
-                self.events[name][1],
-                self.events[name][2],
-            )
+            (*selection, one.price, one.observed_at, one.last_seen_at, *self.events[name][1:3])
             for name, prices in self.prices.items()
             if name in self.events
             for selection, one in prices.items()
             if not one.is_flushed
         ]
-        frame = pd.DataFrame(rows, columns=list(_COLUMNS))
-        for column in ("observed_at", "last_seen_at"):
-            frame[column] = pd.to_datetime(frame[column].astype("int64"), unit="us", utc=True)
-        return tidy("standing", frame)
+        if rows:
+            frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+            for name in ("observed_at", "last_seen_at"):
+                frame[name] = times(frame[name])
+            store.append("standing", frame)
+        for prices in self.prices.values():
+            for price in prices.values():
+                price.is_flushed = True
 
     def _keep_changes(self, rows: Rows, at: int) -> None:
         rows.quotes = self._changes(rows.quotes, at)
@@ -201,9 +182,10 @@ class OpenPrices:
         return changes
 
 
-def _selection(row: Any) -> _Selection:
-    return row.event_id, row.bookmaker, row.market, None if pd.isna(row.line) else row.line, row.outcome
-
-
-def _whole(time: datetime) -> int:
-    return (time - EPOCH) // MICROSECOND
+def _rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple]:
+    """Rows as the parser has them: times in microseconds since 1970, None for what is missing."""
+    found = []
+    for name in columns:
+        values = frame[name].astype("int64") if name.endswith("_at") else frame[name]
+        found.append(values.astype(object).mask(frame[name].isna(), None).tolist())
+    return zip(*found, strict=True)

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from overround.errors import SourceError
 from overround.http.client import Answer
@@ -36,9 +37,9 @@ _UNSEEN = (None, 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPORT = re.compile("[A-Za-z0-9_]{1,100}")
 _LONGEST_TEXT = 300
-_EVENT = ("event_id", "competition", "season", "starts_at", "home", "away")
-_QUOTE = ("event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "collected_at")
-_RESULT = ("event_id", "home_score", "away_score", "settled_at")
+EVENT = ("event_id", "competition", "season", "starts_at", "home", "away")
+QUOTE = ("event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "collected_at")
+RESULT = ("event_id", "home_score", "away_score", "settled_at")
 
 
 def parse_odds(
@@ -132,8 +133,8 @@ class _Unusable(Exception):
 class Rows:
     """Rows read so far, by key, so that a later one replaces an earlier; times in microseconds since 1970.
 
-    `events` holds event_id -> the columns of `_EVENT`, `quotes` those of `_QUOTE` up to observed_at -> price
-    and collected_at, `results` event_id -> the other columns of `_RESULT`.
+    `events` holds event_id -> the columns of `EVENT`, `quotes` those of `QUOTE` up to observed_at -> price
+    and collected_at, `results` event_id -> the other columns of `RESULT`.
     """
 
     source: str
@@ -174,9 +175,9 @@ class Rows:
         quotes = [*zip(*self.quotes, strict=True), *zip(*self.quotes.values(), strict=True)]
         results = [tuple(self.results), *zip(*self.results.values(), strict=True)]
         return Batch(
-            self._table("events", _EVENT, events, time_known=True),
-            self._table("quotes", _QUOTE, quotes, phase="snapshot"),
-            self._table("results", _RESULT, results, status="final"),
+            self._table("events", EVENT, events, time_known=True),
+            self._table("quotes", QUOTE, quotes, phase="snapshot"),
+            self._table("results", RESULT, results, status="final"),
             pd.DataFrame(self.aside, columns=list(SET_ASIDE_COLUMNS)),
         )
 
@@ -184,7 +185,7 @@ class Rows:
         if not any(values):
             return _empty_table(name).copy()
         columns: dict[str, Any] = dict(zip(names, values, strict=True))
-        columns |= {column: _times(columns[column]) for column in names if column.endswith("_at")}
+        columns |= {column: times(columns[column]) for column in names if column.endswith("_at")}
         events = columns["event_id"]
         columns["competition"] = [self.competitions[event] for event in events]
         columns["season"] = [self.seasons[event] for event in events]
@@ -361,5 +362,6 @@ def _time(value: Any) -> int:
     return time
 
 
-def _times(microseconds: Sequence[int | None]) -> pd.DatetimeIndex:
+def times(microseconds: ArrayLike) -> pd.DatetimeIndex:
+    """Times from whole numbers, None where there is none."""
     return pd.DatetimeIndex(np.array(microseconds, dtype="datetime64[us]")).tz_localize("UTC")
