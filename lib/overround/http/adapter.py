@@ -236,14 +236,9 @@ class PoliteAdapter(HTTPAdapter):
         parts = urlsplit(sent.url or "")
         if str(parts.netloc) == self._host:
             # a redirect may already contain the key; the other parameters stay exactly as written
-            query = [
-                pair
-                for pair in str(parts.query).split("&")
-                if pair and pair.partition("=")[0] not in self._query
-            ]
-            sent.url = urlunsplit(
-                parts._replace(query="&".join([*query, *([urlencode(self._query)] if self._query else [])]))
-            )
+            kept = [pair for pair in str(parts.query).split("&") if pair.partition("=")[0] not in self._query]
+            both = "&".join(filter(None, [*kept, urlencode(self._query)]))
+            sent.url = urlunsplit(parts._replace(query=both))
             sent.headers.update(self._headers)
         else:
             for name in [name for name in sent.headers if is_secret(name)]:

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import requests
 from requests.structures import CaseInsensitiveDict
 from requests_cache import BaseCache, BaseStorage, CachedResponse
-from requests_cache.serializers import SerializerPipeline, Stage
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -64,25 +63,20 @@ class _Rows(BaseStorage[str, CachedResponse]):
     """The table, over one connection shared by threads; after an error it is left alone for a while."""
 
     def __init__(self, file: Path):
-        super().__init__(
-            serializer=SerializerPipeline(
-                [Stage(dumps=_dumps, loads=_loads)], name="overround", is_binary=True
-            )
-        )
+        super().__init__(serializer=None)
         self._file, self._lock = file, threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closed_until, self._read_only_until, self._warned, self._pruned = 0.0, 0.0, False, -1
         self._with(lambda _: None)  # opens the file, so that a problem is logged at once
 
     def __getitem__(self, key: str) -> CachedResponse:
-        rows = self._select("SELECT value FROM answers WHERE key = ?", key)
-        answer = self.deserialize(key, rows[0][0]) if rows else None
-        if answer is None:  # also for a garbled row, which the next answer replaces
-            raise KeyError(key)
-        return answer
+        for (row,) in self._select("SELECT value FROM answers WHERE key = ?", key):
+            with suppress(ValueError):  # a garbled row, which the next answer replaces
+                return _loads(row)
+        raise KeyError(key)
 
     def __setitem__(self, key: str, answer: CachedResponse) -> None:
-        row = key, self.serialize(answer), answer.expires_unix
+        row = key, _dumps(answer), answer.expires_unix
         self._with(
             lambda connection: connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row),
             writes=True,

@@ -142,20 +142,11 @@ def watch(history: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for stage, mine in history.groupby("stage", sort=False):
         found = changes(mine["value"])
-        for number, one in enumerate(found):
-            rows.append(
-                {
-                    "stage": stage,
-                    "kind": one.kind,
-                    "run_id": mine["run_id"].iloc[one.noticed],
-                    "began_at": mine["at"].iloc[one.began],
-                    "noticed_at": mine["at"].iloc[one.noticed],
-                    "usual": one.usual,
-                    "now": one.now,
-                    "ratio": one.ratio,
-                    "open": one.kind == SLOWER and number == len(found) - 1,
-                }
-            )
+        for one in found:
+            run_id, noticed_at = mine[["run_id", "at"]].iloc[one.noticed]
+            still = one.kind == SLOWER and one is found[-1]
+            times = mine["at"].iloc[one.began], noticed_at
+            rows.append((stage, one.kind, run_id, *times, one.usual, one.now, one.ratio, still))
     columns = ["stage", "kind", "run_id", "began_at", "noticed_at", "usual", "now", "ratio", "open"]
     return pd.DataFrame(rows, columns=columns).sort_values(
         "noticed_at", ascending=False, kind="stable", ignore_index=True
@@ -176,10 +167,5 @@ def _change(kind: str, at: int, began: int, middle: float, now: NDArray[np.float
 
 def _without_names(parameters: str) -> str:
     """Parameters without those that name a run or its data."""
-    return json.dumps(
-        {
-            name: value
-            for name, value in json.loads(parameters).items()
-            if name not in ("run_id", "pipeline", "store_version")
-        }
-    )
+    named = ("run_id", "pipeline", "store_version")
+    return json.dumps({name: value for name, value in json.loads(parameters).items() if name not in named})

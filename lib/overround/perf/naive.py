@@ -12,6 +12,8 @@ from overround.http.client import Answer, Fetcher
 from overround.sources.the_odds_api.parser import parse_many
 from overround.store.store import Store
 
+_Price = tuple[float, pd.Timestamp]
+
 
 def append(store: Store, rows: pd.DataFrame) -> int:
     """Store a batch row by row; returns how many were new."""
@@ -43,37 +45,25 @@ def value_signals(
     Each is event, market, outcome, bookmaker, price, time. For prices with clock times and markets that are
     shown whole; see `overround.value_signals` for the rules.
     """
-    rows = quotes[
-        (quotes["collected_at"] < quotes["starts_at"]) & (quotes["observed_at"] < quotes["starts_at"])
-    ]
+    shown = quotes[quotes[["collected_at", "observed_at"]].max(axis=1) < quotes["starts_at"]]
     ticks: dict[tuple, list[dict]] = {}
-    for row in rows.to_dict("records"):
-        line = None if pd.isna(row["line"]) else row["line"]
-        ticks.setdefault((row["event_id"], row["market"], line, row["collected_at"]), []).append(row)
-    standing: dict[tuple, dict[str, dict[str, Any]]] = {}
+    for row in shown.fillna({"line": 0.0}).to_dict("records"):
+        ticks.setdefault((row["collected_at"], row["event_id"], row["market"], row["line"]), []).append(row)
+    standing: dict[tuple, dict[str, dict[str, _Price]]] = {}
     bets: dict[tuple, tuple[str, str, str, str, float, pd.Timestamp]] = {}
-    for (event, market, line, time), shown in sorted(ticks.items(), key=lambda item: item[0][3]):
-        books = standing.setdefault((event, market, line), {})
-        for row in shown:
-            books.setdefault(row["bookmaker"], {})[row["outcome"]] = (row["price"], time)
-        fair = {name: _fair(prices, time) for name, prices in books.items()}
-        for outcome in {row["outcome"] for row in shown}:
-            chance = fair.get(reference, {}).get(outcome)
-            if chance is None or (event, market, line, outcome) in bets:
-                continue
-            good = []
-            for name in sorted(books):
-                price = books[name].get(outcome, (0.0, time))[0]
-                if (
-                    name != reference
-                    and outcome in _now(books[name], time)
-                    and price <= 15
-                    and min_edge <= chance * price - 1 <= 0.25
-                ):
-                    good.append((price, name))
-            if good:
-                price, name = max(good, key=lambda one: one[0])
-                bets[event, market, line, outcome] = (event, market, outcome, name, price, time)
+    for (time, *market), rows in sorted(ticks.items(), key=lambda tick: tick[0][0]):
+        books = standing.setdefault(tuple(market), {})
+        for row in rows:
+            books.setdefault(row["bookmaker"], {})[row["outcome"]] = row["price"], time
+        fair = {name: _fair(prices, time) for name, prices in books.items()}.get(reference, {})
+        for outcome in {row["outcome"] for row in rows} & fair.keys():
+            best, taken = 0.0, ""
+            for name in sorted(books.keys() - {reference}):
+                price = _now(books[name], time).get(outcome, 0.0)
+                if price > best and price <= 15 and min_edge <= fair[outcome] * price - 1 <= 0.25:
+                    best, taken = price, name
+            if taken:
+                bets.setdefault((*market, outcome), (market[0], market[1], outcome, taken, best, time))
     return sorted(bets.values(), key=lambda bet: (bet[5], bet[0], bet[1], bet[2]))
 
 
@@ -108,14 +98,12 @@ def backtest(
     return free
 
 
-def _now(
-    prices: Mapping[str, tuple[float, pd.Timestamp]], time: pd.Timestamp
-) -> Mapping[str, tuple[float, pd.Timestamp]]:
+def _now(prices: Mapping[str, _Price], time: pd.Timestamp) -> dict[str, float]:
     """Prices that still stand: at most a day old."""
-    return {outcome: one for outcome, one in prices.items() if time - one[1] <= pd.Timedelta(hours=24)}
+    return {outcome: price for outcome, (price, at) in prices.items() if time - at <= pd.Timedelta(hours=24)}
 
 
-def _fair(prices: Mapping[str, tuple[float, pd.Timestamp]], time: pd.Timestamp) -> dict[str, float]:
-    inverse = {outcome: 1 / price for outcome, (price, _) in _now(prices, time).items()}
+def _fair(prices: Mapping[str, _Price], time: pd.Timestamp) -> dict[str, float]:
+    inverse = {outcome: 1 / price for outcome, price in _now(prices, time).items()}
     book = sum(inverse.values())
     return {outcome: one / book for outcome, one in inverse.items()} if 0.98 <= book <= 1.5 else {}

@@ -43,12 +43,8 @@ def keep(name: str, samples: pd.DataFrame, sides: Mapping[str, "Side"]) -> Path:
         "machine": machine(),
         "versions": versions(),
         "sides": {
-            name: {
-                "name": side.name,
-                "revision": side.revision,
-                "options": dict(side.options),
-                "environment": dict(side.environment),
-            }
+            name: {"options": dict(side.options), "environment": dict(side.environment)}
+            | {"name": side.name, "revision": side.revision}
             for name, side in sides.items()
         },
         "left_out": samples.attrs.get("left_out", {}),
@@ -143,15 +139,13 @@ def said(about: Mapping[str, Any], samples: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for side, mine in samples.groupby("side", sort=False):
         one, taken = about["sides"][side], pd.to_datetime(mine["at"])
+        options = {**one["options"], **one["environment"]}
         rows.append(
             {
                 "side": {"A": "before", "B": "after"}.get(str(side), side),
                 "name": one["name"],
                 "revision": one["revision"] or "–",
-                "options": ", ".join(
-                    f"{name}={value}" for name, value in {**one["options"], **one["environment"]}.items()
-                )
-                or "–",
+                "options": ", ".join(f"{name}={value}" for name, value in options.items()) or "–",
                 "samples": len(mine),
                 "load": float(mine["load"].median()),
                 "first": taken.min(),
