@@ -18,18 +18,23 @@ def new_pipeline() -> str:
 
 def git_revision(home: Path) -> str:
     """Revision of the checkout, with a plus if files differ from it; empty outside a checkout."""
+    return git(home, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*") or ""
+
+
+def git(folder: Path, *words: str) -> str | None:
+    """Output of git in a folder; None where it fails."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607
-            cwd=home,
+        done = subprocess.run(  # noqa: S603
+            ["git", *words],  # noqa: S607
+            cwd=folder,
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=60,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return described.stdout.strip()
+        return None
+    return done.stdout.strip()
 
 
 def versions() -> dict[str, str]:

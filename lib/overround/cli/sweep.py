@@ -78,8 +78,7 @@ def sweep(
             done = run(store, space, settings=how_to, where=where, version=version)
         if csv is not None:
             done.table.to_csv(csv)
-        for line in _lines(top_variants(done, top)):
-            typer.echo(line)
+        typer.echo(_text(top_variants(done, top)))
         typer.echo(f"\n{sweep_verdict(done, walk_forward_choice(done))}")
         if report:
             given = {"source": source, "leagues": league, "seasons": season, "vary": vary, "sample": sample}
@@ -87,7 +86,7 @@ def sweep(
             write_report("sweep", {**given, "seed": seed, "store_version": version}, show_code)
 
 
-def _lines(table: Any) -> Iterator[str]:
+def _text(table: Any) -> str:
     from overround.formatting import BY_NAME, FORMATS
 
     forms = {name: BY_NAME.get(name, "p") for name in ("yield", "low", "high", "clv", "p", "p_adjusted")}
@@ -95,11 +94,8 @@ def _lines(table: Any) -> Iterator[str]:
     texts = table.reset_index().astype(object)
     for name in forms.keys() & set(texts):
         texts[name] = [FORMATS[forms[name]](value) if value == value else "–" for value in texts[name]]
-    columns = [[name.replace("_", " "), *map(str, texts[name])] for name in texts]
-    widths = [max(map(len, column)) for column in columns]
-    for row in zip(*columns, strict=True):
-        yield "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-    yield table.attrs["says"]
+    lines = texts.rename(columns=lambda name: name.replace("_", " ")).to_string(index=False)
+    return f"{lines}\n{table.attrs['says']}"
 
 
 @contextmanager

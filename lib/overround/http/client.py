@@ -6,7 +6,6 @@ import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -197,20 +196,18 @@ class Fetcher:
         stale_if_error: bool = True,
     ) -> Iterable[Answer]:
         """Answers to many calls in order, fetched by `workers` threads slightly ahead of the reader."""
-        calls = iter(calls)
         pool = WatchedPool(self.workers)
-        started: deque[Future[Answer]] = deque()
+        submitted = (
+            pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error)
+            for path, params in calls
+        )
         try:
             # twice the workers: a slow call leaves the others something to do, and only few answers are held
             # in memory
-            for path, params in islice(calls, 2 * self.workers):
-                started.append(pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error))
-            while started:
-                answer = started.popleft().result()
-                for path, params in islice(calls, 1):
-                    started.append(
-                        pool.submit(self.get, path, params, ttl=ttl, stale_if_error=stale_if_error)
-                    )
+            ahead = deque(islice(submitted, 2 * self.workers))
+            while ahead:
+                answer = ahead.popleft().result()
+                ahead.extend(islice(submitted, 1))
                 yield answer
         finally:
             pool.shutdown(cancel_futures=True)
@@ -252,40 +249,44 @@ class Fetcher:
             cached = self._fresh(key, ttl)
             if cached:  # fetched by another process in the meantime
                 return self._hit(url, cached, started)
-            response: requests.Response | None = None
             try:
                 # stored in any case, even with a ttl of 0: it may be confirmed, or stand in, later
-                response = self._session.get(
-                    url, expire_after=FOREVER if ttl == FOREVER else max(1, math.ceil(ttl))
-                )
-                trouble = failed(response.status_code)
+                expires = FOREVER if ttl == FOREVER else max(1, math.ceil(ttl))
+                response = self._session.get(url, expire_after=expires)
             except requests.RequestException as error:
+                self._observe(redact(url), 0, False, started, 0, None)
                 # the library's own message quotes more than users should see
-                reason, trouble = (
-                    self._reason(url, error, time.perf_counter() - started),
-                    not isinstance(error, AnswerTooLarge),
-                )
-        status, confirmed = (
-            response.status_code if response is not None else 0,
-            bool(getattr(response, "revalidated", False)),
-        )
-        body = b"" if response is None else response.content
-        headers = {} if response is None else dict(response.headers)
+                reason = self._reason(url, error, time.perf_counter() - started)
+                may_be_stale = stale_if_error and not isinstance(error, AnswerTooLarge)
+                return self._instead(url, key, ttl, reason, 0, may_be_stale)
+        status, confirmed = response.status_code, bool(getattr(response, "revalidated", False))
+        body, headers = response.content, dict(response.headers)
         quota = credits_left(headers)
         self.quota = self.quota if quota is None else quota
         self._observe(redact(url), status, confirmed, started, 0 if confirmed else len(body), quota)
-        if response is not None and status == 200:
+        if status == 200:
             self._warned_stale = False
             return Answer(redact(url), status, body, _answered_at(response), confirmed, headers)
-        if response is not None:
-            reason = (
-                f"{redact(url)} answered {status}: {' '.join(body[:160].decode('utf-8', 'replace').split())}"
-            )
-        if trouble and stale_if_error:
-            cached = self._cache.get_response(key)
-            if cached is not None and _age_s(cached) < ttl + MAX_STALE_S:
-                return self._stale(url, cached, reason)
-        raise FetchError(f"{self.provider}: {self._scrub(reason)}", status)
+        said = " ".join(body[:160].decode("utf-8", "replace").split())
+        reason = f"{redact(url)} answered {status}: {said}"
+        return self._instead(url, key, ttl, reason, status, stale_if_error and failed(status))
+
+    def _instead(
+        self, url: str, key: str, ttl: float, reason: str, status: int, may_be_stale: bool
+    ) -> Answer:
+        """The previous answer in place of one that failed; FetchError where there is none."""
+        cached = self._cache.get_response(key) if may_be_stale else None
+        if cached is None or _age_s(cached) >= ttl + MAX_STALE_S:
+            raise FetchError(f"{self.provider}: {self._scrub(reason)}", status)
+        logger.log(
+            logging.DEBUG if self._warned_stale else logging.WARNING,
+            "%s: %s; what it said at %s stands in until it answers again.",
+            self.provider,
+            self._scrub(reason).rstrip("."),
+            f"{_answered_at(cached):%Y-%m-%d %H:%M:%S} UTC",
+        )
+        self._warned_stale = True
+        return replace(_from_cache(url, cached), is_stale=True)
 
     def _fresh(self, key: str, ttl: float) -> CachedResponse | None:
         cached = self._cache.get_response(key)
@@ -298,17 +299,6 @@ class Fetcher:
         size = len(cached.content or b"")
         self._observe(redact(url), cached.status_code, True, started, size, None)
         return _from_cache(url, cached)
-
-    def _stale(self, url: str, cached: CachedResponse, reason: str) -> Answer:
-        logger.log(
-            logging.DEBUG if self._warned_stale else logging.WARNING,
-            "%s: %s; what it said at %s stands in until it answers again.",
-            self.provider,
-            self._scrub(reason).rstrip("."),
-            f"{_answered_at(cached):%Y-%m-%d %H:%M:%S} UTC",
-        )
-        self._warned_stale = True
-        return replace(_from_cache(url, cached), is_stale=True)
 
     def _reason(self, url: str, error: requests.RequestException, took_s: float) -> str:
         if isinstance(error, ProviderResting):

@@ -21,7 +21,6 @@ UNITS = {
     "wall_s": "s",
     "cpu_s": "s",
     "io_wait_s": "s",
-    "block_io_s": "s",
     "compile_s": "s",
     **{f"store_{part}_s": "s" for part in _PARTS},
     "peak_mb": "MB",
@@ -115,11 +114,11 @@ class Meter:
         """Measure a block or a function, even if it fails; as context manager or decorator.
 
         Records wall_s; cpu_s; io_wait_s, the wall time minus cpu_s and minus this thread's waiting for a CPU
-        (i.e. waiting for a disk, the network, a lock or another process), and block_io_s where the kernel
-        counts it; peak_mb, the highest resident memory of the process during the stage (on Linux; elsewhere
-        since the process began); bytes read and written by system calls and on storage; errors; the store's
-        time by part; compile_s, the compilation of kernels, once per machine; rows_per_s where rows were
-        counted. Bytes, errors and parts of 0 are left out.
+        (i.e. waiting for a disk, the network, a lock or another process); peak_mb, the highest resident
+        memory of the process during the stage (on Linux; elsewhere since the process began); bytes read and
+        written by system calls and on storage; errors; the store's time by part; compile_s, the compilation
+        of kernels, once per machine; rows_per_s where rows were counted. Bytes, errors and parts of 0 are
+        left out.
 
         CPU time and bytes are those of the whole process while no other stage runs beside this one, otherwise
         those of this thread and the pools it started.

@@ -5,15 +5,11 @@ import resource
 import sys
 import threading
 import time
-from pathlib import Path
-
-_BLOCK_IO = Path("/proc/sys/kernel/task_delayacct")
-
 
 # wall s, process CPU s, thread CPU s, then texts of the kernel: the thread's schedule, the thread's and the
-# process's input and output, the process's block delay. They are parsed only in `between`: most of a stage's
+# process's input and output. They are parsed only in `between`: most of a stage's
 # overhead would otherwise be parsing unused numbers.
-Moment = tuple[float, float, float, bytes, bytes, bytes, bytes]
+Moment = tuple[float, float, float, bytes, bytes, bytes]
 
 
 _forks = 0
@@ -53,26 +49,23 @@ class _Thread(threading.local):
 
 
 _mine = _Thread()
-_stat, _status, _io = _File("/proc/self/stat", 1024), _File("/proc/self/status", 4096), _File("/proc/self/io")
+_status, _io = _File("/proc/self/status", 4096), _File("/proc/self/io")
 _clear = _File("/proc/self/clear_refs", flags=os.O_WRONLY)
 _clears = True
-_counts_block_io = _BLOCK_IO.exists() and _BLOCK_IO.read_text().strip() == "1"
 _inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # at most
-_tick_s = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def begin() -> Moment:
     """Counters at the begin of a stage; the clocks are read last."""
-    block = _stat.read() if _counts_block_io else b""
     schedule, thread, process = _mine.schedule.read(), _mine.io.read(), _io.read()
-    return time.perf_counter(), time.process_time(), time.thread_time(), schedule, thread, process, block
+    return time.perf_counter(), time.process_time(), time.thread_time(), schedule, thread, process
 
 
 def end() -> Moment:
     """Counters at the end of a stage, in reverse order."""
     thread_cpu, process_cpu, wall = time.thread_time(), time.process_time(), time.perf_counter()
     process, thread, schedule = _io.read(), _mine.io.read(), _mine.schedule.read()
-    return wall, process_cpu, thread_cpu, schedule, thread, process, _stat.read() if _counts_block_io else b""
+    return wall, process_cpu, thread_cpu, schedule, thread, process
 
 
 def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, float]:
@@ -81,16 +74,14 @@ def between(first: Moment, last: Moment, *, thread_only: bool) -> dict[str, floa
     Returns
     -------
     dict
-        wall_s; cpu_s; io_wait_s, when nothing ran and the thread was not ready to run; block_io_s; bytes read
-        and written by system calls, and on storage.
+        wall_s; cpu_s; io_wait_s, when nothing ran and the thread was not ready to run; bytes read and
+        written by system calls, and on storage.
     """
     wall, thread_cpu = last[0] - first[0], last[2] - first[2]
     cpu = thread_cpu if thread_only else last[1] - first[1]
     # a thread that waits for computing threads of its own is not blocked
     worked = max(thread_cpu, min(cpu, wall))
     spent = {"wall_s": wall, "cpu_s": cpu, "io_wait_s": max(0.0, wall - worked - queued_s(first, last))}
-    if _counts_block_io:
-        spent["block_io_s"] = _block_io_s(last[6]) - _block_io_s(first[6])
     # reading these counters is itself counted as reading once it is done: subtract what was read after the
     # first and before the last
     before, after = (first[4], last[4]) if thread_only else (first[5], last[5])
@@ -139,12 +130,6 @@ def peak_mb() -> float:
         at = status.index(b"VmHWM:") + 6
         highest = int(status[at : status.index(b"kB", at)])
     return highest / (1024**2 if sys.platform == "darwin" else 1024)
-
-
-def _block_io_s(text: bytes) -> float:
-    # the second word is the program's name in brackets, which may hold spaces; field 42 of all
-    words = text.rpartition(b")")[2].split()
-    return int(words[39]) * _tick_s if len(words) > 39 else 0.0
 
 
 def _forked() -> None:

@@ -5,6 +5,7 @@ the curve looks good has tried them all.
 """
 
 from collections.abc import Hashable, Sequence
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,6 @@ class Sliders:
             max(float(self._paths.max(initial=0)), sweep.bankroll),
         )
         self.value = self._variant[tuple(values[len(values) // 2] for values in self.options.values())]
-        self._widget: Any = None
 
     def at(self, **values: Any) -> str:
         """The figure and the sentence below it, as HTML, of the variant with these values.
@@ -100,6 +100,11 @@ class Sliders:
         self.value = self._variant[key]
         return self._html()
 
+    def __repr__(self) -> str:
+        """Say what the sliders stand at."""
+        return self._sentence()
+
+    @cache  # noqa: B019  # lives as long as the notebook
     def widget(self) -> Any:
         """The sliders and the figure as one ipywidgets box.
 
@@ -108,15 +113,6 @@ class Sliders:
         ParameterError
             Where ipywidgets is not installed.
         """
-        if self._widget is None:
-            self._widget = self._made()
-        return self._widget
-
-    def __repr__(self) -> str:
-        """Say what the sliders stand at."""
-        return self._sentence()
-
-    def _made(self) -> Any:
         try:
             import ipywidgets as w
         except ImportError:

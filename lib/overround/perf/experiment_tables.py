@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from overround.measure.paired import Change, compare, difference, pairs_of
+from overround.measure.paired import LOOPS, compare, difference, pairs_of
 
 # experiment, named "before / after" -> module of the library
 EXPERIMENTS = {
@@ -33,17 +33,10 @@ METRICS = {
 _CLOCK_S = 1e-3  # shorter waits are the clock's noise
 # sums over experiments, but for what does not add up
 _SUMS = {
-    "wall_s": "sum",
-    "own_s": "sum",
-    "cpu_s": "sum",
-    "io_wait_s": "sum",
+    **dict.fromkeys(("wall_s", "own_s", "cpu_s", "io_wait_s", "calls"), "sum"),
+    **dict.fromkeys(("latency_ms", "thread_efficiency", "workers"), "mean"),
+    **dict.fromkeys(LOOPS, "median"),
     "peak_mb": "max",
-    "calls": "sum",
-    "latency_ms": "mean",
-    "thread_efficiency": "mean",
-    "workers": "mean",
-    "calibration_s": "median",
-    "calibration_own_s": "median",
 }
 
 
@@ -68,16 +61,11 @@ def by_module(
         before, after (medians). Of a module with several experiments the first rows are of all together.
     """
     tables: dict[str, list[dict]] = {}
-    module = samples["workload"].map(modules)
-    for name, mine in samples.groupby(module, sort=False):
-        together = [mine] if len(set(mine["workload"])) > 1 and name != "overall" else []
-        rows = [row for one in together for row in _rows(TOGETHER, total(one), threshold)]
-        tables[str(name)] = rows + [
-            row
-            for one, its in mine.groupby("workload", sort=False)
-            for row in _rows(str(one), its, threshold)
-        ]
-    tables["overall"] = [*_rows(TOGETHER, total(samples), threshold), *tables.pop("overall", [])]
+    for name, mine in samples.groupby(samples["workload"].map(modules), sort=False):
+        each = [its for _, its in mine.groupby("workload", sort=False)]
+        together = [total(mine)] if len(each) > 1 and name != "overall" else []
+        tables[str(name)] = [row for one in together + each for row in _rows(one, threshold)]
+    tables["overall"] = [*_rows(total(samples), threshold), *tables.pop("overall", [])]
     return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
 
@@ -87,11 +75,12 @@ def total(samples: pd.DataFrame) -> pd.DataFrame:
     return samples.groupby(["pair", "side"], as_index=False).agg(how).assign(workload=TOGETHER)
 
 
-def _rows(name: str, samples: pd.DataFrame, threshold: float) -> list[dict]:
+def _rows(samples: pd.DataFrame, threshold: float) -> list[dict]:
+    experiment = {"experiment": str(samples["workload"].iloc[0])}
     present = [
         one for one in METRICS if one in samples and samples[one].notna().all() and (samples[one] > 0).any()
     ]
-    return [{"experiment": name, **_row(samples, metric, threshold)} for metric in present]
+    return [experiment | _row(samples, metric, threshold) for metric in present]
 
 
 def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
@@ -106,35 +95,19 @@ def _row(samples: pd.DataFrame, metric: str, threshold: float) -> dict:
     )
     # pooled calls wait longer each but are all answered sooner: throughput and runtime decide
     what += ", pooled" if crowded else ""
-    row = {
-        "figure": f"{what}, {unit}" if unit else what,
-        "change": "",
-        "verdict": "",
-        "before": factor * middle[0],
-        "after": factor * middle[1],
-    }
+    before, after = factor * middle
+    row = {"figure": f"{what}, {unit}" if unit else what, "change": "", "verdict": ""}
+    row |= {"before": before, "after": after}
     if metric == "io_wait_s" and middle.max() < _CLOCK_S:
         return row | {"change": "below the clock’s 1 ms"}
     if crowded or metric in ("thread_efficiency", "calls") or not (samples[metric] > 0).all():
         # more of it is not worse, or it may be 0: no ratio
         moved = [f"{factor * one:+z.3g}".replace("-", "−") for one in difference(samples, metric)]
         return row | {"change": f"{moved[0]} ({moved[1]} to {moved[2]})"}
-    if metric == "calls_per_s":
-        one = _upside_down(
-            compare(samples.assign(calls_per_s=1 / samples[metric]), metric, threshold=threshold)
-        )
-    else:
+    if metric != "calls_per_s":
         one = compare(samples, metric, threshold=threshold)
-    return row | {"change": one.change(), "verdict": one.verdict}
-
-
-def _upside_down(one: Change) -> Change:
-    """The change of seconds a call, in calls a second; its verdict stays."""
-    return replace(
-        one,
-        before=1 / one.before,
-        after=1 / one.after,
-        ratio=1 / one.ratio,
-        low=1 / one.high,
-        high=1 / one.low,
-    )
+        return row | {"change": one.change(), "verdict": one.verdict}
+    # more of it is better: judged by the seconds a call
+    one = compare(samples.assign(calls_per_s=1 / samples[metric]), metric, threshold=threshold)
+    more = replace(one, ratio=1 / one.ratio, low=1 / one.high, high=1 / one.low)
+    return row | {"change": more.change(), "verdict": one.verdict}

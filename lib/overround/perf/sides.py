@@ -1,7 +1,6 @@
 """The two sides of a comparison: a checkout, a revision, options, or a stored baseline."""
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ import pandas as pd
 
 from overround.errors import ParameterError, RunError
 from overround.perf.stored import baseline_file, is_name, kept
-from overround.provenance import git_revision
+from overround.provenance import git, git_revision
 from overround.settings import PACKAGE, Settings, load_settings
 
 HERE = "."
@@ -83,7 +82,7 @@ def _side(name: str, settings: Settings, stack: ExitStack) -> Side:
         return Side(
             f"baseline {name}", revision=next(iter(about["sides"].values()))["revision"], kept=samples
         )
-    found = _git(settings.home, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    found = git(settings.home, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if not found or name.startswith("-"):
         raise ParameterError(
             f"{name!r} is neither '.', nor name=value, "
@@ -97,12 +96,12 @@ def _checkout(home: Path, revision: str) -> Iterator[Path]:
     """A revision's library in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
-        if _git(home, "worktree", "add", "--detach", str(tree), revision) is None:
+        if git(home, "worktree", "add", "--detach", str(tree), revision) is None:
             raise RunError(f"git cannot check out {revision[:12]} beside {home}.")
         try:
             yield tree / "lib"
         finally:
-            _git(home, "worktree", "remove", "--force", str(tree))
+            git(home, "worktree", "remove", "--force", str(tree))
 
 
 def _plain(text: str) -> Any:
@@ -110,18 +109,3 @@ def _plain(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _git(home: Path, *words: str) -> str | None:
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", *words],  # noqa: S607
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -160,14 +160,7 @@ def _first_of(*names: str) -> Any:
 
 
 WORKLOADS: Mapping[str, Callable[..., AbstractContextManager[Work]]] = {
-    "spin": spin,
-    "margin": margin,
-    "signals": signals,
-    "backtest": backtest,
-    "evaluate": evaluate,
-    "append": append,
-    "read": read,
-    "collect": collect,
+    work.__name__: work for work in (spin, margin, signals, backtest, evaluate, append, read, collect)
 }
 
 

@@ -131,7 +131,6 @@ def serve(channel: socket.socket) -> tuple[str, list[int]] | None:
 
     In a fork, returns its connection file and the files for its output.
     """
-    ended: dict[int, int] = {}
     while True:
         try:
             message, files, _, _ = socket.recv_fds(channel, _LONGEST, 1)
@@ -153,20 +152,16 @@ def serve(channel: socket.socket) -> tuple[str, list[int]] | None:
                 os.close(file)
             answer: int | None = pid
         else:
-            answer = _status(order["ended"], ended)
+            answer = _status(order["ended"])
         channel.send(json.dumps(answer).encode())
 
 
-def _status(pid: int, ended: dict[int, int]) -> int | None:
-    if pid not in ended:
-        try:
-            done, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            return -signal.SIGKILL
-        if not done:
-            return None
-        ended[pid] = os.waitstatus_to_exitcode(status)
-    return ended[pid]
+def _status(pid: int) -> int | None:
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return -signal.SIGKILL
+    return os.waitstatus_to_exitcode(status) if done else None
 
 
 def main() -> None:

@@ -90,6 +90,7 @@ def execute_job(
     ended = datetime.now(UTC)
     why = failure(notebook, error, words, timeout_s)
     found = {} if why else found_in(notebook)
+    found["source"] = found.get("source") or str(job.parameters.get("source", ""))
     version = found.get("store_version", "")
     outcome = Outcome(
         run_id=run_id,
@@ -108,18 +109,13 @@ def execute_job(
         seconds=round((ended - started).total_seconds(), 3),
         git_revision=revision,
         versions=versions(),
-        verdict=found.get("verdict", ""),
-        metrics=found.get("metrics", {}),
-        source=found.get("source") or str(job.parameters.get("source", "")),
-        store_version=version,
-        bankroll=found.get("bankroll", []),
-        cost=found.get("cost", {}),
         failure=why,
         # a library that was edited meanwhile is neither the one nor the other
         key=key if key and library_digest() == library else "",
         data=cache.data_of(settings, version) if key and version else "",
         ipynb=folder / f"{label}.ipynb",
         html=folder / f"{label}.html",
+        **found,
     )
     _save(outcome, notebook, settings)
     if isinstance(error, KeyboardInterrupt | SystemExit):
