@@ -102,11 +102,12 @@ def growth(facts: pd.DataFrame) -> pd.DataFrame:
         **dict.fromkeys(KEPT, "each iteration adds its own"),
         "logs": "an entry a commit",
     }
-    sizes = facts.reindex(columns=[f"{name}_{unit}" for unit in ("rows", "kb") for name in why])
+    first, last = facts.iloc[0], facts.iloc[-1]
     found = pd.DataFrame(
-        sizes.iloc[[0, -1]].to_numpy(float).reshape(2, 2, len(why)).transpose(1, 0, 2).reshape(4, -1).T,
+        [[size.get(f"{name}_{unit}") for unit in ("rows", "kb") for size in (first, last)] for name in why],
         pd.Index(why, name="table"),
         ["rows, first", "rows, last", "kB, first", "kB, last"],
+        dtype=float,
     )
     return found.assign(
         **{"bytes a row": 1000 * found["kB, last"] / found["rows, last"]}, because=why.values()

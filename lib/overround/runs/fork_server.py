@@ -1,9 +1,8 @@
 """A process that has imported the modules of notebooks and forks kernels, so that they start quickly.
 
 `python -m overround.runs.fork_server FD` waits for orders on an inherited socket. Each order is one JSON
-message with the kernel's connection file, environment and folder, and beside it the file descriptor for its
-output. This is done on Linux only: elsewhere, or where the process is gone, kernels start as Jupyter starts
-them.
+message with the kernel's connection file, environment, folder and the file for its output. This is done on
+Linux only: elsewhere, or where the process is gone, kernels start as Jupyter starts them.
 """
 
 import atexit
@@ -62,10 +61,9 @@ class ForkServer:
         theirs.close()
         self._socket, self._lock = ours, Lock()
 
-    def fork(self, connection_file: str, env: dict[str, str], cwd: str, said: int) -> "Forked":
+    def fork(self, connection_file: str, env: dict[str, str], cwd: str, said: str) -> "Forked":
         """Start a kernel; OSError where the process is gone."""
-        order = {"fork": connection_file, "env": env, "cwd": cwd}
-        return Forked(self, int(self._ask(order, [said])))
+        return Forked(self, int(self._ask({"fork": connection_file, "env": env, "cwd": cwd, "said": said})))
 
     def ended(self, pid: int) -> int | None:
         """Exit status of a kernel, negative for a signal; None while it runs."""
@@ -84,9 +82,9 @@ class ForkServer:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, order: dict[str, Any], files: list[int] | None = None) -> Any:
+    def _ask(self, order: dict[str, Any]) -> Any:
         with self._lock:
-            socket.send_fds(self._socket, [json.dumps(order).encode()], files or [])
+            self._socket.send(json.dumps(order).encode())
             answer = self._socket.recv(_LONGEST)
         if not answer:
             raise ConnectionError("the process that forks kernels is gone")
@@ -126,33 +124,19 @@ class Forked:
         self.send_signal(signal.SIGTERM)
 
 
-def serve(channel: socket.socket) -> tuple[str, list[int]] | None:
-    """Fork a kernel for each order, until the other side hangs up.
-
-    In a fork, returns its connection file and the files for its output.
-    """
+def serve(channel: socket.socket) -> dict[str, Any] | None:
+    """Fork a kernel for each order, until the other side hangs up; in a fork, returns its order."""
     while True:
         try:
-            message, files, _, _ = socket.recv_fds(channel, _LONGEST, 1)
+            message = channel.recv(_LONGEST)
         except ConnectionResetError:
             return None
         if not message:
             return None
         order = json.loads(message)
-        if "fork" in order:
-            pid = os.fork()
-            if not pid:
-                channel.close()
-                os.setsid()
-                os.environ.clear()
-                os.environ.update(order["env"])
-                os.chdir(order["cwd"])
-                return order["fork"], files
-            for file in files:
-                os.close(file)
-            answer: int | None = pid
-        else:
-            answer = _status(order["ended"])
+        answer = os.fork() if "fork" in order else _status(order["ended"])
+        if "fork" in order and not answer:
+            return order
         channel.send(json.dumps(answer).encode())
 
 
@@ -174,11 +158,14 @@ def main() -> None:
         order = serve(channel)
     if order is None:
         return
-    connection_file, files = order
-    for file in files:
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        os.close(file)
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    said = os.open(order["said"], os.O_WRONLY | os.O_APPEND)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    os.close(said)
     import numpy as np
     from ipykernel.kernelapp import IPKernelApp
 
@@ -186,7 +173,7 @@ def main() -> None:
     np.random.seed()  # noqa: NPY002
     # ipykernel takes its parent's number on import, which was before the fork
     kernel = IPKernelApp.instance(parent_handle=os.getppid())
-    kernel.initialize(["-f", connection_file])
+    kernel.initialize(["-f", order["fork"]])
     kernel.start()
     # end as an interpreter does (join threads, run exit functions), but without taking down every module and
     # object, for which Jupyter would wait seconds; CPython has no public function for either

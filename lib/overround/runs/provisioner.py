@@ -19,7 +19,7 @@ class ForkedProvisioner(LocalProvisioner):
         if server is not None:
             try:
                 forked: Any = server.fork(
-                    self.parent.connection_file, kwargs["env"], kwargs["cwd"], kwargs["stdout"].fileno()
+                    self.parent.connection_file, kwargs["env"], kwargs["cwd"], kwargs["stdout"].name
                 )
             except OSError:
                 pass
