@@ -356,7 +356,7 @@ def test_calls_are_saved_only_as_far_as_prices_stand(home, monkeypatch):
     ttl, _, calls, _, share = one[0][3].split()[:5]
     assert (ttl, calls) == ("15", "600")
     assert float(share) == pytest.approx(0.5, abs=0.1)
-    assert "  5 -> 15: 50 % fewer calls, and at most 0.8 % are outdated." in one[0]
+    assert "  5 -> 15: 600 calls in place of 1,200, with at most 0.8 % of the prices outdated." in one[0]
 
 
 def test_a_time_to_live_that_gives_outdated_prices_is_made_shorter(home, monkeypatch):
@@ -365,7 +365,7 @@ def test_a_time_to_live_that_gives_outdated_prices_is_made_shorter(home, monkeyp
     lines, written = live_ttl(home, monkeypatch, 100.0, "--outdated", "0.03")
 
     assert written == "OVERROUND_LIVE_TTL=15\n"
-    assert "  100 -> 15: at the value that stands more than 3 % are outdated." in lines
+    assert "  100 -> 15: 600 calls in place of 120, with at most 3 % of the prices outdated." in lines
 
 
 @pytest.mark.parametrize(("every_s", "share"), [(4_000.0, 0.01), (10.0, 0.1)])

@@ -350,10 +350,12 @@ def significant_first(
     """
     changes = compare_all(samples, (metric,), threshold=threshold)
     kind, size = changes["verdict"].map([WORSE, BETTER, NOISE].index), np.log(changes["ratio"]).abs()
-    place = dict(zip(changes["workload"].iloc[np.lexsort((-size, kind))], range(len(changes)), strict=True))
-    return samples.iloc[
-        np.argsort(samples["workload"].map(place).fillna(len(changes)).to_numpy(), kind="stable")
-    ]
+    order = changes["workload"].iloc[np.lexsort((-size, kind))].tolist()
+    return samples.sort_values(
+        "workload",
+        key=lambda names: names.map(lambda name: order.index(name) if name in order else len(order)),
+        kind="stable",
+    )
 
 
 def _draws(

@@ -50,11 +50,10 @@ def time_to_live(store: Store, current: float, outdated: float) -> tuple[float |
     good = {ttl: number for ttl, number in calls.items() if wrong[ttl][2] <= outdated}
     # the shortest of those that save about as many
     best = next((ttl for ttl in good if good[ttl] <= min(good.values()) * (1 + _LEAST_GAIN)), current)
-    if best != current and wrong[current][1] > outdated:
-        return best, [*lines, f"at the value that stands more than {100 * outdated:g} % are outdated"]
-    if calls[best] < calls[current] / (1 + _LEAST_GAIN):
-        saved = 100 * (1 - calls[best] / calls[current])
-        return best, [*lines, f"{saved:.0f} % fewer calls, and at most {100 * outdated:g} % are outdated"]
+    saves = calls[best] < calls[current] / (1 + _LEAST_GAIN)
+    if best != current and (saves or wrong[current][1] > outdated):
+        said = f"{calls[best]:,} calls in place of {calls[current]:,}"
+        return best, [*lines, f"{said}, with at most {100 * outdated:g} % of the prices outdated"]
     return None, [*lines, f"no other saves calls with at most {100 * outdated:g} % of the prices outdated"]
 
 

@@ -30,9 +30,7 @@ from overround.settings import Settings
 from overround.sources.base import Batch
 from overround.store.store import Store
 
-# share of the budget; processes take seconds to start
-_SHARES = {"batch_rows": 0.2, "fetch_workers": 0.25, "live_ttl": 0.05, "processes": 0.5}
-SETTINGS = tuple(_SHARES)
+SETTINGS = ("batch_rows", "fetch_workers", "live_ttl", "processes")
 _METRIC, _THRESHOLD = "own_s", 0.05
 _PAIRS = (7, 15)  # least and most
 _SLOWER, _LOOPS_S = 1.25, 0.03  # than when first tried, allowed for in the budget; of the calibration
@@ -56,7 +54,7 @@ class Trial:
 def tune(
     names: tuple[str, ...], settings: Settings, *, budget_s: float, latency_s: float, outdated: float
 ) -> Iterator[tuple[str, Found]]:
-    """Tune one setting after the other; what one leaves of its share of the budget, the next may use.
+    """Tune one setting after the other; what one leaves of its share of the budget, the others may use.
 
     A setting that cannot be measured, because the budget is too small or nothing is recorded, stays as it is.
     `latency_s` is the distance of the provider (0: as the store's log says), and `outdated` the share of the
@@ -74,8 +72,8 @@ def tune(
         "processes": partitioned,
     }
     for number, name in enumerate(names):
-        share = _SHARES[name] / sum(_SHARES[later] for later in names[number:])
-        until, current = time.monotonic() + share * (ends - time.monotonic()), getattr(settings, name)
+        now, current = time.monotonic(), getattr(settings, name)
+        until = now + (ends - now) / (len(names) - number)
         try:
             if name == "live_ttl":
                 yield name, time_to_live(Store(settings.store_root), current, outdated)
