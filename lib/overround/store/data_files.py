@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -112,45 +112,30 @@ def write_file(
         )
     )
     rows, folder = rows.drop_columns(list(table.partition)), local_folder(delta)
-    written: list = []
+    content, bounds = _encoded(rows)
     if folder is not None:
         new_folder((folder / path).parent, folder)
         with (folder / path).open("wb") as file:
-            _encode(rows, _Timed(file), written)
-            size = file.tell()
             # on disk before the log names it: otherwise a power cut could leave a version with a missing file
             with timed("store_write_s"):
+                file.write(content)
                 file.flush()
             with timed("store_fsync_s"):
                 os.fsync(file.fileno())
         to_disk([(folder / path).parent])
     else:
         with file_system(delta).open_output_stream(path) as file:
-            _encode(rows, file, written)
-            size = file.tell()
-    return AddAction(
-        path, size, values, int(time.time() * 1000), data_change, json.dumps(_bounds(rows, written[0]))
-    )
-
-
-class _Timed:
-    """A file that times its writing apart from the encoding."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self.tell, self.write = file.tell, timed("store_write_s")(file.write)
-
-    def flush(self) -> None:
-        """Left to the owner of the file."""
-
-    close = flush
+            file.write(content)
+    return AddAction(path, content.size, values, int(time.time() * 1000), data_change, json.dumps(bounds))
 
 
 @timed("store_encode_s")
-def _encode(rows: pa.Table, file: Any, written: list[pq.FileMetaData]) -> None:
-    pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
+def _encoded(rows: pa.Table) -> tuple[pa.Buffer, dict[str, Any]]:
+    """A file's content and its statistics for the log."""
+    out = pa.BufferOutputStream()
+    written: list[pq.FileMetaData] = []
+    pq.write_table(rows, out, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
+    return out.getvalue(), _bounds(rows, written[0])
 
 
 def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:

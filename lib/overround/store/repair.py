@@ -5,7 +5,9 @@ again.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -18,16 +20,7 @@ import pyarrow.parquet as pq
 from overround.errors import StoreError
 from overround.schema import TABLES, Table
 from overround.store.catalog import Catalog
-from overround.store.commits import (
-    Scope,
-    commit_files,
-    commit_hooks,
-    dataset,
-    files_of,
-    partitions,
-    repeated,
-    scope_of,
-)
+from overround.store.commits import Scope, commit_files, commit_hooks, dataset, files_of, repeated, scope_of
 from overround.store.data_files import file_system, read_files
 from overround.store.fsync import to_disk
 from overround.store.object_store import reason, short
@@ -95,16 +88,16 @@ def _check_table(catalog: Catalog, table: Table) -> Iterator[tuple[str, str, str
         return
     if delta is None:
         return
-    bad = _bad_files(catalog, table.name, delta)
+    bad = _bad_files(catalog, table, delta)
     for path, (what, rows) in bad.items():
         lost = f"repair drops it from the log: {rows:,} rows are lost unless the file comes back"
-        yield what, str(path), lost
+        yield what, str(folder / path) if catalog.is_local else path, lost
     if table.key and not bad:
         for part, count in _repeats(table, delta).items():
             yield TWICE, "/".join(part) or str(folder), f"repair keeps the last of each: {count:,} rows go"
     if catalog.is_local:
-        for path in _orphans(folder, delta):
-            yield ORPHAN, str(path), "vacuum removes it when it is old enough"
+        for path in _orphans(catalog, table, delta):
+            yield ORPHAN, str(folder / path), "vacuum removes it when it is old enough"
 
 
 def _repair_table(catalog: Catalog, table: Table) -> Iterator[str]:
@@ -122,8 +115,8 @@ def _repair_table(catalog: Catalog, table: Table) -> Iterator[str]:
         return
     if delta is None:
         return
-    if bad := _bad_files(catalog, name, delta):
-        unknown = _drop_from_log(catalog, delta, bad)
+    if bad := _bad_files(catalog, table, delta):
+        unknown = _drop_from_log(delta, bad)
         if unknown is not None:
             yield f"NOT MENDED, its log names files that no table of ours does ({unknown})."
             return
@@ -136,14 +129,13 @@ def _repair_table(catalog: Catalog, table: Table) -> Iterator[str]:
         yield f"{count:,} rows that were stored twice are removed from {'/'.join(part) or name}."
 
 
-def _drop_from_log(catalog: Catalog, delta: "DeltaTable", bad: dict[Path, tuple[str, int]]) -> str | None:
+def _drop_from_log(delta: "DeltaTable", bad: dict[str, tuple[str, int]]) -> str | None:
     """Put damaged files aside and drop missing ones from the log; returns the reason if that failed."""
     from deltalake.exceptions import DeltaError
 
-    system = pafs.LocalFileSystem() if catalog.is_local else file_system(delta)
     for path, (what, _) in bad.items():
         if what == DAMAGED:
-            system.move(str(path), f"{path}.damaged")
+            file_system(delta).move(path, f"{path}.damaged")
     try:
         delta.repair(post_commithook_properties=commit_hooks())
     except DeltaError as error:  # a log that names files by absolute addresses was not written here
@@ -157,8 +149,7 @@ def half_written(folder: Path) -> Path | None:
     if not entries or int(entries[-1].stem) == 0:
         return None
     try:
-        # as bytes: text would also be split at Unicode line separators, which a name may contain
-        actions = [json.loads(line) for line in entries[-1].read_bytes().splitlines()]
+        actions = list(_actions(entries[-1]))
     except ValueError:
         return entries[-1]
     operation = next(
@@ -170,46 +161,36 @@ def half_written(folder: Path) -> Path | None:
     return entries[-1] if not actions or hollow else None
 
 
-def _bad_files(catalog: Catalog, name: str, delta: "DeltaTable") -> dict[Path, tuple[str, int]]:
-    """Files of the newest version that are missing or damaged, with the number of rows the log gives them.
+def _actions(entry: Path) -> Iterator[dict[str, Any]]:
+    """The lines of an entry of the log."""
+    # as bytes: text would also be split at Unicode line separators, which a name may contain
+    return map(json.loads, entry.read_bytes().splitlines())
 
-    Paths on an object store are relative to the table.
-    """
-    log = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", "num_records"])
-    sizes = {} if catalog.is_local else _sizes(catalog, delta)
+
+def _bad_files(catalog: Catalog, table: Table, delta: "DeltaTable") -> dict[str, tuple[str, int]]:
+    """Files of the newest version that are missing or damaged, with the number of rows the log gives them."""
+    sizes = _sizes(catalog, delta)
     bad = {}
-    for action in log.to_pylist():
-        if catalog.is_local:
-            path, what = _state(catalog.folder(name), action)
-        else:
-            path = Path(unquote(action["path"]))
-            size = sizes.get(path.as_posix())
-            what = MISSING if size is None else DAMAGED if size != action["size_bytes"] else None
-        if what:
-            bad[path] = (what, action["num_records"] or 0)
+    for file in files_of(table, delta, Scope()).to_pylist():
+        path, rows = unquote(file["path"]), file["num_records"]
+        if path not in sizes:  # or elsewhere, in a log written by someone else: not ours to move
+            bad[path] = MISSING, rows or 0
+        elif sizes[path] != file["size_bytes"] or (
+            catalog.is_local and not _is_whole(catalog.folder(table.name) / path, rows)
+        ):
+            bad[path] = DAMAGED, rows or 0
     return bad
 
 
-def _state(folder: Path, action: dict[str, Any]) -> tuple[Path, str | None]:
-    """Path of a file that the log names, and what is wrong with it, if anything."""
-    path = folder / action["path"]
-    if not path.exists():
-        path = folder / unquote(action["path"])
-    # a log may have been written by someone else: a file elsewhere that it names is not ours to move
-    if not path.exists() or not path.resolve().is_relative_to(folder.resolve()):
-        return path, MISSING
+def _is_whole(path: Path, rows: int) -> bool:
     try:
-        whole = (
-            path.stat().st_size == action["size_bytes"]
-            and pq.read_metadata(path).num_rows == action["num_records"]
-        )
+        return pq.read_metadata(path).num_rows == rows
     except (OSError, pa.ArrowException):
-        whole = False
-    return path, None if whole else DAMAGED
+        return False
 
 
 def _sizes(catalog: Catalog, delta: "DeltaTable") -> dict[str, int]:
-    """Size of each file that an object store lists."""
+    """Size of each file of the table's folder, by its path there."""
     try:
         found = file_system(delta).get_file_info(pafs.FileSelector("", recursive=True))
     except OSError as error:
@@ -225,10 +206,10 @@ def _repeats(table: Table, delta: "DeltaTable") -> dict[tuple[str, ...], int]:
     twice = rows.filter(pa.array(again))
     if not twice.num_rows:
         return {}
-    if len(table.key) == 1:
+    if len(table.key) == 1 or not table.partition:
         return {(): twice.num_rows}
-    frame = twice.select(list(table.partition)).to_pandas()
-    return {part: int(frame.eq(list(part)).all(axis=1).sum()) for part in partitions(table, twice)}
+    parts = zip(*(twice[name].to_pylist() for name in table.partition), strict=True)
+    return dict(sorted(Counter(parts).items()))
 
 
 def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None:
@@ -237,20 +218,12 @@ def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None
     commit_files(table, delta, rows.filter(pa.array(~repeated(table, rows))), files)
 
 
-def _orphans(folder: Path, delta: "DeltaTable") -> list[Path]:
+def _orphans(catalog: Catalog, table: Table, delta: "DeltaTable") -> list[str]:
     """Data files that no entry of the log names."""
-    named_in_log = {Path(file) for file in delta.file_uris()}
-    for entry in (folder / "_delta_log").glob("*.json"):
-        for line in entry.read_bytes().splitlines():
-            try:
-                action = json.loads(line)
-            except ValueError:  # the half-written one
-                continue
-            named_in_log |= {
-                folder / unquote(action[kind]["path"]) for kind in ("add", "remove") if kind in action
-            }
-    return sorted(
-        path
-        for path in folder.rglob("*.parquet")
-        if path not in named_in_log and "_delta_log" not in path.parts
-    )
+    named = set(files_of(table, delta, Scope())["path"].to_pylist())
+    for entry in (catalog.folder(table.name) / "_delta_log").glob("*.json"):
+        with suppress(ValueError):  # the half-written one
+            for action in _actions(entry):
+                named |= {action[kind]["path"] for kind in ("add", "remove") if kind in action}
+    there = {path for path in _sizes(catalog, delta) if Path(path).suffix == ".parquet"}
+    return sorted(path for path in there - set(map(unquote, named)) if not path.startswith("_delta_log"))
