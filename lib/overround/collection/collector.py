@@ -150,8 +150,7 @@ class Gathering:
     def add(self, batch: Batch) -> None:
         """Take a batch; store all that were gathered once they have enough rows."""
         self._gathered.append(batch)
-        rows = sum(len(one.events) + len(one.quotes) + len(one.results) for one in self._gathered)
-        if rows >= self.least_rows:
+        if sum(len(rows) for one in self._gathered for rows in one.tables.values()) >= self.least_rows:
             self.store_all()
 
     def store_all(self) -> None:
@@ -176,12 +175,7 @@ class Gathering:
 
     def _store(self, batch: Batch) -> None:
         with self.meter.stage(APPEND) as stage:
-            # events first: a reader never sees a price of an unknown match
-            for table, rows in (
-                ("events", batch.events),
-                ("quotes", batch.quotes),
-                ("results", batch.results),
-            ):
+            for table, rows in batch.tables.items():
                 if len(rows):
                     done = self.store.append(
                         table, rows, changes_only=table == "quotes" and self.changes_only
@@ -193,11 +187,11 @@ class Gathering:
 def _concatenated(batches: list[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
-    tables = []
-    for name in ("events", "quotes", "results"):
-        frames = [getattr(batch, name) for batch in batches]
-        tables.append(pd.concat([rows for rows in frames if len(rows)] or frames[:1], ignore_index=True))
-    return Batch(*tables)
+    tables = {}
+    for name, first in batches[0].tables.items():
+        filled = [batch.tables[name] for batch in batches if len(batch.tables[name])]
+        tables[name] = pd.concat(filled or [first], ignore_index=True)
+    return Batch(**tables)
 
 
 def _run(batches: Iterable[Batch], gathering: Gathering, meter: Meter, aside: list[pd.DataFrame]) -> None:

@@ -32,8 +32,8 @@ class PendingRows:
 
     def add(self, batch: Batch) -> None:
         """Hold the rows of a batch."""
-        for name in ORDER:
-            if len(rows := getattr(batch, name)):
+        for name, rows in batch.tables.items():
+            if len(rows):
                 self._pending[name].append(rows)
         if len(batch.set_aside):
             last = batch.set_aside.iloc[-1]
@@ -41,7 +41,7 @@ class PendingRows:
             self._state.last_set_aside = f"{last['column']}: {last['reason']}"
 
     def write(self, meter: Meter) -> None:
-        """Append all rows, events first: a reader never sees a price of an unknown match."""
+        """Append all rows, in the order of a batch's tables."""
         for name, frames in self._pending.items():
             if not frames:
                 continue

@@ -33,6 +33,11 @@ class Batch:
     results: pd.DataFrame
     set_aside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SET_ASIDE_COLUMNS)))
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Those to store, events first: a reader never sees a price of an unknown match."""
+        return {"events": self.events, "quotes": self.quotes, "results": self.results}
+
 
 @dataclass(frozen=True)
 class Selection:

@@ -115,7 +115,7 @@ class Catalog:
     def _uri(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
 
-    def _make(self, table: Table) -> "DeltaTable":
+    def _make(self, table: Table) -> "DeltaTable | None":
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
@@ -129,16 +129,13 @@ class Catalog:
                 configuration=_configuration(self.is_local),
                 storage_options=self._options,
             )
-            made = DeltaTable(uri, storage_options=self._options)
         except (DeltaError, OSError) as error:
-            try:
-                # another process made it at the same moment
-                made = DeltaTable(uri, storage_options=self._options)
-            except (DeltaError, OSError):
+            # another process may have made it at the same moment
+            if self.open(table.name) is None:
                 raise StoreError(f"store {uri} cannot be made ({short(error)}).{hint(error)}") from None
         if self.is_local:
             sync(Path(uri), 0)
-        return made
+        return self.open(table.name)
 
     def _up_to_date(self, name: str, delta: "DeltaTable") -> "DeltaTable | None":
         from deltalake.exceptions import DeltaError

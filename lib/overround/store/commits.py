@@ -153,7 +153,7 @@ def commit_files(
         for part, of_part in by_partition(table, parts, rows)
     ]
     for file in removed:
-        values = {name: file[f"partition.{name}"] for name in table.partition}
+        values = {name: file[name] for name in table.partition}
         # delta-rs quotes the paths it is given
         path = unquote(file["path"])
         actions.append(RemoveAction(path, data_change, now, file["size_bytes"], values))
@@ -179,7 +179,7 @@ def _without(table: Table, delta: "DeltaTable", changed: pa.Table) -> tuple[pa.T
     keys = pa.concat_tables([rows.select(list(table.key)) for rows in (stored, changed)])
     codes, _ = row_codes(keys)
     old = np.isin(codes[: stored.num_rows], codes[stored.num_rows :])
-    file = np.repeat(np.arange(len(files)), [one["num_records"] for one in files])
+    file = np.repeat(np.arange(len(files)), [one["rows"] for one in files])
     hit = np.unique(file[old])
     return stored.filter(pa.array(np.isin(file, hit) & ~old)), [files[number] for number in hit]
 
@@ -268,7 +268,7 @@ def files_of(table: Table, delta: "DeltaTable", scope: Scope) -> pa.Table:
     Returns
     -------
     Table
-        path (quoted), size_bytes, num_records, and the values of the partition as `partition.NAME`.
+        path (quoted), size_bytes, rows, and the partition columns.
     """
     log = pa.table(delta.get_add_actions(flatten=True))
     may = [pa.array(np.ones(log.num_rows, bool))]
@@ -283,13 +283,15 @@ def files_of(table: Table, delta: "DeltaTable", scope: Scope) -> pa.Table:
             compare = pc.greater_equal if sign == ">=" else pc.less_equal
             # a file without bounds for the column has only nulls in it, or another writer gave none
             may.append(pc.fill_null(compare(bound, pa.scalar(value, bound.type)), True))
-    columns = ["path", "size_bytes", "num_records", *(f"partition.{name}" for name in table.partition)]
-    return log.select(columns).filter(reduce(pc.and_, may))
+    found = log.select(
+        ["path", "size_bytes", "num_records", *(f"partition.{name}" for name in table.partition)]
+    )
+    return found.rename_columns(["path", "size_bytes", "rows", *table.partition]).filter(reduce(pc.and_, may))
 
 
 def partition_of(table: Table, file: dict[str, Any]) -> Partition:
     """The partition that a file of `files_of` is in."""
-    return tuple(file[f"partition.{name}"] for name in table.partition)
+    return tuple(file[name] for name in table.partition)
 
 
 def dataset(

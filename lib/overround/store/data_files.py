@@ -81,7 +81,7 @@ def read_files(table: Table, delta: "DeltaTable", files: list[dict[str, Any]]) -
     def whole(file: dict[str, Any]) -> pa.Table:
         rows = read_file(delta, unquote(file["path"]), schema)
         for name in table.partition:
-            rows = rows.append_column(name, pa.repeat(pa.scalar(file[f"partition.{name}"]), rows.num_rows))
+            rows = rows.append_column(name, pa.repeat(pa.scalar(file[name]), rows.num_rows))
         return rows
 
     # several at once where each is a request

@@ -215,9 +215,8 @@ def _shorten_log(catalog: Catalog, name: str, delta: "DeltaTable") -> None:
         return max((checkpoint for checkpoint in checkpoints if checkpoint <= version), default=0)
 
     newest = max(entries)
-    needed = set(range(base(newest - _VERSIONS), newest + 1))
-    for version in pinned(catalog, name):
-        needed.update(range(base(version), version + 1))
+    spans = [(newest - _VERSIONS, newest), *((version, version) for version in pinned(catalog, name))]
+    needed = {version for first, last in spans for version in range(base(first), last + 1)}
     newest_to_drop = datetime.now(UTC) - timedelta(hours=0 if catalog.is_local else _LOG_HOURS)
     old = [
         info

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from overround.encoding import ENCODED, to_frame
 from overround.errors import StoreError
@@ -106,12 +107,15 @@ def _rows(table: Table, delta: "DeltaTable", columns: list[str], where: Conditio
         _log_condition(table, conditions),
         encoded=texts - (conditions.keys() - set(table.partition)),
     )
+    chosen = [(name, "in", values) for name, values in conditions.items()]
     wanted = {name: pc.field(name) for name in columns}
     for name in (texts & conditions.keys() & set(columns)) - set(table.partition):
         wanted[name] = wanted[name].cast(pa.dictionary(pa.int32(), TEXT))
     # the C library's memory: Arrow's own pool keeps what decoding took beside the frame, and is slower here
     pool = pa.system_memory_pool()
-    return in_order(files).to_table(columns=wanted, filter=_row_condition(conditions), memory_pool=pool)
+    return in_order(files).to_table(
+        columns=wanted, filter=pq.filters_to_expression(chosen) if chosen else None, memory_pool=pool
+    )
 
 
 def _log_condition(table: Table, conditions: dict[str, list]) -> list[tuple[str, str, list[str]]]:
@@ -121,14 +125,6 @@ def _log_condition(table: Table, conditions: dict[str, list]) -> list[tuple[str,
         for name, values in conditions.items()
         if name in table.partition and values and all(isinstance(value, str) for value in values)
     ]
-
-
-def _row_condition(conditions: dict[str, list]) -> pc.Expression | None:
-    condition = None
-    for column, values in conditions.items():
-        here = pc.field(column).isin(values)
-        condition = here if condition is None else condition & here
-    return condition
 
 
 def _values(value: Any) -> list:

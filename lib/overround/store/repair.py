@@ -172,7 +172,7 @@ def _bad_files(catalog: Catalog, table: Table, delta: "DeltaTable") -> dict[str,
     sizes = _sizes(catalog, delta)
     bad = {}
     for file in files_of(table, delta, Scope()).to_pylist():
-        path, rows = unquote(file["path"]), file["num_records"]
+        path, rows = unquote(file["path"]), file["rows"]
         if path not in sizes:  # or elsewhere, in a log written by someone else: not ours to move
             bad[path] = MISSING, rows or 0
         elif sizes[path] != file["size_bytes"] or (

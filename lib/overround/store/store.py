@@ -19,7 +19,15 @@ from overround.schema import TABLES, Table, to_arrow
 from overround.stopwatch import timed
 from overround.store import maintenance, reading
 from overround.store.catalog import Catalog, find_table
-from overround.store.commits import commit, find_commit, mark_of, split_new_and_changed, without_repeats
+from overround.store.commits import (
+    Scope,
+    commit,
+    files_of,
+    find_commit,
+    mark_of,
+    split_new_and_changed,
+    without_repeats,
+)
 from overround.store.object_store import hint, options, reason, short, without_keys
 from overround.store.price_changes import only_changes
 from overround.store.sql import encoded_answer, register
@@ -232,18 +240,12 @@ class Store:
         return "" if delta is None else str(delta.metadata().id)
 
     def files(self, name: str, version: int | str | Mapping[str, int] | None = None) -> pa.Table:
-        """Files of a table by its log, none is opened: path, rows, size_bytes and the partition columns."""
+        """Files of a table by its log, none is opened: path, size_bytes, rows and the partition columns."""
         delta = self.catalog.open(name, reading.version_of(name, version))
-        names = {
-            "path": "path",
-            "num_records": "rows",
-            "size_bytes": "size_bytes",
-            **{f"partition.{column}": column for column in find_table(name).partition},
-        }
+        table = find_table(name)
         if delta is None:
-            return pa.table({column: [] for column in names.values()})
-        actions = pa.table(delta.get_add_actions(flatten=True))
-        return actions.select(list(names)).rename_columns(list(names.values()))
+            return pa.table({column: [] for column in ("path", "size_bytes", "rows", *table.partition)})
+        return files_of(table, delta, Scope())
 
     def compact(self) -> int:
         """Rewrite each partition that is in several files into one, sorted; returns their number."""
