@@ -377,8 +377,8 @@ def test_the_log_rules_out_files_before_any_is_opened(store):
 
     scope = scope_of(QUOTES, [("L1", "2425")], batch)
 
-    assert len(delta.file_uris(file_pruning_predicate=scope.files)) == 1
-    assert dataset(QUOTES, delta, scope.files).to_table(filter=scope.rows).num_rows == 6
+    assert len(delta.file_uris(file_pruning_predicate=scope)) == 1
+    assert dataset(QUOTES, delta, scope).to_table(filter=pq.filters_to_expression(scope)).num_rows == 6
 
 
 def test_codes_are_equal_for_equal_rows_only():

@@ -117,12 +117,8 @@ def regularity(observed: pd.DataFrame) -> pd.DataFrame:
     """
     by = observed.groupby("competition")["at"]
     minutes = by.diff().dt.total_seconds().div(60).groupby(observed["competition"])
-    covered = (
-        spans(observed)
-        .assign(span=lambda rows: rows["end"] - rows["begin"])
-        .groupby("competition")["span"]
-        .sum()
-    )
+    rows = spans(observed)
+    covered = (rows["end"] - rows["begin"]).groupby(rows["competition"]).sum()
     return pd.DataFrame(
         {
             "looks": by.size(),

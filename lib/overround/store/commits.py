@@ -6,9 +6,7 @@ It never retries: the caller looks at the table again and decides.
 import hashlib
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import reduce
-from operator import and_, or_
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -17,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from overround.grouping import combined_codes
@@ -28,17 +27,11 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 
 Partition = tuple[str, ...]
+# conditions on columns, all of which have to hold, as delta-rs takes them for its log
+Scope = list[tuple[str, str, Any]]
 # up to this many keys of a batch Arrow filters the stored rows by; beyond, reading all rows costs less
 _MOST_KEYS = 100_000
 _MARK = "overround"
-
-
-@dataclass(frozen=True)
-class Scope:
-    """The rows of some partitions and a span of time, as conditions for the log and for Arrow."""
-
-    files: list[tuple[str, str, Any]] = field(default_factory=list)  # which files the log rules out
-    rows: pc.Expression | None = None
 
 
 @timed("store_encode_s")
@@ -58,14 +51,16 @@ def split_new_and_changed(table: Table, delta: "DeltaTable", batch: pa.Table) ->
     ]
     if len(table.key) == 1:
         # an event that moved to another season is still the same event: look everywhere
-        few = batch.num_rows <= _MOST_KEYS
-        scope = Scope(rows=pc.field(table.key[0]).isin(batch[table.key[0]]) if few else None)
+        scope, near = [], None
+        if batch.num_rows <= _MOST_KEYS:
+            near = pc.field(table.key[0]).isin(batch[table.key[0]])
     else:
         scope = scope_of(table, partitions(table, batch), batch)
         # the log has the times of each file: for prices that are new to the store usually no file is left
         if not files_of(table, delta, scope).num_rows:
             return batch, batch.slice(0, 0)
-    stored = dataset(table, delta, scope.files).to_table(columns=[*table.key, *values], filter=scope.rows)
+        near = pq.filters_to_expression(scope) if scope else None
+    stored = dataset(table, delta, scope).to_table(columns=[*table.key, *values], filter=near)
     if not stored.num_rows:
         return batch, batch.slice(0, 0)
     rows = pa.concat_tables([stored, batch.select(stored.column_names)])
@@ -173,7 +168,7 @@ def commit_files(
 def _without(table: Table, delta: "DeltaTable", changed: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
     """The files that hold an old value of a changed row: their other rows, and the files."""
     # an event may have moved to another season: look everywhere
-    scope = Scope() if len(table.key) == 1 else scope_of(table, partitions(table, changed), changed)
+    scope = [] if len(table.key) == 1 else scope_of(table, partitions(table, changed), changed)
     files = files_of(table, delta, scope).to_pylist()
     stored = read_files(table, delta, files)
     keys = pa.concat_tables([rows.select(list(table.key)) for rows in (stored, changed)])
@@ -243,23 +238,15 @@ def partitions(table: Table, rows: pa.Table) -> list[Partition]:
 
 def scope_of(table: Table, parts: list[Partition], rows: pa.Table | None = None) -> Scope:
     """These partitions, limited to the span of the rows' times where every row has one."""
-    files: list[tuple[str, str, Any]] = [
+    scope: Scope = [
         (name, "in", sorted({part[i] for part in parts})) for i, name in enumerate(table.partition)
     ]
-    conditions = []
-    if table.partition:
-        exact = [
-            reduce(and_, (pc.field(n) == v for n, v in zip(table.partition, part, strict=True)))
-            for part in parts
-        ]
-        conditions.append(reduce(or_, exact))
     if rows is not None and rows.num_rows and "observed_at" in table.key:
         times = rows["observed_at"]
         if times.null_count == 0:
-            first, last = pc.min_max(times).values()
-            files += [("observed_at", ">=", first.as_py()), ("observed_at", "<=", last.as_py())]
-            conditions.append((pc.field("observed_at") >= first) & (pc.field("observed_at") <= last))
-    return Scope(files, reduce(and_, conditions) if conditions else None)
+            first, last = pc.min_max(times).as_py().values()
+            scope += [("observed_at", ">=", first), ("observed_at", "<=", last)]
+    return scope
 
 
 def files_of(table: Table, delta: "DeltaTable", scope: Scope) -> pa.Table:
@@ -272,7 +259,7 @@ def files_of(table: Table, delta: "DeltaTable", scope: Scope) -> pa.Table:
     """
     log = pa.table(delta.get_add_actions(flatten=True))
     may = [pa.array(np.ones(log.num_rows, bool))]
-    for name, sign, value in scope.files:
+    for name, sign, value in scope:
         bounds = "partition" if name in table.partition else "max" if sign == ">=" else "min"
         if f"{bounds}.{name}" not in log.column_names:
             continue
@@ -295,7 +282,7 @@ def partition_of(table: Table, file: dict[str, Any]) -> Partition:
 
 
 def dataset(
-    table: Table, delta: "DeltaTable", files: list | None = None, *, encoded: Iterable[str] = ()
+    table: Table, delta: "DeltaTable", scope: Scope | None = None, *, encoded: Iterable[str] = ()
 ) -> Any:
     """Arrow's view of the files that the log does not rule out.
 
@@ -303,8 +290,8 @@ def dataset(
     ----------
     table, delta
         Columns that an older table on disk lacks are null.
-    files : list, optional
-        Conditions as delta-rs takes them for its log.
+    scope : list, optional
+        By default all files.
     encoded : iterable of str
         Text columns that become dictionaries.
     """
@@ -312,7 +299,7 @@ def dataset(
     return delta.to_pyarrow_dataset(
         schema=table.schema,
         filesystem=local_system(delta),
-        file_pruning_predicate=files or None,
+        file_pruning_predicate=scope or None,
         parquet_read_options=ds.ParquetReadOptions(dictionary_columns=encoded),
     )
 

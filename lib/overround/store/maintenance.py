@@ -18,15 +18,7 @@ from overround.errors import ParameterError, StoreError
 from overround.schema import TABLES, Table
 from overround.store import reading
 from overround.store.catalog import CHECKPOINT_EVERY, Catalog
-from overround.store.commits import (
-    Partition,
-    Scope,
-    commit_files,
-    commit_hooks,
-    files_of,
-    partition_of,
-    scope_of,
-)
+from overround.store.commits import Partition, commit_files, commit_hooks, files_of, partition_of, scope_of
 from overround.store.data_files import file_system, read_files
 from overround.store.fsync import to_disk
 
@@ -94,7 +86,7 @@ def compact(catalog: Catalog) -> int:
     done = 0
     for table in TABLES.values():
         delta = catalog.open(table.name)
-        files = files_of(table, delta, Scope()).to_pylist() if delta else []
+        files = files_of(table, delta, []).to_pylist() if delta else []
         for part, number in Counter(partition_of(table, file) for file in files).items():
             for _ in range(5 if number > 1 else 0):  # collectors may be at work in this partition
                 delta = catalog.open(table.name)

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from overround.schema import Table
 from overround.stopwatch import timed
@@ -109,12 +110,10 @@ def _refresh(
 def _history(
     table: Table, delta: "DeltaTable", part: Partition, columns: list[str], events: set[str]
 ) -> pa.Table:
-    scope, names = scope_of(table, [part]), sorted(events)
-    files = [*scope.files, ("event_id", ">=", names[0]), ("event_id", "<=", names[-1])]
-    of_events = pc.field("event_id").isin(names) & pc.field(_TIME).is_valid()
-    return dataset(table, delta, files).to_table(
-        columns=columns, filter=of_events if scope.rows is None else scope.rows & of_events
-    )
+    names = sorted(events)
+    scope = [*scope_of(table, [part]), ("event_id", ">=", names[0]), ("event_id", "<=", names[-1])]
+    rows = pq.filters_to_expression([*scope, ("event_id", "in", names)]) & pc.field(_TIME).is_valid()
+    return dataset(table, delta, scope).to_table(columns=columns, filter=rows)
 
 
 def _latest(rows: pa.Table) -> pa.Table:
@@ -138,16 +137,11 @@ def _late_events(latest: pa.Table, batch: pa.Table) -> set[str]:
 def _forget(latest: LatestPrices, batch: pa.Table) -> None:
     if latest.rows is None or not latest.rows.num_rows:
         return
-    now = _times(batch).min()
-    seen = (
-        pa.table({"event": latest.rows["event_id"], "at": _times(latest.rows)})
-        .group_by("event")
-        .aggregate([("at", "max")])
-    )
-    old = set(seen.filter(pc.less(seen["at_max"], now - _FORGET_AFTER_US))["event"].to_pylist())
-    if old:
-        is_old = pc.is_in(latest.rows["event_id"], pa.array(sorted(old), pa.string()))
-        latest.rows = latest.rows.filter(pc.invert(is_old))
+    of_row, n = row_codes(latest.rows.select(["event_id"]))
+    newest = np.zeros(n, np.int64)
+    np.maximum.at(newest, of_row, _times(latest.rows))
+    is_new = newest >= _times(batch).min() - _FORGET_AFTER_US
+    latest.rows = latest.rows.filter(pa.array(is_new[of_row]))
     # an event without a stored price is cheap to look up again, and would never be forgotten
     latest.events = set(latest.rows["event_id"].unique().to_pylist())
 

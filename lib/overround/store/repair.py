@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from overround.errors import StoreError
 from overround.schema import TABLES, Table
 from overround.store.catalog import Catalog
-from overround.store.commits import Scope, commit_files, commit_hooks, dataset, files_of, repeated, scope_of
+from overround.store.commits import commit_files, commit_hooks, dataset, files_of, repeated, scope_of
 from overround.store.data_files import file_system, read_files
 from overround.store.fsync import to_disk
 from overround.store.object_store import reason, short
@@ -171,7 +171,7 @@ def _bad_files(catalog: Catalog, table: Table, delta: "DeltaTable") -> dict[str,
     """Files of the newest version that are missing or damaged, with the number of rows the log gives them."""
     sizes = _sizes(catalog, delta)
     bad = {}
-    for file in files_of(table, delta, Scope()).to_pylist():
+    for file in files_of(table, delta, []).to_pylist():
         path, rows = unquote(file["path"]), file["rows"]
         if path not in sizes:  # or elsewhere, in a log written by someone else: not ours to move
             bad[path] = MISSING, rows or 0
@@ -213,14 +213,14 @@ def _repeats(table: Table, delta: "DeltaTable") -> dict[tuple[str, ...], int]:
 
 
 def _keep_last(table: Table, delta: "DeltaTable", part: tuple[str, ...]) -> None:
-    files = files_of(table, delta, scope_of(table, [part]) if part else Scope()).to_pylist()
+    files = files_of(table, delta, scope_of(table, [part]) if part else []).to_pylist()
     rows = read_files(table, delta, files)
     commit_files(table, delta, rows.filter(pa.array(~repeated(table, rows))), files)
 
 
 def _orphans(catalog: Catalog, table: Table, delta: "DeltaTable") -> list[str]:
     """Data files that no entry of the log names."""
-    named = set(files_of(table, delta, Scope())["path"].to_pylist())
+    named = set(files_of(table, delta, [])["path"].to_pylist())
     for entry in (catalog.folder(table.name) / "_delta_log").glob("*.json"):
         with suppress(ValueError):  # the half-written one
             for action in _actions(entry):

@@ -20,7 +20,6 @@ from overround.stopwatch import timed
 from overround.store import maintenance, reading
 from overround.store.catalog import Catalog, find_table
 from overround.store.commits import (
-    Scope,
     commit,
     files_of,
     find_commit,
@@ -245,7 +244,7 @@ class Store:
         table = find_table(name)
         if delta is None:
             return pa.table({column: [] for column in ("path", "size_bytes", "rows", *table.partition)})
-        return files_of(table, delta, Scope())
+        return files_of(table, delta, [])
 
     def compact(self) -> int:
         """Rewrite each partition that is in several files into one, sorted; returns their number."""

@@ -10,7 +10,6 @@ import argparse
 import json
 import re
 import time
-from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -200,12 +199,10 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description="Serve the simulated market until standard input closes.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.002, help="seconds that an answer waits")
-    for one in fields(Market):
-        parser.add_argument(f"--{one.name.replace('_', '-')}", type=int, default=one.default)
-    given = vars(parser.parse_args())
-    market = Market(**{one.name: given[one.name] for one in fields(Market)})
+    parser.add_argument("--market", type=json.loads, default={}, help='fields of Market, e.g. {"seed": 1}')
+    given = parser.parse_args()
     local_server.end_with_input()
-    serve(market, given["port"], latency_s=given["latency"])
+    serve(Market(**given.market), given.port, latency_s=given.latency)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The sample as a source: a simulated market, collected over HTTP from its own server like a live feed."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
@@ -92,9 +93,5 @@ def serving(market: Market, *, latency_s: float = 0.002) -> AbstractContextManag
     SourceError
         The server did not start.
     """
-    words = [
-        part for name, value in asdict(market).items() for part in (f"--{name.replace('_', '-')}", str(value))
-    ]
-    return started(
-        "overround.sources.sample.server", ["--latency", str(latency_s), *words], "the sample market"
-    )
+    words = ["--latency", str(latency_s), "--market", json.dumps(asdict(market))]
+    return started("overround.sources.sample.server", words, "the sample market")
