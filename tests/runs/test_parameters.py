@@ -104,8 +104,8 @@ def test_reading_never_runs_the_notebook(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "says"),
     [
-        ([], "no cell is tagged 'parameters'"),
-        (["a: int = 1", "b: int = 2"], "2 cells are tagged"),
+        ([], "no code cell is tagged 'parameters'"),
+        (["a: int = 1", "b: int = 2"], "2 code cells are tagged"),
         (["a: int = 1\nb: int = a + 1"], "'b' is computed"),
         (["import os"], "line 1 .* no assignment"),
         (["a, b = 1, 2"], "no assignment"),

@@ -3,12 +3,13 @@
 import os
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from overround.provenance import git_revision
 from overround.reports.page import render_run
-from overround.runs.execute import Stop
+from overround.runs.execute import Stop, execute
 from overround.runs.fork_server import ForkServer
 from overround.runs.single import execute_job, prepare
 from overround.runs.steps import Outcome, Step
@@ -60,8 +61,9 @@ def run_notebook(
 ) -> Outcome:
     """One step by itself, in this thread, and its page."""
     job, revision = prepare(step, run_id, settings), git_revision(settings.home)
+    how = partial(execute, fork_server=fork_server)
     outcome, error = execute_job(
-        job, settings, timeout_s, fork_server, Stop(), key="", revision=revision, library=""
+        job, settings, timeout_s, Stop(), key="", revision=revision, library="", how=how
     )
     render_run(outcome.ipynb, outcome.html, outcome.record, show_code=False)
     if error is not None:

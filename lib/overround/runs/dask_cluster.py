@@ -42,8 +42,8 @@ class Cluster:
         given: Mapping[str, Any],
         settings: Settings,
         timeout_s: int,
-        fork_server: None,
-        stop: Stop | None,
+        *,
+        stop: Stop,
         revision: str,
     ) -> tuple[Any, BaseException | None, str]:
         """As `overround.runs.execute.execute`, in a kernel beside a worker, never forked."""
@@ -61,7 +61,7 @@ class Cluster:
         # where a worker dies, Dask begins its notebook again on another one
         future = self._client.submit(_there, *asked, pure=False)
         while not future.done():
-            if stop is not None and stop.asked:
+            if stop.asked:
                 future.cancel(force=True)
                 return nbformat.read(source, as_version=4), KeyboardInterrupt(), ""
             sleep(0.05)
@@ -73,7 +73,9 @@ class Cluster:
         except Exception as own:
             refused = RunError(f"the Dask cluster did not run it ({own})")
             return nbformat.read(source, as_version=4), refused, ""
-        return nbformat.reads(text, as_version=4), _as_here(error), said
+        # an error of the same name: those of nbclient cannot be sent
+        here = None if error is None else type(error[0], (Exception,), {})(error[1])
+        return nbformat.reads(text, as_version=4), here, said
 
 
 @contextmanager
@@ -124,10 +126,5 @@ def _there(
         source.parent.mkdir()
         source.write_text(text, encoding="utf-8")
         settings = Settings(**{**values, "home": home, "cache": home / "cache", "reports": home / "reports"})
-        notebook, error, said = execute(source, given, settings, timeout_s, None, None, revision)
+        notebook, error, said = execute(source, given, settings, timeout_s, revision=revision)
     return nbformat.writes(notebook), None if error is None else (type(error).__name__, str(error)), said
-
-
-def _as_here(error: tuple[str, str] | None) -> BaseException | None:
-    """An error of the same name: those of nbclient cannot be sent."""
-    return None if error is None else type(error[0], (Exception,), {})(error[1])

@@ -174,7 +174,11 @@ def notebook_path(notebook: Path | str, home: Path) -> Path:
 def _tagged_cell(path: Path) -> str:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        tagged = [cell for cell in cells if TAG in cell.get("metadata", {}).get("tags", [])]
+        tagged = [
+            "".join(cell["source"])
+            for cell in cells
+            if TAG in cell.get("metadata", {}).get("tags", []) and cell["cell_type"] == "code"
+        ]
     except FileNotFoundError:
         raise _broken(path, f"there is no file {path}") from None
     except OSError as error:
@@ -182,16 +186,9 @@ def _tagged_cell(path: Path) -> str:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _broken(path, f"the file {path} is no Jupyter notebook (format 4)") from None
     if len(tagged) != 1:
-        raise _broken(
-            path, f"{len(tagged) or 'no'} cell{'s are' if tagged else ' is'} tagged {TAG!r}, one is needed"
-        )
-    if tagged[0].get("cell_type") != "code":
-        raise _broken(path, f"the cell tagged {TAG!r} is no code cell")
-    source = tagged[0].get("source")
-    lines = [source] if isinstance(source, str) else source
-    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise _broken(path, f"the source of the cell tagged {TAG!r} is no text")
-    return "".join(lines)
+        found = f"{len(tagged)} code cells are" if tagged else "no code cell is"
+        raise _broken(path, f"{found} tagged {TAG!r}, one is needed")
+    return tagged[0]
 
 
 def _comments(source: str) -> dict[int, str]:

@@ -252,12 +252,11 @@ class _PipelineRun:
             job,
             self.settings,
             self.timeout_s,
-            self.fork_server,
             self.stop,
             key=key,
             revision=self.revision,
             library=self.program[0],
-            how=self.cluster.execute if self.cluster else execute,
+            how=self.cluster.execute if self.cluster else partial(execute, fork_server=self.fork_server),
         )
         self.outcomes[job.step.label] = outcome
         if error is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from overround.errors import ParameterError, RunError
 from overround.provenance import library_digest, versions
@@ -17,9 +17,6 @@ from overround.runs.failure import failure, first_heading, found_in
 from overround.runs.parameters import check_parameters, notebook_path, read_parameters
 from overround.runs.steps import Outcome, Step
 from overround.settings import Settings
-
-if TYPE_CHECKING:
-    from overround.runs.fork_server import ForkServer
 
 _SHORTEST_KEY = 8  # a made-up key of a test may be a word of its own
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]*")
@@ -68,7 +65,6 @@ def execute_job(
     job: Job,
     settings: Settings,
     timeout_s: int,
-    fork_server: "ForkServer | None",
     stop: Stop,
     *,
     key: str,
@@ -85,7 +81,7 @@ def execute_job(
     folder.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC)
 
-    notebook, error, words = how(job.source, job.given, settings, timeout_s, fork_server, stop, revision)
+    notebook, error, words = how(job.source, job.given, settings, timeout_s, stop=stop, revision=revision)
 
     ended = datetime.now(UTC)
     why = failure(notebook, error, words, timeout_s)
