@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
@@ -108,25 +107,13 @@ def _drawn(prices: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         strategy="every price",
     )
     last = prices.drop_duplicates(["event_id", "bookmaker", "outcome"], keep="last")
-    last = last.assign(inverse=1 / last["price"])
-    inverse = last.pivot_table(
-        index="event_id", columns="outcome", values="inverse", aggfunc="mean", fill_value=0.0
-    )
-    sums = inverse.div(inverse.sum(axis=1), axis=0).cumsum(axis=1).to_numpy()
-    outcome = inverse.columns.to_numpy()[
-        (np.random.default_rng(SEED).random(len(sums))[:, None] > sums).sum(axis=1).clip(max=2)
-    ]
-    season = (
-        last.drop_duplicates("event_id")
-        .set_index("event_id")
-        .loc[inverse.index, ["competition", "season"]]
-        .reset_index()
-    )
-    return bets, season.assign(
-        home_score=(outcome == "home").astype(float),
-        away_score=(outcome == "away").astype(float),
+    matches = last.groupby("event_id", observed=True)
+    won = matches.sample(1, weights=1 / last["price"], random_state=SEED).reset_index(drop=True)
+    return bets, won[["event_id", "competition", "season"]].assign(
+        home_score=(won["outcome"] == "home").astype(float),
+        away_score=(won["outcome"] == "away").astype(float),
         status="final",
-        settled_at=pd.Series(pd.NaT, range(len(season)), "datetime64[us, UTC]"),
+        settled_at=pd.Series(pd.NaT, won.index, "datetime64[us, UTC]"),
     )
 
 
