@@ -5,7 +5,7 @@ the curve looks good has tried them all.
 """
 
 from collections.abc import Hashable, Sequence
-from functools import cache
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,6 @@ class Sliders:
         """Say what the sliders stand at."""
         return self._sentence()
 
-    @cache  # noqa: B019  # lives as long as the notebook
     def widget(self) -> Any:
         """The sliders and the figure as one ipywidgets box.
 
@@ -113,6 +112,10 @@ class Sliders:
         ParameterError
             Where ipywidgets is not installed.
         """
+        return self._widget
+
+    @cached_property
+    def _widget(self) -> Any:
         try:
             import ipywidgets as w
         except ImportError:

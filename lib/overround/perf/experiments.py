@@ -5,6 +5,7 @@ order of time.
 """
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -13,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from overround.http.client import FOREVER, Fetcher
-from overround.measure.meter import Meter, request_figures
+from overround.measure.meter import request_figures
 from overround.perf import iterations as in_a_row
 from overround.perf import naive
 from overround.perf.experiment_data import WORKERS, Call, Material, open_fetcher, recorded, simulated
@@ -110,21 +111,18 @@ def _measured(fetcher: Fetcher, work: Callable[[], object], workers: int) -> Run
 
     def measured() -> dict[str, float]:
         fetcher.drain()
-        meter = Meter("experiment")
-        with meter.stage("fetch", workers=workers):
-            work()
+        began = time.perf_counter()
+        work()
+        wall_s = time.perf_counter() - began
         rows = fetcher.drain()
-        figures, wall_s = request_figures(rows), meter.stages["fetch"]["wall_s"]
-        latency = figures.get("latency_p50_ms", figures.get("latency_hit_p50_ms", 0.0))
-        busy = sum(row["latency_s"] for row in rows) / (wall_s * WORKERS)
+        figures = request_figures(rows)
         calls = float(figures["missed"])
-        throughput = {"calls_per_s": calls / wall_s} if calls else {}
         return {
-            "latency_ms": latency,
-            "thread_efficiency": min(busy, 1.0),
+            "latency_ms": figures.get("latency_p50_ms", figures.get("latency_hit_p50_ms", 0.0)),
+            "thread_efficiency": min(sum(row["latency_s"] for row in rows) / (wall_s * WORKERS), 1.0),
             "calls": calls,
             "workers": float(workers),
-            **throughput,
+            **({"calls_per_s": calls / wall_s} if calls else {}),
         }
 
     return measured

@@ -7,6 +7,7 @@ on loopback.
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -183,7 +184,7 @@ def write_files(site: Path) -> None:
     books = [f"{book}{outcome}" for book in ("B365", "PS", "PSC", "Avg") for outcome in "HDA"]
     header = ",".join(["Div,Date,Time,HomeTeam,AwayTeam,FTHG,FTAG,FTR", *books])
     for season in SEASONS:
-        pairs = [(home, away) for home in range(20) for away in range(20) if home != away]
+        pairs = list(permutations(range(20), 2))
         weeks = pd.to_timedelta(np.arange(380) // 10 * 7, unit="D")
         days = pd.Timestamp(2000 + int(season[:2]), 8, 10) + weeks
         order, strength = random.permutation(380), random.normal(0, 0.4, 20)
