@@ -23,7 +23,6 @@ from tenacity import (
     stop_after_attempt,
     stop_before_delay,
 )
-from tenacity.stop import stop_base
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -178,12 +177,13 @@ class PoliteAdapter(HTTPAdapter):
         options.update(stream=True, timeout=(policy.connect_s, policy.read_s))
         if on_loopback(request.url or ""):
             options["proxies"] = {}  # a proxy named by the environment cannot reach this machine's addresses
+        limits = stop_after_attempt(1 if is_trial else policy.attempts) | stop_before_delay(policy.deadline_s)
+        longest_s = policy.longest_wait_s + policy.first_wait_s
         retrying = Retrying(
             retry=retry_if_exception(_may_heal)
             | retry_if_result(lambda response: failed(response.status_code)),
-            stop=stop_after_attempt(1 if is_trial else policy.attempts)
-            | stop_before_delay(policy.deadline_s)
-            | _StopIfAskedToWaitLong(policy),
+            # also where the provider asks for a longer wait
+            stop=lambda state: limits(state) or state.upcoming_sleep > longest_s,
             wait=self._wait,
             sleep=self._sleep,
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
@@ -254,16 +254,6 @@ class PoliteAdapter(HTTPAdapter):
             else asked
         )
         return wait + random.uniform(0, policy.first_wait_s)  # noqa: S311  spreads the pollers, no secret
-
-
-class _StopIfAskedToWaitLong(stop_base):
-    """Give up where the provider asks for a longer wait than `longest_wait_s`."""
-
-    def __init__(self, policy: RetryPolicy):
-        self._longest_s = policy.longest_wait_s + policy.first_wait_s
-
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        return retry_state.upcoming_sleep > self._longest_s
 
 
 def _may_heal(error: BaseException) -> bool:
