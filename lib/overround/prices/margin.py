@@ -30,34 +30,31 @@ STATUSES = (
 class MarginMethod(NamedTuple):
     """How a method is computed, and what else it is called."""
 
-    remove: str  # the kernel in `margin_kernels` that has its formula and sources
-    add: str  # the one that leads back, from probabilities to a book
     aliases: tuple[str, ...] = ()  # in other papers and packages ("implied" is R's, by opisthokonta)
     one_winner: bool = False  # only for markets whose probabilities sum to 1
+    # explains no book below the target; the kernel `add_...` leads back, from probabilities to a book.
+    # All others are their own inverse, with another target
+    margin_only: bool = False
 
 
-# name of each method of margin removal -> its kernels and other names
+# name of each method of margin removal, and of the kernel in `margin_kernels` with its formula and sources
 METHODS = {
-    "multiplicative": MarginMethod(
-        "multiplicative", "multiplicative", ("basic", "normalisation", "proportional")
-    ),
+    "multiplicative": MarginMethod(("basic", "normalisation", "proportional")),
     "additive": MarginMethod(
-        "additive",
-        "additive",
         (
             "wpo",  # implied: margin weights proportional to the odds, (n - M O) / (n O) = r - M / n
             "mpto",  # Buchdahl's own short name for it
             "margin_weights_proportional_to_odds",
             "differential_margin_weighting",  # penaltyblog
-        ),
+        )
     ),
-    "power": MarginMethod("power", "power"),
-    "shin": MarginMethod("shin", "add_shin", one_winner=True),
+    "power": MarginMethod(),
+    "shin": MarginMethod(one_winner=True, margin_only=True),
     # "logit": a constant subtracted from every log-odds is a constant odds ratio
-    "odds_ratio": MarginMethod("odds_ratio", "odds_ratio", ("or", "logit")),
-    "balanced_book": MarginMethod("balanced_book", "add_balanced_book", ("bb",)),
-    "jensen_shannon": MarginMethod("jensen_shannon", "jensen_shannon", ("js", "jsd")),
-    "goto_conversion": MarginMethod("goto_conversion", "add_goto_conversion", ("goto",)),
+    "odds_ratio": MarginMethod(("or", "logit")),
+    "balanced_book": MarginMethod(("bb",), margin_only=True),
+    "jensen_shannon": MarginMethod(("js", "jsd")),
+    "goto_conversion": MarginMethod(("goto",), margin_only=True),
 }
 ALIASES = {alias: name for name, method in METHODS.items() for alias in method.aliases}
 # one name for two methods is ambiguous
@@ -150,7 +147,7 @@ def remove_margin(
     name = _method(method)
     rows = _rows("prices", prices)
     _check_target(target, name, rows.shape[1])
-    fair, parameter, status = _compiled(METHODS[name].remove, rows, _for_each(target, rows))
+    fair, parameter, status = _solved(name, rows, target, removes=True)
     if return_parameter:
         return (fair, parameter, status) if return_status else (fair, parameter)
     return (fair, status) if return_status else fair
@@ -253,24 +250,28 @@ def add_margin(
         )
     if not (margins > -1).all():
         raise ParameterError(f"margin is {margins.min()}; it is above -1, and 0.05 for 5 %.")
-    books = _for_each(target * (1 + margins), rows)
+    books = target * (1 + margins)
     total = rows.sum(axis=1)
     off = ~(np.abs(total - target) < 1e-9) | (books >= rows.shape[1])
     off &= ~np.isnan(rows).any(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         odds = (total / target)[:, None] / rows  # rounding is not a margin
-    inverse, _, status = _compiled(METHODS[name].add, odds, books)
+    inverse, _, status = _solved(name, odds, books, removes=False)
     inverse[off] = np.nan
     status[off] = STATUSES.index("not between 0 and 1")
     prices = np.divide(1.0, inverse, out=inverse)
     return (prices, status) if return_status else prices
 
 
-def _compiled(kernel: str, prices: Floats, targets: Floats) -> Solution:
+def _solved(method: str, prices: Floats, targets: ArrayLike, *, removes: bool) -> Solution:
     from overround.prices import margin_kernels
 
-    fair, parameter, status = np.empty(prices.shape), np.empty(len(prices)), np.empty(len(prices), np.int8)
-    getattr(margin_kernels, kernel)(prices, targets, fair, parameter, status)
+    only = METHODS[method].margin_only * (1 if removes else -1)
+    kernel = getattr(margin_kernels, f"add_{method}" if only < 0 else method)
+    n = len(prices)
+    fair, parameter, status = np.empty(prices.shape), np.empty(n), np.empty(n, np.int8)
+    each = np.broadcast_to(np.asarray(targets, float), (n,))
+    margin_kernels.for_each_market(kernel, only)(prices, each, fair, parameter, status)
     return fair, parameter, status
 
 
@@ -304,7 +305,3 @@ def _check_target(target: float, method: str, outcomes: int) -> None:
             f"target is {target}; "
             f"a market of {outcomes} outcomes can have a target above 0 and below {outcomes}."
         )
-
-
-def _for_each(target: ArrayLike, rows: Floats) -> Floats:
-    return np.broadcast_to(np.asarray(target, float), (len(rows),))

@@ -1,18 +1,20 @@
 """Compiled margin removal, market by market; import this module only inside the function that needs it.
 
 r is an inverse price, S the sum of a market's r (its book), T the sum that the probabilities p shall have, n
-the number of outcomes. Every kernel reads prices (n_markets, n_outcomes) and T of each market, and fills
-`fair`, `parameter` and `status`. A market is solved from its own row alone, so that its result never depends
-on the batch it is in. The iterations end when the next correction is below rounding; that correction is
-applied to first order, which makes the probabilities sum to the target.
+the number of outcomes. A method reads the prices of one market, S and T, fills the probabilities `fair`, and
+returns its parameter and status; `for_each_market` makes a loop of it. A market is solved from its own row
+alone, so that its result never depends on the batch it is in. The iterations end when the next correction is
+below rounding; that correction is applied to first order, which makes the probabilities sum to the target.
 
 All kernels are in one file, long as it is: numba's cache on disk forgets a kernel when its own file changes,
 not when a file changes that it calls into.
 """
 
 import math
+from functools import cache
 
 import numpy as np
+from numba.extending import register_jitable
 
 from overround.measure.numba_compile import njit
 
@@ -21,8 +23,34 @@ _LAST_STEP = 1e-9  # the error after a step is of the order of its square
 _STEPS = 60
 _SLACK = 1e-12  # a margin this small is the rounding of no margin
 
+_compiled = njit(cache=True, error_model="numpy")
+# to be put into the loop of `for_each_market`: numba's cache knows such a function by its name
+_method = register_jitable(error_model="numpy", forceinline=True)
 
-@njit(cache=True, error_model="numpy")
+
+@cache
+def for_each_market(method, only=0):
+    """The compiled loop of a method over markets: from prices and targets to fair, parameter and status.
+
+    `only` is 1 for a method that explains no book below the target, -1 for one that explains none above it.
+    """
+
+    @_compiled
+    def loop(prices, targets, fair, parameter, status):
+        spare = np.empty(prices.shape[1])
+        for i in range(len(prices)):
+            book, state = _book(prices[i])
+            value = math.nan
+            if only * (book - targets[i]) < -_SLACK:
+                state = UNDERROUND
+            if state == OK:
+                value, state = method(prices[i], book, targets[i], fair[i], spare)
+            parameter[i], status[i] = _checked(fair[i], targets[i], value, state)
+
+    return loop
+
+
+@_compiled
 def _book(prices):
     """Sum of the inverse prices, and whether they are prices at all."""
     book, low, high = 0.0, math.inf, 0.0
@@ -38,7 +66,7 @@ def _book(prices):
     return math.nan, BAD_PRICE
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _checked(fair, target, parameter, status):
     """Accept probabilities between 0 and 1 that sum to the target, or set every cell to NaN."""
     if status == OK:
@@ -55,23 +83,21 @@ def _checked(fair, target, parameter, status):
     return parameter, status
 
 
-@njit(cache=True, error_model="numpy")
-def multiplicative(prices, targets, fair, parameter, status):
+@_method
+def multiplicative(prices, book, target, fair, spare):
     """Every inverse price is too large by the same factor: p = T r / S; the parameter is S.
 
     Defined below a book of T as well. The oldest method; the longer the price the more it flatters an outcome
     (Clarke, Kovalchik and Ingram 2017, American Journal of Sports Science 5(6), 45-49).
     """
-    for i in range(len(prices)):
-        book, state = _book(prices[i])
-        scale = targets[i] / book
-        for j in range(prices.shape[1]):
-            fair[i, j] = scale / prices[i, j]
-        parameter[i], status[i] = _checked(fair[i], targets[i], book, state)
+    scale = target / book
+    for j in range(len(prices)):
+        fair[j] = scale / prices[j]
+    return book, OK
 
 
-@njit(cache=True, error_model="numpy")
-def additive(prices, targets, fair, parameter, status):
+@_method
+def additive(prices, book, target, fair, spare):
     """Every inverse price is too large by the same amount: p = r - (S - T) / n; the parameter is that amount.
 
     Not between 0 and 1 where that is more than a long shot's r. Below a book of T the same amount is added.
@@ -79,93 +105,66 @@ def additive(prices, targets, fair, parameter, status):
     football-data.co.uk), with the fair price n O / (n - M O) of a price O in a book with margin M, is this
     method in other words. Clarke, Kovalchik and Ingram (2017).
     """
-    n = prices.shape[1]
-    for i in range(len(prices)):
-        book, state = _book(prices[i])
-        share = (book - targets[i]) / n
-        for j in range(n):
-            fair[i, j] = 1 / prices[i, j] - share
-        parameter[i], status[i] = _checked(fair[i], targets[i], share, state)
+    share = (book - target) / len(prices)
+    for j in range(len(prices)):
+        fair[j] = 1 / prices[j] - share
+    return share, OK
 
 
-@njit(cache=True, error_model="numpy")
-def balanced_book(prices, targets, fair, parameter, status):
+@_method
+def balanced_book(prices, book, target, fair, spare):
     """Insiders as in Shin's model, and a bookmaker who equalises the worst case: p = (r - z) / (1 - z).
 
     The parameter is z = (S - T) / (n - T); a book below T is an underround. Not between 0 and 1 where z is
     more than a long shot's r. Fingleton and Waldron (1999), Optimal determination of bookmakers' betting
     odds: theory and tests, Trinity College Dublin.
     """
-    n = prices.shape[1]
-    for i in range(len(prices)):
-        book, state = _book(prices[i])
-        if book < targets[i] - _SLACK:
-            state = UNDERROUND
-        # all 1 - p are smaller than 1 - r by one factor: the formula without its difference of near equals
-        rest = 0.0
-        for j in range(n):
-            rest += (prices[i, j] - 1) / prices[i, j]
-        scale = (n - targets[i]) / rest
-        for j in range(n):
-            fair[i, j] = 1 - scale * (prices[i, j] - 1) / prices[i, j]
-        z = (book - targets[i]) / (n - targets[i])
-        parameter[i], status[i] = _checked(fair[i], targets[i], z, state)
+    n = len(prices)
+    # all 1 - p are smaller than 1 - r by one factor: the formula without its difference of near equals
+    rest = 0.0
+    for j in range(n):
+        rest += (prices[j] - 1) / prices[j]
+    scale = (n - target) / rest
+    for j in range(n):
+        fair[j] = 1 - scale * (prices[j] - 1) / prices[j]
+    return (book - target) / (n - target), OK
 
 
-@njit(cache=True, error_model="numpy")
-def goto_conversion(prices, targets, fair, parameter, status):
+@_method
+def goto_conversion(prices, book, target, fair, spare):
     """Every r is too large by the same number c of its standard errors: p = r - c sqrt(1 - r).
 
     The parameter is c = (S - T) / sum(sqrt(1 - r)); a book below T is an underround. Not between 0 and 1
     where that is more than a long shot's r (the package of that name then raises). Kaito Goto,
     github.com/gotoConversion/goto_conversion.
     """
-    n = prices.shape[1]
-    for i in range(len(prices)):
-        book, state = _book(prices[i])
-        if book < targets[i] - _SLACK:
-            state = UNDERROUND
-        if state == OK:
-            errors = 0.0
-            for j in range(n):
-                fair[i, j] = math.sqrt(1 - 1 / prices[i, j])
-                errors += fair[i, j]
-            c = (book - targets[i]) / errors
-            for j in range(n):
-                fair[i, j] = 1 / prices[i, j] - c * fair[i, j]
-        else:
-            c = math.nan
-        parameter[i], status[i] = _checked(fair[i], targets[i], c, state)
+    errors = 0.0
+    for j in range(len(prices)):
+        fair[j] = math.sqrt(1 - 1 / prices[j])
+        errors += fair[j]
+    c = (book - target) / errors
+    for j in range(len(prices)):
+        fair[j] = 1 / prices[j] - c * fair[j]
+    return c, OK
 
 
-@njit(cache=True, error_model="numpy")
-def power(prices, targets, fair, parameter, status):
+@_method
+def power(prices, book, target, fair, spare):
     """Inverse prices to a common power: p = r**k.
 
     The parameter is k, above 1 for a book above T (R's implied gives 1 / k). Has a solution for every book.
     Vovk and Zhdanov (2009), Journal of Machine Learning Research 10, 2445-2471; Clarke, Kovalchik and Ingram
     (2017). Buchdahl's (2015) "logarithmic" method.
     """
-    logs = np.empty(prices.shape[1])
-    for i in range(len(prices)):
-        book, state = _book(prices[i])
-        k = math.nan
-        if state == OK:
-            k, state = _power(prices[i], book, targets[i], logs, fair[i])
-        parameter[i], status[i] = _checked(fair[i], targets[i], k, state)
-
-
-@njit(cache=True, error_model="numpy")
-def _power(prices, book, target, logs, fair):
     # log of the sum of exp(k * log(inverse)) is convex and nearly straight in k: Halley's steps, and at k = 1
     # no exp is needed
     n = len(prices)
     first = second = 0.0
     for j in range(n):
-        logs[j] = -math.log(prices[j])
+        spare[j] = -math.log(prices[j])
         fair[j] = 1 / prices[j]
-        first += fair[j] * logs[j]
-        second += fair[j] * logs[j] * logs[j]
+        first += fair[j] * spare[j]
+        second += fair[j] * spare[j] * spare[j]
     k, total = 1.0, book
     low, high = 0.0, math.inf
     for _ in range(_STEPS):
@@ -180,39 +179,29 @@ def _power(prices, book, target, logs, fair):
         if abs(step) < _LAST_STEP * k:
             ahead = (target - total) / first  # Newton's own step, on the sum itself: it lands on the target
             for j in range(n):
-                fair[j] += fair[j] * logs[j] * ahead
+                fair[j] += fair[j] * spare[j] * ahead
             return k + ahead, OK
         if not low < k + step < high:
             step = (0.5 * (low + high) if high < math.inf else 4 * k) - k
         k += step
         total = first = second = 0.0
         for j in range(n):
-            p = math.exp(k * logs[j])
+            p = math.exp(k * spare[j])
             fair[j] = p
             total += p
-            first += p * logs[j]
-            second += p * logs[j] * logs[j]
+            first += p * spare[j]
+            second += p * spare[j] * spare[j]
     return k, NOT_CONVERGED
 
 
-@njit(cache=True, error_model="numpy")
-def odds_ratio(prices, targets, fair, parameter, status):
+@_method
+def odds_ratio(prices, book, target, fair, spare):
     """The odds of every r are too large by the same factor c: p = r / (c + r - c r); the parameter is c.
 
     Has a solution for every book. Cheung (2015), Fixed-odds betting and traditional odds,
     sportstradingnetwork.com. The same constant taken from every log-odds (penaltyblog's "logarithmic") is
     this method.
     """
-    for i in range(len(prices)):
-        _, state = _book(prices[i])
-        c = math.nan
-        if state == OK:
-            c, state = _odds_ratio(prices[i], targets[i], fair[i])
-        parameter[i], status[i] = _checked(fair[i], targets[i], c, state)
-
-
-@njit(cache=True, error_model="numpy")
-def _odds_ratio(prices, target, fair):
     # p = 1 / (1 + c * (price - 1)) falls with c, from 1 to 0
     c, low, high = 1.0, 0.0, math.inf
     for _ in range(_STEPS):
@@ -246,8 +235,8 @@ def _odds_ratio(prices, target, fair):
     return c, NOT_CONVERGED
 
 
-@njit(cache=True, error_model="numpy")
-def shin(prices, targets, fair, parameter, status):
+@_method
+def shin(prices, book, target, fair, spare):
     """Prices that guard against a share z of bettors who know the winner.
 
     p = (sqrt(z**2 + 4 (1 - z) r**2 / S) - z) / (2 (1 - z)). The parameter is z. For markets with one winner
@@ -255,18 +244,6 @@ def shin(prices, targets, fair, parameter, status):
     as `additive`. Shin (1992), Economic Journal 102, 426-435; Shin (1993), Economic Journal 103, 1141-1153;
     Jullien and Salanie (1994), Economic Journal 104, 1385-1395.
     """
-    for i in range(len(prices)):
-        book, state = _book(prices[i])
-        z = math.nan
-        if book < 1 - _SLACK:
-            state = UNDERROUND
-        if state == OK:
-            z, state = _shin(prices[i], book, fair[i])
-        parameter[i], status[i] = _checked(fair[i], 1.0, z, state)
-
-
-@njit(cache=True, error_model="numpy")
-def _shin(prices, book, fair):
     # p(z) = 2 s / (sqrt(z^2 + 4 (1 - z) s) + z) with s = inverse^2 / book is Shin's formula without its
     # difference of near equals; every p falls with z. At z = 0 all derivatives are known without a square
     # root for each outcome.
@@ -309,24 +286,14 @@ def _shin(prices, book, fair):
     return z, NOT_CONVERGED
 
 
-@njit(cache=True, error_model="numpy")
-def jensen_shannon(prices, targets, fair, parameter, status):
+@_method
+def jensen_shannon(prices, book, target, fair, spare):
     """Every outcome's p is equally far from its r, in the Jensen-Shannon distance D of the two coins p and r.
 
     D**2 = (KL(p, m) + KL(r, m)) / 2 with m = (p + r) / 2 and KL the Kullback-Leibler divergence of two coins.
     The parameter is D, negative below a book of T. Not between 0 and 1 where a long shot would have to go
     beyond 0. Christopher D. Long (octonion), described in the vignette of R's implied.
     """
-    for i in range(len(prices)):
-        book, state = _book(prices[i])
-        distance = math.nan
-        if state == OK:
-            distance, state = _jensen_shannon(prices[i], book, targets[i], fair[i])
-        parameter[i], status[i] = _checked(fair[i], targets[i], distance, state)
-
-
-@njit(cache=True, error_model="numpy")
-def _jensen_shannon(prices, book, target, fair):
     # The signed distance of p from r is nearly straight in p, so Newton's method goes for all p and their
     # common distance at once: each p moves along its own tangent, by as much as makes the sum right.
     n = len(prices)
@@ -365,7 +332,7 @@ def _jensen_shannon(prices, book, target, fair):
     return _jensen_shannon_slowly(prices, book, target, fair)
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _jensen_shannon_slowly(prices, book, target, fair):
     # by halving, for long shots that come near to 0: there the distance is bent, and it may be too short to
     # reach the target
@@ -388,7 +355,7 @@ def _jensen_shannon_slowly(prices, book, target, fair):
     return (low if target < book else -low), OK
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _at_distance(prices, distance, bound, fair):
     """Probabilities at this distance from the inverse prices, towards `bound`, and their sum."""
     total = 0.0
@@ -407,7 +374,7 @@ def _at_distance(prices, distance, bound, fair):
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _distance(p, r):
     """Signed binomial Jensen-Shannon distance of p from r and its slope in p, exact also for p near r."""
     half = 0.5 * (p - r)
@@ -420,7 +387,7 @@ def _distance(p, r):
     return math.copysign(g, half), abs(slope)
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _twin(u):
     """(1 + u) log(1 + u) + (1 - u) log(1 - u)."""
     x = u * u
@@ -433,7 +400,7 @@ def _twin(u):
     return (1 + u) * math.log1p(u) + (1 - u) * math.log1p(-u)
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _atanh(w):
     x = w * w
     if x < 0.01:
@@ -441,35 +408,18 @@ def _atanh(w):
     return math.atanh(w) if abs(w) < 1 else math.copysign(math.inf, w)
 
 
-@njit(cache=True, error_model="numpy")
-def add_balanced_book(odds, targets, fair, parameter, status):
+@_method
+def add_balanced_book(odds, total, target, fair, spare):
     """Inverse of `balanced_book`: from inverse probabilities to inverse prices that sum to `targets`."""
-    n = odds.shape[1]
-    for i in range(len(odds)):
-        total, state = _book(odds[i])
-        if targets[i] < total - _SLACK:
-            state = UNDERROUND
-        z = (targets[i] - total) / (n - total)
-        for j in range(n):
-            fair[i, j] = z + (1 - z) / odds[i, j]
-        parameter[i], status[i] = _checked(fair[i], targets[i], z, state)
+    z = (target - total) / (len(odds) - total)
+    for j in range(len(odds)):
+        fair[j] = z + (1 - z) / odds[j]
+    return z, OK
 
 
-@njit(cache=True, error_model="numpy")
-def add_goto_conversion(odds, targets, fair, parameter, status):
+@_method
+def add_goto_conversion(odds, total, target, fair, spare):
     """Inverse of `goto_conversion`; see `add_balanced_book`."""
-    for i in range(len(odds)):
-        total, state = _book(odds[i])
-        if targets[i] < total - _SLACK:
-            state = UNDERROUND
-        c = math.nan
-        if state == OK:
-            c, state = _add_goto_conversion(odds[i], targets[i], fair[i])
-        parameter[i], status[i] = _checked(fair[i], targets[i], c, state)
-
-
-@njit(cache=True, error_model="numpy")
-def _add_goto_conversion(odds, target, fair):
     # p = r - c * sqrt(1 - r) solved for r, with w = sqrt(1 - r); every r rises with c, from p to 1
     c, low, high = 0.0, 0.0, math.inf
     for _ in range(_STEPS):
@@ -498,24 +448,12 @@ def _add_goto_conversion(odds, target, fair):
     return c, NOT_CONVERGED
 
 
-@njit(cache=True, error_model="numpy")
-def add_shin(odds, targets, fair, parameter, status):
+@_method
+def add_shin(odds, total, target, fair, spare):
     """Inverse of `shin`; see `add_balanced_book`."""
-    for i in range(len(odds)):
-        total, state = _book(odds[i])
-        if targets[i] < total - _SLACK:
-            state = UNDERROUND
-        z = math.nan
-        if state == OK:
-            z, state = _add_shin(odds[i], math.sqrt(targets[i]), fair[i])
-        parameter[i], status[i] = _checked(fair[i], targets[i], z, state)
-
-
-@njit(cache=True, error_model="numpy")
-def _add_shin(odds, root_book, fair):
     # sum of y = sqrt(z p + (1 - z) p^2) is the root of the book; it rises with z, from 1 to the sum of the
     # roots of p
-    z, low, high = 0.0, 0.0, 1.0
+    z, low, high, root_book = 0.0, 0.0, 1.0, math.sqrt(target)
     for _ in range(_STEPS):
         gap, slope = -root_book, 0.0
         for j in range(len(odds)):
