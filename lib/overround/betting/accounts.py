@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -32,19 +33,12 @@ TAKEN = (
 )
 _FULL, _REFUSED, _GONE, _LATE, NO_ACCOUNT = 0, 9, 10, 11, 12
 WINNINGS, TURNOVER = "winnings", "turnover"
-# Betfair's price ladder: from each price on, the step to the next
-_LADDER = (
-    (1.0, 0.01),
-    (2.0, 0.02),
-    (3.0, 0.05),
-    (4.0, 0.1),
-    (6.0, 0.2),
-    (10.0, 0.5),
-    (20.0, 1.0),
-    (30.0, 2.0),
-    (50.0, 5.0),
-    (100.0, 10.0),
-)
+# Betfair's price ladder: from each price on, the step to the next. It ends at `_LONGEST`, and goes on here for
+# bookmakers' prices that are longer
+_STEPS = {1: 0.01, 2: 0.02, 3: 0.05, 4: 0.1, 6: 0.2, 10: 0.5, 20: 1, 30: 2, 50: 5, 100: 10, 100_000: 0}
+_LADDER = np.concatenate(
+    [np.arange(low, high, step)[low == 1 :] for (low, step), (high, _) in pairwise(_STEPS.items())]
+).round(2)
 _LONGEST = 1000.0
 
 
@@ -178,8 +172,13 @@ class Execution:
 def worse_prices(price: Floats, lay: NDArray[np.bool_], execution: Execution) -> Floats:
     """The prices that are got instead of the wanted ones: shorter for a back bet, longer for a lay bet."""
     got = 1 + (price - 1) * np.where(lay, 1 + execution.slippage, 1 - execution.slippage)
-    for _ in range(int(execution.ticks)):
-        got = np.where(lay, _next_price(got), _previous_price(got))
+    if execution.ticks:
+        slack = 1e-9 * got
+        longer = np.searchsorted(_LADDER, got + slack, "right") + int(execution.ticks) - 1
+        shorter = np.searchsorted(_LADDER, got - slack, "left") - int(execution.ticks)
+        up, down = (_LADDER[np.clip(place, 0, len(_LADDER) - 1)] for place in (longer, shorter))
+        # beyond the ends of the ladder no price is worse
+        got = np.where(lay, np.maximum(np.minimum(up, _LONGEST), got), np.minimum(down, got))
     return np.where(got > 1, got, np.nextafter(1.0, 2.0))
 
 
@@ -278,18 +277,3 @@ def _fees_and_taxes(accounts: list[Account], commission: Mapping[str, float]) ->
     kept = [commission.get(a.bookmaker, 0.0) if a.commission is None else a.commission for a in accounts]
     on_winnings = [account.commission_on == WINNINGS for account in accounts]
     return np.where(on_winnings, kept, 0.0), np.where(on_winnings, 0.0, kept)
-
-
-def _next_price(price: Floats) -> Floats:
-    begins, widths = (np.array(column) for column in zip(*_LADDER, strict=True))
-    rung = np.searchsorted(begins, price + 1e-9, side="right") - 1
-    width = widths[np.maximum(rung, 0)]
-    return np.minimum(np.round((np.floor(price / width + 1e-9) + 1) * width, 2), np.maximum(price, _LONGEST))
-
-
-def _previous_price(price: Floats) -> Floats:
-    begins, widths = (np.array(column) for column in zip(*_LADDER, strict=True))
-    # the price at which a rung begins belongs to the rung below
-    rung = np.searchsorted(begins, price - 1e-9, side="right") - 1
-    width = widths[np.maximum(rung, 0)]
-    return np.maximum(np.round((np.ceil(price / width - 1e-9) - 1) * width, 2), np.minimum(price, 1.01))

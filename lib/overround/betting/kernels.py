@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overround.measure.numba_compile import njit
+from overround.measure.numba_compile import compiled
 
 H2H, TOTALS, SPREADS = range(3)  # kinds of market
 FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
@@ -20,7 +20,7 @@ _DUST = 1e-9  # share of a purse below which it is empty: only rounding errors o
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True)
+@compiled
 def settled_selections(kind, picked, line, home, away):
     """See `settlement.settle`."""
     ended = np.empty(len(kind))
@@ -42,7 +42,7 @@ def settled_selections(kind, picked, line, home, away):
     return ended
 
 
-@njit(cache=True)
+@compiled
 def settlement_times(start, given, match):
     """See `settlement.settlement_times`."""
     settled = np.empty(len(start), np.int64)
@@ -52,7 +52,7 @@ def settlement_times(start, given, match):
     return settled
 
 
-@njit(cache=True)
+@compiled
 def time_order(placed, purse, settled, settles, market):
     """Arrays start, until, instant and run_end of `book.Order`; `market`: see `book.shared_markets`."""
     n, groups, done = len(placed), 0, 0
@@ -77,7 +77,7 @@ def time_order(placed, purse, settled, settles, market):
     return start[: groups + 1], until[:groups], instant, run_end
 
 
-@njit(cache=True)
+@compiled
 def in_turn(order):
     """Whether this order changes nothing."""
     at = 0
@@ -86,7 +86,7 @@ def in_turn(order):
     return at == len(order)
 
 
-@njit(cache=True)
+@compiled
 def payoffs(ended, lay, price, fee, tax):
     """Profit per unit staked if the selections ended so, and the code of each result in `settlement.RESULTS`.
 
@@ -102,7 +102,7 @@ def payoffs(ended, lay, price, fee, tax):
     return gain, result
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def kelly_shares(price, probability, lay, shrink, fraction, cap):
     """Stakes of `staking.Kelly` as shares of the bankroll; `shrink` is empty or a factor for each bet."""
     share = np.empty(len(price))
@@ -157,7 +157,7 @@ def run_book(order, terms, limits, stakes, gain, money):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def replay(order, terms, limits, stakes, draws, money, points, key, first, last, profits, paths):
     """Run the book again under redrawn results: histories `first` to `last` of those that `key` stands for.
 
@@ -195,14 +195,14 @@ def replay(order, terms, limits, stakes, draws, money, points, key, first, last,
             paths[history, k] = after[settles[points[k]]] - at_start
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _uniform(state):
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _run(order, terms, limits, stakes, gain, money, out):
     """Play the book: bet after bet where nothing limits them, or by all the rules."""
     if len(money) > 1 or len(order.run_end) > 0 or len(limits.most) > 0 or stakes.floor > 0 or stakes.fixed:
@@ -236,7 +236,7 @@ def _run(order, terms, limits, stakes, gain, money, out):
         free -= need
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut(begin, end, need, base, why, exposure, stake, taken):
     """Cut the stakes of a group to the money there is; returns the money they tie up."""
     cut, tied = base / need if need > base else 1.0, 0.0
@@ -248,7 +248,7 @@ def _cut(begin, end, need, base, why, exposure, stake, taken):
     return tied
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _run_all(order, terms, limits, stakes, gain, money, out):
     until, purse, n = order.until, order.purse, len(gain)
     free, total, peak = money.copy(), money.copy(), money.copy()
@@ -270,7 +270,7 @@ def _run_all(order, terms, limits, stakes, gain, money, out):
             free[mine] -= _place(begin, end, base, terms.exposure, limits, stakes, out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place_fixed(begin, end, stakes, limits, why, out):
     """Stakes that do not depend on money: as they are told, or none."""
     limited = len(limits.most) > 0
@@ -283,7 +283,7 @@ def _place_fixed(begin, end, stakes, limits, why, out):
             out.taken[i] = why
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place(begin, end, base, exposure, limits, stakes, out):
     """Size the bets of a group, cut in proportion to the money there is; returns the money tied up."""
     # unpacked once: every look into a tuple of arrays counts references
@@ -322,7 +322,7 @@ def _place(begin, end, base, exposure, limits, stakes, out):
     return tied
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rounded(step, minimum, wanted, code):
     """Stake in whole steps, or nothing below the minimum."""
     if wanted > 0:
@@ -334,7 +334,7 @@ def _rounded(step, minimum, wanted, code):
     return wanted, code
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _accept(most, accepted, size, part, wanted, code):
     """Stake that the account's limits and the bookmaker allow."""
     if accepted == 0:
@@ -353,7 +353,7 @@ def _accept(most, accepted, size, part, wanted, code):
     return wanted, code
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
     """Settle the places from `begin` to `end` in the order of settlement."""
     settles, run_end, exposure = order.settles, order.run_end, terms.exposure
@@ -388,7 +388,7 @@ def _settle(order, terms, begin, end, gain, floor, free, total, peak, out):
                 peak[k] = max(peak[k], total[k])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _net(settles, begin, end, rate, stake, gain, profit):
     """Profits of the bets on one exchange market, less commission on their net winnings."""
     won, net = 0.0, 0.0

@@ -7,14 +7,14 @@ kernel that it calls does.
 
 import numpy as np
 
-from overround.measure.numba_compile import njit
+from overround.measure.numba_compile import compiled
 
 _STEPS = 100
 # weight of log(money that is not at risk): keeps the stakes below the bankroll without moving them noticeably
 _WALL = 1e-13
 
 
-@njit(cache=True)
+@compiled
 def joint_stakes(moment, market, outcome, price, probability, lay, exact):
     """Stakes that maximise expected log wealth, moment by moment; see `staking.SimultaneousKelly`.
 
@@ -42,7 +42,7 @@ def joint_stakes(moment, market, outcome, price, probability, lay, exact):
     return risk
 
 
-@njit(cache=True)
+@compiled
 def _apart(begin, end, market, outcome, price, probability, lay, risk):
     """Each market's own stakes, smaller the more there is to win on the others."""
     quality = np.zeros(end - begin)
@@ -78,7 +78,7 @@ def _apart(begin, end, market, outcome, price, probability, lay, risk):
         risk[i] /= 1 + total - quality[i - begin]
 
 
-@njit(cache=True)
+@compiled
 def _stakes(market, outcome, price, probability, lay):
     """Stakes of the bets of one moment, over all results of their markets."""
     n = len(price)
@@ -95,7 +95,7 @@ def _stakes(market, outcome, price, probability, lay):
     return _newton(*_states(market, outcome, price, probability, lay))
 
 
-@njit(cache=True)
+@compiled
 def _one_market(price, probability):
     """Smoczynski and Tomkins (2010): back outcomes whose expected return exceeds the reserve.
 
@@ -121,7 +121,7 @@ def _one_market(price, probability):
     return risk
 
 
-@njit(cache=True)
+@compiled
 def _states(market, outcome, price, probability, lay):
     """Profit per unit at risk, shape (results, bets), and the chance of each result.
 
@@ -147,7 +147,7 @@ def _states(market, outcome, price, probability, lay):
     return returns, chance
 
 
-@njit(cache=True)
+@compiled
 def _market_states(first, last, outcome, price, probability, lay):
     k = 1
     for i in range(first + 1, last):
@@ -175,7 +175,7 @@ def _market_states(first, last, outcome, price, probability, lay):
     return (table, p) if p[k] > 0 else (table[:k], p[:k])
 
 
-@njit(cache=True)
+@compiled
 def _newton(returns, chance):
     """Maximum of sum chance log(1 + returns f) over f >= 0 with sum f < 1.
 
@@ -212,7 +212,7 @@ def _newton(returns, chance):
     return f
 
 
-@njit(cache=True)
+@compiled
 def _derivatives(returns, chance, f, slope, bend):
     """First and negative second derivatives of expected log wealth."""
     n = len(f)
@@ -234,7 +234,7 @@ def _derivatives(returns, chance, f, slope, bend):
                 bend[i, j] += weight / wealth * returns[s, i] * returns[s, j]
 
 
-@njit(cache=True)
+@compiled
 def _solve(matrix, target, some, result):
     """Solve for the rows and columns `some` of a positive definite matrix by Gauss-Jordan, in place."""
     n = len(target)
@@ -254,7 +254,7 @@ def _solve(matrix, target, some, result):
             result[i] /= matrix[i, i]
 
 
-@njit(cache=True)
+@compiled
 def _log_wealth(returns, chance, f):
     spare = 1.0
     for i in range(len(f)):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from overround.measure.numba_compile import njit
+from overround.measure.numba_compile import compiled
 
 
-@njit(cache=True)
+@compiled
 def run_elo(home, away, margin, start, k, margin_power, home_points):
     """Ratings after all matches, and the home team's lead before each.
 

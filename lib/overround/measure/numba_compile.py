@@ -22,3 +22,6 @@ class _Compiling(Listener):
 
 
 register("numba:compile", _Compiling())
+
+# for loops that hold no lock of Python's, so that threads run them side by side
+compiled = njit(cache=True, nogil=True)

@@ -1,9 +1,9 @@
 """Compiled loops over a board's moments; import this module only inside the function that needs it."""
 
-from overround.measure.numba_compile import njit
+from overround.measure.numba_compile import compiled
 
 
-@njit(cache=True)
+@compiled
 def carry_forward(row, since, begin):
     """Let each price stand until its bookmaker shows another: fills `row` (K, T, 3) and `since` (K, T).
 
@@ -24,7 +24,7 @@ def carry_forward(row, since, begin):
                 since[book, t] = since[book, t - 1]
 
 
-@njit(cache=True)
+@compiled
 def chain_cumsum(step, begin):
     """Running sum of `step` (K, T, 3) from the first moment of each market on, in place."""
     for book in range(step.shape[0]):
@@ -34,7 +34,7 @@ def chain_cumsum(step, begin):
                     step[book, t, slot] += step[book, t - 1, slot]
 
 
-@njit(cache=True)
+@compiled
 def first_passage(fair, move_at, slot, leader, need, until, end, when):
     """The first moment after each move at which each bookmaker has itself moved by `need` (relative, signed).
 
@@ -56,7 +56,7 @@ def first_passage(fair, move_at, slot, leader, need, until, end, when):
                     break
 
 
-@njit(cache=True)
+@compiled
 def moment_before(time, begin, window, out):
     """Last moment of the same market at least `window` before each, into `out`; -1 where there is none."""
     pointer = 0
@@ -68,7 +68,7 @@ def moment_before(time, begin, window, out):
         out[t] = pointer if time[pointer] <= time[t] - window else -1
 
 
-@njit(cache=True)
+@compiled
 def moments_within(time, begin, wait, out):
     """For each moment one past the last one of the same market that is at most `wait` later, into `out`."""
     end = 0

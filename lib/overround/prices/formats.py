@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from overround._typing import Floats
@@ -74,23 +75,22 @@ def convert_odds(values: ArrayLike, source: str, target: str, *, largest_denomin
     for name in (source, target):
         if name not in FORMATS:
             raise ParameterError(f"odds format {name!r} is unknown; the formats are {', '.join(FORMATS)}.")
-    if source == "fractional":
-        profit = _parse_fractions(values)
-    else:
-        numbers = _numbers(values, source)
-        _check(numbers, source)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            profit = numbers if source == target else _NUMERIC[source].to_profit(numbers)
-    if target == "fractional":
-        return _like(values, _write_fractions(profit, largest_denominator))
-    if source == target:
-        return _like(values, profit.copy())
+    given, kind = np.asarray(values, object if source == "fractional" else None), _FORMATS[source]
+    numbers = _fractions(given) if source == "fractional" else _numbers(given)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _like(values, np.asarray(_NUMERIC[target].of_profit(profit)))
+        bad = np.asarray(~(kind.valid(numbers) & np.isfinite(numbers)) & ~pd.isna(given))
+        if bad.any():
+            raise _error(given, np.unravel_index(int(bad.argmax()), bad.shape), source)
+        profit = kind.to_profit(numbers)
+        if target == "fractional":
+            found = _written(profit, largest_denominator)
+        else:
+            found = numbers.copy() if source == target else np.asarray(_FORMATS[target].of_profit(profit))
+    return found if given.ndim else found.item()
 
 
-def _like(values: ArrayLike, result: NDArray) -> Any:
-    return result if np.ndim(values) else result.item()
+def _same(profit: Floats) -> Floats:
+    return profit
 
 
 def _signed(profit: Floats) -> Floats:
@@ -107,7 +107,7 @@ def _american(profit: Floats) -> Floats:
     return np.where(np.abs(odds - whole) <= _WHOLE * np.abs(odds), whole, odds)
 
 
-_NUMERIC = {
+_FORMATS = {
     "decimal": _Format("above 1", lambda x: x > 1, lambda x: x - 1, lambda profit: 1 + profit),
     "american": _Format(
         "+100 and above or -100 and below",
@@ -115,7 +115,10 @@ _NUMERIC = {
         lambda x: np.where(x > 0, x / 100, -100 / x),
         _american,
     ),
-    "hong_kong": _Format("above 0", lambda x: x > 0, lambda x: x, lambda profit: profit),
+    "fractional": _Format(
+        'text such as "5/2", "1/1" or "evens", with numbers above 0', lambda x: x > 0, _same, _same
+    ),
+    "hong_kong": _Format("above 0", lambda x: x > 0, _same, _same),
     "indonesian": _Format("+1 and above or -1 and below", lambda x: np.abs(x) >= 1, _unsigned, _signed),
     "malay": _Format(
         "from -1 to +1 and not 0",
@@ -127,78 +130,51 @@ _NUMERIC = {
         "between 0 and 1", lambda x: (x > 0) & (x < 1), lambda x: (1 - x) / x, lambda profit: 1 / (1 + profit)
     ),
 }
-FORMATS = ("decimal", "american", "fractional", "hong_kong", "indonesian", "malay", "probability")
+FORMATS = tuple(_FORMATS)
 
 
-def _numbers(values: ArrayLike, source: str) -> Floats:
-    try:
-        return np.asarray(values, float)
-    except (TypeError, ValueError):
-        given = np.asarray(values, object)
-        for position, value in np.ndenumerate(given):
-            try:
-                float(value)
-            except (TypeError, ValueError):
-                raise _error(value, position, source, _NUMERIC[source].allowed) from None
-        raise
+def _numbers(given: NDArray[Any]) -> Floats:
+    """The numbers of an array, also of text; NaN where there is none."""
+    if given.dtype.kind in "biuf":
+        return given.astype(float)
+    numbers = pd.to_numeric(pd.Series(given.ravel(), dtype=object), errors="coerce")
+    return numbers.to_numpy(float).reshape(given.shape)
 
 
-def _check(numbers: Floats, source: str) -> None:
-    with np.errstate(invalid="ignore"):
-        bad = ~((_NUMERIC[source].valid(numbers) & np.isfinite(numbers)) | np.isnan(numbers))
-    if bad.any():
-        position = np.unravel_index(int(bad.argmax()), bad.shape)
-        raise _error(numbers[position].item(), position, source, _NUMERIC[source].allowed)
+def _fractions(given: NDArray[Any]) -> Floats:
+    """Profit per unit staked of fractions in text; NaN for what is none."""
+    codes, texts = pd.factorize(given.ravel())
+    profit = np.array([*(_fraction(text) for text in texts), np.nan])
+    return profit[codes].reshape(given.shape)
 
 
-def _error(value: object, position: tuple, source: str, allowed: str) -> ParameterError:
-    where = tuple(int(index) for index in position)
-    at = f" at position {where[0] if len(where) == 1 else where}" if where else ""
-    return ParameterError(f"{value!r}{at} is no {source.replace('_', ' ')} price; allowed is {allowed}.")
-
-
-def _parse_fractions(values: ArrayLike) -> Floats:
-    given = np.asarray(values, object)
-    profit = np.full(given.shape, np.nan)
-    known: dict[object, float] = {}
-    for position, text in np.ndenumerate(given):
-        if text is None or text != text:
-            continue
-        if text not in known:
-            value = _parse_fraction(text)
-            if value is None:
-                raise _error(
-                    text, position, "fractional", 'text such as "5/2", "1/1" or "evens", with numbers above 0'
-                )
-            known[text] = value
-        profit[position] = known[text]
-    return profit
-
-
-def _parse_fraction(text: object) -> float | None:
-    if not isinstance(text, str):
-        return None
-    words = text.strip().lower()
+def _fraction(text: object) -> float:
+    words = text.strip().lower() if isinstance(text, str) else ""
     if words in _EVENS:
         return 1.0
     parts = words.replace("-", "/").split("/")
     if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        return None
+        return np.nan
     return int(parts[0]) / int(parts[1])
 
 
-def _write_fractions(profit: Floats, largest: int) -> NDArray[np.object_]:
+def _error(given: NDArray[Any], position: tuple, source: str) -> ParameterError:
+    where = tuple(int(index) for index in position)
+    at = f" at position {where[0] if len(where) == 1 else where}" if where else ""
+    value = given[where].item() if isinstance(given[where], np.generic) else given[where]
+    allowed = _FORMATS[source].allowed
+    return ParameterError(f"{value!r}{at} is no {source.replace('_', ' ')} price; allowed is {allowed}.")
+
+
+def _written(profit: Floats, largest: int) -> NDArray[np.object_]:
+    """Profits as fractions in text, None for NaN."""
     if largest < 1:
         raise ParameterError(f"largest_denominator is {largest}; allowed is 1 and above.")
-    different, back = np.unique(profit, return_inverse=True)
-    names = np.array(
-        [None if np.isnan(value) else _write_fraction(float(value), largest) for value in different], object
-    )
-    return np.asarray(names[back.reshape(profit.shape)], object)
+    codes, different = pd.factorize(profit.ravel())
+    texts = np.array([*(_nearest(value, largest) for value in different.tolist()), None], object)
+    return np.asarray(texts[codes].reshape(profit.shape), object)
 
 
-def _write_fraction(profit: float, largest: int) -> str:
-    nearest = Fraction(profit).limit_denominator(largest)
-    if nearest == 0:
-        nearest = Fraction(1, round(1 / profit))
+def _nearest(profit: float, largest: int) -> str:
+    nearest = Fraction(profit).limit_denominator(largest) or Fraction(1, round(1 / profit))
     return f"{nearest.numerator}/{nearest.denominator}"

@@ -5,7 +5,8 @@ A method is one entry of `METHODS`, and its kernel with its formula and sources 
 cell and has a status that says why; no method returns a wrong value silently.
 """
 
-from typing import Literal, NamedTuple, overload
+from itertools import compress
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,27 +77,9 @@ def remove_margin(
     method: str = ...,
     *,
     target: float = ...,
-    return_parameter: Literal[True],
-    return_status: Literal[False] = ...,
-) -> tuple[Floats, Floats]: ...
-@overload
-def remove_margin(
-    prices: ArrayLike,
-    method: str = ...,
-    *,
-    target: float = ...,
-    return_parameter: Literal[False] = ...,
-    return_status: Literal[True],
-) -> tuple[Floats, Statuses]: ...
-@overload
-def remove_margin(
-    prices: ArrayLike,
-    method: str = ...,
-    *,
-    target: float = ...,
-    return_parameter: Literal[True],
-    return_status: Literal[True],
-) -> Solution: ...
+    return_parameter: bool = ...,
+    return_status: bool = ...,
+) -> tuple[Any, ...]: ...
 def remove_margin(
     prices: ArrayLike,
     method: str = "shin",
@@ -104,7 +87,7 @@ def remove_margin(
     target: float = 1.0,
     return_parameter: bool = False,
     return_status: bool = False,
-) -> Floats | tuple[Floats, Floats] | tuple[Floats, Statuses] | Solution:
+) -> Floats | tuple[Any, ...]:
     """Fair probabilities implied by bookmakers' prices.
 
     Parameters
@@ -147,10 +130,9 @@ def remove_margin(
     name = _method(method)
     rows = _rows("prices", prices)
     _check_target(target, name, rows.shape[1])
-    fair, parameter, status = _solved(name, rows, target, removes=True)
-    if return_parameter:
-        return (fair, parameter, status) if return_status else (fair, parameter)
-    return (fair, status) if return_status else fair
+    fair, *more = _solved(name, rows, target, removes=True)
+    wanted = compress(more, (return_parameter, return_status))
+    return (fair, *wanted) if return_parameter or return_status else fair
 
 
 def markets_without_margin(

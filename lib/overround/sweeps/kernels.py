@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from overround.measure.numba_compile import njit
+from overround.measure.numba_compile import compiled
 
 FIGURES = (
     "bets",
@@ -32,7 +32,7 @@ _EXACT = 14  # matches, up to which all results are enumerated
 _STATES = 20_000
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def chosen(by_choice, selection, values, low, high, codes, allowed):
     """Places of the bets that a variant takes: of each selection the first that is within its limits.
 
@@ -72,7 +72,7 @@ def chosen(by_choice, selection, values, low, high, codes, allowed):
     return places
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def book_of(at, place, placed, settled, settles, exposure, gain):
     """Order, exposures and gains of these candidates for `run_book`, with one purse and no shared market.
 
@@ -117,7 +117,7 @@ def book_of(at, place, placed, settled, settles, exposure, gain):
     return start[: groups + 1], until, purse[:groups], order, instant, exposures, gains
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def judged(
     at,
     place,
@@ -222,7 +222,7 @@ def judged(
         profits[d], turnovers[d] = earned[d], turned[d]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _error_of_ratio(earned, turned, total, staked):
     """Standard error of a yield by the residuals of the days (Cochran 1977, Sampling Techniques, 6.4)."""
     squares, days, ratio = 0.0, 0, total / staked
@@ -233,7 +233,7 @@ def _error_of_ratio(earned, turned, total, staked):
     return math.sqrt(squares * days / (days - 1)) / staked if days > 1 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _tail(z, skew):
     """Chance above z of a sum that is normal but for its skewness.
 
@@ -245,7 +245,7 @@ def _tail(z, skew):
     return min(max(p, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unit_moments(low, high, below, between, above):
     """Mean and second and third central moment of each candidate's profit per unit staked, shape (n, 3)."""
     out = np.empty((len(low), 3))
@@ -259,7 +259,7 @@ def unit_moments(low, high, below, between, above):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _moments_together(place, stake, together, draw, low, high, below, between, above, moments):
     """Sums of the moments of each draw's profit where several candidates listen to it."""
     mean, variance, third, count = 0.0, 0.0, 0.0, 0
@@ -291,7 +291,7 @@ def _moments_together(place, stake, together, draw, low, high, below, between, a
     return mean, variance, third
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _states(mine, count, place, stake, low, high, below, between, above):
     """Profits of the bets on one draw, and their chances: the parts of [0, 1] between the thresholds."""
     profits, chances, cuts = np.empty(2 * count + 1), np.empty(2 * count + 1), np.empty(2 * count + 1)
@@ -320,7 +320,7 @@ def _states(mine, count, place, stake, low, high, below, between, above):
     return segments, profits, chances
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _enumerated(at, place, stake, kind, draw, low, high, below, between, above, least):
     """Chance that the profits of a few bets sum to at least this; NaN if they have too many results."""
     mine, count = np.empty(_EXACT, np.int64), 0
