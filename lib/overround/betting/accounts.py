@@ -33,7 +33,7 @@ TAKEN = (
 )
 _FULL, _REFUSED, _GONE, _LATE, NO_ACCOUNT = 0, 9, 10, 11, 12
 WINNINGS, TURNOVER = "winnings", "turnover"
-# Betfair's price ladder: from each price on, the step to the next. It ends at `_LONGEST`, and goes on here for
+# Betfair's price ladder: from each price on, the step to the next. It ends at `_LONGEST`; goes on here for
 # bookmakers' prices that are longer
 _STEPS = {1: 0.01, 2: 0.02, 3: 0.05, 4: 0.1, 6: 0.2, 10: 0.5, 20: 1, 30: 2, 50: 5, 100: 10, 100_000: 0}
 _LADDER = np.concatenate(
@@ -216,10 +216,7 @@ class AccountTerms:
 
     def take(self, rows: Whole) -> "AccountTerms":
         """The terms of these bets."""
-        arrays = {
-            name: values[rows] for name, values in vars(self).items() if name != "money" and len(values)
-        }
-        return replace(self, **arrays)
+        return replace(self, **{name: each[rows] for name, each in vars(self).items() if name != "money"})
 
 
 def account_terms(
@@ -231,12 +228,10 @@ def account_terms(
 ) -> AccountTerms:
     """Terms of bets at these bookmakers; without accounts each takes any bet, from one common bankroll."""
     check_commission(commission)
-    n, none = len(bookmaker), np.empty(0)
     if accounts is None:
-        fee, money = commission_of(bookmaker, commission), np.array([bankroll])
-        return AccountTerms(
-            np.zeros(n, np.int64), money, fee, np.zeros(n), none, none, none, np.ones(n, bool)
-        )
+        free, none, whole = (np.broadcast_to(value, len(bookmaker)) for value in (np.inf, 0.0, True))
+        purse, fee = np.zeros(len(bookmaker), np.int64), commission_of(bookmaker, commission)
+        return AccountTerms(purse, np.array([bankroll]), fee, none, free, none, none, whole)
     listed = list(accounts)
     names = [account.bookmaker for account in listed]
     if not names or len(set(names)) < len(names):
@@ -245,35 +240,25 @@ def account_terms(
             + (", ".join(names) or "none")
             + "."
         )
+    table = pd.DataFrame([vars(account) for account in listed])
+    own, on_winnings = table["bankroll"].notna(), table["commission_on"] == WINNINGS
+    common = not own.all()  # one purse that accounts share comes first
+    kept = table["commission"].fillna(table["bookmaker"].map(lambda name: commission.get(name, 0.0)))
+    table = table.assign(
+        purse=(own.cumsum() - 1 + common).where(own, 0),
+        fee=kept.where(on_winnings, 0.0),
+        tax=kept.where(~on_winnings, 0.0),
+    ).astype({"max_stake": float, "max_payout": float, "stake_step": float, "min_stake": float})
     # what is read for a bet without an account does not matter: it is never staked
     of_bet = mapped(bookmaker, {name: place for place, name in enumerate(names)})
-    purse, money = _purses(listed, bankroll)
-    fee, tax = _fees_and_taxes(listed, commission)
-    most_stake, most_payout, step, minimum = np.array(
-        [(one.max_stake, one.max_payout, one.stake_step, one.min_stake) for one in listed], float
-    ).T
+    each = {name: table[name].to_numpy()[of_bet] for name in table}
     return AccountTerms(
-        purse=purse[of_bet],
-        money=money,
-        fee=fee[of_bet],
-        tax=tax[of_bet],
-        most=np.minimum(most_stake[of_bet], most_payout[of_bet] / price),
-        step=step[of_bet],
-        minimum=minimum[of_bet],
+        purse=each["purse"],
+        money=np.array([bankroll] * common + table["bankroll"].dropna().tolist(), float),
+        fee=each["fee"].astype(float),
+        tax=each["tax"].astype(float),
+        most=np.minimum(each["max_stake"], each["max_payout"] / price),
+        step=each["stake_step"],
+        minimum=each["min_stake"],
         known=of_bet >= 0,
     )
-
-
-def _purses(accounts: list[Account], bankroll: float) -> tuple[Whole, Floats]:
-    """Purse of each account, and the money in each purse; one that accounts share comes first."""
-    own = np.array([account.bankroll is not None for account in accounts])
-    common = not own.all()
-    money = [bankroll] * common + [each.bankroll for each in accounts if each.bankroll is not None]
-    return np.where(own, np.cumsum(own) - 1 + common, 0), np.array(money, float)
-
-
-def _fees_and_taxes(accounts: list[Account], commission: Mapping[str, float]) -> tuple[Floats, Floats]:
-    """Commission of each account on winnings, and on turnover."""
-    kept = [commission.get(a.bookmaker, 0.0) if a.commission is None else a.commission for a in accounts]
-    on_winnings = [account.commission_on == WINNINGS for account in accounts]
-    return np.where(on_winnings, kept, 0.0), np.where(on_winnings, 0.0, kept)

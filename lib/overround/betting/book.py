@@ -177,11 +177,11 @@ def make_book(
     market = shared_markets(signals, terms.fee)
     limits = Limits()
     if accounts is not None or execution is not None:
-        n, rules = len(signals), execution or Execution()
+        rules = execution or Execution()
         limits = Limits(
-            most=terms.most if len(terms.most) else np.full(n, np.inf),
-            step=terms.step if len(terms.step) else np.zeros(n),
-            minimum=terms.minimum if len(terms.minimum) else np.zeros(n),
+            most=np.array(terms.most),
+            step=np.array(terms.step),
+            minimum=np.array(terms.minimum),
             accepted=np.where(terms.known, 1.0 if accepted is None else accepted, 0.0),
             size=float(rules.size),
             part=bool(rules.cut_to_size),
@@ -209,19 +209,20 @@ def make_book(
     return book, order
 
 
-def event_order(placed: Times, purse: Whole, settled: Times, market: Whole | None) -> Order:
+def event_order(
+    placed: Times, purse: Whole, settled: Times, market: Whole | None, settles: Whole | None = None
+) -> Order:
     """Order of placements and settlements of bets that come in order of time and purse.
 
-    `market` is what `shared_markets` returns.
+    `market` is what `shared_markets` returns, `settles` the order of settlement where it is known.
     """
     from overround.betting.kernels import time_order
 
     if market is not None:
         settles = np.lexsort((market, settled))
-    elif (settled[1:] >= settled[:-1]).all():
-        settles = np.arange(len(placed))
-    else:
-        settles = np.argsort(settled, kind="stable")
+    elif settles is None:
+        in_order = (settled[1:] >= settled[:-1]).all()
+        settles = np.arange(len(placed)) if in_order else np.argsort(settled, kind="stable")
     shared = np.empty(0, np.int64) if market is None else market
     start, until, instant, run_end = time_order(placed, purse, settled, settles, shared)
     return Order(start, until, purse[start[:-1]], settles, instant, run_end)

@@ -218,12 +218,10 @@ def _with_results(
 
 def _ledger(bets: pd.DataFrame, columns: dict[str, Any], settles: Whole, start: float) -> pd.DataFrame:
     """Bets and what became of them, in the order of settlement."""
-    from overround.betting.kernels import in_turn
-
     optional = [name for name in OPTIONAL_SIGNAL_COLUMNS if name in bets]
     named = (*SIGNAL_COLUMNS, *_CARRIED, *optional)
     columns = {name: _values(bets[name]) for name in named if name not in columns} | columns
-    if not in_turn(settles):
+    if (settles != np.arange(len(settles))).any():
         columns = {name: _moved(values, settles) for name, values in columns.items()}
     for name, words in (("result", RESULTS), ("taken", TAKEN)):
         if name in columns:
@@ -254,10 +252,8 @@ def _words(codes: NDArray[np.int8], words: tuple[str, ...]) -> pd.Categorical:
 
 
 def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
-    counts = {}
-    if taken.any():
-        counts = dict(zip(TAKEN, np.bincount(taken, minlength=len(TAKEN)).tolist(), strict=True))
-        counts = {name: n for name, n in counts.items() if n}
+    counted = zip(TAKEN, np.bincount(taken, minlength=len(TAKEN)).tolist(), strict=True)
+    counts = {name: n for name, n in counted if n}
     reduced = ("limited", "partly", "short of money")
     return {
         "refused": {name: n for name, n in counts.items() if name not in ("full", *reduced)},

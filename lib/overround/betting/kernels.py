@@ -15,7 +15,6 @@ H2H, TOTALS, SPREADS = range(3)  # kinds of market
 FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
 # the first of `accounts.TAKEN`
 FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT = range(9)
-_DAY = 86_400_000_000  # microseconds
 _DUST = 1e-9  # share of a purse below which it is empty: only rounding errors of sums are left
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
@@ -43,16 +42,6 @@ def settled_selections(kind, picked, line, home, away):
 
 
 @compiled
-def settlement_times(start, given, match):
-    """See `settlement.settlement_times`."""
-    settled = np.empty(len(start), np.int64)
-    for i in range(len(start)):
-        # midnight stands for a day without a time; a missing time is the smallest number
-        settled[i] = given[i] if given[i] > start[i] else start[i] + (match if start[i] % _DAY else _DAY)
-    return settled
-
-
-@compiled
 def time_order(placed, purse, settled, settles, market):
     """Arrays start, until, instant and run_end of `book.Order`; `market`: see `book.shared_markets`."""
     n, groups, done = len(placed), 0, 0
@@ -75,15 +64,6 @@ def time_order(placed, purse, settled, settles, market):
             end = at + 1
         run_end[at] = end
     return start[: groups + 1], until[:groups], instant, run_end
-
-
-@compiled
-def in_turn(order):
-    """Whether this order changes nothing."""
-    at = 0
-    while at < len(order) and order[at] == at:
-        at += 1
-    return at == len(order)
 
 
 @compiled

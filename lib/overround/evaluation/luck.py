@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -176,11 +176,11 @@ def _replay(
     if not can_be_drawn(bets).any():
         return None
     listed = None if accounts is None else list(accounts)
+    terms = {"accounts": listed, "commission": commission}
     if stake is None:
-        book, bets = _as_staked(bets, listed, commission)
+        book, bets = _as_staked(bets, **terms)
     else:
-        money = _common_money(ledger, listed, bankroll)
-        book, bets = _restaked(bets, stake, listed, execution, commission, money)
+        book, bets = _restaked(bets, stake, execution, _common_money(ledger, listed, bankroll), **terms)
     ways = ways_to_end(bets, book.bets)
     gains = [book.gain(ended)[0] for ended in ways.ends]
     redrawn = can_be_drawn(bets)
@@ -207,23 +207,6 @@ def _common_money(ledger: pd.DataFrame, accounts: list[Account] | None, bankroll
     return start - sum(account.bankroll or 0.0 for account in accounts or [])
 
 
-def _as_staked(
-    ledger: pd.DataFrame, accounts: list[Account] | None, commission: Mapping[str, float]
-) -> tuple[Book, pd.DataFrame]:
-    """The book with the ledger's own stakes, and its bets in the order of the book."""
-    bets = ledger_arrays(ledger)
-    book, order = make_book(
-        ledger,
-        bets._replace(placed=np.zeros_like(bets.placed)),
-        stake=_AsStaked(),
-        bankroll=1.0,
-        commission=commission,
-        accounts=accounts,
-    )
-    book = replace(book, stakes=book.stakes._replace(fixed=True))
-    return book, ledger if order is None else ledger.take(order)
-
-
 class _AsStaked:
     """The stakes that the ledger has."""
 
@@ -231,13 +214,17 @@ class _AsStaked:
         return signals["stake"].to_numpy(float), np.zeros(len(signals))
 
 
+def _as_staked(ledger: pd.DataFrame, **terms: Any) -> tuple[Book, pd.DataFrame]:
+    """The book with the ledger's own stakes, and its bets in the order of the book."""
+    bets = ledger_arrays(ledger)
+    at_once = bets._replace(placed=np.zeros_like(bets.placed))
+    book, order = make_book(ledger, at_once, stake=_AsStaked(), bankroll=1.0, **terms)
+    book = replace(book, stakes=book.stakes._replace(fixed=True))
+    return book, ledger if order is None else ledger.take(order)
+
+
 def _restaked(
-    ledger: pd.DataFrame,
-    stake: Staking,
-    accounts: list[Account] | None,
-    execution: Execution | None,
-    commission: Mapping[str, float],
-    bankroll: float,
+    ledger: pd.DataFrame, stake: Staking, execution: Execution | None, bankroll: float, **terms: Any
 ) -> tuple[Book, pd.DataFrame]:
     """The book with stakes sized again, and the ledger's bets in the order of the book."""
     bets = ledger_arrays(ledger)
@@ -245,18 +232,12 @@ def _restaked(
     if order is not None:
         ledger, bets = ledger.take(order), bets.take(order)
     accepted = ledger["accepted"].to_numpy(float) if "accepted" in ledger else None
+    if accepted is not None and execution is None:
+        execution = Execution()
     # stakes are sized at the price that was wanted, and pay at the price that was got
     wanted = ledger.assign(price=ledger["wanted_price"]) if "wanted_price" in ledger else ledger
-    book, order = make_book(
-        wanted,
-        bets,
-        stake=stake,
-        bankroll=float(bankroll),
-        commission=commission,
-        accounts=accounts,
-        accepted=accepted,
-        execution=execution if accepted is None or execution is not None else Execution(),
-    )
+    rules: dict[str, Any] = {"stake": stake, "bankroll": float(bankroll), "execution": execution, **terms}
+    book, order = make_book(wanted, bets, accepted=accepted, **rules)
     ledger = ledger if order is None else ledger.take(order)
     _check_stakes(book, ledger)
     return book, ledger

@@ -88,7 +88,7 @@ def correct_for_search(
         and tried
         and not any(len(drawable(one) if histories == "market" else one) for one in tried.values())
     ):
-        return _untested(tried)
+        return untested(pd.Series({name: one["profit"].sum() for name, one in tried.items()}))
     given = None if statistics is None else np.asarray(statistics, float)
     return _judged(_null(tried, histories, simulations, block_days, bootstrap, seed), studentized, given)
 
@@ -228,8 +228,7 @@ def backtest_overfitting(tried: Tried, *, blocks: int = 16) -> dict[str, float]:
     step = max(1, CHUNK // profits.shape[1])
     for begin in range(0, len(chosen), step):
         half = chosen[begin : begin + step]
-        inside = _sharpe(half @ size, half @ total, half @ squares)
-        outside = _sharpe((1 - half) @ size, (1 - half) @ total, (1 - half) @ squares)
+        inside, outside = (_sharpe(some @ size, some @ total, some @ squares) for some in (half, 1 - half))
         winner = inside.argmax(axis=1)[:, None]
         mine = np.take_along_axis(outside, winner, axis=1)
         # ties count half: strategies that are the same share their rank
@@ -289,11 +288,9 @@ def _null(
     return null_of_market(tried, simulations, seed)
 
 
-def _untested(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {"profit": [one["profit"].sum() for one in ledgers.values()]}, index=pd.Index(ledgers)
-    )
-    table[["statistic", "p", "p_adjusted"]] = np.nan
+def untested(profit: pd.Series) -> pd.DataFrame:
+    """What `correct_for_search` returns where no bet of any strategy can be tested."""
+    table = profit.to_frame("profit").assign(statistic=np.nan, p=np.nan, p_adjusted=np.nan)
     unknown = dict.fromkeys(("reality_check", "spa_lower", "spa_consistent", "spa_upper"), np.nan)
     table.attrs.update(tried=len(table), best=table.index[0], **unknown)
     return table

@@ -217,7 +217,12 @@ def lowest_margin(quotes: pd.DataFrame) -> str:
 
 
 def check_reference(
-    reference: str, names: Sequence[str], *, lay: bool = True, weights: object = None, at_close: bool = True
+    reference: str,
+    names: Sequence[str],
+    *,
+    quotes: pd.DataFrame | None = None,
+    weights: object = None,
+    at_close: bool = True,
 ) -> None:
     """Reject a reference that is not available, naming those that are."""
     if reference not in REFERENCES and reference not in names:
@@ -230,7 +235,7 @@ def check_reference(
             "reference 'close' is not known before kick-off: "
             "bet at the close (at_close), or take another reference."
         )
-    if reference == EXCHANGE and not lay:
+    if reference == EXCHANGE and quotes is not None and not (quotes["market"] == "h2h_lay").any():
         raise ParameterError(
             "reference 'exchange_mid' needs lay prices (market h2h_lay), and these quotes have none."
         )
@@ -334,8 +339,9 @@ def bookmakers_of(quotes: pd.DataFrame) -> list[str]:
     return sorted(quotes["bookmaker"].unique())
 
 
-def accounts_of(names: Sequence[str], reference: str, bookmakers: Sequence[str] | None) -> set[str]:
+def accounts_of(quotes: pd.DataFrame, bookmakers: Sequence[str] | None, reference: str = "") -> set[str]:
     """Bookmakers to bet at: these, or all but the reference and market averages and maxima."""
+    names = bookmakers_of(quotes)
     if bookmakers is None:
         return set(names) - set(NOT_AN_ACCOUNT) - {reference}
     unknown = sorted(set(bookmakers) - set(names))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.prices.moves import in_order, moves_at, moving_boards, onsets, opening, unmoved_since
-from overround.prices.references import CONSENSUS, accounts_of, bookmakers_of, opinions
+from overround.prices.references import CONSENSUS, accounts_of, opinions
 from overround.times import as_times
 
 
@@ -53,7 +53,7 @@ def stale_prices(
     """
     from overround.prices.board_kernels import chain_cumsum
 
-    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
+    accounts = accounts_of(quotes, bookmakers)
     parts = []
     for board in moving_boards(quotes, method, max_age_h):
         step = np.zeros(board.fair.shape)

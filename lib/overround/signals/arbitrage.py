@@ -15,7 +15,7 @@ from overround._typing import Floats, Whole
 from overround.errors import ParameterError
 from overround.prices.board import Board, boards
 from overround.prices.commission import check_commission, net_price, paid_out
-from overround.prices.references import accounts_of, bookmakers_of
+from overround.prices.references import accounts_of
 from overround.schema import COMMISSION
 from overround.signals.selection import as_signals, bets, first_moments
 
@@ -74,7 +74,7 @@ def arbitrage_signals(
     >>> len(sure) > 0, bool((sure["edge"] > 0).all())
     (True, True)
     """
-    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
+    accounts = accounts_of(quotes, bookmakers)
     families: list[pd.DataFrame] = []
     for board in boards(quotes, None, max_age_h=max_age_h):
         kept = _kept(board, commission)
@@ -208,7 +208,7 @@ def middle_signals(
     >>> len(ov.signals.middle_signals(quotes))  # no totals here, so no middles
     0
     """
-    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
+    accounts = accounts_of(quotes, bookmakers)
     lined = quotes[quotes["market"].isin(("totals", "spreads"))]
     is_total, line_of_row = (lined["market"] == "totals").to_numpy(), lined["line"].to_numpy(float)
     families: list[pd.DataFrame] = []
@@ -262,7 +262,7 @@ def _covers(board: Board, best: Whole, net: Floats, least: float, most: float) -
         at = (best[now, slot], now, np.full(len(now), slot))
         share = 1 / net[now, slot] / book[now]
         given = {"probability": share, "edge": gain[now], "share": share, "guaranteed": gain[now]}
-        legs.append(bets(board, *at, price=board.price[at], number=number, **given))
+        legs.append(bets(board, *at, number=number, **given))
     return pd.concat(legs, ignore_index=True)
 
 
@@ -288,14 +288,13 @@ def _back_and_lay(
     liability = price[at] - 1
     return pd.concat(
         [
-            bets(board, *back, price=board.price[back], edge=gain[at], share=1 / outlay[at], **common),
+            bets(board, *back, edge=gain[at], share=1 / outlay[at], **common),
             bets(
                 board,
                 layer[at],
                 moment,
                 slot,
                 side="lay",
-                price=price[at],
                 edge=gain[at] * liability,
                 share=stake[at] * liability / outlay[at],
                 **common,
@@ -337,14 +336,7 @@ def _middles(
     for line, slot, net in ((first, 0, one), (second, 2, two)):
         at = (best[line[moment], moment, slot], moment, np.full(len(moment), slot))
         legs.append(
-            bets(
-                board,
-                *at,
-                price=board.price[at],
-                number=np.arange(len(moment)),
-                share=back[moment] / net[moment],
-                **given,
-            )
+            bets(board, *at, number=np.arange(len(moment)), share=back[moment] / net[moment], **given)
         )
     return pd.concat(legs, ignore_index=True)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.prices.board import boards
-from overround.prices.references import accounts_of, bookmakers_of, mean_of_accounts, spread_of_accounts
+from overround.prices.references import accounts_of, mean_of_accounts, spread_of_accounts
 from overround.signals.selection import as_signals, bets, first_and_best
 
 
@@ -47,8 +47,7 @@ def seed_signals(
     >>> "edge" in signals
     True
     """
-    names = bookmakers_of(quotes)
-    accounts = accounts_of(names, "", bookmakers)
+    accounts = accounts_of(quotes, bookmakers)
     parts = []
     for board in boards(quotes, None, at_close=at_close, max_age_h=max_age_h):
         mean = mean_of_accounts(board.price, board.names, 2)
@@ -56,7 +55,7 @@ def seed_signals(
         buy = (mean > min_mean) & (deviation < max_spread)
         mine = board.among(accounts)
         at = first_and_best(board, buy & ~np.isnan(board.price) & mine)
-        parts.append(bets(board, *at, price=board.price[at]))
+        parts.append(bets(board, *at))
     return as_signals(parts, f"seed rule (mean price above {min_mean:g}, spread below {max_spread:g})")
 
 
@@ -91,5 +90,5 @@ def blind_signals(
     parts = []
     for board in boards(mine, None, at_close=at_close, max_age_h=None):
         at = first_and_best(board, ~np.isnan(board.price))
-        parts.append(bets(board, *at, price=board.price[at]))
+        parts.append(bets(board, *at))
     return as_signals(parts, f"every {outcome} at {bookmaker}")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
+from overround.formatting import percent
 from overround.prices.board import boards
 from overround.prices.references import CONSENSUS, accounts_of, bookmakers_of, mean_of_accounts
 from overround.signals.selection import as_signals, believable, bets, first_moments
@@ -71,7 +72,7 @@ def consensus_signals(
         raise ParameterError(f"margin is {margin}; it must be at least 0 and below 1.")
     quotes = quotes[quotes["market"] == "h2h"]
     names = bookmakers_of(quotes)
-    accounts = accounts_of(names, "", bookmakers)
+    accounts = accounts_of(quotes, bookmakers)
     if names and consensus not in (CONSENSUS, *names):
         raise ParameterError(
             f"consensus {consensus!r} has no prices here; those that have: {CONSENSUS}, {', '.join(names)}."
@@ -92,8 +93,6 @@ def consensus_signals(
         slot = promise[:, moment].max(axis=0).argmax(axis=1)
         book = promise[:, moment, slot].argmax(axis=0)
         at = book, moment, slot
-        parts.append(bets(board, *at, price=price[at], probability=probability[at[1:]], edge=edge[at]))
+        parts.append(bets(board, *at, probability=probability[at[1:]], edge=edge[at]))
     which = "all prices" if consensus == CONSENSUS else consensus.replace("_", " ")
-    return as_signals(
-        parts, f"price against the mean of {which} (margin {100 * margin:.1f}\N{NO-BREAK SPACE}%)"
-    )
+    return as_signals(parts, f"price against the mean of {which} (margin {percent(margin)})")

@@ -7,8 +7,9 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.forecasts.base import PROBABILITIES
+from overround.formatting import percent
 from overround.prices.board import boards
-from overround.prices.references import accounts_of, bookmakers_of
+from overround.prices.references import accounts_of
 from overround.signals.selection import as_signals, believable, bets, first_and_best
 from overround.times import microseconds
 
@@ -69,7 +70,7 @@ def model_signals(
     if missing:
         raise ParameterError(f"probabilities need the column {missing[0]!r}; walk_forward gives it.")
     quotes = quotes[quotes["market"] == "h2h"]
-    accounts = accounts_of(bookmakers_of(quotes), "", bookmakers)
+    accounts = accounts_of(quotes, bookmakers)
     forecasts = probabilities.set_index("event_id")
     wide, predicted_at = (
         forecasts[list(PROBABILITIES)].to_numpy(float),
@@ -89,5 +90,5 @@ def model_signals(
         mine = board.among(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (price <= max_price) & mine
         at = first_and_best(board, wanted)
-        parts.append(bets(board, *at, price=price[at], probability=probability[at[1:]], edge=edge[at]))
-    return as_signals(parts, f"{name} (edge from {100 * min_edge:.1f}\N{NO-BREAK SPACE}%)")
+        parts.append(bets(board, *at, probability=probability[at[1:]], edge=edge[at]))
+    return as_signals(parts, f"{name} (edge from {percent(min_edge)})")

@@ -20,12 +20,13 @@ def bets(
     board: Board, book: Whole, moment: Whole, slot: Whole, *, side: str = "back", **columns: Any
 ) -> pd.DataFrame:
     """Bets at a board's standing prices, with these columns; `as_signals` puts them in order."""
-    rows = board.lay_row if side == "lay" else board.row
-    assert rows is not None  # noqa: S101  # a lay bet has a lay price
-    frame = board.selections(rows[book, moment, slot])
-    return frame.assign(
+    rows, prices = (board.lay_row, board.lay) if side == "lay" else (board.row, board.price)
+    assert rows is not None and prices is not None  # noqa: S101  # a lay bet has a lay price
+    at = book, moment, slot
+    return board.selections(rows[at]).assign(
         bookmaker=np.array(board.names, object)[book],
         side=side,
+        price=prices[at],
         placed_at=as_times(board.time[moment]),
         **columns,
     )

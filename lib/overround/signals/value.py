@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from overround.prices.board import boards
+from overround._typing import Floats, Whole
+from overround.formatting import percent
+from overround.prices.board import Board, boards
 from overround.prices.references import (
-    EXCHANGE,
     accounts_of,
     board_reference,
     bookmakers_of,
@@ -90,25 +92,46 @@ def value_signals(
     >>> len(signals) > 0, bool((signals["edge"] >= 0.02).all()), "sharp" in set(signals["bookmaker"])
     (True, True, False)
     """
-    names = bookmakers_of(quotes)
-    accounts = accounts_of(names, reference, bookmakers)
-    if names:
-        lay = reference != EXCHANGE or bool((quotes["market"] == "h2h_lay").any())
-        check_reference(reference, names, lay=lay, weights=weights, at_close=at_close)
+    accounts = accounts_of(quotes, bookmakers, reference)
+    if names := bookmakers_of(quotes):
+        check_reference(reference, names, quotes=quotes, weights=weights, at_close=at_close)
     parts = []
     for board in boards(quotes, method, at_close=at_close, max_age_h=max_age_h):
-        probability, opinions = board_reference(board, reference, weights)
-        edge = probability * board.net - 1
-        mine = board.among(accounts)
-        wanted = (edge >= min_edge) & (edge <= max_edge) & (board.price <= max_price) & mine
-        book, moment, slot = first_and_best(board, wanted)
-        at, price = (book, moment, slot), board.price[book, moment, slot]
-        se = (
-            board.net[at]
-            * spread_of_accounts(board.fair[:, moment, slot], board.names, book)
-            / np.sqrt(opinions[at])
+        *value, wanted = standing_value(
+            board, reference, accounts, (min_edge, max_edge, max_price), weights=weights
         )
-        parts.append(bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se))
-    return as_signals(
-        parts, f"value against {reference} ({method}, edge from {100 * min_edge:.1f}\N{NO-BREAK SPACE}%)"
+        parts.append(value_bets(board, first_and_best(board, wanted), *value))
+    return as_signals(parts, f"value against {reference} ({method}, edge from {percent(min_edge)})")
+
+
+def standing_value(
+    board: Board,
+    reference: str,
+    accounts: set[str],
+    limits: tuple[float, float, float],
+    weights: Mapping[str, float] | pd.DataFrame | None = None,
+) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """Probabilities and numbers of opinions of a reference, edges, and which are worth a bet, (K, T, 3).
+
+    `limits` are the least and the largest edge, and the longest price.
+    """
+    probability, opinions = board_reference(board, reference, weights)
+    edge = probability * board.net - 1
+    least, most, longest = limits
+    wanted = (edge >= least) & (edge <= most) & (board.price <= longest) & board.among(accounts)
+    return probability, opinions, edge, wanted
+
+
+def value_bets(
+    board: Board, at: tuple[Whole, ...], probability: Floats, opinions: Floats, edge: Floats
+) -> pd.DataFrame:
+    """Bets at these bookmakers, moments and slots, with the standard errors of their edges."""
+    book, moment, slot = at
+    spread = spread_of_accounts(board.fair[:, moment, slot], board.names, book)
+    return bets(
+        board,
+        *at,
+        probability=probability[at],
+        edge=edge[at],
+        edge_se=board.net[at] * spread / np.sqrt(opinions[at]),
     )

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from overround.betting.book import (
     Order,
     Stakes,
     Terms,
+    event_order,
     ledger_arrays,
     make_book,
     placement_order,
@@ -24,7 +25,7 @@ from overround.betting.book import (
 )
 from overround.betting.staking import Staking, sizes_one_by_one
 from overround.evaluation.redrawn_results import can_be_drawn, ways_to_end
-from overround.grouping import SELECTION, codes_and_words, group_codes
+from overround.grouping import SELECTION, group_codes
 from overround.prices.commission import commission_of
 from overround.schema import COMMISSION, NOT_AN_ACCOUNT
 from overround.sweeps.space import SETS, rule_of
@@ -33,7 +34,6 @@ from overround.times import DAY_US, Times, microseconds
 _SIZED_FROM = ("side", "price", "fee", "probability", "edge", "edge_se")
 # number of rules whose sizes are kept: a grid of stakings repeats them, a sample never does
 _REMEMBERED = 16
-_NO_PLACES = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,20 +68,10 @@ class Bets:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of all that the figures depend on."""
-        found = hashlib.blake2b(digest_size=16)
-        bets = self.arrays
-        for values in (
-            *(self.values, self.codes, self.selection, self.by_choice, bets.placed, bets.settled, bets.price),
-            *(self.void, bets.ended, self.gain, self.clv, self.day, self.days),
-        ):
-            found.update(np.ascontiguousarray(values).tobytes())
-        for part in self.draws:
-            found.update(np.ascontiguousarray(part).tobytes())
-        edge_se = self.signals["edge_se"] if "edge_se" in self.signals else pd.Series(dtype=float)
-        for column in (self.signals["probability"], edge_se):
-            found.update(column.to_numpy(float).tobytes())
-        found.update(repr((self.limited, self.names, self.first, self.shared)).encode())
+        """Digest of all that the figures depend on; what the arrays are made of stands for them."""
+        kept = [name for name in self.signals if name not in ("stake", "profit", "bankroll")]
+        found = hashlib.blake2b(pd.util.hash_pandas_object(self.signals[kept]).to_numpy(), digest_size=16)
+        found.update(self.days.tobytes() + repr((self.limited, self.first)).encode())
         return found.hexdigest()
 
 
@@ -150,44 +140,36 @@ def block(bets: Bets, variants: pd.DataFrame, bankroll: float) -> dict[str, NDAr
         figures, shape (variants, figures) in the order of `kernels.FIGURES`; profit and staked by match
         day, shape (variants, days), as float32.
     """
-    from overround.sweeps.kernels import FIGURES
+    from overround.sweeps.kernels import FIGURES, judged
 
-    n = len(variants)
-    answer = {"figures": np.empty((n, len(FIGURES)))}
-    answer |= {name: np.zeros((n, len(bets.days)), np.float32) for name in ("profit", "staked")}
-    place, sized = np.empty(len(bets.void), np.int64), dict[str, tuple[Floats, Floats]]()
-    chosen_as, at, times = None, np.empty(0, np.int64), ()
+    n, arrays = len(variants), bets.arrays
+    facts = arrays.settled, arrays.price, bets.void, bets.clv, bets.day
+    figures = np.empty((n, len(FIGURES)))
+    profit, staked = (np.zeros((n, len(bets.days)), np.float32) for _ in range(2))
+
+    @lru_cache(_REMEMBERED)
+    def sizes(rule: Any) -> tuple[Floats, Floats]:
+        return rule.sizes(bets.sized_from)
+
+    limits, some = None, None
     for row, variant in enumerate(variants.to_dict("records")):
-        limits = _limits(bets, variant)
-        if limits != chosen_as:  # the next variant often differs in its staking only
-            at, chosen_as = _chosen(bets, limits), limits
-            times = _in_time(bets, at, place)
-        rule = rule_of(variant, bankroll)
-        if repr(rule) not in sized and sizes_one_by_one(rule):
-            if len(sized) == _REMEMBERED:
-                sized.clear()
-            sized[repr(rule)] = rule.sizes(bets.sized_from)
-        played = _played(bets, at, times, rule, sized.get(repr(rule)), bankroll)
-        _judge(
-            bets,
-            at,
-            place,
-            *played,
-            bankroll,
-            answer["profit"][row],
-            answer["staked"][row],
-            answer["figures"][row],
+        wanted, rule = _limits(bets, variant), cast(Any, rule_of(variant, bankroll))
+        if some is None or wanted != limits:  # the next variant often differs in its staking only
+            some, limits = _chosen(bets, wanted), wanted
+        played = _played(bets, some, rule, sizes(rule) if sizes_one_by_one(rule) else None, bankroll)
+        judged(
+            *(some.at, some.place, *played, bankroll, *facts),
+            *(profit[row], staked[row], bets.draws, figures[row]),
         )
-    return answer
+    return {"figures": figures, "profit": profit, "staked": staked}
 
 
 def ledger_of(bets: Bets, variant: Mapping[str, Any], bankroll: float, strategy: str) -> pd.DataFrame:
     """The whole ledger of one variant, as `backtest` makes it."""
-    at, rule = _chosen(bets, _limits(bets, variant)), rule_of(variant, bankroll)
+    some, rule = _chosen(bets, _limits(bets, variant)), rule_of(variant, bankroll)
     sizes = rule.sizes(bets.signals) if sizes_one_by_one(rule) else None
-    times = _in_time(bets, at, np.empty(len(bets.void), np.int64))
-    order, stake, profit, after = _played(bets, at, times, rule, sizes, bankroll)
-    ledger = bets.signals.take(at).assign(
+    order, stake, profit, after = _played(bets, some, rule, sizes, bankroll)
+    ledger = bets.signals.take(some.at).assign(
         stake=stake, profit=profit, bankroll=after, bankroll_at_start=float(bankroll), strategy=strategy
     )
     ledger = ledger.take(order).drop(columns="fee", errors="ignore").reset_index(drop=True)
@@ -208,80 +190,55 @@ def _limits(bets: Bets, variant: Mapping[str, Any]) -> Choice:
     return low, high, tuple(sets)
 
 
-def _chosen(bets: Bets, limits: Choice) -> Whole:
+class _Chosen(NamedTuple):
+    """The bets that are within some limits: the same for all stakes."""
+
+    at: Whole
+    place: Whole  # number of each candidate in `at`, -1 where it is not among them
+    order: Order
+    terms: Terms
+    gain: Floats
+
+
+def _chosen(bets: Bets, limits: Choice) -> _Chosen:
     from overround.sweeps.kernels import chosen
 
     low, high, sets = limits
     allowed = np.zeros((len(SETS), max(map(len, bets.names), default=0)), bool)
     for row, (names, wanted) in enumerate(zip(bets.names, sets, strict=True)):
         allowed[row, : len(names)] = True if wanted is None else np.isin(names, wanted)
-    return chosen(
-        bets.by_choice,
-        bets.selection,
-        bets.values,
-        np.array(low, float),
-        np.array(high, float),
-        bets.codes,
-        allowed,
-    )
-
-
-def _in_time(bets: Bets, at: Whole, place: Whole) -> tuple:
-    """Order in time, exposures and gains of these bets, the same for all stakes; fills `place`."""
-    from overround.sweeps.kernels import book_of
-
-    found = book_of(
-        at, place, bets.arrays.placed, bets.arrays.settled, bets.settles, bets.exposure, bets.gain
-    )
-    *order, exposure, gain = found
-    return Order._make([*order, _NO_PLACES]), Terms(np.zeros(len(at), np.int64), exposure, np.empty(0)), gain
+    bounds = np.array(low, float), np.array(high, float)
+    at = chosen(bets.by_choice, bets.selection, bets.values, *bounds, bets.codes, allowed)
+    place, purse = np.full(len(bets.void), -1), np.zeros(len(at), np.int64)
+    place[at] = np.arange(len(at))
+    settles = place[bets.settles]
+    settles = settles[settles >= 0]
+    order = event_order(bets.arrays.placed[at], purse, bets.arrays.settled[at], None, settles)
+    return _Chosen(at, place, order, Terms(purse, bets.exposure[at], np.empty(0)), bets.gain[at])
 
 
 def _played(
-    bets: Bets, at: Whole, times: tuple, rule: Staking, sizes: tuple[Floats, Floats] | None, bankroll: float
+    bets: Bets, some: _Chosen, rule: Staking, sizes: tuple[Floats, Floats] | None, bankroll: float
 ) -> tuple[Whole, Floats, Floats, Floats]:
     """Order of settlement, stakes, profits and bankrolls: what `backtest` makes of these bets."""
     from overround.betting.kernels import run_book
 
-    if not bets.shared:
-        order, terms, gain = times
+    at, order = some.at, some.order
+    if bets.shared:
+        chosen = bets.signals.take(at), bets.arrays.take(at)
+        book, _ = make_book(*chosen, stake=rule, bankroll=bankroll, commission=COMMISSION)
+        order, played = book.order, book.play(book.gain(book.bets.ended)[0])
+    else:
         amount, share = rule.sizes(bets.signals.take(at)) if sizes is None else (part[at] for part in sizes)
         stakes = Stakes(amount, share, floor=float(getattr(rule, "floor", 0.0)))
-        played = run_book(order, terms, Limits(), stakes, gain, np.array([bankroll]))
-        return order.settles, played.stake, played.profit, played.after
-    book, _ = make_book(
-        bets.signals.take(at), bets.arrays.take(at), stake=rule, bankroll=bankroll, commission=COMMISSION
-    )
-    played = book.play(book.gain(book.bets.ended)[0])
-    return book.order.settles, played.stake, played.profit, played.after
-
-
-def _judge(
-    bets: Bets,
-    at: Whole,
-    place: Whole,
-    order: Whole,
-    stake: Floats,
-    profit: Floats,
-    after: Floats,
-    bankroll: float,
-    earned: NDArray[np.float32],
-    turned: NDArray[np.float32],
-    out: Floats,
-) -> None:
-    from overround.sweeps.kernels import judged
-
-    facts = bets.arrays.settled, bets.arrays.price, bets.void, bets.clv, bets.day
-    judged(at, place, order, stake, profit, after, bankroll, *facts, earned, turned, bets.draws, out)
+        played = run_book(order, some.terms, Limits(), stakes, some.gain, np.array([bankroll]))
+    return order.settles, played.stake, played.profit, played.after
 
 
 def _coded(column: pd.Series) -> tuple[Whole, tuple[str, ...]]:
     """Code of each value in the order of text, and the values, those in no row left out."""
-    codes, words = codes_and_words(column)
-    used, codes = np.unique(codes, return_inverse=True)
-    names = np.asarray(words, dtype=object)[used].astype(str).astype(object)
-    order = np.argsort(names)
-    return np.argsort(order)[codes].astype(np.int64), tuple(names[order].tolist())
+    found = pd.Categorical(column.astype("str"))
+    return found.codes.astype(np.int64), tuple(found.categories)
 
 
 def _gain(bets: BetArrays, ended: Floats, fee: Floats) -> Floats:

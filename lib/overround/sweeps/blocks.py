@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.evaluation.multiple_testing import correct_for_search
+from overround.evaluation.multiple_testing import correct_for_search, untested
 from overround.parallel.tasks import Task
 from overround.provenance import library_digest
 from overround.sweeps.bets import Bets, bets_of, block, match_days
@@ -126,15 +126,9 @@ def _corrected(variants: pd.DataFrame, found: dict[str, NDArray], settings: Swee
     table = variants.assign(**dict(zip(FIGURES, found["figures"].T, strict=True)))
     table = table.astype({"bets": np.int64, "luck_bets": np.int64})
     played = found["staked"].any(axis=0)
-    if not played.any():
-        table[["statistic", "p", "p_adjusted", "luck_p_adjusted"]] = np.nan
-        table.attrs = {"tried": len(table), "best": table.index[0]} | dict.fromkeys(
-            ("reality_check", "spa_lower", "spa_consistent", "spa_upper"), np.nan
-        )
-        return table
     profits = pd.DataFrame(found["profit"][:, played].T, columns=table.index)
     how = {name: getattr(settings, name) for name in ("simulations", "block_days", "seed")}
-    corrected = correct_for_search(profits, **how)
+    corrected = correct_for_search(profits, **how) if played.any() else untested(table["profit"])
     table[["statistic", "p", "p_adjusted"]] = corrected[["statistic", "p", "p_adjusted"]]
     table["luck_p_adjusted"] = np.nan
     if table["luck_bets"].any():

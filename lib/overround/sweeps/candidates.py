@@ -10,16 +10,10 @@ from overround.betting.engine import backtest
 from overround.betting.staking import Flat
 from overround.prices.board import Board, boards
 from overround.prices.closing import closing_lines
-from overround.prices.references import (
-    EXCHANGE,
-    REFERENCES,
-    accounts_of,
-    board_reference,
-    bookmakers_of,
-    check_reference,
-    spread_of_accounts,
-)
-from overround.signals.selection import as_signals, bets
+from overround.prices.moves import opening
+from overround.prices.references import REFERENCES, accounts_of, bookmakers_of, check_reference
+from overround.signals.selection import as_signals
+from overround.signals.value import standing_value, value_bets
 from overround.sweeps.space import SIGNALS
 
 _BOARD = ("method", "at_close", "max_age_h")
@@ -116,34 +110,21 @@ def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, 
     if not names:
         return set()
     reference = group["reference"]
-    lay = reference != EXCHANGE or bool((quotes["market"] == "h2h_lay").any())
-    check_reference(reference, names, lay=lay, weights=None, at_close=bool(group["at_close"]))
+    check_reference(reference, names, quotes=quotes, at_close=bool(group["at_close"]))
     named = (
-        accounts_of(names, reference, group["bookmakers"])
+        accounts_of(quotes, group["bookmakers"], reference)
         if strict
         else set(group["bookmakers"]) & set(names)
     )
-    return named | (accounts_of(names, reference, None) if group["default"] else set())
+    return named | (accounts_of(quotes, None, reference) if group["default"] else set())
 
 
 def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> pd.DataFrame:
-    probability, opinions = board_reference(board, group["reference"])
-    edge = probability * board.net - 1
-    mine = board.among(accounts)
-    wanted = (
-        (edge >= group["min_edge"]) & (edge <= group["max_edge"]) & (board.price <= group["max_price"]) & mine
-    )
-    same = np.zeros(wanted.shape, bool)
+    limits = group["min_edge"], group["max_edge"], group["max_price"]
+    *value, wanted = standing_value(board, group["reference"], accounts, limits)
+    probability, same = value[0], np.zeros(wanted.shape, bool)
     same[:, 1:] = (board.price[:, 1:] == board.price[:, :-1]) & (probability[:, 1:] == probability[:, :-1])
-    opens = board.begin == np.arange(len(board.begin))
-    at = book, moment, slot = np.nonzero(wanted & (opens[None, :, None] | ~same))
-    price = board.price[at]
-    se = (
-        board.net[at]
-        * spread_of_accounts(board.fair[:, moment, slot], board.names, book)
-        / np.sqrt(opinions[at])
-    )
-    return bets(board, *at, price=price, probability=probability[at], edge=edge[at], edge_se=se)
+    return value_bets(board, np.nonzero(wanted & (opening(board)[:, None] | ~same)), *value)
 
 
 def _key(variants: pd.DataFrame) -> pd.Series:

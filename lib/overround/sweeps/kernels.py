@@ -73,51 +73,6 @@ def chosen(by_choice, selection, values, low, high, codes, allowed):
 
 
 @compiled
-def book_of(at, place, placed, settled, settles, exposure, gain):
-    """Order, exposures and gains of these candidates for `run_book`, with one purse and no shared market.
-
-    `place` is an array over all candidates that is filled with the number of each bet in `at`, -1 where it is
-    not among them.
-    """
-    n = len(at)
-    place[:] = -1
-    start, purse = np.empty(n + 1, np.int64), np.zeros(n, np.int64)
-    exposures, gains = np.empty(n), np.empty(n)
-    order, instant = np.empty(n, np.int64), np.ones(n, np.bool_)
-    groups, before, last, in_order = 0, np.int64(0), np.int64(0), True
-    for i in range(n):
-        j = np.uintp(at[i])
-        place[j] = i
-        order[i] = i
-        exposures[i], gains[i] = exposure[j], gain[j]
-        if i == 0 or placed[j] != before:
-            start[groups] = i
-            groups += 1
-        if i > 0:
-            instant[i - 1] = settled[j] != last
-            in_order = in_order and settled[j] >= last
-        before, last = placed[j], settled[j]
-    start[groups] = n
-    if not in_order:
-        count = 0
-        for k in range(len(settles)):
-            i = place[np.uintp(settles[k])]
-            if i >= 0:
-                order[count] = i
-                instant[count] = True
-                if count > 0:
-                    instant[count - 1] = settled[at[i]] != settled[at[order[count - 1]]]
-                count += 1
-    until, done = np.empty(groups, np.int64), 0
-    for group in range(groups):
-        now = placed[at[start[group]]]
-        while done < n and settled[at[order[done]]] <= now:
-            done += 1
-        until[group] = done
-    return start[: groups + 1], until, purse[:groups], order, instant, exposures, gains
-
-
-@compiled
 def judged(
     at,
     place,
@@ -141,7 +96,8 @@ def judged(
     Parameters
     ----------
     at, place, order : ndarray
-        As in `book_of`; bets in the order of settlement.
+        Places of the bets; over all candidates the number of each bet in `at`, -1 where it is not among them;
+        bets in the order of settlement.
     stake, profit, after : ndarray, shape (bets,)
         What `run_book` returned.
     money : float

@@ -11,7 +11,7 @@ from overround._typing import Floats
 from overround.betting.staking import Flat, TargetProfit
 from overround.errors import ParameterError
 from overround.formatting import percent
-from overround.stats import Z
+from overround.stats import Z, quotient, residual_variance
 from overround.sweeps.result import Sweep
 from overround.sweeps.space import rule_of, spelled
 from overround.times import DAY_US, as_times
@@ -249,11 +249,10 @@ def _beside_hindsight(sweep: Sweep, daily: Floats) -> pd.DataFrame:
 
 
 def _yield(daily: Floats) -> tuple[float, float, float]:
-    profit, staked = daily[daily[:, 1] > 0].T
-    if len(profit) < 2:
+    sums = daily[daily[:, 1] > 0][:, ::-1]
+    if len(sums) < 2:
         return np.nan, np.nan, np.nan
-    value = profit.sum() / staked.sum()
-    error = np.sqrt(((profit - value * staked) ** 2).sum() * len(profit) / (len(profit) - 1)) / staked.sum()
+    value, error = quotient(sums.sum(axis=0)), np.sqrt(residual_variance(sums)) / sums[:, 0].sum()
     return float(value), float(value - Z * error), float(value + Z * error)
 
 

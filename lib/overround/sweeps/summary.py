@@ -63,16 +63,11 @@ def influence(sweep: Sweep) -> pd.DataFrame:
     rows = {}
     for name in sweep.varied:
         codes, words = value_groups(sweep, name)
-        bets = np.bincount(codes, weight, len(words))
-        sums = (np.bincount(codes, table[column], len(words)) for column in ("profit", "staked"))
-        profit, staked = sums
-        of_value = np.divide(profit, staked, out=np.full(len(words), np.nan), where=staked > 0)
-        means = np.divide(
-            np.bincount(codes, weight * value, len(words)), bets, out=np.zeros(len(words)), where=bets > 0
-        )
-        ends = (int(np.nanargmax(of_value)), int(np.nanargmin(of_value))) if (staked > 0).any() else (0, 0)
-        share = bets @ (means - middle) ** 2 / around if around > 0 else np.nan
-        best, worst = ((words[at] if staked[at] > 0 else None, of_value[at]) for at in ends)
+        sums = table[["profit", "staked"]].assign(bets=weight, value=weight * value).groupby(codes).sum()
+        of_value, means = sums["profit"] / sums["staked"], (sums["value"] / sums["bets"]).fillna(0.0)
+        ends = (of_value.idxmax(), of_value.idxmin()) if of_value.notna().any() else (0, 0)
+        share = (sums["bets"] * (means - middle) ** 2).sum() / around if around > 0 else np.nan
+        best, worst = ((words[at] if sums["staked"][at] > 0 else None, of_value[at]) for at in ends)
         rows[name.replace("_", " ")] = (len(words), *best, *worst, share)
     columns = ["values", "best", "best_yield", "worst", "worst_yield", "share"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("parameter")
@@ -96,27 +91,28 @@ def search_tests(sweep: Sweep, *, blocks: int = _BLOCKS) -> pd.DataFrame:
     """
     table = sweep.table
     best = table.loc[table.attrs["best"]]
+    attrs, p = table.attrs, FORMATS["p"]
     rows = [
         (
             "luck test of the best, alone",
-            FORMATS["p"](best["luck_p"]),
+            p(best["luck_p"]),
             "does luck at the market's own probabilities earn as much?",
         ),
         (
             "luck test, corrected",
-            FORMATS["p"](best["luck_p_adjusted"]),
+            p(best["luck_p_adjusted"]),
             "does the luckiest of all variants? (Romano-Wolf)",
         ),
-        ("its days drawn anew, alone", FORMATS["p"](best["p"]), "do days without an edge earn as much?"),
-        ("days, corrected", FORMATS["p"](best["p_adjusted"]), "does the best of all variants? (Romano-Wolf)"),
+        ("its days drawn anew, alone", p(best["p"]), "do days without an edge earn as much?"),
+        ("days, corrected", p(best["p_adjusted"]), "does the best of all variants? (Romano-Wolf)"),
         (
             "reality check",
-            FORMATS["p"](table.attrs["reality_check"]),
+            p(attrs["reality_check"]),
             "has any variant an edge? (White; large stakes weigh more)",
         ),
         (
             "superior predictive ability",
-            FORMATS["p"](table.attrs["spa_consistent"]),
+            p(attrs["spa_consistent"]),
             "has any an edge, each in its own errors? (Hansen)",
         ),
     ]
