@@ -25,6 +25,20 @@ def by_day(ledger: pd.DataFrame) -> Floats:
     return ledger.groupby(day(ledger))[["stake", "profit"]].sum().to_numpy(float)
 
 
+def known_by_day(values: pd.DataFrame, days: pd.Series) -> Floats:
+    """How many values of each column are known on each match day, and their sum: (days, columns x 2)."""
+    parts = values.notna().astype(float), values.fillna(0.0).astype(float)
+    sums = np.stack([part.groupby(days).sum().to_numpy(float) for part in parts], axis=2)
+    return sums.reshape(len(sums), 2 * values.shape[1])
+
+
+def residual_variance(sums: Floats) -> float:
+    """Variance of the profit of all days beyond their stakes' share of it; `sums` as of `by_day`."""
+    staked, profit = sums.sum(axis=0)
+    over = sums[:, 1] - profit / max(staked, 1e-300) * sums[:, 0]
+    return float((over**2).sum() * len(sums) / (len(sums) - 1))
+
+
 def day_draws(
     n_days: int, simulations: int, seed: int, *, block_days: float = 1, bootstrap: str = "stationary"
 ) -> Iterator[NDArray[np.int32]]:

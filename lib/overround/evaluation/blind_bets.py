@@ -85,23 +85,20 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
     """A signal for each outcome of each bet's market at its bookmaker and time, if all had a price."""
     bets = bets.reset_index(drop=True)
     drawn = set(quotes.loc[quotes["outcome"] == "draw", "event_id"])
-    outcomes = [
-        tuple(name for name in OUTCOMES[market] if name != "draw" or event in drawn)
-        for market, event in zip(bets["market"], bets["event_id"], strict=True)
-    ]
-    bet = np.repeat(np.arange(len(bets)), [len(names) for names in outcomes])
-    each = pd.Series([name for names in outcomes for name in names], dtype="str")
-    wanted = bets.iloc[bet].reset_index(drop=True).assign(outcome=each, bet=bet)
+    outcomes = [(market, name) for market, names in OUTCOMES.items() for name in names]
+    wanted = bets.drop(columns="outcome").assign(bet=bets.index)
+    wanted = wanted.merge(pd.DataFrame(outcomes, columns=["market", "outcome"]), on="market")
+    wanted = wanted[(wanted["outcome"] != "draw") | wanted["event_id"].isin(drawn)]
+    wanted = wanted.sort_values("bet", kind="stable").reset_index(drop=True)
     wanted = wanted.assign(
         price=price_when_placed(wanted, bets, quotes),
         probability=np.nan,
         edge=np.nan,
         strategy="every outcome",
     )
-    missing = np.bincount(bet, wanted["price"].isna(), len(bets)) > 0
-    return wanted.loc[~missing[bet], [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]].reset_index(
-        drop=True
-    )
+    known = wanted["price"].notna().groupby(wanted["bet"]).transform("all")
+    columns = [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]
+    return wanted.loc[known, columns].reset_index(drop=True)
 
 
 def _random_pickers(

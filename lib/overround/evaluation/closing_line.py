@@ -5,7 +5,7 @@ import pandas as pd
 from overround.betting.engine import judged_by_close
 from overround.evaluation.merit import beaten
 from overround.prices.closing import closing_lines
-from overround.stats import day, interval, quotient, resample
+from overround.stats import day, interval, known_by_day, quotient, resample
 
 REFERENCE, COMMON = "the reference", "the reference, where others close too"
 EVERYBODY, SAME = "everybody, in the mean", "the same bookmaker, with its margin"
@@ -57,14 +57,8 @@ def clv_by_close(
     gain = bets["price"] / bets["closing_price"] - 1
     common, own = bets["clv"].where(everybody.notna()), gain.where(bets["side"] == "back", -gain)
     values = pd.DataFrame({REFERENCE: bets["clv"], COMMON: common, EVERYBODY: everybody, SAME: own})
-    sums = (
-        pd.concat([values.notna().astype(float), values.fillna(0.0)], axis=1)
-        .groupby(day(bets))
-        .sum()
-        .to_numpy(float)
-    )
-    drawn = quotient(resample(sums, simulations, seed).reshape(simulations, 2, -1).swapaxes(1, 2))
-    low, high = zip(*(interval(one) for one in drawn.T), strict=True)
+    drawn = resample(known_by_day(values, day(bets)), simulations, seed)
+    low, high = zip(*(interval(quotient(drawn[:, at : at + 2])) for at in (0, 2, 4, 6)), strict=True)
     beat = values.apply(beaten, result=bets["result"]).mean()
     table = pd.DataFrame(
         {"bets": values.count(), "clv": values.mean(), "low": low, "high": high, "beat_close": beat}

@@ -64,15 +64,12 @@ def compare_ledgers(
     >>> ov.compare_ledgers(ledgers, simulations=500)["bets"].to_dict()
     {'1%': 145, '3%': 64}
     """
-    if len(ledgers) < 2:
-        raise ParameterError(f"a comparison needs at least two runs; got {len(ledgers)}.")
-    sums = _sums(list(ledgers.values()))
-    table = _levels(sums, pd.Index(list(ledgers), name="run"))
-    table[_DIFFERENCES] = pd.DataFrame(_NONE, table.index)
-    table.iloc[1:, -len(_DIFFERENCES) :] = _differences(
-        np.repeat(sums[:1], len(sums) - 1, axis=0), sums[1:], simulations, seed
-    ).to_numpy()
-    return _typed(table, len(ledgers))
+    sums, runs = _sums(_several(ledgers)), pd.Index(list(ledgers), name="run")
+    found = _differences(np.repeat(sums[:1], len(sums) - 1, axis=0), sums[1:], simulations, seed)
+    none = pd.DataFrame({**dict.fromkeys(_DIFFERENCES, np.nan), "verdict": ""}, [0])
+    table = _levels(sums, runs).join(pd.concat([none, found]).set_axis(runs))
+    table.attrs["tried"] = len(ledgers)
+    return table
 
 
 def compare_within(
@@ -102,8 +99,7 @@ def compare_within(
     >>> ov.evaluation.compare_within(ledgers, "bookmaker", simulations=200)["bookmaker"].nunique()
     3
     """
-    if len(ledgers) < 2:
-        raise ParameterError(f"a comparison needs at least two runs; got {len(ledgers)}.")
+    _several(ledgers)
     first, *others = ledgers
     parts = {name: parts_of(ledger, by).astype(str) for name, ledger in ledgers.items()}
     pairs = [
@@ -244,7 +240,10 @@ def in_points(difference: float, low: float = np.nan, high: float = np.nan) -> s
     return f"{100 * difference:+.1f}{span}".replace("-", "−")
 
 
-_NONE = {**dict.fromkeys(_DIFFERENCES, np.nan), "verdict": ""}
+def _several(ledgers: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
+    if len(ledgers) < 2:
+        raise ParameterError(f"a comparison needs at least two runs; got {len(ledgers)}.")
+    return list(ledgers.values())
 
 
 def _days(ledgers: list[pd.DataFrame]) -> pd.DatetimeIndex:
@@ -285,46 +284,36 @@ def _table_of_pairs(sums: Floats, names: pd.DataFrame, simulations: int, seed: i
     """Differences of every second of the sides to the one before it, with a row of `names` each."""
     found = _differences(sums[0::2], sums[1::2], simulations, seed)
     table = pd.concat([names, _levels(sums[1::2], names.index), found], axis=1)
-    return _typed(table, len(table))
-
-
-def _typed(table: pd.DataFrame, tried: int) -> pd.DataFrame:
-    table = table.astype({column: "object" if column == "verdict" else float for column in _DIFFERENCES})
-    table.attrs["tried"] = tried
+    table.attrs["tried"] = len(table)
     return table
 
 
 def _differences(base: Floats, other: Floats, simulations: int, seed: int) -> pd.DataFrame:
     """Differences of each side from its base, both of shape (k, days, 7): a row each."""
-    k, pair = len(base), np.stack([base, other])
-    whole = pair.sum(axis=2)
-    table = pd.DataFrame(_NONE, range(k)).astype({"verdict": "object"})
-    table["common_days"] = (pair[..., 0] > 0).all(axis=0).sum(axis=1).astype(float)
-    gap, clv_gap = np.diff(quotient(whole[..., :2]), axis=0)[0], np.diff(quotient(whole[..., 2:4]), axis=0)[0]
-    table["difference"], table["clv_difference"] = gap, clv_gap
-    few = ((pair[..., 0] > 0).sum(axis=2) < LEAST_DAYS) | (whole[..., -2:] < LEAST_OF_A_KIND).any(axis=2)
-    table["verdict"] = np.where(few.any(axis=0), FEW, NOISE)
-    known = np.flatnonzero(~few.any(axis=0) & ~np.isnan(gap))
+    pair = np.stack([base, other])
+    whole, bet = pair.sum(axis=2), pair[..., 0] > 0
+    gap, clv_gap = (np.diff(quotient(whole[..., at : at + 2]), axis=0)[0] for at in (0, 2))
+    few = ((bet.sum(axis=2) < LEAST_DAYS) | (whole[..., -2:] < LEAST_OF_A_KIND).any(axis=2)).any(axis=0)
+    table = pd.DataFrame(np.nan, range(len(base)), _DIFFERENCES).assign(
+        difference=gap,
+        clv_difference=clv_gap,
+        common_days=bet.all(axis=0).sum(axis=1).astype(float),
+        verdict=np.where(few, FEW, NOISE),
+    )
+    known = np.flatnonzero(~few & ~np.isnan(gap))
     if not len(known):
         return table
-    columns = pair[:, known][..., :4]
-    drawn = resample(columns.transpose(2, 0, 1, 3).reshape(columns.shape[2], -1), simulations, seed).reshape(
-        -1, 2, len(known), 4
-    )
+    by_days = pair[:, known, :, :4].transpose(2, 0, 1, 3)
+    drawn = resample(by_days.reshape(len(by_days), -1), simulations, seed).reshape(-1, *by_days.shape[1:])
     gaps, clv_gaps = (np.diff(quotient(drawn[..., at : at + 2]), axis=1)[:, 0] for at in (0, 2))
-    spread = np.maximum(np.nanstd(gaps, axis=0), 1e-12)
+    own, spread = gap[known], np.maximum(np.nanstd(gaps, axis=0), 1e-12)
     # a resample in which a side has no bet says nothing
-    distance, by_chance = (
-        np.abs(gap[known]) / spread,
-        np.nan_to_num(np.abs(gaps - gap[known]) / spread, nan=-1.0),
-    )
+    distance, by_chance = np.abs(own) / spread, np.nan_to_num(np.abs(gaps - own) / spread, nan=-1.0)
     p = (1 + (by_chance >= distance).sum(axis=0)) / (1 + (by_chance >= 0).sum(axis=0))
     adjusted = np.maximum(p, step_down(distance, lambda at: by_chance[:, at], len(by_chance)))
+    sure = adjusted <= 1 - LEVEL + 1e-12
     table.loc[known, ["low", "high"]] = [interval(one) for one in gaps.T]
     table.loc[known, ["clv_low", "clv_high"]] = [interval(one) for one in clv_gaps.T]
-    table.loc[known, "p"], table.loc[known, "p_adjusted"] = p, adjusted
-    sure = adjusted <= 1 - LEVEL + 1e-12
-    table.loc[known, "verdict"] = np.select(
-        [sure & (gap[known] > 0), sure & (gap[known] < 0)], [HIGHER, LOWER], NOISE
-    )
+    table.loc[known, ["p", "p_adjusted"]] = np.column_stack([p, adjusted])
+    table.loc[known, "verdict"] = np.select([sure & (own > 0), sure & (own < 0)], [HIGHER, LOWER], NOISE)
     return table

@@ -5,7 +5,7 @@ import pandas as pd
 
 from overround._typing import Floats
 from overround.errors import ParameterError
-from overround.stats import day, day_draws
+from overround.stats import by_day, day_draws
 
 MOST_PATHS = 2_000  # a share of paths is then known to about one in a hundred
 
@@ -38,9 +38,14 @@ def max_drawdown(ledger: pd.DataFrame) -> float:
     """Largest fall of the bankroll as a share of the peak before; 0 without bets, NaN without a start."""
     if ledger.empty:
         return 0.0
-    path = np.concatenate([[bankroll_at_start(ledger)], settled_path(ledger).to_numpy(float)])
-    peak = np.maximum.accumulate(path)
+    path, peak = _path(ledger)
     return float(((peak - path) / peak).max())
+
+
+def _path(ledger: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The bankroll at the start and after each settlement, and its peak so far."""
+    path = np.concatenate([[bankroll_at_start(ledger)], settled_path(ledger).to_numpy(float)])
+    return path, np.maximum.accumulate(path)
 
 
 def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
@@ -49,13 +54,10 @@ def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
     Time runs from the first placement to the last settlement; a peak that is not regained counts to the end.
     NaN for a ledger without bets or without a bankroll at the start.
     """
-    start = bankroll_at_start(ledger)
-    if ledger.empty or np.isnan(start):
+    if ledger.empty or np.isnan(bankroll_at_start(ledger)):
         return np.nan, np.nan
-    settled = settled_path(ledger)
-    path = np.concatenate([[start], settled.to_numpy(float)])
-    times = pd.DatetimeIndex([ledger["placed_at"].min(), *settled.index])
-    peak = np.maximum.accumulate(path)
+    path, peak = _path(ledger)
+    times = pd.DatetimeIndex([ledger["placed_at"].min(), *settled_path(ledger).index])
     hours = (times[1:] - times[:-1]).total_seconds().to_numpy() / 3_600
     below = path < peak
     under = float((hours * below[:-1]).sum() / hours.sum()) if hours.sum() else 0.0
@@ -71,7 +73,7 @@ def drawdown_time(ledger: pd.DataFrame) -> tuple[float, float]:
 def day_returns(ledger: pd.DataFrame) -> Floats:
     """Profit of each match day as a share of the bankroll before it, in order of time; NaN if unknown."""
     start = bankroll_at_start(ledger)
-    profit = ledger["profit"].groupby(day(ledger)).sum().sort_index().to_numpy(float)
+    profit = by_day(ledger)[:, 1]
     before = start + np.concatenate([[0.0], profit.cumsum()[:-1]]) if len(profit) else profit
     return np.divide(profit, before, out=np.zeros_like(profit), where=~(before <= 0))
 
@@ -120,7 +122,7 @@ def resampled_drawdowns(
         return np.full(simulations, np.nan), np.nan
     stakes = ledger.loc[ledger["stake"] > 0, "stake"]
     flat = bool(np.ptp(stakes) <= 1e-9 * stakes.mean()) if len(stakes) else True
-    profit = ledger["profit"].groupby(day(ledger)).sum().sort_index().to_numpy(float) / start
+    profit = by_day(ledger)[:, 1] / start
     gain = profit if flat else np.log(np.maximum(1 + day_returns(ledger), 1e-12))
     drawdowns, ruined = [], 0
     for drawn in day_draws(len(gain), simulations, seed):

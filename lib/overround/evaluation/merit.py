@@ -28,7 +28,7 @@ from overround.evaluation.multiple_testing import deflated_p
 from overround.evaluation.robustness import bets_needed, suspicious
 from overround.formatting import percent
 from overround.schema import COMMISSION
-from overround.stats import day, interval, quotient, resample
+from overround.stats import by_day, day, interval, known_by_day, quotient, resample
 
 
 def evaluate(
@@ -116,14 +116,23 @@ def evaluate(
 def _facts(ledger: pd.DataFrame, simulations: int, seed: int, ruin: float) -> dict[str, Any]:
     """What the figures are made of; `bets` are those with a stake."""
     bets = ledger[ledger["stake"] > 0]
-    drawn = _drawn(bets, simulations, seed)
+    decided = bets["result"] != "void"
+    means = pd.DataFrame(
+        {
+            "hit": (bets["profit"] > 0).astype(float).where(decided),
+            "price": bets["price"],
+            "clv": bets["clv"],
+            "beat": beaten(bets["clv"], bets["result"]),
+        }
+    )
+    drawn = _drawn(bets, means, simulations, seed)
     falls, ruined = resampled_drawdowns(bets, simulations=min(simulations, MOST_PATHS), ruin=ruin, seed=seed)
     fall_median, fall_95 = np.quantile(falls, [0.5, 0.95]) if len(falls) else (np.nan, np.nan)
     days, under_water = drawdown_time(bets)
-    low, high = interval(quotient(drawn["yield"]))
+    low, high = interval(drawn["yield"])
     return {
         "bets": bets,
-        "decided": bets[bets["result"] != "void"],
+        "means": means.mean(),
         "staked": bets["stake"].sum(),
         "profit": bets["profit"].sum(),
         "low": low,
@@ -139,8 +148,8 @@ def _facts(ledger: pd.DataFrame, simulations: int, seed: int, ruin: float) -> di
     }
 
 
-def _estimate(value: float, drawn: Floats) -> tuple[float, float, float]:
-    return value, *interval(drawn)
+def _mean(f: Any, name: str) -> tuple[float, float, float]:
+    return f.means[name], *interval(f.drawn[name])
 
 
 # figure of merit: its unit, and the value (or value, low and high) from `_facts`
@@ -154,8 +163,8 @@ FIGURES: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "share",
         lambda f: tuple(ratio(x, f.start) for x in (f.profit, f.low * f.staked, f.high * f.staked)),
     ),
-    "hit_rate": ("share", lambda f: _estimate((f.decided["profit"] > 0).mean(), quotient(f.drawn["hit"]))),
-    "mean_price": ("odds", lambda f: _estimate(f.bets["price"].mean(), quotient(f.drawn["price"]))),
+    "hit_rate": ("share", lambda f: _mean(f, "hit")),
+    "mean_price": ("odds", lambda f: _mean(f, "price")),
     "final_bankroll": ("money", lambda f: f.start + f.profit),
     "max_drawdown": ("share", lambda f: max_drawdown(f.bets)),
     "drawdown_days": ("days", lambda f: f.days),
@@ -163,10 +172,13 @@ FIGURES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "drawdown_median": ("share", lambda f: f.fall_median),
     "drawdown_95": ("share", lambda f: f.fall_95),
     "ruin": ("share", lambda f: f.ruined),
-    "sharpe": ("ratio", lambda f: _estimate(_own_sharpe(f.bets, f.year), _sharpe(f.drawn["return"], f.year))),
+    "sharpe": (
+        "ratio",
+        lambda f: (_own_sharpe(f.bets, f.year), *interval(_sharpe(f.drawn["return"], f.year))),
+    ),
     "bets_needed": ("bets", lambda f: bets_needed(f.bets)),
-    "clv": ("share", lambda f: _estimate(f.bets["clv"].mean(), quotient(f.drawn["clv"]))),
-    "beat_close": ("share", lambda f: _estimate(_beat(f.bets).mean(), quotient(f.drawn["beat"]))),
+    "clv": ("share", lambda f: _mean(f, "clv")),
+    "beat_close": ("share", lambda f: _mean(f, "beat")),
     "luck_p": ("probability", lambda f: f.luck["p"]),
     "luck_bets": ("bets", lambda f: f.luck["bets"]),
     "tried": ("strategies", lambda f: f.tried),
@@ -221,35 +233,18 @@ def verdict(evaluation: pd.DataFrame, ledger: pd.DataFrame) -> str:
     return f"{answer}. {strategy[:1].upper()}{strategy[1:]}: {count}, {yielded}; {luck}{line}.{first}"
 
 
-def _drawn(ledger: pd.DataFrame, simulations: int, seed: int) -> dict[str, Floats]:
-    """Pairs of sums over the same resampled match days for each estimate, and the moments of returns."""
-    decided = ledger["result"] != "void"
-    beat = _beat(ledger)
-    pairs = {
-        "yield": (ledger["stake"], ledger["profit"]),
-        "hit": (decided, decided & (ledger["profit"] > 0)),
-        "price": (pd.Series(1.0, ledger.index), ledger["price"]),
-        "clv": (ledger["clv"].notna(), ledger["clv"].fillna(0.0)),
-        "beat": (beat.notna(), beat.fillna(0.0)),
-    }
-    columns = pd.DataFrame(
-        {(name, i): pair[i].astype(float) for name, pair in pairs.items() for i in (0, 1)}, index=ledger.index
-    )
-    sums = columns.groupby(day(ledger)).sum().sort_index().to_numpy(float)
-    drawn = resample(np.hstack([sums, _moments(day_returns(ledger))]), simulations, seed)
-    return {
-        **{name: drawn[:, 2 * i : 2 * i + 2] for i, name in enumerate(pairs)},
-        "return": drawn[:, 2 * len(pairs) :],
-    }
+def _drawn(bets: pd.DataFrame, means: pd.DataFrame, simulations: int, seed: int) -> dict[str, Floats]:
+    """The yield, each mean and the moments of returns over the same resampled match days."""
+    sums = by_day(bets), known_by_day(means, day(bets)), _moments(day_returns(bets))
+    drawn = resample(np.hstack(sums), simulations, seed)
+    names = ["yield", *means]
+    pairs = {name: quotient(drawn[:, 2 * i : 2 * i + 2]) for i, name in enumerate(names)}
+    return {**pairs, "return": drawn[:, 2 * len(names) :]}
 
 
 def beaten(clv: pd.Series, result: pd.Series) -> pd.Series:
     """1 where a bet beat the close, 0 where it did not, NaN where it has no close or was void."""
     return (clv > 0).astype(float).where(clv.notna() & (result != "void"))
-
-
-def _beat(bets: pd.DataFrame) -> pd.Series:
-    return beaten(bets["clv"], bets["result"])
 
 
 def _own_sharpe(bets: pd.DataFrame, days_a_year: float) -> float:

@@ -100,16 +100,12 @@ def wrong_prices(
     """
     back = ledger[ledger["side"] == "back"]
     prices = prices_by_bookmaker(back.reset_index(drop=True), quotes)
-    accounts = np.array([name for name in prices if name not in NOT_AN_ACCOUNT], dtype=object)
-    table = prices[list(accounts)].to_numpy(float)
-    table = np.where(accounts[None, :] == back["bookmaker"].to_numpy(object)[:, None], np.nan, table)
-    others = (~np.isnan(table)).sum(axis=1)
-    enough = others >= max(least, 1)
-    median, best = np.full(len(back), np.nan), np.full(len(back), np.nan)
-    median[enough], best[enough] = np.nanmedian(table[enough], axis=1), np.nanmax(table[enough], axis=1)
-    price = back["price"].to_numpy(float)
-    absurd = enough & (price >= ratio * median) & (price >= lead * best)
-    return back.assign(median=median, best=best, others=others)[absurd]
+    accounts = [name for name in prices if name not in NOT_AN_ACCOUNT]
+    own = np.array(accounts, object) == back["bookmaker"].to_numpy(object)[:, None]
+    others = prices[accounts].mask(own).set_axis(back.index)
+    median, best, known = others.median(axis=1), others.max(axis=1), others.notna().sum(axis=1)
+    absurd = (back["price"] >= ratio * median) & (back["price"] >= lead * best) & (known >= max(least, 1))
+    return back.assign(median=median, best=best, others=known)[absurd]
 
 
 def across_methods(

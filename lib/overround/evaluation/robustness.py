@@ -9,7 +9,7 @@ from overround.errors import ParameterError
 from overround.evaluation.intervals import ratio
 from overround.evaluation.redrawn_results import drawable, moments_of_profit
 from overround.schema import NOT_AN_ACCOUNT
-from overround.stats import by_day, day, interval, quotient, resample
+from overround.stats import by_day, day, interval, quotient, resample, residual_variance
 
 # limits that honest strategies do not exceed
 _DEVIATIONS = 5.0
@@ -100,27 +100,23 @@ def haircut(
     bad = [cut for cut in cuts if not 0 <= cut < 1]
     if bad:
         raise ParameterError(f"a price cut of {bad[0]} makes no sense; allowed: 0 to below 1.")
-    lay = (ledger["side"] == "lay").to_numpy()
-    price, profit = ledger["price"].to_numpy(float), ledger["profit"].to_numpy(float)
+    lay = (ledger["side"] == "lay").to_numpy()[:, None]
+    price, profit, fair = (
+        ledger[name].to_numpy(float)[:, None] for name in ("price", "profit", "closing_fair")
+    )
+    worse = price * np.where(lay, 1 + np.array(cuts, float), 1 - np.array(cuts, float))
     # the price decides what a back bet wins and what a lay bet loses
     priced = np.where(lay, profit < 0, profit > 0)
-    columns = {}
-    for cut in cuts:
-        worse = np.where(lay, price * (1 + cut), np.maximum(price * (1 - cut), 1.0))
-        columns[cut] = np.where(priced, profit * (worse - 1) / (price - 1), profit)
-    profits = pd.DataFrame(columns, index=ledger.index)
-    sums = pd.concat([ledger["stake"], profits], axis=1).groupby(day(ledger)).sum().to_numpy(float)
-    drawn = resample(sums, simulations, seed)
-    staked = ledger["stake"].sum()
-    fair = ledger["closing_fair"].to_numpy(float)
-    rows = []
-    for i, cut in enumerate(cuts, 1):
-        total = profits[cut].sum()
-        clv = pd.Series(np.where(lay, 1 - price * (1 + cut) * fair, price * (1 - cut) * fair - 1)).mean()
-        rows.append((total, ratio(total, staked), *interval(quotient(drawn[:, [0, i]])), clv))
-    return pd.DataFrame(
-        rows, columns=["profit", "yield", "low", "high", "clv"], index=pd.Index(cuts, name="cut", dtype=float)
+    table = pd.DataFrame(
+        np.where(priced, profit * (np.maximum(worse, 1.0) - 1) / (price - 1), profit), ledger.index
     )
+    sums = pd.concat([ledger["stake"], table], axis=1).groupby(day(ledger)).sum().to_numpy(float)
+    drawn, staked = resample(sums, simulations, seed), ledger["stake"].sum()
+    low, high = zip(*(interval(quotient(drawn[:, [0, i]])) for i in range(1, len(cuts) + 1)), strict=True)
+    found = pd.DataFrame({"profit": table.sum()})
+    found["yield"] = [ratio(profit, staked) for profit in found["profit"]]
+    clv = pd.DataFrame(np.where(lay, 1 - worse * fair, worse * fair - 1)).mean()
+    return found.assign(low=low, high=high, clv=clv).set_index(pd.Index(cuts, name="cut", dtype=float))
 
 
 def bets_needed(
@@ -158,11 +154,10 @@ def bets_needed(
     staked, profit = sums.sum(axis=0)
     if len(sums) < 2 or not staked:
         return np.nan
-    own = profit / staked
-    wanted = own if edge is None else edge
+    wanted = profit / staked if edge is None else edge
     if not wanted > 0:
         return np.nan
-    variance = ((sums[:, 1] - own * sums[:, 0]) ** 2).sum() * len(sums) / (len(sums) - 1) / staked**2
+    variance = residual_variance(sums) / staked**2
     return float(np.ceil(len(ledger) * variance * ((ndtri(1 - size) + ndtri(power)) / wanted) ** 2))
 
 
@@ -193,20 +188,13 @@ def missing_odds(
     >>> ov.evaluation.missing_odds(quotes, ["bookmaker"])["missing"].tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
-    mine = quotes[quotes["market"] == market]
-    where = [column for column in by if column != "bookmaker"]
-    matches = mine.drop_duplicates([*where, "event_id"])
-    matches = matches.assign(all="all").groupby([*where, "all"], sort=True).size().rename("matches")
-    quoted = (
-        mine.drop_duplicates([*where, "bookmaker", "event_id"])
-        .assign(all="all")
-        .groupby(["bookmaker", *where, "all"])
-        .size()
-    )
-    names = pd.DataFrame({"bookmaker": sorted(mine["bookmaker"].unique())})
-    table = names.merge(matches.reset_index(), how="cross").set_index(["bookmaker", *where, "all"])
-    table["quoted"] = quoted.reindex(table.index, fill_value=0)
-    table = table.assign(missing=1 - table["quoted"] / table["matches"]).droplevel("all")
+    where = ["all", *(column for column in by if column != "bookmaker")]
+    mine = quotes[quotes["market"] == market].assign(all="all")
+    quoted = mine.pivot_table("event_id", where, "bookmaker", aggfunc="nunique", fill_value=0)
+    table = quoted.melt(var_name="bookmaker", value_name="quoted", ignore_index=False)
+    table.insert(0, "matches", mine.groupby(where)["event_id"].nunique())
+    table = table.assign(missing=1 - table["quoted"] / table["matches"])
+    table = table.set_index("bookmaker", append=True).droplevel("all")
     return table.reorder_levels(list(by)) if len(by) > 1 else table
 
 
@@ -226,25 +214,14 @@ def always_quoted(ledger: pd.DataFrame, quotes: pd.DataFrame, *, least: float = 
     >>> len(kept) > 0
     True
     """
-    accounts = quotes[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
-    place = ["competition", "season", "market"]
+    place, accounts = ["competition", "season", "market"], quotes[~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)]
     pairs = accounts.drop_duplicates([*place, "bookmaker", "event_id"])
-    matches = pairs.drop_duplicates([*place, "event_id"]).groupby(place).size()
-    share = pairs.groupby([*place, "bookmaker"]).size() / matches
-    regular = share[share >= least].rename("share").reset_index()
-    wanted = regular.groupby(place).size().rename("wanted")
-    shown = (
-        pairs.merge(regular, on=[*place, "bookmaker"])
-        .groupby([*place, "event_id"])
-        .size()
-        .rename("shown")
-        .reset_index()
-    )
-    full = shown.merge(wanted, on=place)
-    full = full.loc[full["shown"] == full["wanted"], ["event_id", "market"]]
-    return ledger[
-        pd.MultiIndex.from_frame(ledger[["event_id", "market"]]).isin(pd.MultiIndex.from_frame(full))
-    ]
+    shown = pairs.groupby([*place, "bookmaker"])["event_id"].transform("size")
+    regular = pairs[shown / pairs.groupby(place)["event_id"].transform("nunique") >= least]
+    quoted = regular.groupby([*place, "event_id"])["bookmaker"].transform("size")
+    full = regular[quoted == regular.groupby(place)["bookmaker"].transform("nunique")]
+    keys = ["event_id", "market"]
+    return ledger[pd.MultiIndex.from_frame(ledger[keys]).isin(pd.MultiIndex.from_frame(full[keys]))]
 
 
 def suspicious(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from overround._typing import Floats
 from overround.errors import ParameterError
 from overround.evaluation.intervals import ratio, yield_interval
 from overround.evaluation.redrawn_results import moments_of_profit
-from overround.stats import Z, by_day
+from overround.stats import Z, by_day, residual_variance
 
 PRICE_BAND = "price_band"
 _BANDS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, np.inf)
@@ -104,8 +104,7 @@ def _dependence(ledger: pd.DataFrame) -> float:
     independent = _price_variance(ledger) if len(ledger) else 0.0
     if len(sums) < 2 or not independent:
         return 1.0
-    over = sums[:, 1] - sums[:, 1].sum() / max(sums[:, 0].sum(), 1e-300) * sums[:, 0]
-    return max(1.0, float((over**2).sum() * len(sums) / (len(sums) - 1)) / independent)
+    return max(1.0, residual_variance(sums) / independent)
 
 
 def _shrunk(yields: Floats, variances: Floats, staked: Floats) -> tuple[Floats, Floats]:
