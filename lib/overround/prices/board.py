@@ -160,7 +160,8 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     columns = [(event[rows], n_events), (kind[rows], _LAY)]
     if across_lines:
         market, _ = combined_codes(len(rows), columns)
-        nth = _rank_of_line(market, lines.to_numpy(float)[line[rows]])
+        of_row = pd.Series(lines.to_numpy(float)[line[rows]])
+        nth = of_row.groupby(market).rank("dense").to_numpy(np.int64) - 1
         book[rows], names = nth * len(names) + book[rows], names * int(nth.max(initial=0) + 1)
     else:
         market, _ = combined_codes(len(rows), [*columns, (line[rows], len(lines))])
@@ -177,12 +178,13 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     chain = market
     chain *= 3
     chain += phase
-    order = _in_time(chain, time, observed[rows])
+    # prices learnt at the same time are in the order of the bookmaker's own clock
+    order = np.lexsort((observed[rows], time, chain))
     rows = rows[order]
     chain = chain[order]
     time = time[order]
-    opens = _changes(chain)
-    first = np.flatnonzero(opens | _changes(time))
+    opens = changes(chain)
+    first = np.flatnonzero(opens | changes(time))
     begin = np.maximum.accumulate(np.where(opens[first], np.arange(len(first)), 0))
     return _Coded(
         names,
@@ -313,24 +315,8 @@ def rows_of(frame: pd.DataFrame, rows: Whole, columns: Iterable[str]) -> pd.Data
     return pd.DataFrame({name: frame[name].array.take(rows) for name in columns})
 
 
-def _changes(values: Whole) -> NDArray[np.bool_]:
+def changes(values: Whole) -> NDArray[np.bool_]:
     """Which values differ from the one before; the first does."""
     changed = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=changed[1:])
     return changed
-
-
-def _rank_of_line(market: Whole, line: Floats) -> Whole:
-    """Rank of each row's line among the lines of its market, from the lowest."""
-    order = np.lexsort((line, market))
-    new_market = np.diff(market[order], prepend=-1) != 0
-    new_line = new_market | (np.diff(line[order], prepend=np.nan) > 0)
-    number = np.cumsum(new_line) - 1
-    rank = np.empty(len(line), np.int64)
-    rank[order] = number - np.maximum.accumulate(np.where(new_market, number, 0))
-    return rank
-
-
-def _in_time(chain: Whole, time: Whole, observed: Whole) -> Whole:
-    """The order by chain, time and, for prices learnt at the same time, the bookmaker's own clock."""
-    return np.lexsort((observed, time, chain))

@@ -81,11 +81,10 @@ def convert_odds(values: ArrayLike, source: str, target: str, *, largest_denomin
         bad = np.asarray(~(kind.valid(numbers) & np.isfinite(numbers)) & ~pd.isna(given))
         if bad.any():
             raise _error(given, np.unravel_index(int(bad.argmax()), bad.shape), source)
-        profit = kind.to_profit(numbers)
-        if target == "fractional":
-            found = _written(profit, largest_denominator)
-        else:
-            found = numbers.copy() if source == target else np.asarray(_FORMATS[target].of_profit(profit))
+        profit = numbers.copy() if source == target else kind.to_profit(numbers)
+        found: NDArray[Any] = profit if source == target else np.asarray(_FORMATS[target].of_profit(profit))
+    if target == "fractional":
+        found = _written(profit, largest_denominator)
     return found if given.ndim else found.item()
 
 

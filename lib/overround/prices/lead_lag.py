@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround._typing import Floats, Whole
+from overround._typing import Floats
 from overround.errors import ParameterError
-from overround.prices.board import Board
 from overround.prices.moves import (
     MINUTE_US,
     change_since,
@@ -75,7 +74,7 @@ def reactions(
     >>> sorted(set(found["bookmaker"]))
     ['soft_1', 'soft_2', 'soft_3']
     """
-    from overround.prices.board_kernels import first_passage
+    from overround.prices.board_kernels import first_passage, moments_within
 
     names = bookmakers_of(quotes)
     if names and leader not in names:
@@ -88,7 +87,9 @@ def reactions(
         moment, slot = at = np.nonzero(
             onsets(board, change >= least_move) | onsets(board, change <= -least_move)
         )
-        end = _within(board, within_h * HOUR_US)[moment]
+        within = np.empty(len(board.time), np.int64)
+        moments_within(board.time, board.begin, int(within_h * HOUR_US), within)
+        end = within[moment]
         when = np.full((len(moment), len(board.names)), -2)
         first_passage(board.fair, before[moment], slot, leads, follow * change[at], moment, end, when)
         move, book = np.nonzero((when > -2) & ~np.isin(board.names, NOT_AN_ACCOUNT))
@@ -143,19 +144,10 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _within(board: Board, wait: float) -> Whole:
-    """For each moment one past the last of the same market that is at most `wait` later."""
-    from overround.prices.board_kernels import moments_within
-
-    end = np.empty(len(board.time), np.int64)
-    moments_within(board.time, board.begin, int(wait), end)
-    return end
-
-
 def _waiting(minutes: Floats, followed: NDArray[np.bool_], shares: Sequence[float]) -> list[float]:
     """Minutes by which these shares of the moves have been followed (Kaplan and Meier)."""
-    order = np.lexsort((~followed, minutes))
-    waiting = len(minutes) - np.arange(len(minutes))
-    left = np.cumprod(1 - followed[order] / waiting)
-    reached = [np.flatnonzero(left <= 1 - share + 1e-12) for share in shares]
-    return [float(minutes[order][at[0]]) if len(at) else np.nan for at in reached]
+    from scipy.stats import CensoredData, ecdf
+
+    left = ecdf(CensoredData.right_censored(minutes, ~followed)).sf
+    reached = [np.flatnonzero(left.probabilities <= 1 - share + 1e-12) for share in shares]
+    return [float(left.quantiles[at[0]]) if len(at) else np.nan for at in reached]

@@ -44,7 +44,6 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     accounts = np.flatnonzero(~quotes["bookmaker"].isin(NOT_AN_ACCOUNT))
     rows = rows_of(quotes, accounts, (*OFFER, "phase", "observed_at", "starts_at", "price"))
     rows = rows.assign(selection=group_codes(rows, SELECTION)[0], offer=group_codes(rows, OFFER)[0])
-    rows = rows[["event_id", "bookmaker", "selection", "offer", "phase", "observed_at", "starts_at", "price"]]
     snapshots = rows[(rows["phase"] == "snapshot") & (rows["observed_at"] <= rows["starts_at"])].sort_values(
         "observed_at", kind="stable"
     )
@@ -56,11 +55,10 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
         }
     else:
         moments = {phase: rows[rows["phase"] == phase] for phase in ("early", "close")}
-    found = [
-        _beside_median(seen.drop_duplicates("offer", keep="last")).assign(moment=moment)
-        for moment, seen in moments.items()
-    ]
-    table = pd.concat(found, ignore_index=True)
+    found = {
+        moment: _beside_median(seen.drop_duplicates("offer", keep="last")) for moment, seen in moments.items()
+    }
+    table = pd.concat(found, names=["moment", None]).reset_index("moment").reset_index(drop=True)
     return table[["bookmaker", "moment", "relative", "low", "high", "matches"]]
 
 
@@ -69,18 +67,7 @@ def _beside_median(standing: pd.DataFrame) -> pd.DataFrame:
     beside = standing.assign(relative=standing["price"] / prices.transform("median") - 1)[
         prices.transform("size") >= CONSENSUS_NEEDS
     ]
-    by_match = (
-        beside.groupby(["bookmaker", "event_id"])["relative"]
-        .mean()
-        .groupby("bookmaker")
-        .agg(["mean", "sem", "size"])
-    )
-    error = Z * by_match["sem"].fillna(np.inf)
-    return pd.DataFrame(
-        {
-            "relative": by_match["mean"],
-            "low": by_match["mean"] - error,
-            "high": by_match["mean"] + error,
-            "matches": by_match["size"],
-        }
-    ).reset_index()
+    by_match = beside.groupby(["bookmaker", "event_id"])["relative"].mean()
+    found = by_match.groupby("bookmaker").agg(relative="mean", error="sem", matches="size")
+    error = Z * found.pop("error").fillna(np.inf)
+    return found.assign(low=found["relative"] - error, high=found["relative"] + error).reset_index()

@@ -5,11 +5,10 @@ A price stands until its bookmaker shows another one. `overround.prices.board` h
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.grouping import MARKET, OFFER, SELECTION, codes_and_words, combined_codes, group_codes
-from overround.prices.board import rows_of, slots_of
+from overround.prices.board import changes, rows_of, slots_of
 from overround.times import microseconds
 
 STANDS_H = 24.0  # as in `value_signals`
@@ -81,11 +80,8 @@ def first_and_last(quotes: pd.DataFrame) -> tuple[Whole, Whole]:
     """
     rows = np.flatnonzero((quotes["phase"] == "snapshot") & ~(quotes["observed_at"] >= quotes["starts_at"]))
     rows = rows[quotes["observed_at"].array.take(rows).argsort(kind="stable")]
-    offer, n = group_codes(rows_of(quotes, rows, OFFER), OFFER)
-    first, last = np.empty(n, np.int64), np.empty(n, np.int64)
-    last[offer] = np.arange(len(rows))
-    first[offer[::-1]] = np.arange(len(rows))[::-1]
-    return rows[np.sort(first)], rows[np.sort(last)]
+    offers = rows_of(quotes, rows, OFFER)
+    return rows[~offers.duplicated()], rows[~offers.duplicated(keep="last")]
 
 
 def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
@@ -115,21 +111,23 @@ def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
     (6000, 4400, 6000)
     """
     rows = np.flatnonzero(quotes["phase"] == "snapshot")
-    if not len(rows):
-        return quotes
     snapshots = _snapshots(quotes, ("phase", "observed_at"))
-    slot, three = slots_of(snapshots)
     chain, _ = group_codes(snapshots, MARKET[:-1])
-    moment, first, begin = _moments(chain, microseconds(snapshots["observed_at"]))
-    shown = np.full((len(first), 3), -1)
-    shown[moment, slot] = rows
-    missing = (shown < 0) & (three[first][:, None] | (np.arange(3) != 1))
-    if not missing.any():
+    time = microseconds(snapshots["observed_at"])
+    order = np.lexsort((time, chain))
+    opens = changes(chain[order])
+    begins = opens | changes(time[order])
+    moment = np.cumsum(begins) - 1
+    shown = np.full((begins.sum(), 3), -1)
+    shown[moment, slots_of(snapshots)[0][order]] = rows[order]
+    here = np.arange(len(shown))
+    last = np.maximum.accumulate(np.where(shown >= 0, here[:, None], -1), axis=0)
+    first = np.maximum.accumulate(np.where(opens[begins], here, 0))
+    at, slot = np.nonzero((shown < 0) & (last >= first[:, None]))
+    if not len(at):
         return quotes
-    last = np.maximum.accumulate(np.where(shown >= 0, np.arange(len(first))[:, None], -1), axis=0)
-    at, outcome = np.nonzero(missing & (last >= begin[:, None]))
-    changed = rows_of(quotes, rows[first[at]], ("observed_at", "collected_at"))
-    added = quotes.take(shown[last[at, outcome], outcome])
+    changed = rows_of(quotes, rows[order[begins][at]], ("observed_at", "collected_at"))
+    added = quotes.take(shown[last[at, slot], slot])
     added = added.assign(**{name: changed[name].array for name in changed})
     return pd.concat([quotes, added], ignore_index=True)
 
@@ -156,22 +154,3 @@ def _last_price(bets: pd.DataFrame, quotes: pd.DataFrame) -> Floats:
     price = np.full(max(wanted.max(initial=0), offer.max(initial=0)) + 1, np.nan)
     price[offer] = quotes["price"]
     return price[wanted]
-
-
-def _moments(
-    chain: NDArray[np.int64], time: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Every time of every chain of rows, chain by chain in order of time.
-
-    Returns the moment that each row belongs to and, for each moment, one of its rows and the first moment of
-    its chain.
-    """
-    order = np.lexsort((time, chain))
-    new = np.ones(len(order), bool)
-    new[1:] = (np.diff(chain[order]) != 0) | (np.diff(time[order]) != 0)
-    moment = np.empty(len(order), np.int64)
-    moment[order] = np.cumsum(new) - 1
-    first = order[new]
-    begins = np.ones(len(first), bool)
-    begins[1:] = np.diff(chain[first]) != 0
-    return moment, first, np.maximum.accumulate(np.where(begins, np.arange(len(first)), 0))
