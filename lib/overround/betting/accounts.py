@@ -240,25 +240,27 @@ def account_terms(
             + (", ".join(names) or "none")
             + "."
         )
-    table = pd.DataFrame([vars(account) for account in listed])
-    own, on_winnings = table["bankroll"].notna(), table["commission_on"] == WINNINGS
-    common = not own.all()  # one purse that accounts share comes first
-    kept = table["commission"].fillna(table["bookmaker"].map(lambda name: commission.get(name, 0.0)))
-    table = table.assign(
-        purse=(own.cumsum() - 1 + common).where(own, 0),
-        fee=kept.where(on_winnings, 0.0),
-        tax=kept.where(~on_winnings, 0.0),
-    ).astype({"max_stake": float, "max_payout": float, "stake_step": float, "min_stake": float})
+    own = [account.bankroll is not None for account in listed]
+    common = not all(own)  # one purse that accounts share comes first
+    money = [bankroll] * common + [one.bankroll for one in listed if one.bankroll is not None]
+    kept = [commission.get(a.bookmaker, 0.0) if a.commission is None else a.commission for a in listed]
+    on_winnings = [account.commission_on == WINNINGS for account in listed]
+    columns = (
+        np.where(own, np.cumsum(own) - 1 + common, 0),
+        np.where(on_winnings, kept, 0.0),
+        np.where(on_winnings, 0.0, kept),
+        *np.array([(a.max_stake, a.max_payout, a.stake_step, a.min_stake) for a in listed], float).T,
+    )
     # what is read for a bet without an account does not matter: it is never staked
     of_bet = mapped(bookmaker, {name: place for place, name in enumerate(names)})
-    each = {name: table[name].to_numpy()[of_bet] for name in table}
+    purse, fee, tax, most, payout, step, minimum = (column[of_bet] for column in columns)
     return AccountTerms(
-        purse=each["purse"],
-        money=np.array([bankroll] * common + table["bankroll"].dropna().tolist(), float),
-        fee=each["fee"].astype(float),
-        tax=each["tax"].astype(float),
-        most=np.minimum(each["max_stake"], each["max_payout"] / price),
-        step=each["stake_step"],
-        minimum=each["min_stake"],
+        purse=purse,
+        money=np.array(money, float),
+        fee=fee,
+        tax=tax,
+        most=np.minimum(most, payout / price),
+        step=step,
+        minimum=minimum,
         known=of_bet >= 0,
     )

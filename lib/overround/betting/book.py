@@ -110,20 +110,21 @@ class Book:
         return run_book(self.order, self.terms, self.limits, self.stakes, gain, self.money)
 
 
+def bet_arrays(
+    bets: pd.DataFrame, lay: NDArray[np.bool_], placed: Times, settled: Times, ended: Floats = _NONE
+) -> BetArrays:
+    """The arrays of some bets, in their order."""
+    kind, pick = kinds(bets["market"]), picks(bets["outcome"])
+    line, price = bets["line"].to_numpy(float), bets["price"].to_numpy(float)
+    return BetArrays(kind, pick, line, lay, price, placed, settled, ended)
+
+
 def ledger_arrays(ledger: pd.DataFrame) -> BetArrays:
     """The arrays of a ledger's bets, in its order."""
     lay = is_lay(ledger["side"])
     ended = mapped(ledger["result"], ENDED, np.nan)
-    return BetArrays(
-        kind=kinds(ledger["market"]),
-        pick=picks(ledger["outcome"]),
-        line=ledger["line"].to_numpy(float),
-        lay=lay,
-        price=ledger["price"].to_numpy(float),
-        placed=microseconds(ledger["placed_at"]),
-        settled=microseconds(ledger["settled_at"]),
-        ended=np.where(lay, -ended, ended),
-    )
+    times = microseconds(ledger["placed_at"]), microseconds(ledger["settled_at"])
+    return bet_arrays(ledger, lay, *times, np.where(lay, -ended, ended))
 
 
 def placement_order(bets: pd.DataFrame, placed: Times) -> Whole | None:
@@ -132,10 +133,12 @@ def placement_order(bets: pd.DataFrame, placed: Times) -> Whole | None:
     Bets of the same time have one order, whatever the order given, so that they get the same stakes to the
     last bit.
     """
-    if _in_order(bets, placed):
+    gap = np.diff(placed)
+    if ((gap > 0) | ((gap == 0) & rising(bets["event_id"]))).all():
         return None
     ranks = [sorted_codes(bets[name]) for name in ("bookmaker", "outcome", "line", "market", "event_id")]
-    return np.lexsort((*ranks, placed))
+    order = np.lexsort((*ranks, placed))
+    return order if (order != np.arange(len(order))).any() else None
 
 
 def make_book(
@@ -179,9 +182,9 @@ def make_book(
     if accounts is not None or execution is not None:
         rules = execution or Execution()
         limits = Limits(
-            most=np.array(terms.most),
-            step=np.array(terms.step),
-            minimum=np.array(terms.minimum),
+            most=np.ascontiguousarray(terms.most),
+            step=np.ascontiguousarray(terms.step),
+            minimum=np.ascontiguousarray(terms.minimum),
             accepted=np.where(terms.known, 1.0 if accepted is None else accepted, 0.0),
             size=float(rules.size),
             part=bool(rules.cut_to_size),
@@ -243,24 +246,3 @@ def shared_markets(bets: pd.DataFrame, fee: Floats) -> Whole | None:
     market_of = np.full(len(bets), -1, np.int64)
     market_of[rows[shared]] = codes[shared]
     return market_of
-
-
-def _in_order(bets: pd.DataFrame, placed: Times) -> bool:
-    gap = np.diff(placed)
-    if (gap < 0).any():
-        return False
-    ties = np.flatnonzero(~(rising(bets["event_id"]) | (gap > 0)))
-    if not len(ties):
-        return True
-    # the few on one match at one time are compared column by column
-    before, behind = bets.iloc[ties], bets.iloc[ties + 1]
-    if (before["event_id"].array != behind["event_id"].array).any():
-        return False
-    equal = np.ones(len(ties), bool)
-    for name in ("market", "line", "outcome", "bookmaker"):
-        both = sorted_codes(pd.concat([before[name], behind[name]]))
-        first, second = both[: len(ties)], both[len(ties) :]
-        if (equal & (first > second)).any():
-            return False
-        equal &= first == second
-    return True

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from overround._typing import Whole
 from overround.betting.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
-from overround.betting.book import BetArrays, make_book, placement_order
-from overround.betting.settlement import RESULTS, kinds, picks, settlement_times
+from overround.betting.book import BetArrays, bet_arrays, make_book, placement_order
+from overround.betting.settlement import RESULTS, settlement_times
 from overround.betting.staking import Flat, Staking
 from overround.errors import ParameterError
 from overround.grouping import SELECTION, is_constant, mapped, rows_of
@@ -192,27 +192,17 @@ def _with_results(
 ) -> tuple[pd.DataFrame, BetArrays]:
     """Bets whose match has a result, in the order of placement."""
     rows = rows_of(signals["event_id"], results["event_id"])
+    keep = placement_order(signals, placed)
     if rows is not None and (rows < 0).any():
-        known = rows >= 0
-        signals, rows = signals[known], rows[known]
-        lay, placed, starts = lay[known], placed[known], starts[known]
-    order = placement_order(signals, placed)
-    if order is not None:
-        signals, rows = signals.take(order), order if rows is None else rows[order]
-        lay, placed, starts = lay[order], placed[order], starts[order]
+        keep = np.arange(len(rows)) if keep is None else keep
+        keep = keep[rows[keep] >= 0]
+    if keep is not None:
+        signals, rows = signals.take(keep), keep if rows is None else rows[keep]
+        lay, placed, starts = lay[keep], placed[keep], starts[keep]
     found = [results[name].to_numpy(float, na_value=np.nan) for name in ("home_score", "away_score")]
     found.append(microseconds(results["settled_at"]))
     home, away, settled_at = found if rows is None else (values[rows] for values in found)
-    bets = BetArrays(
-        kind=kinds(signals["market"]),
-        pick=picks(signals["outcome"]),
-        line=signals["line"].to_numpy(float),
-        lay=lay,
-        price=signals["price"].to_numpy(float),
-        placed=placed,
-        settled=settlement_times(starts, settled_at),
-        ended=np.empty(0),
-    )
+    bets = bet_arrays(signals, lay, placed, settlement_times(starts, settled_at))
     return signals, bets._replace(ended=bets.outcome(home, away))
 
 
@@ -252,8 +242,10 @@ def _words(codes: NDArray[np.int8], words: tuple[str, ...]) -> pd.Categorical:
 
 
 def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
-    counted = zip(TAKEN, np.bincount(taken, minlength=len(TAKEN)).tolist(), strict=True)
-    counts = {name: n for name, n in counted if n}
+    counts = {}
+    if taken.any():
+        counted = zip(TAKEN, np.bincount(taken, minlength=len(TAKEN)).tolist(), strict=True)
+        counts = {name: n for name, n in counted if n}
     reduced = ("limited", "partly", "short of money")
     return {
         "refused": {name: n for name, n in counts.items() if name not in ("full", *reduced)},

@@ -15,6 +15,7 @@ H2H, TOTALS, SPREADS = range(3)  # kinds of market
 FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
 # the first of `accounts.TAKEN`
 FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT = range(9)
+_DAY = 86_400_000_000  # microseconds
 _DUST = 1e-9  # share of a purse below which it is empty: only rounding errors of sums are left
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
@@ -39,6 +40,16 @@ def settled_selections(kind, picked, line, home, away):
         if np.isnan(home[i] + away[i]):
             ended[i] = np.nan
     return ended
+
+
+@compiled
+def settlement_times(start, given, match):
+    """See `settlement.settlement_times`."""
+    settled = np.empty(len(start), np.int64)
+    for i in range(len(start)):
+        # midnight stands for a day without a time; a missing time is the smallest number
+        settled[i] = given[i] if given[i] > start[i] else start[i] + (match if start[i] % _DAY else _DAY)
+    return settled
 
 
 @compiled

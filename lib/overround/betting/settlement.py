@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats
 from overround.grouping import codes_and_words, mapped
-from overround.times import DAY_US, Times
+from overround.times import Times
 
 # a football match with its interval and added time
 MATCH = pd.Timedelta(hours=2)
@@ -69,6 +69,6 @@ def is_lay(side: pd.Series) -> NDArray[np.bool_]:
 
 def settlement_times(starts_at: Times, settled_at: Times) -> Times:
     """Time of settlement: as the provider says, else two hours after kick-off or at the end of the day."""
-    # midnight stands for a day without a time; a missing time is the smallest number
-    usual = starts_at + np.where(starts_at % DAY_US, MATCH // _US, DAY_US)
-    return np.where(settled_at > starts_at, settled_at, usual)
+    from overround.betting import kernels
+
+    return kernels.settlement_times(starts_at, settled_at, MATCH // _US)

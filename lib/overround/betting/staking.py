@@ -7,6 +7,7 @@ others and an entry in `RULES`, which notebooks and sweeps read; if it looks at 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -261,20 +262,22 @@ class DrawdownControl:
 class NamedRule(NamedTuple):
     """A staking rule by its name, as notebooks and sweeps give it."""
 
-    make: Callable[[float, float, float], Staking]  # from stake, cap and drawdown
+    make: Callable[..., Staking]  # from the stake, and where there is a cap from that, too
     usual: float | None = 0.25  # the stake where none is given; None: a hundredth of the bankroll
+    capped: bool = True
+    controlled: bool = False  # by a largest drawdown
 
 
 RULES = {
-    "flat": NamedRule(lambda stake, cap, drawdown: Flat(stake), None),
-    "percentage": NamedRule(lambda stake, cap, drawdown: Percentage(stake), 0.01),
-    "target": NamedRule(lambda stake, cap, drawdown: TargetProfit(stake), None),
-    "edge": NamedRule(lambda stake, cap, drawdown: EdgeProportional(stake, cap), 0.5),
-    "kelly": NamedRule(lambda stake, cap, drawdown: Kelly(stake, cap)),
-    "kelly-shrunk": NamedRule(lambda stake, cap, drawdown: Kelly(stake, cap, shrink=True)),
-    "kelly-joint": NamedRule(lambda stake, cap, drawdown: SimultaneousKelly(stake, cap)),
-    "kelly-joint-shrunk": NamedRule(lambda stake, cap, drawdown: SimultaneousKelly(stake, cap, shrink=True)),
-    "kelly-drawdown": NamedRule(lambda stake, cap, drawdown: DrawdownControl(Kelly(stake, cap), drawdown)),
+    "flat": NamedRule(Flat, None, capped=False),
+    "percentage": NamedRule(Percentage, 0.01, capped=False),
+    "target": NamedRule(TargetProfit, None, capped=False),
+    "edge": NamedRule(EdgeProportional, 0.5),
+    "kelly": NamedRule(Kelly),
+    "kelly-shrunk": NamedRule(partial(Kelly, shrink=True)),
+    "kelly-joint": NamedRule(SimultaneousKelly),
+    "kelly-joint-shrunk": NamedRule(partial(SimultaneousKelly, shrink=True)),
+    "kelly-drawdown": NamedRule(Kelly, controlled=True),
 }
 # rules that size a bet without looking at the others: a sweep asks them once for all its variants
 ONE_BY_ONE = (Flat, Percentage, TargetProfit, EdgeProportional, Kelly)
@@ -311,7 +314,9 @@ def staking_rule(kind: str, stake: float, cap: float = 0.05, drawdown: float = 0
     >>> ov.staking_rule("kelly", 0.25)
     Kelly(fraction=0.25, cap=0.05, shrink=False)
     """
-    return named_rule(kind).make(stake, cap, drawdown)
+    named = named_rule(kind)
+    rule = named.make(stake, cap) if named.capped else named.make(stake)
+    return DrawdownControl(rule, drawdown) if named.controlled else rule
 
 
 def shrinkage(signals: pd.DataFrame) -> Floats:

@@ -27,15 +27,13 @@ def joint_stakes(moment, market, outcome, price, probability, lay, exact):
         while end < len(price) and moment[end] == moment[begin]:
             end += 1
         if end - begin <= exact or market[begin] == market[end - 1]:
-            found = _stakes(
+            risk[begin:end] = _stakes(
                 market[begin:end],
                 outcome[begin:end],
                 price[begin:end],
                 probability[begin:end],
                 lay[begin:end],
             )
-            for i in range(begin, end):
-                risk[i] = found[i - begin]
         else:
             _apart(begin, end, market, outcome, price, probability, lay, risk)
         begin = end
@@ -63,19 +61,16 @@ def _apart(begin, end, market, outcome, price, probability, lay, risk):
         mean, square = 0.0, 0.0
         for s in range(len(chance)):
             won = 0.0
-            for i in range(first, last):
-                won += returns[s, i - first] * found[i - first]
+            for i in range(len(found)):
+                won += returns[s, i] * found[i]
             mean += chance[s] * won
             square += chance[s] * won * won
         variance = square - mean * mean
         sharpe = mean * mean / variance if variance > 0 else 0.0
         total += sharpe
-        for i in range(first, last):
-            risk[i] = found[i - first]
-            quality[i - begin] = sharpe
+        risk[first:last], quality[first - begin : last - begin] = found, sharpe
         first = last
-    for i in range(begin, end):
-        risk[i] /= 1 + total - quality[i - begin]
+    risk[begin:end] /= 1 + total - quality
 
 
 @compiled
@@ -139,9 +134,10 @@ def _states(market, outcome, price, probability, lay):
         weight = np.zeros(len(chance) * len(p))
         for a in range(len(chance)):
             for b in range(len(p)):
-                for i in range(n):
-                    more[a * len(p) + b, i] = table[b, i - first] if first <= i < last else returns[a, i]
-                weight[a * len(p) + b] = chance[a] * p[b]
+                both = a * len(p) + b
+                more[both] = returns[a]
+                more[both, first:last] = table[b]
+                weight[both] = chance[a] * p[b]
         returns, chance = more, weight
         first = last
     return returns, chance
@@ -206,9 +202,7 @@ def _newton(returns, chance):
             length /= 2
         if not better:
             break
-        for i in range(n):
-            f[i] = tried[i]
-        value = new
+        f[:], value = tried, new
     return f
 
 
@@ -219,10 +213,7 @@ def _derivatives(returns, chance, f, slope, bend):
     spare = 1.0
     for i in range(n):
         spare -= f[i]
-    for i in range(n):
-        slope[i] = -_WALL / spare
-        for j in range(n):
-            bend[i, j] = _WALL / (spare * spare)
+    slope[:], bend[:] = -_WALL / spare, _WALL / (spare * spare)
     for s in range(len(chance)):
         wealth = 1.0
         for i in range(n):

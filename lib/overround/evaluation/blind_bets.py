@@ -69,9 +69,7 @@ def baselines(
         part = settled[settled["outcome"] == outcome]
         if len(part):
             rows[f"every {outcome}"] = yield_with_interval(part, simulations, seed)
-    table = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["bets", "yield", "low", "high"]
-    ).rename_axis("bets_on")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("bets_on")
     mine = rows["these bets"]["yield"]
     table.attrs["p_random"] = float((1 + (picked >= mine).sum()) / (1 + len(picked))) if n else np.nan
     if n:

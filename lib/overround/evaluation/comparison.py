@@ -175,8 +175,8 @@ def difference_curves(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ['run', 'at', 'difference', 'noise']
     """
     first, *others = ledgers
-    days = _days(list(ledgers.values()))
-    sums = dict(zip(ledgers, _sums(list(ledgers.values()))[:, :, :2], strict=True))
+    days, sides = _days(list(ledgers.values())), _sums(list(ledgers.values()))
+    sums = dict(zip(ledgers, sides[..., :2], strict=True))
     curves = []
     for name in others:
         pair = np.stack([sums[first], sums[name]])

@@ -95,19 +95,19 @@ def evaluate(
     """
     if not tried >= 1:
         raise ParameterError(f"tried is {tried}; at least 1 strategy was tried, this one.")
-    played: dict[str, Any] = {
-        "stake": stake,
-        "accounts": accounts,
-        "execution": execution,
-        "commission": commission,
-    }
-    facts = _facts(ledger, simulations, seed, ruin) | {
-        "luck": luck_test(ledger, simulations=simulations, seed=seed, **played),
-        "tried": tried,
-    }
+    luck = luck_test(
+        ledger,
+        simulations=simulations,
+        seed=seed,
+        stake=stake,
+        accounts=accounts,
+        execution=execution,
+        commission=commission,
+    )
+    facts = SimpleNamespace(**_facts(ledger, simulations, seed, ruin), luck=luck, tried=tried)
     rows = {}
     for name, (unit, figure) in FIGURES.items():
-        found = figure(SimpleNamespace(**facts))
+        found = figure(facts)
         rows[name] = (*(found if isinstance(found, tuple) else (found, np.nan, np.nan)), unit)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "unit"])
     return frame.rename_axis("metric").astype({"value": float, "low": float, "high": float})

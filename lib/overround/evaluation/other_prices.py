@@ -62,9 +62,7 @@ def at_each_price(
         rows[name] = yield_with_interval(
             bets.assign(stake=1.0, profit=unit_profit(bets, price.to_numpy(float)[known])), simulations, seed
         )
-    table = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["bets", "yield", "low", "high"]
-    ).rename_axis("price_of")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("price_of")
     shown = table["low"] > 0
     best = [name for name in (BEST, "market_maximum") if name in table.index]
     table.attrs["only_at_maximum"] = bool(shown[best].any() and not shown[accounts].any())
@@ -155,9 +153,7 @@ def across_methods(
             signals, results, stake=stake, bankroll=bankroll, closing=closing_lines(quotes, reference, method)
         )
         rows[method] = {**yield_with_interval(ledger, simulations, seed), "clv": ledger["clv"].mean()}
-    table = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["bets", "yield", "low", "high", "clv"]
-    ).rename_axis("method")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
     table.attrs["only_under"] = only_one(table)
     if table.attrs["only_under"]:
         table.attrs["says"] = (

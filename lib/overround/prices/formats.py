@@ -80,7 +80,9 @@ def convert_odds(values: ArrayLike, source: str, target: str, *, largest_denomin
     with np.errstate(divide="ignore", invalid="ignore"):
         bad = np.asarray(~(kind.valid(numbers) & np.isfinite(numbers)) & ~pd.isna(given))
         if bad.any():
-            raise _error(given, np.unravel_index(int(bad.argmax()), bad.shape), source)
+            position = tuple(int(at) for at in np.unravel_index(int(bad.argmax()), bad.shape))
+            shown = given if np.isnan(numbers[position]) else numbers
+            raise _error(shown[position], position, source)
         profit = numbers.copy() if source == target else kind.to_profit(numbers)
         found: NDArray[Any] = profit if source == target else np.asarray(_FORMATS[target].of_profit(profit))
     if target == "fractional":
@@ -157,10 +159,9 @@ def _fraction(text: object) -> float:
     return int(parts[0]) / int(parts[1])
 
 
-def _error(given: NDArray[Any], position: tuple, source: str) -> ParameterError:
-    where = tuple(int(index) for index in position)
+def _error(value: Any, where: tuple[int, ...], source: str) -> ParameterError:
     at = f" at position {where[0] if len(where) == 1 else where}" if where else ""
-    value = given[where].item() if isinstance(given[where], np.generic) else given[where]
+    value = value.item() if isinstance(value, np.generic) else value
     allowed = _FORMATS[source].allowed
     return ParameterError(f"{value!r}{at} is no {source.replace('_', ' ')} price; allowed is {allowed}.")
 

@@ -146,8 +146,8 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
 
 def _waiting(minutes: Floats, followed: NDArray[np.bool_], shares: Sequence[float]) -> list[float]:
     """Minutes by which these shares of the moves have been followed (Kaplan and Meier)."""
-    from scipy.stats import CensoredData, ecdf
-
-    left = ecdf(CensoredData.right_censored(minutes, ~followed)).sf
-    reached = [np.flatnonzero(left.probabilities <= 1 - share + 1e-12) for share in shares]
-    return [float(left.quantiles[at[0]]) if len(at) else np.nan for at in reached]
+    order = np.lexsort((~followed, minutes))
+    waiting = len(minutes) - np.arange(len(minutes))
+    left = np.cumprod(1 - followed[order] / waiting)
+    reached = [np.flatnonzero(left <= 1 - share + 1e-12) for share in shares]
+    return [float(minutes[order][at[0]]) if len(at) else np.nan for at in reached]

@@ -174,8 +174,7 @@ def judged(
                 out[12] = out[12] if math.isnan(exact) else exact
         else:
             out[12] = 1.0
-    for d in range(days):
-        profits[d], turnovers[d] = earned[d], turned[d]
+    profits[:], turnovers[:] = earned, turned
 
 
 @compiled
