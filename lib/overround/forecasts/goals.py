@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from overround._typing import Floats
+from overround._typing import Floats, Whole
 from overround.forecasts.base import SETTLED_IN, check_positive, team_codes
 from overround.times import microseconds
 
 MOST_GOALS = 15  # of one team; a team expected to score 4 exceeds it in 6 matches of a million
+_LOW = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])  # scores that depend on each other
 _RHO = 0.2  # beyond it a score of a likely match would have a negative probability; football is near -0.05
 
 
@@ -77,8 +78,19 @@ class Poisson:
 
     def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Strengths:
         """Strengths as of a time, from matches with home, away, home_score, away_score and starts_at."""
-        return fit_strengths(
-            matches, at, half_life_days=self.half_life_days, spread=self.spread, low_scores=self.low_scores
+        teams, home, away, begin = team_codes(matches)
+        age_days = (at.value / 1e3 - microseconds(matches["starts_at"])) / 86_400e6
+        pairs = _Pairs.of(home, away, matches, np.exp2(-age_days / self.half_life_days), len(teams))
+        newcomer = begin > begin.min() + SETTLED_IN
+        found = _maximum(pairs, _prior(newcomer, 1 / self.spread**2), self.low_scores)
+        # only attack of one plus defence of the other is known: give both the same mean
+        attack, defence = found[:-2].reshape(2, len(teams))
+        shift = (attack.mean() - defence.mean()) / 2
+        attack, defence = attack - shift, defence + shift
+        like = newcomer if newcomer.any() else ~newcomer
+        home_advantage, rho = found[-2:].tolist()
+        return Strengths(
+            teams, attack, defence, home_advantage, rho, (attack[like].mean(), defence[like].mean())
         )
 
     def predict(self, params: Strengths, fixtures: pd.DataFrame) -> Floats:
@@ -108,44 +120,6 @@ class DixonColes(Poisson):
     low_scores = True
 
 
-def fit_strengths(
-    matches: pd.DataFrame, at: pd.Timestamp, *, half_life_days: float, spread: float, low_scores: bool
-) -> Strengths:
-    """Maximum of the penalised weighted likelihood, by Newton's method.
-
-    Parameters
-    ----------
-    matches : DataFrame
-        home, away, home_score, away_score, starts_at; at least one row, scores known.
-    at : Timestamp
-        From which the age of a match counts.
-    half_life_days, spread : float
-        As of `Poisson`.
-    low_scores : bool
-        Estimate the dependence `rho`; else it is 0.
-    """
-    teams, home, away, begin = team_codes(matches)
-    n = len(teams)
-    age_days = (at.value / 1e3 - microseconds(matches["starts_at"])) / 86_400e6
-    sums = _Sums.of(home, away, matches, np.exp2(-age_days / half_life_days), n)
-    newcomer = begin > begin.min() + SETTLED_IN
-
-    found = _maximum(_start(sums), sums, _prior(newcomer, 1 / spread**2), low_scores)
-    # only attack of one plus defence of the other is known: give both the same mean
-    attack, defence = found[:n], found[n : 2 * n]
-    shift = (attack.mean() - defence.mean()) / 2
-    attack, defence = attack - shift, defence + shift
-    like = newcomer if newcomer.any() else ~newcomer
-    return Strengths(
-        teams,
-        attack,
-        defence,
-        float(found[-2]),
-        float(found[-1]),
-        (attack[like].mean(), defence[like].mean()),
-    )
-
-
 def score_grid(strengths: Strengths, home: ArrayLike, away: ArrayLike) -> Floats:
     """Probability of every score, shape (n, goals of home, goals of away), at most `MOST_GOALS` each.
 
@@ -161,8 +135,8 @@ def score_grid(strengths: Strengths, home: ArrayLike, away: ArrayLike) -> Floats
     goals = np.arange(MOST_GOALS + 1)
     of_home, of_away = np.exp(goals * log_rates - np.exp(log_rates) - gammaln(goals + 1))
     grid = of_home[:, :, None] * of_away[:, None, :]
-    lam, mu = np.exp(log_rates[..., 0])
-    grid[:, :2, :2] *= np.moveaxis(_tau(lam, mu, strengths.rho), 2, 0)
+    tau = 1 + strengths.rho * _tau_by_rho(*log_rates[..., 0])
+    grid[:, :2, :2] *= tau.T.reshape(-1, 2, 2)
     return grid / grid.sum(axis=(1, 2), keepdims=True)
 
 
@@ -173,38 +147,22 @@ def three_way(grid: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """Weighted sums over the matches of each home and away team, shape (n, n): sufficient statistics."""
+class _Pairs:
+    """Weighted sums over the matches of each pair of home and away team: sufficient statistics of m pairs."""
 
-    weight: Floats
-    scored: Floats
-    conceded: Floats
-    low: Floats  # shape (2, 2, n, n): weights of the scores 0-0, 0-1, 1-0 and 1-1
+    teams: Whole  # (2, m): home and away by number
+    weight: Floats  # (m,)
+    goals: Floats  # (2, m): of home and of away
+    low: Floats  # (4, m): weights of the scores in `_LOW`
 
     @classmethod
-    def of(cls, home: NDArray, away: NDArray, matches: pd.DataFrame, weight: Floats, n: int) -> "_Sums":
-        pair = home * n + away
-        scored, conceded = matches["home_score"].to_numpy(float), matches["away_score"].to_numpy(float)
-
-        def summed(values: Floats) -> Floats:
-            return np.bincount(pair, values, n * n).reshape(n, n).astype(float)
-
-        low = [[summed(weight * ((scored == x) & (conceded == y))) for y in (0, 1)] for x in (0, 1)]
-        return cls(summed(weight), summed(weight * scored), summed(weight * conceded), np.array(low))
-
-
-def _start(sums: _Sums) -> Floats:
-    """Where the search begins: every team's goals for and against, a match, half-way to the league's."""
-    n = len(sums.weight)
-    played = sums.weight.sum(1) + sums.weight.sum(0)
-    scored, conceded = sums.scored.sum(1) + sums.conceded.sum(0), sums.conceded.sum(1) + sums.scored.sum(0)
-    mean, half = max(scored.sum() / played.sum(), 1e-3), 0.5 * played.sum() / n
-    attack, defence = (
-        np.log((goals + half * mean) / (played + half) / mean) + np.log(mean) / 2
-        for goals in (scored, conceded)
-    )
-    home = np.log(max(sums.scored.sum(), 1e-3) / max(sums.conceded.sum(), 1e-3))
-    return np.concatenate([attack, defence - home / 2, [home, 0.0]])
+    def of(cls, home: NDArray, away: NDArray, matches: pd.DataFrame, weight: Floats, n: int) -> "_Pairs":
+        pairs, pair = np.unique(home * n + away, return_inverse=True)
+        scores = matches[["home_score", "away_score"]].to_numpy(float)
+        low = (scores[:, None] == _LOW).all(axis=2)
+        counted = np.column_stack([np.ones(len(scores)), scores, low])
+        sums = np.array([np.bincount(pair, weight * column) for column in counted.T])
+        return cls(np.stack(divmod(pairs, n)), sums[0], sums[1:3], sums[3:])
 
 
 def _prior(newcomer: NDArray[np.bool_], precision: float) -> Floats:
@@ -217,104 +175,44 @@ def _prior(newcomer: NDArray[np.bool_], precision: float) -> Floats:
     return precision * (np.eye(len(newcomer)) - same / same.sum(axis=1) + np.outer(apart, apart))
 
 
-def _maximum(x: Floats, sums: _Sums, prior: Floats, low_scores: bool) -> Floats:
-    """Newton's method with halved steps; `rho` stays within its bounds, and at 0 without low scores."""
-    free = np.ones(len(x), bool)
-    value = _value(x, sums, prior)
-    for _ in range(100):
-        gradient, information = _derivatives(x, sums, prior, low_scores)
-        free[-1] = low_scores and not (abs(x[-1]) >= _RHO and gradient[-1] * x[-1] > 0)
-        step = np.zeros(len(x))
-        step[free] = _solve(information[np.ix_(free, free)], gradient[free])
-        if gradient @ step < 1e-12:
-            break
-        for _ in range(30):
-            trial = x + step
-            trial[-1] = np.clip(trial[-1], -_RHO, _RHO)
-            reached = _value(trial, sums, prior)
-            if reached >= value:
-                break
-            step = step / 2
-        else:
-            break
-        x, value = trial, reached
-    return x
+def _maximum(pairs: _Pairs, prior: Floats, low_scores: bool) -> Floats:
+    """Attack and defence of each team, home and `rho`; what the data cannot tell stays the mean."""
+    from scipy.optimize import minimize
+
+    of_home, of_away = np.maximum(pairs.goals.sum(axis=1), 1e-3)
+    strength = np.log(of_away / pairs.weight.sum()) / 2
+    start = np.r_[np.full(2 * len(prior), strength), np.log(of_home / of_away), 0.0]
+    bound = _RHO if low_scores else 0
+    bounds = [(None, None)] * (len(start) - 1) + [(-bound, bound)]
+    # L-BFGS-B needs fewer steps, but its threads wait for each other where other processes are busy
+    options = {"ftol": 0, "xtol": 1e-12, "gtol": 1e-9, "maxfun": 2000}
+    return minimize(_loss, start, (pairs, prior), "TNC", jac=True, bounds=bounds, options=options).x
 
 
-def _solve(information: Floats, gradient: Floats) -> Floats:
-    # what the data cannot tell (a shift between attack and defence; teams that no chain of matches links)
-    # stays where it is
-    flat = 1e-9 * np.trace(information) / len(information) * np.eye(len(information))
-    try:
-        np.linalg.cholesky(information + flat)
-    except np.linalg.LinAlgError:
-        # far from the maximum the correction of low scores may bend the wrong way
-        flat = np.diag(np.abs(information).sum(axis=1))
-    return np.linalg.solve(information + flat, gradient)
+def _loss(x: Floats, pairs: _Pairs, prior: Floats) -> tuple[float, Floats]:
+    """Penalty less log likelihood, up to a constant, and its gradient."""
+    strengths, (home, rho) = x[:-2].reshape(2, -1), x[-2:]
+    attackers, defenders = pairs.teams, pairs.teams[::-1]
+    log_goals = strengths[0, attackers] + strengths[1, defenders] + [[home], [0.0]]
+    expected = pairs.weight * np.exp(log_goals)
+    by_rho = _tau_by_rho(*log_goals)
+    tau = np.maximum(1 + rho * by_rho, 1e-12)
+    likelihood = (pairs.goals * log_goals - expected).sum() + (pairs.low * np.log(tau)).sum()
+    by_rho *= pairs.low / tau
+    by_log_goals = pairs.goals - expected + rho * (1 - _LOW).T @ by_rho
+    pull = strengths @ prior
+    by_team = [
+        np.bincount(teams.ravel(), by_log_goals.ravel(), len(prior)) for teams in (attackers, defenders)
+    ]
+    gradient = np.r_[(np.array(by_team) - pull).ravel(), by_log_goals[0].sum(), by_rho.sum()]
+    return (strengths * pull).sum() / 2 - likelihood, -gradient
 
 
-def _value(x: Floats, sums: _Sums, prior: Floats) -> float:
-    """Log likelihood less the penalty, up to a constant."""
-    n = len(prior)
-    attack, defence, home, rho = x[:n], x[n : 2 * n], x[-2], x[-1]
-    u, v = home + attack[:, None] + defence, attack + defence[:, None]
-    lam, mu = np.exp(u), np.exp(v)
-    fit = (sums.scored * u + sums.conceded * v - sums.weight * (lam + mu)).sum()
-    if rho:
-        fit += (sums.low * np.log(np.maximum(_tau(lam, mu, rho), 1e-12))).sum()
-    return float(fit - attack @ prior @ attack / 2 - defence @ prior @ defence / 2)
+def _tau_by_rho(log_home: Floats, log_away: Floats) -> Floats:
+    """Derivative by rho of Dixon and Coles's factor on the scores in `_LOW`, shape (4, ...).
 
-
-def _derivatives(x: Floats, sums: _Sums, prior: Floats, low_scores: bool) -> tuple[Floats, Floats]:
-    """Gradient of `_value` and its negative second derivatives.
-
-    u and v are the log goals expected of home i and away j: u = home + attack i + defence j, v = attack j +
-    defence i.
+    With lam and mu, the goals expected of home and away, the factors are 1 - lam mu rho, 1 + lam rho,
+    1 + mu rho and 1 - rho.
     """
-    n = len(prior)
-    attack, defence, home, rho = x[:n], x[n : 2 * n], x[-2], x[-1]
-    lam, mu = np.exp(home + attack[:, None] + defence), np.exp(attack + defence[:, None])
-    by_u, by_v, by_rho = sums.scored - sums.weight * lam, sums.conceded - sums.weight * mu, 0.0
-    uu, vv, uv = -sums.weight * lam, -sums.weight * mu, np.zeros((n, n))
-    u_rho, v_rho, rho_rho = uv, uv, -1.0
-    if low_scores:
-        tau = np.maximum(_tau(lam, mu, rho), 1e-12)
-        (r00, r01), (r10, r11) = sums.low / tau
-        (s00, s01), (s10, s11) = sums.low / tau**2
-        by_u = by_u + rho * (lam * r01 - lam * mu * r00)
-        by_v = by_v + rho * (mu * r10 - lam * mu * r00)
-        by_rho = (lam * r01 + mu * r10 - lam * mu * r00 - r11).sum()
-        uv = -rho * lam * mu * s00
-        uu, vv = uu + uv + rho * lam * s01, vv + uv + rho * mu * s10
-        u_rho, v_rho = lam * s01 - lam * mu * s00, mu * s10 - lam * mu * s00
-        rho_rho = -((lam * mu) ** 2 * s00 + lam**2 * s01 + mu**2 * s10 + s11).sum()
-
-    gradient = np.concatenate(
-        [
-            by_u.sum(1) + by_v.sum(0) - prior @ attack,
-            by_u.sum(0) + by_v.sum(1) - prior @ defence,
-            [by_u.sum(), by_rho],
-        ]
-    )
-    second = np.zeros((2 * n + 2, 2 * n + 2))
-    cross = uv + uv.T
-    second[:n, :n] = np.diag(uu.sum(1) + vv.sum(0)) + cross - prior
-    second[n:-2, n:-2] = np.diag(uu.sum(0) + vv.sum(1)) + cross - prior
-    second[:n, n:-2] = uu + vv.T + np.diag(uv.sum(1) + uv.sum(0))
-    second[:n, -2], second[n:-2, -2], second[-2, -2] = (
-        uu.sum(1) + uv.sum(0),
-        uu.sum(0) + uv.sum(1),
-        uu.sum() / 2,
-    )
-    second[:n, -1], second[n:-2, -1] = u_rho.sum(1) + v_rho.sum(0), u_rho.sum(0) + v_rho.sum(1)
-    second[-2, -1], second[-1, -1] = u_rho.sum(), rho_rho / 2
-    # the blocks below the diagonal mirror those above it
-    second[n:-2, :n] = second[:n, n:-2].T
-    second[-2:, :-2] = second[:-2, -2:].T
-    second[-2:, -2:] += second[-2:, -2:].T
-    return gradient, -second
-
-
-def _tau(lam: Floats, mu: Floats, rho: float) -> Floats:
-    """Dixon and Coles's factor on the scores 0-0, 0-1, 1-0 and 1-1, shape (2, 2, ...)."""
-    return np.array([[1 - lam * mu * rho, 1 + lam * rho], [1 + mu * rho, np.full_like(lam, 1 - rho)]])
+    sign = np.where(_LOW[:, 0] == _LOW[:, 1], -1, 1)
+    return sign[:, None] * np.exp((1 - _LOW) @ np.stack([log_home, log_away]))
