@@ -1,5 +1,6 @@
 """The protocol, columns and checks that all models of match results share."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,13 +13,13 @@ from overround.prices.board import early_placed_at
 from overround.schema import OUTCOMES
 from overround.times import as_times, microseconds
 
-_THREE = OUTCOMES["h2h"]
+THREE = OUTCOMES["h2h"]
 
 
-PROBABILITIES = tuple(f"probability_{outcome}" for outcome in _THREE)
+PROBABILITIES = tuple(f"probability_{outcome}" for outcome in THREE)
 
 
-MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in _THREE)
+MARKET_COLUMNS = tuple(f"market_{outcome}" for outcome in THREE)
 
 
 class Model(Protocol):
@@ -76,12 +77,9 @@ def team_codes(
     """
     check_scores(matches, 1)
     names = np.concatenate([matches["home"].to_numpy(object), matches["away"].to_numpy(object)])
-    codes, teams = pd.factorize(names)
-    order = np.argsort(teams)
-    codes, teams = np.argsort(order)[codes], teams[order]
+    codes, teams = pd.factorize(names, sort=True)
+    first = pd.Series(np.tile(microseconds(matches["starts_at"]), 2)).groupby(codes).min().to_numpy()
     home, away = np.split(codes, 2)
-    first = np.full(len(teams), np.iinfo(np.int64).max)
-    np.minimum.at(first, codes, np.tile(microseconds(matches["starts_at"]), 2))
     return pd.Index(teams, dtype=object), home, away, first
 
 
@@ -99,3 +97,30 @@ def check_scores(matches: pd.DataFrame, least: int = 0) -> None:
             f"a model learns from finished matches, at least {least}; got {len(matches)}, "
             f"{unknown} of them without a score."
         )
+
+
+def most_likely(
+    probabilities: Callable[[Floats], Floats], margin: Floats, prior: Floats, precision: float = 1.0
+) -> Floats:
+    """Parameters of probabilities of home, draw and away, by penalised maximum likelihood.
+
+    Parameters
+    ----------
+    probabilities : callable
+        From parameters to an array of shape (n, 3).
+    margin : ndarray, shape (n,)
+        Goals of home less goals of away.
+    prior, precision
+        Means and precision of normal priors.
+    """
+    from scipy.optimize import minimize
+
+    happened = 1 - np.sign(margin).astype(int)[:, None]
+
+    def loss(theta: Floats) -> float:
+        off = theta - prior
+        chance = np.take_along_axis(probabilities(theta), happened, axis=1)
+        return -np.log(chance).sum() + precision * off @ off / 2
+
+    options = {"gtol": 1e-6 * max(len(margin), 1)}
+    return minimize(loss, prior, method="BFGS", jac="3-point", options=options).x

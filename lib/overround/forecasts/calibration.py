@@ -1,13 +1,14 @@
 """Calibration of probabilities: reliability with intervals, recalibration, favourite-longshot bias."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
-from overround.forecasts.scores import Decided, decided_markets, early_and_close, groups
+from overround.forecasts.scores import decided_markets, early_and_close, groups
 from overround.prices.margin import METHODS
 from overround.stats import LEVEL, clustered_variance, wilson
 
@@ -53,7 +54,7 @@ def reliability(
     >>> ov.forecasts.reliability(quotes, results).columns.tolist()[:4]
     ['market', 'phase', 'bookmaker', 'method']
     """
-    rows = [_shares(part, *_bins(part.p, bins), "bin") for part in _selections(quotes, results, methods, by)]
+    rows = [_shares(part, _bins(part, bins), "bin") for part in _selections(quotes, results, methods, by)]
     return pd.concat(rows, ignore_index=True)[
         [*by, "method", "bin", "selections", "predicted", "observed", "low", "high"]
     ]
@@ -102,14 +103,12 @@ def calibration_table(
 
     tables = []
     for part in _selections(quotes, results, methods, by):
-        n = len(part.names)
-        coefficients, covariance, days = _recalibrated(part, n)
+        coefficients, covariance, days = _recalibrated(part)
         error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        off, off_by_chance = _distances(part, *_bins(part.p, bins))
+        off, off_by_chance = _distances(part, _bins(part, bins))
         tables.append(
             part.names.assign(
-                method=part.method,
-                matches=part.matches,
+                matches=part.rows.groupby("group")["market"].nunique(),
                 slope=coefficients[:, 1],
                 slope_error=error[:, 1],
                 intercept=coefficients[:, 0],
@@ -119,7 +118,8 @@ def calibration_table(
                 ece_by_chance=off_by_chance,
             )
         )
-    return pd.concat(tables, ignore_index=True).query("matches > 0").reset_index(drop=True)
+    found = pd.concat(tables, ignore_index=True).dropna(subset="matches")
+    return found.astype({"matches": int}).reset_index(drop=True)
 
 
 def longshot_bias(
@@ -168,48 +168,21 @@ def longshot_bias(
             "edges of price bands are two or more, rising."
         )
     for part in _selections(quotes, results, methods, by):
-        band = np.searchsorted(edges, part.price, side="right") - 1
-        shares = _shares(part, np.clip(band, 0, len(edges) - 2), len(edges) - 1, "band")
+        band = np.searchsorted(edges, part.rows["price"], side="right") - 1
+        shares = _shares(part, np.clip(band, 0, len(edges) - 2), "band")
         ratio, low, high = (shares[name] / shares["predicted"] for name in ("observed", "low", "high"))
-        tables.append(
-            shares.assign(
-                band=edges[shares["band"]], expected=shares["predicted"], ratio=ratio, low=low, high=high
-            )
-        )
-    columns = [
-        *by,
-        "method",
-        "band",
-        "selections",
-        "price",
-        "yield",
-        "yield_error",
-        "expected",
-        "observed",
-        "ratio",
-        "low",
-        "high",
-    ]
-    return pd.concat(tables, ignore_index=True)[columns]
+        tables.append(shares.assign(band=edges[shares["band"]], ratio=ratio, low=low, high=high))
+    columns = ["band", "selections", "price", "yield", "yield_error", "expected", "observed", "ratio", "low"]
+    found = pd.concat(tables, ignore_index=True).rename(columns={"predicted": "expected"})
+    return found[[*by, "method", *columns, "high"]]
 
 
+@dataclass(frozen=True)
 class _Selections:
-    """Every selection of the decided markets under one method, as arrays of equal length."""
+    """Every selection of the decided markets under one method."""
 
-    def __init__(self, markets: Decided, method: str, group: Whole, names: pd.DataFrame):
-        fair = markets.fair(method)
-        at = ~np.isnan(fair)
-        rows = markets.rows[at]
-        market = np.broadcast_to(np.arange(len(fair))[:, None], fair.shape)[at]
-        self.method, self.names = method, names
-        self.p = fair[at]
-        self.y = (markets.won[:, None] == np.arange(3))[at].astype(float)
-        self.group = group[rows]
-        self.day = markets.day[market]
-        self.price = markets.frame["price"].to_numpy(float)[rows]
-        self.matches = np.bincount(
-            pd.unique(self.group * len(fair) + market) // max(len(fair), 1), minlength=len(names)
-        )
+    names: pd.DataFrame  # what was grouped by, and the method, of each group
+    rows: pd.DataFrame  # of each selection: number of its group, market and day, p, y (1 if it won), price
 
 
 def _selections(
@@ -219,88 +192,84 @@ def _selections(
         raise ParameterError(f"methods is empty; choose from {', '.join(METHODS)}.")
     markets = decided_markets(early_and_close(quotes), results)
     group, names = groups(markets.frame, by)
-    return (_Selections(markets, method, group, names) for method in methods)
+    for method in methods:
+        fair = markets.fair(method)
+        at = market, slot = np.nonzero(~np.isnan(fair))
+        quote = markets.rows[at]
+        rows = {
+            "group": group[quote],
+            "market": market,
+            "day": markets.day[market],
+            "p": fair[at],
+            "y": (markets.won[market] == slot).astype(float),
+            "price": markets.frame["price"].to_numpy(float)[quote],
+        }
+        yield _Selections(names.assign(method=method), pd.DataFrame(rows))
 
 
-def _bins(p: Floats, bins: int) -> tuple[Whole, int]:
-    """Bin of each probability, and how many bins there are."""
+def _bins(part: _Selections, bins: int) -> Whole:
+    """Bin of each probability."""
     if bins < 1:
         raise ParameterError(f"bins is {bins}; at least 1.")
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])) if len(p) else np.empty(0)
-    return np.searchsorted(edges, p, side="right"), len(edges) + 1
+    p = part.rows["p"].to_numpy()
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])) if len(p) else p
+    return np.searchsorted(edges, p, side="right")
 
 
-def _shares(part: _Selections, cell: Whole, n_cells: int, name: str) -> pd.DataFrame:
+def _shares(part: _Selections, cell: Whole, name: str) -> pd.DataFrame:
     """Predicted and observed shares, with intervals, of each group and cell (bin or band) in use."""
     from scipy.special import stdtrit
 
-    where = part.group * n_cells + cell
-    size = len(part.names) * n_cells
-    n = np.bincount(where, minlength=size).astype(float)
-
-    def mean(values: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            return np.bincount(where, values, size) / n
-
-    variance, days = clustered_variance(part.y - part.p, where, part.day, size)
-    observed = mean(part.y)
-    independent = np.asarray(np.bincount(where, part.p * (1 - part.p), size), float)
-    low, high = wilson(
-        observed, _worth(n, independent, variance), stdtrit(np.maximum(days - 1.0, 1.0), (1 + LEVEL) / 2)
+    rows = part.rows.assign(**{name: cell, "yield": lambda row: row["y"] * row["price"] - 1})
+    cells = rows.groupby(["group", name])
+    where, means = cells.ngroup().to_numpy(), cells[["p", "y", "price", "yield"]].mean()
+    n = cells.size().to_numpy(float)
+    independent = (rows["p"] * (1 - rows["p"])).groupby(where).sum().to_numpy()
+    (variance, days), (back_variance, _) = (
+        clustered_variance(residual.to_numpy(), where, rows["day"].to_numpy(), len(n))
+        for residual in (rows["y"] - rows["p"], rows["yield"] - cells["yield"].transform("mean"))
     )
-    back = part.y * part.price - 1
-    mean_back = mean(back)
-    back_variance, _ = clustered_variance(back - mean_back[where], where, part.day, size)
-    cells = pd.DataFrame(
-        {
-            name: np.tile(np.arange(n_cells), len(part.names)),
-            "selections": n.astype(int),
-            "predicted": mean(part.p),
-            "observed": observed,
-            "low": low,
-            "high": high,
-            "price": mean(part.price),
-            "yield": mean_back,
-            "yield_error": np.sqrt(back_variance) / np.where(n, n, np.nan),
-        }
-    )
-    names = part.names.loc[part.names.index.repeat(n_cells)].reset_index(drop=True).assign(method=part.method)
-    return pd.concat([names, cells], axis=1)[n > 0]
-
-
-def _worth(n: Floats, independent: Floats, variance: Floats) -> Floats:
-    """Number of independent selections that n dependent ones are worth, at most n."""
+    # selections that depend on each other are worth fewer independent ones
     with np.errstate(invalid="ignore", divide="ignore"):
-        return n / np.maximum(np.nan_to_num(variance / independent, nan=1.0), 1.0)
+        worth = n / np.maximum(np.nan_to_num(variance / independent, nan=1.0), 1.0)
+    low, high = wilson(means["y"].to_numpy(), worth, stdtrit(np.maximum(days - 1.0, 1.0), (1 + LEVEL) / 2))
+    shares = means.rename(columns={"p": "predicted", "y": "observed"}).assign(
+        selections=n.astype(int), low=low, high=high, yield_error=np.sqrt(back_variance) / n
+    )
+    return shares.reset_index(name).join(part.names)
 
 
-def _distances(part: _Selections, cell: Whole, n_cells: int) -> tuple[Floats, Floats]:
+def _distances(part: _Selections, cell: Whole) -> tuple[Floats, Floats]:
     """Expected calibration error of each group, and that of perfect probabilities."""
-    where, size = part.group * n_cells + cell, len(part.names) * n_cells
-    residual = part.y - part.p
-    off = np.abs(np.bincount(where, residual, size))
-    variance, _ = clustered_variance(residual, where, part.day, size)
-    by_chance = np.sqrt(2 / np.pi * np.nan_to_num(variance))
-    n = np.bincount(part.group, minlength=len(part.names))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return off.reshape(-1, n_cells).sum(axis=1) / n, by_chance.reshape(-1, n_cells).sum(axis=1) / n
+    rows = part.rows
+    residual = rows["y"] - rows["p"]
+    cells = residual.groupby([rows["group"], cell])
+    variance, _ = clustered_variance(
+        residual.to_numpy(), cells.ngroup().to_numpy(), rows["day"].to_numpy(), cells.ngroups
+    )
+    off = cells.sum().abs().to_frame("off").assign(by_chance=np.sqrt(2 / np.pi * np.nan_to_num(variance)))
+    mean = off.groupby(level=0).sum().div(rows.groupby("group").size(), axis=0).reindex(part.names.index)
+    return mean["off"].to_numpy(), mean["by_chance"].to_numpy()
 
 
-def _recalibrated(part: _Selections, n: int) -> tuple[Floats, Floats, Whole]:
+def _recalibrated(part: _Selections) -> tuple[Floats, Floats, Whole]:
     """Intercept and slope of each group, their covariance clustered by match day, and the number of days."""
-    x = np.log(part.p) - np.log1p(-part.p)
+    from scipy.special import expit
+
+    p, y, group = (part.rows[name].to_numpy() for name in ("p", "y", "group"))
+    n, x = len(part.names), np.log(p) - np.log1p(-p)
     beta = np.tile([0.0, 1.0], (n, 1))
     for _ in range(_STEPS):
-        q = 1 / (1 + np.exp(-(beta[part.group, 0] + beta[part.group, 1] * x)))
+        q = expit(beta[group, 0] + beta[group, 1] * x)
         w = q * (1 - q)
-        score = np.stack([part.y - q, (part.y - q) * x], axis=1)
-        gradient = np.stack([np.bincount(part.group, column, n) for column in score.T], axis=1)
-        s0, s1, s2 = (np.bincount(part.group, w * x**k, n) for k in range(3))
+        score = np.stack([y - q, (y - q) * x], axis=1)
+        gradient = np.stack([np.bincount(group, column, n) for column in score.T], axis=1)
+        s0, s1, s2 = (np.bincount(group, w * x**k, n) for k in range(3))
         with np.errstate(invalid="ignore", divide="ignore"):
             inverse = np.stack([s2, -s1, -s1, s0], axis=1).reshape(n, 2, 2) / (s0 * s2 - s1**2)[:, None, None]
         step = np.einsum("gij,gj->gi", inverse, gradient)
         if not np.nanmax(np.abs(step), initial=0.0) > _CLOSE_ENOUGH:
             break
         beta = beta + step
-    meat, days = clustered_variance(score, part.group, part.day, n)
+    meat, days = clustered_variance(score, group, part.rows["day"].to_numpy(), n)
     return beta, inverse @ meat @ inverse, days

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import ParameterError
-from overround.forecasts.base import _THREE, MARKET_COLUMNS, PROBABILITIES
+from overround.forecasts.base import MARKET_COLUMNS, PROBABILITIES, THREE
 from overround.forecasts.scores import probability_scores
 
 
@@ -41,11 +41,11 @@ def as_bookmakers(
     parts = []
     for name, forecast in forecasts.items():
         columns = PROBABILITIES if PROBABILITIES[0] in forecast else MARKET_COLUMNS
-        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *_THREE], axis=1)
-        parts.append(wide.melt("event_id", list(_THREE), "outcome", "fair").assign(bookmaker=name))
+        wide = forecast[["event_id", *columns]].dropna().set_axis(["event_id", *THREE], axis=1)
+        parts.append(wide.melt("event_id", list(THREE), "outcome", "fair").assign(bookmaker=name))
     prices = pd.concat(parts, ignore_index=True)
     if common:
-        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(_THREE) * len(forecasts)]
+        prices = prices[prices.groupby("event_id")["fair"].transform("size") == len(THREE) * len(forecasts)]
     prices = prices.assign(market="h2h", line=np.nan, phase=phase, price=1 / prices["fair"], overround=1.0)
     return prices[
         ["event_id", "bookmaker", "market", "line", "outcome", "phase", "price", "overround", "fair"]

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround._typing import Floats
-from overround.forecasts.base import SETTLED_IN, check_positive, team_codes
+from overround.forecasts.base import SETTLED_IN, check_positive, most_likely, team_codes
 
 _MEAN = 1500.0
 _LEARNT = 10  # matches after which a team's rating is informative
@@ -108,28 +108,11 @@ def outcome_logit(lead: Floats, margin: Floats) -> tuple[float, float, float]:
 
     A weak prior keeps them finite where all matches ended alike.
     """
-    from scipy.optimize import minimize
-    from scipy.special import expit
-
-    x, happened = np.asarray(lead, float) / 400, 1 - np.sign(margin).astype(int)
     begin = np.array([-0.2, 0.1, 2.0])  # draw by its logarithm, so that it stays positive
-
-    def loss(theta: Floats) -> tuple[float, Floats]:
-        draw = np.exp(theta[1])
-        upper, lower = theta[0] + theta[2] * x, theta[0] + draw + theta[2] * x
-        s_upper, s_lower = expit(upper), expit(lower)
-        p = np.stack([s_upper, s_lower - s_upper, 1 - s_lower])[happened, np.arange(len(x))]
-        d_upper, d_lower = s_upper * (1 - s_upper), s_lower * (1 - s_lower)
-        by_upper = np.choose(happened, [d_upper, -d_upper, 0 * d_upper]) / p
-        by_lower = np.choose(happened, [0 * d_lower, d_lower, -d_lower]) / p
-        gradient = np.array(
-            [(by_upper + by_lower).sum(), draw * by_lower.sum(), ((by_upper + by_lower) * x).sum()]
-        )
-        off = theta - begin
-        return -np.log(p).sum() + off @ off / 2, off - gradient
-
-    found = minimize(loss, begin, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(x), 1)}).x
-    return float(found[0]), float(np.exp(found[1])), float(found[2])
+    home, log_draw, slope = most_likely(
+        lambda theta: ordered_logit(lead, theta[0], np.exp(theta[1]), theta[2]), margin, begin
+    )
+    return float(home), float(np.exp(log_draw)), float(slope)
 
 
 def _played_before(team: NDArray, other: NDArray) -> NDArray[np.intp]:

@@ -13,7 +13,14 @@ import pandas as pd
 
 from overround._typing import Floats
 from overround.errors import ParameterError
-from overround.forecasts.base import _THREE, MARKET_COLUMNS, check_positive, check_scores, forecast_times
+from overround.forecasts.base import (
+    MARKET_COLUMNS,
+    THREE,
+    check_positive,
+    check_scores,
+    forecast_times,
+    most_likely,
+)
 from overround.prices.board import Board, boards
 from overround.prices.closing import closing_lines
 from overround.times import microseconds
@@ -55,28 +62,15 @@ class MarketModel:
 
     def fit(self, matches: pd.DataFrame, at: pd.Timestamp) -> Floats:
         """slope, constant of home and constant of away (a draw has none), by penalised maximum likelihood."""
-        from scipy.optimize import minimize
-
         known = matches.dropna(subset=_market(matches))
         check_scores(known)
         log_q = np.log(known[list(MARKET_COLUMNS)].to_numpy(float))
         margin = (known["home_score"] - known["away_score"]).to_numpy(float)
-        happened = np.eye(3)[1 - np.sign(margin).astype(int)]
-        identity = np.array([1.0, 0.0, 0.0])
         # information of one match about slope and constants, roughly
         precision = 0.2 * self.prior_matches
-
-        def loss(theta: Floats) -> tuple[float, Floats]:
-            p = _recalibrated(log_q, theta)
-            error, off = happened - p, theta - identity
-            gradient = np.array([(error * log_q).sum(), error[:, 0].sum(), error[:, 2].sum()])
-            return -np.log(
-                (p * happened).sum(axis=1)
-            ).sum() + precision * off @ off / 2, precision * off - gradient
-
-        return minimize(
-            loss, identity, jac=True, method="BFGS", options={"gtol": 1e-6 * max(len(known), 1)}
-        ).x
+        return most_likely(
+            lambda theta: _recalibrated(log_q, theta), margin, np.array([1.0, 0.0, 0.0]), precision
+        )
 
     def predict(self, params: Floats, fixtures: pd.DataFrame) -> Floats:
         """Probabilities of home, draw and away, shape (n, 3); NaN without market."""
@@ -137,7 +131,7 @@ def market_probabilities(
         .set_index(["event_id", "outcome"])["fair"]
         .unstack()
         .sort_index()
-        .reindex(columns=list(_THREE))
+        .reindex(columns=list(THREE))
     )
     wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
     return wide.reset_index()

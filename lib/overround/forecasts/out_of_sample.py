@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from overround.encoding import no_rows
 from overround.errors import ParameterError
-from overround.forecasts.base import PROBABILITIES, Model, forecast_times
+from overround.forecasts.base import PROBABILITIES, Model, check_positive, forecast_times
 from overround.progress import followed
 from overround.schema import TIME_KIND
 from overround.times import moment
@@ -89,23 +89,12 @@ def walk_forward(
     matches = matches.assign(known_at=_known_at(matches)).sort_values(
         ["known_at", "event_id"], ignore_index=True
     )
-    groups = [slice(None)] if by is None else [fixtures[by] == name for name in sorted(set(fixtures[by]))]
-    folds: list[pd.DataFrame] = []
-    for group in groups:
-        group_fixtures = fixtures[group]
-        group_matches = matches if by is None else matches[matches[by] == group_fixtures[by].iloc[0]]
-        folds.append(
-            _folds(
-                model,
-                group_fixtures,
-                group_matches.reset_index(drop=True),
-                refit_days,
-                window_days,
-                embargo_days,
-                least_matches,
-            )
-        )
-    return _table(folds)
+    parts = [(fixtures, matches)]
+    if by is not None:
+        parts = [(part, matches[matches[by] == name]) for name, part in fixtures.groupby(by, observed=True)]
+    return _table(
+        [_folds(model, *part, refit_days, window_days, embargo_days, least_matches) for part in parts]
+    )
 
 
 def _folds(
@@ -117,7 +106,8 @@ def _folds(
     embargo_days: float,
     least_matches: int,
 ) -> pd.DataFrame:
-    known_at, embargo = matches["known_at"], pd.Timedelta(days=embargo_days)
+    matches, embargo = matches.reset_index(drop=True), pd.Timedelta(days=embargo_days)
+    known_at = matches["known_at"]
     # the first fit waits until there is enough to learn from
     fixtures = fixtures[
         known_at.searchsorted(fixtures["predicted_at"] - embargo, side="left") >= least_matches
@@ -136,10 +126,10 @@ def _folds(
         params = model.fit(matches.iloc[first[number] : last[number]], fitted_at[number])
         p[asked] = model.predict(params, fixtures.iloc[asked])
     forecasts = fixtures[[*_CARRIED, "predicted_at"]].assign(
-        **dict(zip(PROBABILITIES, p.T, strict=True)), fitted_at=fitted_at[fold]
-    )
-    forecasts = forecasts.assign(
-        trained_until=pd.DatetimeIndex(known_at.reindex(last - 1))[fold], trained_on=(last - first)[fold]
+        **dict(zip(PROBABILITIES, p.T, strict=True)),
+        fitted_at=fitted_at[fold],
+        trained_until=pd.DatetimeIndex(known_at.reindex(last - 1))[fold],
+        trained_on=(last - first)[fold],
     )
     return forecasts[enough[fold]]
 
@@ -147,12 +137,11 @@ def _folds(
 def _fits(predicted_at: pd.Series, refit_days: float) -> tuple[NDArray[np.intp], pd.DatetimeIndex]:
     """Number of the fit that predicts each match, and the times of the fits: whenever the last is too old."""
     times = pd.DatetimeIndex(predicted_at.unique())
-    since = ((times - times[0]) / pd.Timedelta(days=1)).to_numpy() if len(times) else np.zeros(0)
-    at: list[int] = []
-    while not at or since[-1] - since[at[-1]] >= refit_days:
-        if not len(times):
-            break
-        at.append(int(np.searchsorted(since, since[at[-1]] + refit_days)) if at else 0)
+    since = (times - times.min()) / pd.Timedelta(days=1)
+    at, following = [], 0
+    while following < len(times):
+        at.append(following)
+        following = int(since.searchsorted(since[following] + refit_days))
     fits = times[at]
     return fits.searchsorted(pd.DatetimeIndex(predicted_at), side="right") - 1, fits
 
@@ -184,8 +173,7 @@ def _check(
     least_matches: int,
     by: str | None,
 ) -> None:
-    if not refit_days > 0:
-        raise ParameterError(f"refit_days is {refit_days}; it must be above 0.")
+    check_positive("refit_days", refit_days)
     if not embargo_days >= 0:
         raise ParameterError(f"embargo_days is {embargo_days}; it must be at least 0.")
     if window_days is not None and not window_days > embargo_days:

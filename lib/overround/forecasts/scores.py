@@ -288,9 +288,7 @@ def _score_rows(
 ) -> pd.DataFrame:
     """Mean scores of each group and the mean difference to its reference, with standard error and days."""
     known = ~np.isnan(p[:, 0])
-    count = np.bincount(group, known, n)
-    happened = markets.won[:, None] == np.arange(3)
-    squared = np.nan_to_num(p - happened) ** 2
+    squared = np.nan_to_num(p - (markets.won[:, None] == np.arange(3))) ** 2
     loss = _log_loss(p, markets.won)
     # the ranked score of ordered outcomes: half the squared errors of both ends, whose cumulative sums are
     # P(home) and 1 - P(away)
@@ -300,24 +298,15 @@ def _score_rows(
         "log_loss": loss,
         "ignorance": loss / np.log(2),
         "rps": squared[:, ::2].sum(axis=1) / 2,
+        "common": loss - against,
+        "gap": loss - against,
     }
-    gap = loss - against
-    common = np.bincount(group, ~np.isnan(gap), n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = {name: np.bincount(group[known], values[known], n) / count for name, values in scores.items()}
-        mean = np.bincount(group, np.nan_to_num(gap), n) / common
-        variance, days = clustered_variance(gap - mean[group], group, markets.day, n)
-        error = np.sqrt(variance) / common
-    return pd.DataFrame(
-        {
-            "matches": count.astype(int),
-            **means,
-            "common": common.astype(int),
-            "gap": mean,
-            "error": error,
-            "days": days,
-        }
-    )
+    of_group = pd.DataFrame(scores)[known].groupby(group[known])
+    rows = of_group.mean().assign(common=of_group["common"].count()).reindex(range(n))
+    gap = scores["gap"] - rows["gap"].to_numpy()[group]
+    variance, days = clustered_variance(gap, group, markets.day, n)
+    rows.insert(0, "matches", of_group.size())
+    return rows.assign(error=np.sqrt(variance) / rows["common"], days=days)
 
 
 def _tested(rows: pd.DataFrame) -> pd.DataFrame:
@@ -327,7 +316,7 @@ def _tested(rows: pd.DataFrame) -> pd.DataFrame:
         stdtrit,
     )  # Student's t without scipy.stats, which takes a second to import
 
-    rows = rows[rows["matches"] > 0]
+    rows = rows.dropna(subset="matches").astype({"matches": int, "common": int})
     gap, error, freedom = rows["gap"].to_numpy(), rows["error"].to_numpy(), rows["days"].to_numpy() - 1.0
     half = stdtrit(freedom, (1 + LEVEL) / 2) * error
     some = np.where(error > _NOTHING, error, np.nan)
