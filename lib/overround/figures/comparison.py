@@ -1,10 +1,10 @@
 """Figures of comparisons: the difference first, with its interval or its band; levels only below it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
@@ -21,9 +21,6 @@ from overround.figures.style import (
     short,
     spread_labels,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _MOST_PANELS = 8  # beyond which nobody compares
 
@@ -42,10 +39,16 @@ def differences(comparison: pd.DataFrame, *, note: str = "") -> Picture:
     rows = by_significance(comparison.dropna(subset=["difference"]))
     axes = canvas(1.1 + 0.34 * max(len(rows), 1))
     _intervals(axes, rows, [short(name) for name in rows.index])
-    axes.set_xlabel("difference in yield, percentage points, with 95 % interval")
     text = "; ".join(f"{name} {_in_words(row)}" for name, row in rows.iterrows())
     alt = f"Difference in yield to {comparison.index[0]}: {text or 'none can be told'}."
-    return finish(axes, f"Against {short(comparison.index[0])} (filled: beyond noise)", "", note, alt)
+    return finish(
+        axes,
+        f"Against {short(comparison.index[0])} (filled: beyond noise)",
+        "",
+        note,
+        alt,
+        across="difference in yield, percentage points, with 95 % interval",
+    )
 
 
 def difference_curves(curves: pd.DataFrame, comparison: pd.DataFrame, *, note: str = "") -> Picture:
@@ -184,7 +187,7 @@ def compared_bankrolls(ledgers: Mapping[str, pd.DataFrame], *, note: str = "") -
     return finish(axes, "Profit of each run", "profit", note, alt)
 
 
-def _intervals(axes: "Axes", rows: pd.DataFrame, names: list[str]) -> None:
+def _intervals(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     """Interval and estimate of each row, filled beyond noise; a cross if the bets are too few."""
     at = np.arange(len(rows))[::-1]
     value = 100 * rows["difference"].to_numpy(float)

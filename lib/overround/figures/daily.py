@@ -108,9 +108,10 @@ def price_distribution(now: pd.Series, before: pd.Series, *, note: str = "") -> 
     if words:
         logarithmic(axes)
     axes.set_ylim(0, 101)
-    axes.set_xlabel("price (logarithmic)")
     alt = f"Cumulative distribution of prices: {'; '.join(words) or 'no prices'}."
-    return finish(axes, "How high prices are", "% of prices up to this", note, alt)
+    return finish(
+        axes, "How high prices are", "% of prices up to this", note, alt, across="price (logarithmic)"
+    )
 
 
 def movers(moves: pd.DataFrame, *, note: str = "") -> Picture:
@@ -143,13 +144,19 @@ def movers(moves: pd.DataFrame, *, note: str = "") -> Picture:
         low, high = min(size.min(), 0), max(size.max(), 0)
         room = 0.55 * (high - low)
         axes.set_xlim(low - room * (low < 0), high + room * (high > 0))
-    axes.set_xlabel("change of the probability, %;\nmedian of the bookmakers")
     text = "; ".join(
         f"{row.match} {row.outcome} {row.begin:.2f} to {row.end:.2f}"
         for row in moves.head(5).itertuples(index=False)
     )
     alt = f"Largest moves of {len(moves)} selections: {text or 'none'}."
-    return finish(axes, "What moved most before kick-off", "", note, alt)
+    return finish(
+        axes,
+        "What moved most before kick-off",
+        "",
+        note,
+        alt,
+        across="change of the probability, %;\nmedian of the bookmakers",
+    )
 
 
 def _count(value: float) -> str:

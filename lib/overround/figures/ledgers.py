@@ -116,12 +116,18 @@ def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     mean = percent(values.mean() / 100, sign=True)
     axes.text(values.mean(), counts.max() * 1.02, f" mean {mean}", va="bottom", ha="left", color=DARK)
     axes.set_ylim(0, counts.max() * 1.18)
-    axes.set_xlabel("price taken against the margin-free close, %")
     alt = (
         f"Histogram of closing-line value over {len(values):,} bets: mean {mean}, "
         f"{percent((values > 0).mean(), 0)} of bets beat the close."
     )
-    return finish(axes, "Bets by how far they beat the closing line", "bets", note, alt)
+    return finish(
+        axes,
+        "Bets by how far they beat the closing line",
+        "bets",
+        note,
+        alt,
+        across="price taken against the margin-free close, %",
+    )
 
 
 def closing_scatter(ledger: pd.DataFrame, *, note: str = "") -> Picture:
@@ -158,9 +164,15 @@ def closing_scatter(ledger: pd.DataFrame, *, note: str = "") -> Picture:
         missed = f"did not: {percent(1 - beat.mean(), 0)}"
         axes.text(0.97, 0.05, missed, transform=inside, color=MIDDLE, ha="right")
         share = f"{beaten} lie on the winning side of the diagonal"
-    axes.set_xlabel("margin-free closing price (logarithmic)")
     alt = f"Scatter of {len(bets):,} bets, price taken against margin-free closing price: {share}."
-    return finish(axes, "Price taken against the fair close", "price taken", note, alt)
+    return finish(
+        axes,
+        "Price taken against the fair close",
+        "price taken",
+        note,
+        alt,
+        across="margin-free closing price (logarithmic)",
+    )
 
 
 def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Picture:
@@ -194,9 +206,15 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
         axes.text(0.03, 0.96, key, transform=axes.transAxes, va="top", fontsize=9)
         inside = int(((low <= predicted) & (predicted <= high)).sum())
         words = f"{inside} of {len(parts)} groups agree with the diagonal within their intervals"
-    axes.set_xlabel("probability that the strategy gave, %")
     alt = f"Calibration of {len(bets):,} bets in groups by probability: {words}."
-    return finish(axes, "What happened against what was expected", "happened, %", note, alt)
+    return finish(
+        axes,
+        "What happened against what was expected",
+        "happened, %",
+        note,
+        alt,
+        across="probability that the strategy gave, %",
+    )
 
 
 def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name: bool = False) -> Picture:
@@ -226,9 +244,6 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     dots(axes, shown["shrunk"], at, sure)
     counted = zip(labels, rows["bets"], strict=True)
     name_rows(axes, at, [f"{short(part, 34)}  ({bets:,})" for part, bets in counted])
-    axes.set_xlabel(
-        "yield, %; cross as it was; dot shrunk toward all,\nwith 95 % interval, filled if that excludes 0"
-    )
     left, right = _limits(shown)
     axes.set_xlim(left, right)
     for beyond, edge, marker in ((shown["yield"] < left, left, "<"), (shown["yield"] > right, right, ">")):
@@ -240,7 +255,15 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
         f"{int(sure.sum())} with an interval that excludes zero."
     )
     title = title or f"Yield by {name.replace('_', ' ')}"
-    return finish(axes, f"{title} (bets in brackets)", "", note, alt)
+    return finish(
+        axes,
+        f"{title} (bets in brackets)",
+        "",
+        note,
+        alt,
+        across="yield, %; cross as it was; dot shrunk toward all,\n"
+        "with 95 % interval, filled if that excludes 0",
+    )
 
 
 def _limits(shown: pd.DataFrame) -> tuple[float, float]:

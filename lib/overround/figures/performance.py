@@ -1,17 +1,16 @@
 """Figures of performance: samples of two programs side by side, and a stage's history."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, MIDDLE
 from overround.figures.style import canvas, column, finish, finish_panels, name_rows, nothing, short
 from overround.measure.paired import NOISE, Change, compare, pairs_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _DASHES = (0, (2, 2))
 _UNITS = {
@@ -84,10 +83,16 @@ def change(
     _ticks(axes, np.concatenate(ratios), found)
     floors = any(one.floor / one.before > axes.get_xlim()[0] for one in found.values())
     key = f"grey: {names[0]}, blue: {names[1]}, hollow: set aside{', dashed: floor' if floors else ''}"
-    axes.set_xlabel(f"{what}, in multiples of the median of {names[0]} (logarithmic)\n{key}")
     words = "; ".join(str(one) for one in found.values())
     alt = f"Samples of {names[0]} and {names[1]}, ratios with 95 % intervals. {words}."
-    return finish(axes, f"{what.capitalize()}: {names[1]} against {names[0]}", "", note, alt)
+    return finish(
+        axes,
+        f"{what.capitalize()}: {names[1]} against {names[0]}",
+        "",
+        note,
+        alt,
+        across=f"{what}, in multiples of the median of {names[0]} (logarithmic)\n{key}",
+    )
 
 
 def stage_history(
@@ -117,8 +122,6 @@ def stage_history(
     >>> print(ov.figures.stage_history(history, ov.perf.anomalies.watch(history)).alt)
     Processor time of 1 stages over their runs. Changes: backtest: fit slower at run 20260826, 1.50 times.
     """
-    from matplotlib.ticker import MaxNLocator
-
     runs = history.groupby("stage")["value"].transform("size")
     history = history[runs >= _FEWEST_RUNS]
     if history.empty:
@@ -147,7 +150,7 @@ def stage_history(
     return finish_panels(grid, f"{what.capitalize()} of stages, run by run", note, alt)
 
 
-def _mark(axes: "Axes", run: np.ndarray, values: np.ndarray, change: Any) -> None:
+def _mark(axes: Axes, run: np.ndarray, values: np.ndarray, change: Any) -> None:
     """A change: coloured dots from where it began to where it was noticed, and its size."""
     colour = ACCENT if change.kind in ("slower", "accepted") else DARK
     axes.scatter(run, values, s=16, color=colour, linewidths=0, zorder=3)
@@ -159,7 +162,7 @@ def _mark(axes: "Axes", run: np.ndarray, values: np.ndarray, change: Any) -> Non
     axes.annotate(f" {text}", (run[0], height), xycoords=place, fontsize=8, color=colour, va=side)
 
 
-def _row(axes: "Axes", at: float, taken: np.ndarray, quiet: np.ndarray, one: Change) -> None:
+def _row(axes: Axes, at: float, taken: np.ndarray, quiet: np.ndarray, one: Change) -> None:
     # dots of a side are spread by a fixed pattern, so that the same samples give the same figure
     spread = 0.07 * ((np.arange(len(taken)) * 0.618) % 1 - 0.5)
     for side, offset, colour in ((0, 0.22, MIDDLE), (1, 0.06, ACCENT)):
@@ -179,9 +182,7 @@ def _row(axes: "Axes", at: float, taken: np.ndarray, quiet: np.ndarray, one: Cha
     axes.annotate(text, (1.01, at - 0.05), xycoords=place, **how)
 
 
-def _ticks(axes: "Axes", values: np.ndarray, found: dict[str, Change]) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
-
+def _ticks(axes: Axes, values: np.ndarray, found: dict[str, Change]) -> None:
     # a distant floor stays outside: next to it all the samples would be one dot
     intervals = [end for one in found.values() for end in (one.low, one.high)]
     low, high = min(*values, *intervals, 0.8), max(*values, *intervals, 1.25)

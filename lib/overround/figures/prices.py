@@ -1,9 +1,12 @@
 """Figures of prices: how a price moves, who quotes higher, who quotes what."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LINES, MIDDLE
@@ -19,9 +22,6 @@ from overround.figures.style import (
     short,
 )
 from overround.formatting import percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # opacity of the strongest shade: words on it stay legible, on light paper and on dark
 _DARKEST = 0.45
@@ -146,8 +146,6 @@ def price_heat_map(relative: pd.DataFrame, *, note: str = "") -> Picture:
     Prices of 4 bookmakers relative to the median of all at 7 moments before kick-off; at the end highest at
     sharp with +2.4 %, lowest at soft_3 with −0.5 %.
     """
-    from matplotlib.patches import Rectangle
-
     moments = list(dict.fromkeys(relative["moment"]))
     last = relative.drop_duplicates("bookmaker", keep="last").set_index("bookmaker")["relative"].sort_values()
     names = list(last.index)
@@ -169,7 +167,6 @@ def price_heat_map(relative: pd.DataFrame, *, note: str = "") -> Picture:
     name_rows(axes, range(len(names)), [short(name) for name in names])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_xlabel("before kick-off")
     ends = ""
     if names:
         high, low = (percent(value, sign=True) for value in (last.max(), last.min()))
@@ -178,7 +175,14 @@ def price_heat_map(relative: pd.DataFrame, *, note: str = "") -> Picture:
         f"Prices of {len(names)} bookmakers relative to the median of all "
         f"at {len(moments)} moments before kick-off{ends}."
     )
-    return finish(axes, "Price against the median of all, % (bold: beyond noise)", "", note, alt)
+    return finish(
+        axes,
+        "Price against the median of all, % (bold: beyond noise)",
+        "",
+        note,
+        alt,
+        across="before kick-off",
+    )
 
 
 def _of_line(rows: pd.DataFrame, market: str, line: float) -> pd.DataFrame:
@@ -195,7 +199,7 @@ def _before_kick_off(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
     return rows.assign(when=(rows["phase"] == "close").astype(float)), False
 
 
-def _paths(axes: "Axes", rows: pd.DataFrame, highlight: str, timed: bool) -> None:
+def _paths(axes: Axes, rows: pd.DataFrame, highlight: str, timed: bool) -> None:
     for name, path in rows.groupby("bookmaker", observed=True):
         mine = name == highlight
         if timed:  # the last price stands until kick-off
@@ -212,7 +216,7 @@ def _paths(axes: "Axes", rows: pd.DataFrame, highlight: str, timed: bool) -> Non
         axes.set_xticks([0, 1], ["early", "close"])
 
 
-def _mark(axes: "Axes", bet: pd.Series, when: pd.Series, timed: bool, number: int) -> str:
+def _mark(axes: Axes, bet: pd.Series, when: pd.Series, timed: bool, number: int) -> str:
     """Draw a bet where it was placed, filled if it won anything; return its label."""
     result = str(bet["result"]).replace("_", " ") if "result" in bet else ""
     at = (bet["placed_at"] if timed else 0.0, bet["price"])
@@ -236,8 +240,6 @@ def coverage(quotes: pd.DataFrame, *, note: str = "") -> Picture:
     >>> print(ov.figures.coverage(quotes).alt)
     Coverage of 4 bookmakers over 3 months; 4 quote every match.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
     rows = quotes[["event_id", "bookmaker", "starts_at"]].drop_duplicates(["event_id", "bookmaker"])
     month = rows["starts_at"].dt.strftime("%Y-%m")
     matches = rows.drop_duplicates("event_id").groupby(month)["event_id"].size()

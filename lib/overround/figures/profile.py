@@ -2,15 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT
 from overround.figures.style import canvas, finish, nothing
 from overround.measure.sampler import call_table
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _LEAST = 0.004  # of the width: thinner boxes are left out
 _DEEPEST = 18
@@ -60,7 +58,6 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     axes.yaxis.set_visible(False)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("seconds (blue: this library, grey: what it calls)")
     most = "; ".join(
         f"{row.function} ({row.module}) {row.itself:.0%}"
         for row in call_table(stacks).head(5).itertuples(index=False)
@@ -69,7 +66,14 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
         f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. "
         f"Dearest functions by themselves: {most}."
     )
-    return finish(axes, f"{stage}: where its time went", "", note, alt)
+    return finish(
+        axes,
+        f"{stage}: where its time went",
+        "",
+        note,
+        alt,
+        across="seconds (blue: this library, grey: what it calls)",
+    )
 
 
 def _shortened(stack: str) -> tuple[str, ...]:
@@ -109,7 +113,7 @@ def _lay(
         left += width
 
 
-def _box(axes: "Axes", level: int, left: float, width: float, name: str, whole: float) -> None:
+def _box(axes: Axes, level: int, left: float, width: float, name: str, whole: float) -> None:
     function, _, module = name.partition(" (")
     own = _package(name) == "overround"
     colour, ink = (ACCENT, "white") if own else (LIGHT, DARK)

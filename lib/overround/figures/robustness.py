@@ -1,19 +1,16 @@
 """Figures of how robust a result is: at worse prices, and placed later."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
 from overround.figures.style import DASHED, canvas, finish, say, spread_labels
 from overround.formatting import percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def price_cuts(curve: pd.DataFrame, *, note: str = "") -> Picture:
@@ -28,14 +25,13 @@ def price_cuts(curve: pd.DataFrame, *, note: str = "") -> Picture:
     """
     axes = canvas(2.9)
     _curve(axes, 100 * curve.index.to_numpy(float), curve)
-    axes.set_xlabel("every price worse by, %")
     gone = curve.index[curve["yield"] <= 0]
     turns = ""
     if curve["yield"].notna().any():
         above = f"it is above zero up to {percent(curve.index.max())}"
         turns = f"; {f'it is gone at {percent(gone[0])}' if len(gone) else above}"
     alt = f"Yield against a cut of every price: {_ends(curve, percent)}{turns}."
-    return finish(axes, "At worse prices", "yield, %", note, alt)
+    return finish(axes, "At worse prices", "yield, %", note, alt, across="every price worse by, %")
 
 
 def delays(curve: pd.DataFrame, *, note: str = "") -> Picture:
@@ -60,12 +56,18 @@ def delays(curve: pd.DataFrame, *, note: str = "") -> Picture:
     _curve(axes, at, curve)
     waits = zip(curve.index, curve["bets"], strict=True)
     axes.set_xticks(at, [f"{wait:g}\n{bets:,}" for wait, bets in waits])
-    axes.set_xlabel("minutes later, and the bets that could still be placed")
     alt = f"Yield against later placement: {_ends(curve, lambda wait: f'{wait:g} minutes')}."
-    return finish(axes, "Placed later", "yield, %", note, alt)
+    return finish(
+        axes,
+        "Placed later",
+        "yield, %",
+        note,
+        alt,
+        across="minutes later, and the bets that could still be placed",
+    )
 
 
-def _curve(axes: "Axes", x: NDArray[np.float64], curve: pd.DataFrame) -> None:
+def _curve(axes: Axes, x: NDArray[np.float64], curve: pd.DataFrame) -> None:
     axes.axhline(0, color=DARK, linewidth=1)
     axes.fill_between(x, 100 * curve["low"], 100 * curve["high"], color=LIGHT, alpha=0.6, linewidth=0)
     axes.plot(x, 100 * curve["yield"], color=ACCENT, linewidth=1.8, marker="o", markersize=4)

@@ -1,10 +1,10 @@
 """Figures of probabilities: sharpness, calibration, and the methods of margin removal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from overround.display.elements import Picture
 from overround.display.palette import DARK, LINES, MIDDLE
@@ -21,9 +21,6 @@ from overround.figures.style import (
     spread_labels,
 )
 from overround.formatting import percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _SURE = 0.05  # p-value adjusted for all comparisons
 _FEWEST_WINS = 10  # expected in a band that is drawn: below, the interval is wider than the figure
@@ -47,14 +44,20 @@ def sharpness(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pictur
     sure = rows["p_adjusted"] < _SURE
     margins = rows["overround"].items()
     _gaps(axes, rows, sure, [f"{short(name)}  ({percent(margin - 1)})" for name, margin in margins])
-    axes.set_xlabel("excess log loss, thousandths; filled if Holm's p < 0.05")
     worse, better = int((sure & (rows["gap"] > 0)).sum()), int((sure & (rows["gap"] < 0)).sum())
     alt = (
         f"Log loss of each bookmaker's last price against {reference} on the same matches: "
         f"{worse} bookmakers are less accurate than {reference} beyond noise, {better} more accurate, "
         f"allowing for {len(rows)} compared."
     )
-    return finish(axes, f"Last prices against {short(reference)} (margin in brackets)", "", note, alt)
+    return finish(
+        axes,
+        f"Last prices against {short(reference)} (margin in brackets)",
+        "",
+        note,
+        alt,
+        across="excess log loss, thousandths; filled if Holm's p < 0.05",
+    )
 
 
 def reliability_diagram(table: pd.DataFrame, panel: str = "bookmaker", *, note: str = "") -> Picture:
@@ -224,7 +227,7 @@ def sharpness_by_season(
     return finish(axes, title, "thousandths", note, alt)
 
 
-def _gaps(axes: "Axes", rows: pd.DataFrame, sure: pd.Series, names: Sequence[str]) -> None:
+def _gaps(axes: Axes, rows: pd.DataFrame, sure: pd.Series, names: Sequence[str]) -> None:
     """Excess log loss of each row with its interval, in thousandths."""
     at = np.arange(len(rows))
     axes.axvline(0, color=DARK, linewidth=1)
@@ -233,12 +236,12 @@ def _gaps(axes: "Axes", rows: pd.DataFrame, sure: pd.Series, names: Sequence[str
     name_rows(axes, at, names)
 
 
-def _grid(names: Sequence[str], frame: float, height: float) -> list["Axes"]:
+def _grid(names: Sequence[str], frame: float, height: float) -> list[Axes]:
     """Panels for these names in rows of three; heights in inches."""
     columns = min(len(names), 3) or 1
     return panels(frame + height * max(1, -(-len(names) // columns)), len(names), columns)
 
 
-def _say_empty(grid: Sequence["Axes"], rows: pd.DataFrame) -> None:
+def _say_empty(grid: Sequence[Axes], rows: pd.DataFrame) -> None:
     for axes in grid if rows.empty else ():
         say(axes, "too few matches with a result", fontsize=9)

@@ -1,17 +1,13 @@
 """Figures of signals: certainty of edges, arbitrages, steam, reactions, stale prices."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
 from overround.figures.style import beside, canvas, cloud, finish, nothing, short
 from overround.formatting import percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _HOUR = pd.Timedelta(hours=1)
 
@@ -39,9 +35,15 @@ def edge_certainty(signals: pd.DataFrame, *, note: str = "") -> Picture:
         axes.set_xlim(0, error.max() * 1.08)
         axes.set_ylim(0, edge.max() * 1.12)
         share = f", {percent(clear.mean(), 0)} of them more than 1.96 standard errors above zero"
-    axes.set_xlabel("standard error of the edge, % (from the spread between bookmakers)")
     alt = f"Scatter of the edge of {len(rows):,} bets against its standard error{share}."
-    return finish(axes, "How certain each edge is", "edge, %", note, alt)
+    return finish(
+        axes,
+        "How certain each edge is",
+        "edge, %",
+        note,
+        alt,
+        across="standard error of the edge, % (from the spread between bookmakers)",
+    )
 
 
 def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
@@ -65,12 +67,18 @@ def arbitrages(signals: pd.DataFrame, *, note: str = "") -> Picture:
     axes.set_ylim(0, None)
     if rows["lay"].any():
         axes.legend(loc="upper left", fontsize=9, frameon=False)
-    axes.set_xlabel("hours before kick-off")
     middle = (
         f"median {percent(rows['guaranteed'].median(), 2)}, largest {percent(rows['guaranteed'].max(), 2)}"
     )
     alt = f"Guaranteed return of {len(rows):,} arbitrages by hours before kick-off, {middle}."
-    return finish(axes, "Arbitrages: profit whatever happens", "% of the outlay", note, alt)
+    return finish(
+        axes,
+        "Arbitrages: profit whatever happens",
+        "% of the outlay",
+        note,
+        alt,
+        across="hours before kick-off",
+    )
 
 
 def steam(moves: pd.DataFrame, *, note: str = "") -> Picture:
@@ -96,10 +104,16 @@ def steam(moves: pd.DataFrame, *, note: str = "") -> Picture:
         axes.bar(numbers + shift, count, width=0.38, color=colour, label=name)
     axes.set_xticks(numbers)
     axes.legend(loc="upper right", fontsize=9, frameon=False)
-    axes.set_xlabel("bookmakers that moved the same way")
     text = f"mean size {percent(moves['move'].abs().mean())}, up to {books.max()} bookmakers"
     alt = f"Number of steam moves by how many bookmakers took part: {len(moves):,} moves, {text}."
-    return finish(axes, "Steam: several bookmakers move together", "moves", note, alt)
+    return finish(
+        axes,
+        "Steam: several bookmakers move together",
+        "moves",
+        note,
+        alt,
+        across="bookmakers that moved the same way",
+    )
 
 
 def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
@@ -138,14 +152,20 @@ def reaction(found: pd.DataFrame, leader: str, *, note: str = "") -> Picture:
     axes.set_ylim(0, 102)
     axes.set_xlim(0, within)
     _label_ends(axes, ends, within)
-    axes.set_xlabel(f"hours since {short(leader)} moved")
     moves = found.drop_duplicates(["event_id", "market", "line", "outcome", "at"])
     text = f"; soonest {short(ranked[-1])}, latest {short(ranked[0])}" if len(ranked) > 1 else ""
     alt = (
         f"Share of {len(moves):,} moves of {short(leader)} that each of {len(curves)} bookmakers "
         f"has followed by time{text}."
     )
-    return finish(axes, f"How soon the others follow {short(leader)}", "% of its moves followed", note, alt)
+    return finish(
+        axes,
+        f"How soon the others follow {short(leader)}",
+        "% of its moves followed",
+        note,
+        alt,
+        across=f"hours since {short(leader)} moved",
+    )
 
 
 def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
@@ -165,11 +185,17 @@ def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
     cloud(axes, 100 * found["move"], 100 * found["edge"], good)
     axes.axhline(0, color=DARK, linewidth=1)
     axes.axvline(0, color=LIGHT, linewidth=1)
-    axes.set_xlabel("move of the others since the price stands, % of the probability")
     share = f"{percent(good.mean(), 0)} of them better than the others' probability says is fair"
     alt = f"Scatter of {len(found):,} stale prices by the others' move and what they are worth, {share}."
     title = "Stale prices: the others have moved, this one has not"
-    return finish(axes, title, "worth, % of the stake", note, alt)
+    return finish(
+        axes,
+        title,
+        "worth, % of the stake",
+        note,
+        alt,
+        across="move of the others since the price stands, % of the probability",
+    )
 
 
 def _followed(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -185,7 +211,7 @@ def _area(hours: np.ndarray, share: np.ndarray, within: float) -> float:
     return float((np.diff(np.append(hours, within)) * share).sum())
 
 
-def _label_ends(axes: "Axes", ends: list[tuple], x: float) -> None:
+def _label_ends(axes: Axes, ends: list[tuple], x: float) -> None:
     """Names at the right, pushed apart downwards from the top, so that they stay inside."""
     place = 104.0
     for value, name, colour in sorted(ends, key=lambda end: -end[0]):

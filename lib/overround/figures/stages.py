@@ -38,7 +38,6 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
         text = f" {total:.2f} s" if total >= 0.01 else f" {total * 1000:.1f} ms"
         axes.text(total, y, text, va="center", fontsize=9)
     name_rows(axes, at, [short(str(name), 40) for name in table.index])
-    axes.set_xlabel(f"seconds: {', '.join(parts)}")
     axes.margins(x=0.12)
     slowest = table["wall_s"].idxmax() if len(table) else "none"
     compiled = f", {compiling.sum():.1f} s of them compiling" if compiling.any() else ""
@@ -46,7 +45,7 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
         f"Wall time of {len(table)} stages, {table['wall_s'].sum():.1f} s in all{compiled}; "
         f"the longest is {slowest}."
     )
-    return finish(axes, "Wall time of each stage", "", note, alt)
+    return finish(axes, "Wall time of each stage", "", note, alt, across=f"seconds: {', '.join(parts)}")
 
 
 def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
@@ -79,6 +78,5 @@ def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
         words.append(f"{name} median {middle:.1f} ms over {len(values):,} calls, 95 % below {most:.1f} ms")
     logarithmic(axes, minor=False)
     axes.set_ylim(0, 101)
-    axes.set_xlabel("milliseconds (logarithmic)")
     alt = f"Cumulative distribution of latency: {'; '.join(words)}."
-    return finish(axes, "How long calls take", "% of calls", note, alt)
+    return finish(axes, "How long calls take", "% of calls", note, alt, across="milliseconds (logarithmic)")

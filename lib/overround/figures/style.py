@@ -1,17 +1,17 @@
 """The look that all figures share: an accent and greys, direct labels, a zero line, readable dates."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, GRID, MIDDLE, PAPER
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _WIDTH = 6.8
 _LOOK = {
@@ -36,12 +36,12 @@ DASHED = (0, (4, 3))
 _MOST_POINTS, _IMAGE_DPI = 500, 200
 
 
-def canvas(height: float) -> "Axes":
+def canvas(height: float) -> Axes:
     """Axes of a figure of this height (inches) in our look."""
     return panels(height, 1, 1)[0]
 
 
-def panels(height: float, count: int, columns: int) -> list["Axes"]:
+def panels(height: float, count: int, columns: int) -> list[Axes]:
     """Axes of a figure of this height (inches): `count` panels in rows of `columns`, on the same scales."""
     count = max(count, 1)
     grid = _subplots(height, -(-count // columns), columns, sharey=True)
@@ -52,25 +52,20 @@ def panels(height: float, count: int, columns: int) -> list["Axes"]:
     return grid[:count]
 
 
-def column(height: float, count: int) -> list["Axes"]:
+def column(height: float, count: int) -> list[Axes]:
     """Axes of a figure of this height (inches), one below the other, sharing the horizontal scale only."""
     return _subplots(height, max(count, 1), 1)
 
 
-def _subplots(height: float, rows: int, columns: int, sharey: bool = False) -> list["Axes"]:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
+def _subplots(height: float, rows: int, columns: int, sharey: bool = False) -> list[Axes]:
     # a Figure of its own: pyplot would keep every figure of a long session
     with rc_context(_LOOK):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         return list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey).ravel())
 
 
-def figure_of(axes: "Axes") -> "Figure":
+def figure_of(axes: Axes) -> Figure:
     """The figure that these axes are part of."""
-    from matplotlib.figure import Figure
-
     figure = axes.figure
     assert isinstance(figure, Figure)  # noqa: S101  # none of ours has a subfigure
     return figure
@@ -84,17 +79,16 @@ def nothing(text: str) -> Picture:
     return Picture(figure_of(axes), text)
 
 
-def say(axes: "Axes", text: str, **how: Any) -> None:
+def say(axes: Axes, text: str, **how: Any) -> None:
     """Words in the middle of axes that have nothing to show."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MIDDLE, **how)
     axes.set_axis_off()
 
 
-def finish(axes: "Axes", title: str, unit: str, note: str, alt: str) -> Picture:
-    """Finish a single panel: title, unit of the vertical axis, note below, alt text."""
+def finish(axes: Axes, title: str, unit: str, note: str, alt: str, across: str = "") -> Picture:
+    """Finish a single panel: title, units of the vertical and the horizontal axis, note below, alt text."""
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11)
-    if unit:
-        axes.set_ylabel(unit)
+    axes.set(xlabel=across, ylabel=unit)
     figure = figure_of(axes)
     if note:
         figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
@@ -102,7 +96,7 @@ def finish(axes: "Axes", title: str, unit: str, note: str, alt: str) -> Picture:
 
 
 def finish_panels(
-    grid: Sequence["Axes"], title: str, note: str, alt: str, *, across: str = "", up: str = ""
+    grid: Sequence[Axes], title: str, note: str, alt: str, *, across: str = "", up: str = ""
 ) -> Picture:
     """Finish a figure of several panels: title, shared units, note below, alt text."""
     figure = figure_of(grid[0])
@@ -116,16 +110,14 @@ def finish_panels(
     return Picture(figure, alt)
 
 
-def dates(axes: "Axes") -> None:
+def dates(axes: Axes) -> None:
     """Write dates along the horizontal axis, no more than needed."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     locator = AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def logarithmic(axes: "Axes", which: str = "x", *, minor: bool = True) -> None:
+def logarithmic(axes: Axes, which: str = "x", *, minor: bool = True) -> None:
     """Make the axes named by letters logarithmic, with plain numbers, some of them between powers of ten."""
     for letter in which:
         axes.set(**{f"{letter}scale": "log"})
@@ -134,19 +126,19 @@ def logarithmic(axes: "Axes", which: str = "x", *, minor: bool = True) -> None:
         axis.set_minor_formatter((lambda x, _: f"{x:g}" if f"{x:g}"[0] in "235" else "") if minor else "")
 
 
-def name_rows(axes: "Axes", at: ArrayLike, names: Sequence[str]) -> None:
+def name_rows(axes: Axes, at: ArrayLike, names: Sequence[str]) -> None:
     """Write the names of rows along the vertical axis, without lines across."""
     axes.set_yticks(at, names)
     axes.grid(axis="y", visible=False)
 
 
-def dots(axes: "Axes", x: ArrayLike, y: ArrayLike, filled: Any, colours: Any = ACCENT) -> None:
+def dots(axes: Axes, x: ArrayLike, y: ArrayLike, filled: Any, colours: Any = ACCENT) -> None:
     """Estimates, those that noise does not explain filled."""
     fill = np.where(filled, colours, "white").tolist()
     axes.scatter(x, y, s=30, zorder=3, color=fill, edgecolors=colours, linewidths=1.4)
 
 
-def cloud(axes: "Axes", x: Any, y: Any, marked: Any, labels: Sequence[str | None] = (None, None)) -> None:
+def cloud(axes: Axes, x: Any, y: Any, marked: Any, labels: Sequence[str | None] = (None, None)) -> None:
     """Many points, those that are marked in the accent colour."""
     many = len(x) > _MOST_POINTS
     if many:
@@ -157,14 +149,14 @@ def cloud(axes: "Axes", x: Any, y: Any, marked: Any, labels: Sequence[str | None
         )
 
 
-def label(axes: "Axes", x: Any, y: float, text: str, colour: str) -> None:
+def label(axes: Axes, x: Any, y: float, text: str, colour: str) -> None:
     """Write a text beside a point, outside the axes where it must."""
     # a browser drops a space at the beginning of a line
     beside(axes, (x, y), text.replace(" ", "\N{NO-BREAK SPACE}"), colour, 2, va="center")
 
 
 def beside(
-    axes: "Axes", point: tuple, text: str, colour: str = DARK, right: float = 0, up: float = 0, **how: Any
+    axes: Axes, point: tuple, text: str, colour: str = DARK, right: float = 0, up: float = 0, **how: Any
 ) -> None:
     """Write a text some points to the right of and above a point."""
     axes.annotate(
@@ -178,7 +170,7 @@ def beside(
     )
 
 
-def spread_labels(axes: "Axes", ends: list[tuple]) -> None:
+def spread_labels(axes: Axes, ends: list[tuple]) -> None:
     """Labels (value, x, name, colour) at the ends of lines, pushed apart so that none covers another."""
     if not ends:
         return

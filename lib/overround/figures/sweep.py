@@ -1,9 +1,13 @@
 """Figures of a sweep: yields over the space, the best variants, their neighbours, p-values and picks."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
@@ -24,9 +28,6 @@ from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
 from overround.sweeps.space import spelled
 from overround.sweeps.summary import SURE, most_telling, value_groups
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # cells keep their colours on dark paper, and so do the numbers in them: none of these is in the palette
 _LOSS, _NOTHING, _GAIN, _ON_LIGHT, _ON_DARK = "#8b8f94", "#f4f6f7", "#0a5f84", "#14171a", "#fdfdfd"
@@ -69,15 +70,19 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
         tick.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(rows), [short(word, 18) for word in cells["up"]], fontsize=9)
     titles = [name.replace("_", " ") for name in names]
-    axes.set_xlabel(
-        f"{titles[0] if titles else 'nothing varies'}\n"
-        "● p < 0.05 with all that were tried counted; ○ only alone\n"
-        f"frame: the best; brackets: fewer than {_FEW} bets"
-    )
     unit = titles[1] if len(titles) > 1 else ""
     where = " and ".join(titles) or "one variant"
     alt = f"Map of median yield over {where}: {_ends_of_map(cells, titles)}."
-    return finish(axes, "Yield, %, median of the variants of a cell", unit, note, alt)
+    return finish(
+        axes,
+        "Yield, %, median of the variants of a cell",
+        unit,
+        note,
+        alt,
+        across=f"{titles[0] if titles else 'nothing varies'}\n"
+        "● p < 0.05 with all that were tried counted; ○ only alone\n"
+        f"frame: the best; brackets: fewer than {_FEW} bets",
+    )
 
 
 def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
@@ -165,10 +170,16 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
             f"{percent(row['neighbour_yield'])}, "
             f"{round(row['neighbours'] * row['neighbours_winning'])} of them win"
         )
-    axes.set_xlabel("yield of a variant, %; dashed: as much as its neighbours'")
     unit = "mean yield of its neighbours, %"
     alt = f"Yield against that of neighbours in the space of parameters: {text}."
-    return finish(axes, "Yield of a variant, and of its neighbours", unit, note, alt)
+    return finish(
+        axes,
+        "Yield of a variant, and of its neighbours",
+        unit,
+        note,
+        alt,
+        across="yield of a variant, %; dashed: as much as its neighbours'",
+    )
 
 
 def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
@@ -181,8 +192,6 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
     >>> print(ov.figures.corrected_p_values(swept).alt)
     p-values of 3 variants by the luck test: 0 are at most 0.05 alone, 0 with all 3 counted.
     """
-    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
-
     tested = sweep.table["luck_p"].notna().any()
     alone, corrected = ("luck_p", "luck_p_adjusted") if tested else ("p", "p_adjusted")
     rows = sweep.table.dropna(subset=[corrected]).sort_values([alone, corrected])
@@ -204,16 +213,21 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if len(rows) > 9 else FixedLocator(rank.tolist()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xlabel(
-        "variants, the smallest p first (logarithmic)\ndashed: alone; line: corrected for all that were tried"
-    )
     by = "luck test" if tested else "days drawn anew"
     counts = [int((rows[name] <= SURE).sum()) for name in (alone, corrected)]
     alt = (
         f"p-values of {len(rows):,} variants by the {by}: {counts[0]:,} are at most 0.05 alone, "
         f"{counts[1]:,} with all {sweep.tried:,} counted."
     )
-    return finish(axes, f"p-values ({by}), before and after correction", "p (logarithmic)", note, alt)
+    return finish(
+        axes,
+        f"p-values ({by}), before and after correction",
+        "p (logarithmic)",
+        note,
+        alt,
+        across="variants, the smallest p first (logarithmic)\n"
+        "dashed: alone; line: corrected for all that were tried",
+    )
 
 
 def picks(choices: Choices, *, note: str = "") -> Picture:
@@ -248,7 +262,6 @@ def picks(choices: Choices, *, note: str = "") -> Picture:
     axes.plot(at, height, color=LINES[1], linestyle="none", marker="|", markersize=12, markeredgewidth=1.8)
     dates(axes)
     spread_labels(axes, ends)
-    axes.set_xlabel("a stroke: another variant is picked")
     profit, staked, best, best_staked = (
         daily[name].sum() for name in ("profit", "staked", "hindsight_profit", "hindsight_staked")
     )
@@ -260,7 +273,14 @@ def picks(choices: Choices, *, note: str = "") -> Picture:
     )
     alt = f"Profit of picks by the past alone: {text.replace('-', '−')}."
     unit = "profit since the first pick"
-    return finish(axes, "Picked by the past alone, and the best in hindsight", unit, note, alt)
+    return finish(
+        axes,
+        "Picked by the past alone, and the best in hindsight",
+        unit,
+        note,
+        alt,
+        across="a stroke: another variant is picked",
+    )
 
 
 def _axes_of_map(sweep: Sweep, x: str, y: str) -> list[str]:
@@ -320,10 +340,7 @@ def _cells(sweep: Sweep, names: list[str]) -> dict:
     }
 
 
-def _draw_cells(axes: "Axes", cells: dict) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.patches import Rectangle
-
+def _draw_cells(axes: Axes, cells: dict) -> None:
     middle = 100 * cells["middle"]
     # a few extremes, mostly of few bets, must not make all the others pale
     most = np.nanquantile(np.abs(middle), 0.9) if np.isfinite(middle).any() else 1.0

@@ -35,15 +35,34 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
         `labels`; `comparable`, whether any run left bets.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
-    kept = _kept(pipelines)
+    kept: dict[str, list[str]] = {}
+    for pipeline in pipelines:
+        for step in pipeline["steps"]:
+            if step["status"] == "kept":
+                kept.setdefault(step["run_id"], []).append(pipeline["started_at"])
     runs = [{**run, "kept_at": kept.get(run["run_id"], [])} for run in runs]
     pages = [run for run in runs if run["notebook"] == COMPARISON and run["status"] == OK]
+
+    by_id = {run["run_id"]: run for run in runs}
+    steps: dict[str, list[Record]] = {}
+    for run in runs:
+        steps.setdefault(run["pipeline"], []).append(run)
+    steps |= {one["pipeline"]: one["steps"] for one in pipelines}
+    newest_first = [
+        [step for step in steps[name] if step["run_id"] in by_id] for name in sorted(steps, reverse=True)
+    ]
+    latest = [
+        {**by_id[step["run_id"]], "kept": step["status"] == "kept"} for step in next(iter(newest_first), [])
+    ]
+    began = {one["pipeline"]: one["started_at"] for one in (*runs[::-1], *pipelines)}
+    in_order = dict.fromkeys(step["notebook"] for of_one in newest_first for step in of_one)
     return {
         "failures": unresolved(runs),
-        **_latest(runs, pipelines),
+        "latest": latest,
+        "latest_at": began[max(began)] if began else "",
         "notebooks": [
             _group(name, [run for run in runs if run["notebook"] == name], pages, baseline)
-            for name in _in_order(runs, pipelines)
+            for name in in_order
         ],
         "comparable": any(map(has_bets, runs)),
     }
@@ -76,44 +95,6 @@ def differences(before: Record, run: Record) -> list[tuple[str, Any, Any]]:
         for name in {**old, **new}
         if name not in _NOT_ASKED and old.get(name) != new.get(name)
     ]
-
-
-def _kept(pipelines: Sequence[Record]) -> dict[str, list[str]]:
-    """Run id -> start times of the pipelines that reused it, oldest first."""
-    found: dict[str, list[str]] = {}
-    for pipeline in pipelines:
-        for step in pipeline["steps"]:
-            if step["status"] == "kept":
-                found.setdefault(step["run_id"], []).append(pipeline["started_at"])
-    return found
-
-
-def _latest(runs: Sequence[Record], pipelines: Sequence[Record]) -> dict[str, Any]:
-    """The runs of the newest pipeline, and when it started."""
-    newest = max((one["pipeline"] for one in (*runs, *pipelines)), default="")
-    noted = next((one for one in pipelines if one["pipeline"] == newest), None)
-    if noted is None:
-        mine = [{**run, "kept": False} for run in runs if run["pipeline"] == newest]
-        return {"latest": mine, "latest_at": mine[0]["started_at"] if mine else ""}
-    by_id = {run["run_id"]: run for run in runs}
-    steps = [step for step in noted["steps"] if step["run_id"] in by_id]
-    return {
-        "latest": [{**by_id[step["run_id"]], "kept": step["status"] == "kept"} for step in steps],
-        "latest_at": noted["started_at"],
-    }
-
-
-def _in_order(runs: Sequence[Record], pipelines: Sequence[Record]) -> list[str]:
-    """Notebooks in the order of the newest pipeline that has them, reused or run."""
-    order: dict[str, list[str]] = {}
-    for run in runs:
-        order.setdefault(run["pipeline"], []).append(run["notebook"])
-    there = {run["notebook"] for run in runs}
-    order |= {
-        one["pipeline"]: [step["notebook"] for step in one["steps"] if step["notebook"] in there]
-        for one in pipelines
-    }
-    return list(dict.fromkeys(name for pipeline in sorted(order, reverse=True) for name in order[pipeline]))
 
 
 def _group(name: str, runs: Sequence[Record], pages: Sequence[Record], baseline: str) -> dict[str, Any]:
@@ -155,16 +136,16 @@ def _elsewhere(before: Record, run: Record) -> list[str]:
 def _comparisons(
     run: Record, others: dict[str, Record | None], pages: Sequence[Record]
 ) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    words_of: dict[str, str] = {}
     for words, other in others.items():
-        if other is None or not has_bets(other) or other["run_id"] == run["run_id"]:
-            continue
-        pair = {other["run_id"], run["run_id"]}
-        if any(pair == one["pair"] for one in found):  # the run before is the baseline
-            continue
+        if other and has_bets(other) and other["run_id"] != run["run_id"]:
+            words_of.setdefault(other["run_id"], words)  # the run before may be the baseline
+    found = []
+    for other_id, words in words_of.items():
+        pair = {other_id, run["run_id"]}
         with_both = [page for page in reversed(pages) if pair <= set(page["parameters"].get("runs") or [])]
         page = min(with_both, key=lambda page: len(page["parameters"]["runs"]), default=None)
-        command = f"overround compare {other['run_id']} {run['run_id']}"
         href = f"{page['href']}.html" if page else ""
-        found.append({"words": words, "href": href, "command": command, "pair": pair})
+        command = f"overround compare {other_id} {run['run_id']}"
+        found.append({"words": words, "href": href, "command": command})
     return found

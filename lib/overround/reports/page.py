@@ -7,7 +7,6 @@ executed notebooks and the JSON records beside them, and runs nothing.
 import re
 from datetime import datetime
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from overround.errors import RunError
 from overround.formatting import duration, percent
 from overround.reports.index import overview
 from overround.reports.records import (
-    BASELINE,
     RUN_MIME,
+    baseline,
     can_be_made_again,
     read_pipelines,
     read_record,
@@ -33,6 +32,7 @@ _SHORT = 60
 _SHOWABLE = {"text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"}
 _NEVER = ["script", "iframe", "object", "embed", "applet", "link", "meta", "base", "form", "noscript"]
 _LOADING = ("src", "srcset", "poster", "background", "data", "action", "formaction")
+_HEADING = re.compile("^h[1-6]$")
 _NUMBER = re.compile(
     r"[-+−–±]?\s*[\d.,  ]*\d\s*(%|s|ms|MB|k|M|x|×)?(\s*\([^)]*\d[^)]*\))?|[-–—]|nan|none|", re.IGNORECASE
 )
@@ -119,8 +119,7 @@ def render_index(reports: Path) -> Path:
     'index.html'
     """
     runs, unreadable = read_records(reports)
-    mark = reports / BASELINE
-    shown = overview(runs, mark.read_text().strip() if mark.is_file() else "", read_pipelines(reports))
+    shown = overview(runs, baseline(reports), read_pipelines(reports))
     page = _environment().get_template("index.html").render(**shown, runs=runs, unreadable=unreadable)
     path = reports / "index.html"
     write_atomically(path, page)
@@ -176,15 +175,11 @@ def _cells(ipynb: Path) -> str:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if RUN_MIME not in output.get("data", {})]
             for output in cell.outputs:
-                _keep_showable(output.get("data", {}))
+                for kind in output.get("data", {}).keys() - _SHOWABLE:
+                    del output["data"][kind]
     notebook.metadata.pop("widgets", None)
     html, _ = _exporter().from_notebook_node(notebook)
     return html
-
-
-def _keep_showable(data: dict) -> None:
-    for kind in data.keys() - _SHOWABLE:
-        del data[kind]
 
 
 def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
@@ -197,12 +192,12 @@ def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
         element.decompose()
     for element in soup.find_all(True):
         _disarm(element)
-    title = soup.find(re.compile("^h[1-6]$"))
+    title = soup.find(_HEADING)
     heading = title.get_text(" ", strip=True) if title else ""
     if title:
         title.decompose()
     strip = _take_strip(soup)
-    _drop_empty_end(soup)
+    _drop_empty_headings(soup, everywhere=bool(strip))
     contents = _number_headings(soup)
     for image in soup("img"):
         image["alt"] = image.get("alt") or "A figure without a description"
@@ -221,7 +216,7 @@ def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
 
 
 def _take_strip(soup: Any) -> str:
-    """Take out the strip of key figures, which belongs below the verdict, and a heading over nothing else."""
+    """Take out the strip of key figures, which belongs below the verdict."""
     strip = soup.select_one("dl.ov-key")
     if strip is None:
         return ""
@@ -229,33 +224,29 @@ def _take_strip(soup: Any) -> str:
     for cell in soup.select(".outputs"):
         if not cell.get_text(strip=True) and not cell.find(["img", "svg", "table"]):
             cell.decompose()
-    headings = soup.find_all(re.compile("^h[1-6]$"))
-    for heading, following in pairwise(headings):
-        if following.name <= heading.name and not _shown_between(heading, following):
-            heading.decompose()
     return str(strip)
+
+
+def _drop_empty_headings(soup: Any, everywhere: bool) -> None:
+    """Remove headings over nothing: at the end, where a notebook shows nothing, or everywhere."""
+    following = None
+    for heading in reversed(soup.find_all(_HEADING)):
+        level_ends = following is None or (everywhere and following.name <= heading.name)
+        if level_ends and not _shown_between(heading, following):
+            heading.decompose()
+        else:
+            following = heading
 
 
 def _number_headings(soup: Any) -> list[tuple[int, str, str]]:
     """Give headings an id, and let levels go down by one at a time."""
     contents, level = [], 1
-    for number, element in enumerate(soup.find_all(re.compile("^h[1-6]$")), 1):
+    for number, element in enumerate(soup.find_all(_HEADING), 1):
         level = min(max(int(element.name[1]), 2), level + 1)
         element.name, element["id"] = f"h{level}", f"section-{number}"
         if level <= 3:
             contents.append((level, element["id"], element.get_text(" ", strip=True)))
     return contents
-
-
-def _drop_empty_end(soup: Any) -> None:
-    """Remove last headings with nothing after them: the cell that ends a notebook shows nothing."""
-    for element in reversed(soup.find_all(True)):
-        if element.find_parent(class_="code") or "code" in element.get("class", []):
-            continue
-        if re.fullmatch("h[1-6]", element.name):
-            element.decompose()
-        elif element.name in ("img", "hr", "svg") or element.find(string=_has_text, recursive=False):
-            return
 
 
 def _shown_between(heading: Any, following: Any) -> bool:
@@ -268,10 +259,6 @@ def _shown_between(heading: Any, following: Any) -> bool:
         if text and not node.find_parent(class_="code"):
             return True
     return False
-
-
-def _has_text(text: str) -> bool:
-    return bool(text.strip())
 
 
 def _disarm(element: Any) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from overround.errors import ParameterError
 from overround.reports.notebooks import COMPARISON
 from overround.reports.page import render_index
-from overround.reports.records import BASELINE, read_pipelines, read_records
+from overround.reports.records import BASELINE, baseline, read_pipelines, read_records
 
 # as `overround.provenance.new_pipeline` names them: nothing else under reports/runs is ours to remove
 _PIPELINE = re.compile(r"\d{8}-\d{6}-\w+")
@@ -57,7 +57,7 @@ def candidates(
     newest = sorted(began, key=lambda name: (began[name], name), reverse=True)
     comparing = {name for name in newest if {run["notebook"] for run in runs[name]} == {COMPARISON}}
     others = [name for name in newest if name not in comparing]
-    safe = {*newest[:1], *others[:1], _baseline(reports)}
+    safe = {*newest[:1], *others[:1], baseline(reports).partition(".")[0]}
     limit = None if older_than is None else (now or datetime.now(UTC)) - older_than
 
     def old(name: str) -> bool:
@@ -92,12 +92,6 @@ def _pipelines(reports: Path) -> tuple[dict[str, list[dict]], dict[str, datetime
         for name, found in runs.items()
     }
     return runs, began, noted
-
-
-def _baseline(reports: Path) -> str:
-    """Pipeline of the baseline, empty if none is marked."""
-    mark = reports / BASELINE
-    return mark.read_text().strip().partition(".")[0] if mark.is_file() else ""
 
 
 def _referred(noted: dict | None, runs: Sequence[dict]) -> set[str]:

@@ -58,6 +58,12 @@ def read_records(reports: Path) -> tuple[list[dict], list[str]]:
     return runs, unreadable
 
 
+def baseline(reports: Path) -> str:
+    """Run id that the others are compared with, empty if none is marked."""
+    mark = reports / BASELINE
+    return mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
+
+
 def write_steps(reports: Path, pipeline: str, started_at: datetime, steps: Sequence[dict[str, str]]) -> None:
     """Write the steps of a pipeline: label, notebook, status (ok, failed, kept, not run) and run_id."""
     noted = {

@@ -1,11 +1,10 @@
 """Value bets of the last days, a unit each, and the selections whose price moved most."""
 
-import numpy as np
 import pandas as pd
 
 from overround.betting.engine import backtest
 from overround.betting.staking import Flat
-from overround.grouping import SELECTION
+from overround.grouping import OFFER, SELECTION
 from overround.prices.closing import closing_lines
 from overround.prices.references import lowest_margin
 from overround.reports.daily.data import Recent
@@ -32,11 +31,8 @@ def value_bets(
         Signals with profit, settled_at and clv, which are empty while a bet is open.
     """
     quotes = recent.quotes
-    if quotes.empty:
-        signals = value_signals(quotes, reference or "none")
-        return signals.assign(profit=np.nan, settled_at=signals["placed_at"], clv=np.nan)
     if reference not in set(quotes["bookmaker"]):
-        reference = lowest_margin(quotes)
+        reference = lowest_margin(quotes) if len(quotes) else "none"
     signals = value_signals(quotes, reference, method, min_edge)
     closing = closing_lines(quotes, reference, method)
     # a bankroll that cannot run out: each bet is a unit
@@ -59,9 +55,8 @@ def moves(recent: Recent, most: int = 12) -> pd.DataFrame:
     rows = recent.quotes
     rows = rows[~(rows["collected_at"] >= rows["starts_at"]) & (rows["starts_at"] > recent.begin)]
     rows = rows.sort_values("collected_at", kind="stable")
-    keys = [*SELECTION, "bookmaker"]
     before, today = (
-        rows[chosen].groupby(keys, dropna=False)["price"].agg(["first", "last"])
+        rows[chosen].groupby(list(OFFER), dropna=False)["price"].agg(["first", "last"])
         for chosen in (rows["collected_at"] <= recent.begin, rows["collected_at"] > recent.begin)
     )
     pair = today.assign(begin=before["last"].reindex(today.index).fillna(today["first"]), end=today["last"])

@@ -14,19 +14,6 @@ from overround.times import moment
 
 DAYS = 8  # the last one and the seven before it
 ONE_DAY = pd.Timedelta(days=1)
-_COLUMNS = (
-    "event_id",
-    "competition",
-    "season",
-    "bookmaker",
-    "market",
-    "line",
-    "outcome",
-    "phase",
-    "observed_at",
-    "collected_at",
-    "price",
-)
 
 
 @dataclass(frozen=True)
@@ -93,18 +80,16 @@ def recent(
     if not 0 < hours <= 24:
         raise ParameterError(f"hours is {hours:g}; a day has more than 0 and at most 24.")
     now = pd.Timestamp(datetime.now(UTC))
-    end = (
-        moment(until, "until", "2025-08-01T12:00")
-        if until
-        else (_newest(store, source, version) if source == SIMULATED else now)
-    )
+    end = now
+    if until:
+        end = moment(until, "until", "2025-08-01T12:00")
+    elif source == SIMULATED:
+        end = _newest(store, source, version) or now
     machine_until = now if source == SIMULATED else end
-    since = end - DAYS * ONE_DAY - ONE_DAY
     leagues = list(leagues)
     logs = (("requests", "at"), ("measurements", "at"), ("runs", "started_at"))
-    stored = store.version()
-    requests, measurements, runs = (_log(store, name, column, machine_until, stored) for name, column in logs)
-    quotes = _quotes(store, source, leagues, since, end, version)
+    requests, measurements, runs = (_log(store, name, column, machine_until) for name, column in logs)
+    quotes = _quotes(store, source, leagues, end, version or store.version())
     results = store.read("results", {"competition": leagues} if leagues else None, version=version)
     results = results[results["event_id"].isin(quotes["event_id"]) & ~(results["settled_at"] > end)]
     return Recent(
@@ -119,45 +104,42 @@ def recent(
     )
 
 
-def _quotes(
-    store: Store, source: str, leagues: list[str], since: pd.Timestamp, end: pd.Timestamp, version: str | None
-) -> pd.DataFrame:
-    version = store.version() if version is None else version
+def _quotes(store: Store, source: str, leagues: list[str], end: pd.Timestamp, version: str) -> pd.DataFrame:
     if "quotes=" not in version or "events=" not in version:
-        empty = store.read("quotes", {"competition": "-"}, [*_COLUMNS, "starts_at"]).head(0)
+        empty = store.read("quotes", {"competition": "-"})
         return empty.assign(home=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
     chosen = f"AND q.competition IN ({', '.join(map(quoted, leagues))})" if leagues else ""
+    since = _moment(end - (DAYS + 1) * ONE_DAY)
     # all prices of matches that were still ahead, including what a strategy knew at the beginning
     wanted = f"""
-        SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, e.starts_at, e.home, e.away
+        SELECT q.*, e.starts_at, e.home, e.away
         FROM quotes q JOIN events e USING (event_id)
         WHERE q.source = {quoted(source)} {chosen} AND q.collected_at <= {_moment(end)}
-          AND (q.collected_at > {_moment(since)} OR e.starts_at > {_moment(since)})
+          AND (q.collected_at > {since} OR e.starts_at > {since})
         ORDER BY q.collected_at, q.event_id, q.bookmaker, q.market, q.line, q.outcome
     """  # noqa: S608 - every text is quoted
     return store.sql(wanted, version=version)
 
 
-def _log(store: Store, name: str, column: str, until: pd.Timestamp, stored: str) -> pd.DataFrame:
+def _log(store: Store, name: str, column: str, until: pd.Timestamp) -> pd.DataFrame:
     """Rows of a log from the days before `until`, without reading the whole log."""
-    if f"{name}=" not in stored:
+    if f"{name}=" not in store.version():
         return store.read(name)
     since = _moment(until - DAYS * ONE_DAY)
     days = f"{column} > {since} AND {column} <= {_moment(until)}"
     return store.sql(f"SELECT * FROM {name} WHERE {days}")  # noqa: S608 - no text from outside
 
 
-def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp:
+def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp | None:
+    """When the last price came, or the last score soon after it."""
     if "quotes=" not in (version or store.version()):
-        return pd.Timestamp(datetime.now(UTC))
+        return None
     wanted = f"SELECT max(collected_at) AS at FROM quotes WHERE source = {quoted(source)}"  # noqa: S608
     newest = store.sql(wanted, version=version)["at"][0]
-    if pd.isna(newest):
-        return pd.Timestamp(datetime.now(UTC))
     # the scores of the last matches come after the last price
     ended = store.read("results", columns=["settled_at"], version=version)["settled_at"]
-    near = ended[(ended > newest) & (ended < newest + ONE_DAY)]
-    return near.max() if len(near) else newest
+    near = ended[(ended > newest) & (ended < newest + ONE_DAY)].max()
+    return next((at for at in (near, newest) if not pd.isna(at)), None)
 
 
 def _moment(at: pd.Timestamp) -> str:

@@ -3,11 +3,13 @@
 A day here is the `hours` that end at `until`; the days before it are the same hours of the seven days before.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from overround.collection.poll_times import GAP, gaps, observations, regularity
-from overround.grouping import SELECTION
+from overround.grouping import OFFER
 from overround.prices.fair import fair_probabilities
 from overround.reports.daily.data import DAYS, ONE_DAY, Recent
 
@@ -62,20 +64,18 @@ def days(recent: Recent, bets: pd.DataFrame) -> pd.DataFrame:
         A row for each of `FIGURES`, columns 0 (the last day) to 7 (a week earlier). NaN for days before the
         first price (or call or measurement), and for a mean or a share of no rows.
     """
-    quotes, until, hours = recent.quotes, recent.until, recent.hours
-    rows = {**_market(recent), **_collection(recent)}
-    placed, settled = _day(bets["placed_at"], until, hours), _day(bets["settled_at"], until, hours)
-    rows |= {
-        "signals": _per_day(placed),
+    placed, settled = (_day(bets[name], recent.until, recent.hours) for name in ("placed_at", "settled_at"))
+    signals = {
+        "signals": placed.value_counts(),
         "mean edge": bets["edge"].groupby(placed).mean(),
-        "bets settled": _per_day(settled),
+        "bets settled": settled.value_counts(),
         "profit per unit": bets["profit"].groupby(settled).mean(),
         "closing-line value": bets["clv"].groupby(settled).mean(),
     }
-    known = _known(quotes["collected_at"], until)
-    found = {name: _filled(values, name, known) for name, values in rows.items()}
-    machine = _machine(recent)
-    return pd.DataFrame({**found, **machine}).T.reindex(list(FIGURES)).rename_axis("figure")
+    told = _market(recent) | _collection(recent) | signals
+    parts = [_filled(told, recent.quotes["collected_at"], recent.until), *_machine(recent)]
+    found = pd.concat(parts, axis=1).reindex(range(DAYS))
+    return found.T.reindex(list(FIGURES)).rename_axis("figure")
 
 
 def against(found: pd.DataFrame) -> pd.DataFrame:
@@ -127,102 +127,76 @@ def looked(recent: Recent) -> pd.DataFrame:
 
 
 def _market(recent: Recent) -> dict[str, pd.Series]:
-    quotes, until, hours = recent.quotes, recent.until, recent.hours
-    at = _day(quotes["collected_at"], until, hours)
-    seen = quotes.groupby("event_id")["collected_at"].min()
-    keys = [quotes[name] for name in (*SELECTION, "bookmaker", "phase")]
-    before = quotes["price"].groupby(keys, dropna=False).shift()
-    ahead = ~(quotes["collected_at"] >= quotes["starts_at"])
-    change = (before / quotes["price"] - 1)[ahead & before.notna() & (before != quotes["price"])]
-    books = (
-        fair_probabilities(quotes[quotes["market"] == "h2h"], "multiplicative")
-        if len(quotes)
-        else quotes.assign(overround=np.nan)
-    )
-    kick_off = quotes.drop_duplicates("event_id")["starts_at"]
+    quotes = recent.quotes
+
+    def day(times: pd.Series) -> pd.Series:
+        return _day(times, recent.until, recent.hours)
+
+    at = day(quotes["collected_at"])
+    before = quotes.groupby([*OFFER, "phase"], dropna=False)["price"].shift()
+    change = (before / quotes["price"] - 1)[~(quotes["collected_at"] >= quotes["starts_at"])].dropna()
+    change = change[change != 0].abs().groupby(at)
+    books = fair_probabilities(quotes[quotes["market"] == "h2h"], "multiplicative")
+    different = quotes[["event_id", "bookmaker", "competition"]].groupby(at).nunique()
     ended = recent.results["settled_at"].fillna(recent.results["starts_at"] + pd.Timedelta(hours=2))
     return {
-        "prices": _per_day(at),
-        **{
-            name: quotes[column].groupby(at).nunique()
-            for name, column in (
-                ("matches", "event_id"),
-                ("bookmakers", "bookmaker"),
-                ("competitions", "competition"),
-            )
-        },
-        "new matches": _per_day(_day(seen, until, hours)),
-        "price changes": _per_day(at[change.index]),
-        "median change": change.abs().groupby(at).median(),
-        "median overround": (books["overround"] - 1)
-        .groupby(_day(books["collected_at"], until, hours))
-        .median(),
-        "matches played": _per_day(_day(kick_off, until, hours)),
-        "results": _per_day(_day(ended, until, hours)),
+        "prices": at.value_counts(),
+        "matches": different["event_id"],
+        "bookmakers": different["bookmaker"],
+        "competitions": different["competition"],
+        "new matches": day(quotes.groupby("event_id")["collected_at"].min()).value_counts(),
+        "price changes": change.size(),
+        "median change": change.median(),
+        "median overround": (books["overround"] - 1).groupby(day(books["collected_at"])).median(),
+        "matches played": day(quotes.drop_duplicates("event_id")["starts_at"]).value_counts(),
+        "results": day(ended).value_counts(),
     }
 
 
 def _collection(recent: Recent) -> dict[str, pd.Series]:
     looks = looked(recent)
     found = _gaps(looks, recent.until)
-    ends = recent.until - np.arange(DAYS) * ONE_DAY
-    begins = ends - pd.Timedelta(hours=recent.hours)
     covered, first = [], looks.groupby("competition")["at"].min()
-    for begin, end in zip(begins, ends, strict=True):
+    for end in recent.until - np.arange(DAYS) * ONE_DAY:
+        begin = end - pd.Timedelta(hours=recent.hours)
         # a competition counts from its first poll on
         watched = _total(end - first.clip(lower=begin))
         unseen = _total(found["end"].clip(upper=end) - found["begin"].clip(lower=begin))
         covered.append(1 - unseen / watched if watched else np.nan)
-    return {
-        "looks": _per_day(_day(looks["at"], recent.until, recent.hours)),
-        "time covered": pd.Series(covered),
-    }
+    looks_at = _day(looks["at"], recent.until, recent.hours)
+    return {"looks": looks_at.value_counts(), "time covered": pd.Series(covered)}
 
 
-def _machine(recent: Recent) -> dict[str, pd.Series]:
-    until, hours = recent.machine_until, recent.hours
+def _machine(recent: Recent) -> Iterator[pd.DataFrame]:
     calls, measured, runs = recent.requests, recent.measurements, recent.runs
-    at, noted, started = (
-        _day(log[column], until, hours)
-        for log, column in ((calls, "at"), (measured, "at"), (runs, "started_at"))
-    )
-    metric = measured["metric"]
-    cost = measured["value"].astype(float)
-    rows = {
-        "calls": (_per_day(at), calls["at"]),
-        "failed calls": (_per_day(at[calls["status"] != 200]), calls["at"]),
-        "answered by the cache": (calls["from_cache"].astype(float).groupby(at).mean(), calls["at"]),
-        "median latency, ms": (
-            (1000 * calls["latency_s"])[~calls["from_cache"].astype(bool)].groupby(at).median(),
-            calls["at"],
-        ),
-        "processor time, s": (cost[metric == "cpu_s"].groupby(noted).sum(), measured["at"]),
-        "highest memory, MB": (cost[metric == "peak_mb"].groupby(noted).max(), measured["at"]),
-        "failed runs": (_per_day(started[runs["status"] != "ok"]), runs["started_at"]),
+    clocks = calls["at"], measured["at"], runs["started_at"]
+    at, noted, started = (_day(times, recent.machine_until, recent.hours) for times in clocks)
+    asked = ~calls["from_cache"].astype(bool)
+    cost = measured["value"].astype(float).groupby([measured["metric"], noted]).agg(["sum", "max"])
+    of_calls = {
+        "calls": at.value_counts(),
+        "failed calls": at[calls["status"] != 200].value_counts(),
+        "answered by the cache": 1 - asked.groupby(at).mean(),
+        "median latency, ms": 1000 * calls["latency_s"][asked].groupby(at).median(),
     }
-    return {name: _filled(values, name, _known(log, until)) for name, (values, log) in rows.items()}
+    costs = {
+        "processor time, s": cost["sum"].get("cpu_s", pd.Series()),
+        "highest memory, MB": cost["max"].get("peak_mb", pd.Series()),
+    }
+    of_runs = {"failed runs": started[runs["status"] != "ok"].value_counts()}
+    for rows, times in zip((of_calls, costs, of_runs), clocks, strict=True):
+        yield _filled(rows, times, recent.machine_until)
 
 
 def _gaps(looks: pd.DataFrame, until: pd.Timestamp) -> pd.DataFrame:
     """All gaps, including one that is open at the end if the last poll was long ago."""
-    if looks.empty:
-        return pd.DataFrame(
-            {"competition": [], "begin": looks["at"], "end": looks["at"], "hours": pd.Series(dtype=float)}
-        )
-    found, usual = gaps(looks), regularity(looks)
-    silent = (until - usual["last"]).dt.total_seconds() / 3600
-    late = usual[silent * 60 > GAP * usual["usual_minutes"].fillna(24 * 60)]
-    still = pd.DataFrame(
-        {
-            "competition": late.index,
-            "begin": late["last"].to_numpy(),
-            "end": until,
-            "hours": silent[late.index].to_numpy(),
-        }
-    )
-    still = still.astype({"begin": looks["at"].dtype, "end": looks["at"].dtype})
-    both = pd.concat([one for one in (found, still) if len(one)] or [found])
-    return both.sort_values("hours", ascending=False, ignore_index=True)
+    usual = regularity(looks)
+    longest = pd.to_timedelta(GAP * usual["usual_minutes"].fillna(24 * 60), unit="min")
+    late = usual["last"][until - usual["last"] > longest]
+    still = pd.DataFrame({"competition": late.index, "begin": late.array, "end": until})
+    both = pd.concat([gaps(looks), still.astype({"end": late.dtype})])
+    hours = (both["end"] - both["begin"]).dt.total_seconds() / 3600
+    return both.assign(hours=hours).sort_values("hours", ascending=False, ignore_index=True)
 
 
 def _day(times: pd.Series, until: pd.Timestamp, hours: float) -> pd.Series:
@@ -236,18 +210,8 @@ def _total(lengths: pd.Series) -> pd.Timedelta:
     return lengths.clip(lower=pd.Timedelta(0)).sum()
 
 
-def _per_day(number: pd.Series) -> pd.Series:
-    return number.groupby(number).size()
-
-
-def _known(times: pd.Series, until: pd.Timestamp) -> np.ndarray:
-    """Whether each day ends after the first of these times."""
-    ends = until - np.arange(DAYS) * ONE_DAY
-    return np.asarray(ends > times.min()) if len(times) else np.zeros(DAYS, bool)
-
-
-def _filled(values: pd.Series, name: str, known: np.ndarray) -> pd.Series:
-    """A value a day: a count of no rows is 0; a mean of none, and days before the first row, are missing."""
-    whole = values.reindex(range(DAYS)).astype(float)
-    whole = whole.fillna(0.0) if FIGURES[name] == "count" else whole
-    return whole.where(known)
+def _filled(rows: dict[str, pd.Series], times: pd.Series, until: pd.Timestamp) -> pd.DataFrame:
+    """A row a day: a count of no rows is 0; a mean of none, and days before the first time, are missing."""
+    found = pd.DataFrame(rows, range(DAYS), dtype=float)
+    found = found.fillna({name: 0.0 for name in rows if FIGURES[name] == "count"})
+    return found[until - np.arange(DAYS) * ONE_DAY > times.min()]
