@@ -10,7 +10,7 @@ import pandas as pd
 from overround.display.elements import Html
 from overround.errors import ParameterError
 from overround.evaluation.comparison import HIGHER, LOWER, by_significance, in_points
-from overround.formatting import BY_NAME, FORMATS, INTERVAL, Format, percent
+from overround.formatting import BY_NAME, FORMATS, INTERVAL, Format
 
 _ARROWS = {HIGHER: f"▲ {HIGHER}", LOWER: f"▼ {LOWER}"}
 
@@ -51,19 +51,18 @@ def table(
     shown = _with_interval(frame.head(most), formats or {})
     if any(shown.index.names):
         shown = shown.reset_index()
-    formats = {**{column: BY_NAME[column] for column in shown if column in BY_NAME}, **(formats or {})}
-    numbers = {column for column in shown if pd.api.types.is_numeric_dtype(shown[column].dtype)} | set(
-        formats
+    formats = {column: BY_NAME[column] for column in shown if column in BY_NAME} | dict(formats or {})
+    numeric = {*shown.select_dtypes(["number", "bool"]), *formats}
+    right = [' class="ov-number"' if column in numeric else "" for column in shown]
+    names = [_heading(str(column)) for column in shown]
+    head = "".join(
+        f'<th scope="col"{how}>{escape(name)}</th>' for how, name in zip(right, names, strict=True)
     )
-    right = {column: ' class="ov-number"' if column in numbers else "" for column in shown}
-    head = "".join(f'<th scope="col"{right[column]}>{escape(_heading(str(column)))}</th>' for column in shown)
     rows = []
     for at, values in enumerate(shown.itertuples(index=False, name=None)):
-        texts = [
-            escape(_text(value, formats.get(column))) for column, value in zip(shown, values, strict=True)
-        ]
-        cells = [f"<td{right[column]}>{text}</td>" for column, text in zip(shown, texts, strict=True)]
-        cells[0] = f'<th scope="row"{right[shown.columns[0]]}>{texts[0]}</th>'
+        texts = [_text(value, formats.get(column)) for column, value in zip(shown, values, strict=True)]
+        cells = [f"<td{how}>{escape(text)}</td>" for how, text in zip(right, texts, strict=True)]
+        cells[0] = f'<th scope="row"{right[0]}>{escape(texts[0])}</th>'
         mark = ' class="ov-strong"' if any(strong[at : at + 1]) else ""
         rows.append(f"<tr{mark}>{''.join(cells)}</tr>")
     more = f"<p class='ov-more'>{len(frame) - most:,} more rows.</p>" if len(frame) > most else ""
@@ -86,23 +85,9 @@ def evaluation_table(evaluation: pd.DataFrame) -> Html:
     >>> print(str(rows).splitlines()[1].split())
     ['bets', '93']
     """
-    by_unit = {
-        "share": lambda x: percent(x, 2),
-        "money": FORMATS["money"],
-        "bets": FORMATS["count"],
-        "odds": FORMATS["odds"],
-        "probability": FORMATS["p"],
-        "times": FORMATS["figures"],
-        "days": FORMATS["count"],
-        "ratio": FORMATS["ratio"],
-        "strategies": FORMATS["count"],
-    }
     rows = []
     for metric, row in evaluation.iterrows():
-        write = by_unit[row["unit"]]
-        value, low, high = (
-            "–" if pd.isna(row[name]) else write(row[name]) for name in ("value", "low", "high")
-        )
+        value, low, high = (_text(row[name], _BY_UNIT[row["unit"]]) for name in ("value", "low", "high"))
         name = _FIGURES.get(str(metric), str(metric).replace("_", " "))
         rows.append({"figure": name, "value": value, INTERVAL: "" if low == "–" else f"{low} to {high}"})
     return table(pd.DataFrame(rows), {"value": "text"})
@@ -189,11 +174,9 @@ def _with_interval(frame: pd.DataFrame, formats: Mapping[str, str | Format]) -> 
     """Columns low and high as one."""
     if not {"low", "high"} <= set(frame.columns):
         return frame
-    write = _writer(formats.get("low", BY_NAME["low"]))
-    text = [
-        "–" if pd.isna(low) else f"{write(low)} to {write(high)}"
-        for low, high in zip(frame["low"], frame["high"], strict=True)
-    ]
+    form = formats.get("low", BY_NAME["low"])
+    ends = frame[["low", "high"]].map(_text, form=form)
+    text = (ends["low"] + " to " + ends["high"]).where(frame["low"].notna(), "–")
     at = list(frame.columns).index("low")
     frame = frame.drop(columns=["low", "high"])
     frame.insert(at, INTERVAL, text)
@@ -248,6 +231,18 @@ _FIGURES = {
     "luck_bets": "bets in luck test",
     "tried": "strategies tried",
     "luck_p_corrected": "p, corrected",
+}
+
+_BY_UNIT = {
+    "share": "percent",
+    "money": "money",
+    "bets": "count",
+    "odds": "odds",
+    "probability": "p",
+    "times": "figures",
+    "days": "count",
+    "ratio": "ratio",
+    "strategies": "count",
 }
 
 _HEADINGS = {

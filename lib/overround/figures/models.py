@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from overround.display.elements import Picture
-from overround.display.palette import DARK, LINES
-from overround.figures.style import canvas, finish, short, spread_labels
+from overround.figures.scores import gaps_by_part
+from overround.figures.style import canvas, finish, short
 
 
 def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Picture:
@@ -31,21 +31,11 @@ def forecast_gaps(scores: pd.DataFrame, reference: str, *, note: str = "") -> Pi
     parts = sorted(set(scores[by]))
     names = [name for name in dict.fromkeys(scores.index) if name != reference]
     axes = canvas(3.6)
-    axes.axhline(0, color=DARK, linewidth=1)
-    ends = []
-    for i, name in enumerate(names):
-        rows = scores.loc[[name]].set_index(by).reindex(parts)
-        # side by side, so that intervals do not cover each other
-        at = np.arange(len(parts)) + (i - (len(names) - 1) / 2) * 0.14
-        colour = LINES[i % len(LINES)]
-        axes.vlines(at, 1000 * rows["low"], 1000 * rows["high"], color=colour, linewidth=1.1, alpha=0.45)
-        axes.plot(at, 1000 * rows["gap"], color=colour, linewidth=1.4, marker="o", markersize=4)
-        ends.append((1000 * rows["gap"].iloc[-1], len(parts) - 0.6, short(name), colour))
+    gaps_by_part(axes, {name: scores.loc[[name]].set_index(by).reindex(parts) for name in names}, parts)
     every = np.arange(0, len(parts), 1 + len(parts) // 10)
     axes.set_xticks(every, [short(parts[number]) for number in every])
     if parts:
         axes.set_xlim(-0.6, len(parts) - 0.6)
-    spread_labels(axes, [end for end in ends if np.isfinite(end[0])])
     means = {
         name: 1000 * np.average(rows["gap"], weights=rows["matches"])
         for name, rows in scores.groupby(level=0, observed=True)

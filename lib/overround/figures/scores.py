@@ -1,6 +1,6 @@
 """Figures of probabilities: sharpness, calibration, and the methods of margin removal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -208,23 +208,32 @@ def sharpness_by_season(
     names = list(bookmakers) or list(matches.nlargest(5).index)
     seasons = sorted(set(rows["season"]))
     axes = canvas(3.4)
-    axes.axhline(0, color=DARK, linewidth=1)
-    ends, above = [], []
-    for i, name in enumerate(names):
-        mine = rows[rows["bookmaker"] == name].sort_values("season")
-        beside = 0.12 * (i - (len(names) - 1) / 2)  # so that intervals do not cover each other
-        at = np.array([seasons.index(season) for season in mine["season"]], float) + beside
-        colour = LINES[i % len(LINES)]
-        axes.vlines(at, 1000 * mine["low"], 1000 * mine["high"], color=colour, linewidth=1, alpha=0.45)
-        axes.plot(at, 1000 * mine["gap"], color=colour, linewidth=1.3, marker="o", markersize=3.5)
-        if len(mine):
-            ends.append((1000 * mine["gap"].iloc[-1], len(seasons) - 1 + 0.35, short(name), colour))
-            above.append(f"{name} worse in {int((mine['gap'] > 0).sum())} of {len(mine)}")
+    of = {name: rows[rows["bookmaker"] == name].set_index("season").sort_index() for name in names}
+    gaps_by_part(axes, of, seasons)
     axes.set_xticks(range(len(seasons)), [short(season) for season in seasons])
-    spread_labels(axes, ends)
+    above = [
+        f"{name} worse in {int((mine['gap'] > 0).sum())} of {len(mine)}"
+        for name, mine in of.items()
+        if len(mine)
+    ]
     alt = f"Log loss against {reference} by season: {'; '.join(above) or 'no decided matches'}."
     title = f"Log loss less that of {short(reference)}; bars: 95 % intervals"
     return finish(axes, title, "thousandths", note, alt)
+
+
+def gaps_by_part(axes: Axes, rows_of: Mapping[str, pd.DataFrame], parts: Sequence) -> None:
+    """Log loss less the reference's in each part, in thousandths with interval: a line for each name."""
+    axes.axhline(0, color=DARK, linewidth=1)
+    ends = []
+    for i, (name, rows) in enumerate(rows_of.items()):
+        colour, shown = LINES[i % len(LINES)], 1000 * rows[["low", "gap", "high"]]
+        # side by side, so that intervals do not cover each other
+        at = np.array([parts.index(part) for part in rows.index]) + 0.13 * (i - (len(rows_of) - 1) / 2)
+        axes.vlines(at, shown["low"], shown["high"], color=colour, linewidth=1, alpha=0.45)
+        axes.plot(at, shown["gap"], color=colour, linewidth=1.4, marker="o", markersize=4)
+        if rows["gap"].tail(1).notna().any():
+            ends.append((shown["gap"].iloc[-1], len(parts) - 0.62, short(name), colour))
+    spread_labels(axes, ends)
 
 
 def _gaps(axes: Axes, rows: pd.DataFrame, sure: pd.Series, names: Sequence[str]) -> None:

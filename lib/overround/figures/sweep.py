@@ -12,17 +12,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
 from overround.errors import ParameterError
-from overround.figures.style import (
-    DASHED,
-    beside,
-    canvas,
-    dates,
-    figure_of,
-    finish,
-    say,
-    short,
-    spread_labels,
-)
+from overround.figures.style import DASHED, beside, canvas, cloud, dates, finish, say, short, spread_labels
 from overround.formatting import percent
 from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
@@ -31,7 +21,7 @@ from overround.sweeps.summary import SURE, most_telling, value_groups
 
 # cells keep their colours on dark paper, and so do the numbers in them: none of these is in the palette
 _LOSS, _NOTHING, _GAIN, _ON_LIGHT, _ON_DARK = "#8b8f94", "#f4f6f7", "#0a5f84", "#14171a", "#fdfdfd"
-_MOST_LINES, _MOST_POINTS, _BEST = 200, 500, 5
+_MOST_LINES, _BEST = 200, 5
 _FEW = 30  # median bets of a cell's variants, below which its number is in brackets
 _MOST_WORDS = 8  # on an axis
 _ROOM = 62  # letters that fit side by side below a figure
@@ -60,19 +50,19 @@ def yield_map(sweep: Sweep, x: str = "", y: str = "", *, note: str = "") -> Pict
     cells have a variant that is significant after correction, 0 only one that is so alone.
     """
     names = _axes_of_map(sweep, x, y)
-    cells = _cells(sweep, names)
-    rows, columns = cells["middle"].shape
-    axes = canvas(1.7 + 0.42 * rows)
+    cells, across, up = _cells(sweep, names)
+    axes = canvas(1.7 + 0.42 * len(up))
     _draw_cells(axes, cells)
-    turned = columns * max(map(len, cells["across"])) > _ROOM
-    axes.set_xticks(range(columns), [short(word, 18) for word in cells["across"]], fontsize=9)
+    axes.set(xlim=(-0.55, len(across) - 0.45), ylim=(-0.55, len(up) - 0.45))
+    turned = len(across) * max(map(len, across)) > _ROOM
+    axes.set_xticks(range(len(across)), [short(word, 18) for word in across], fontsize=9)
     for tick in axes.get_xticklabels() if turned else []:
         tick.set(rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(rows), [short(word, 18) for word in cells["up"]], fontsize=9)
+    axes.set_yticks(range(len(up)), [short(word, 18) for word in up], fontsize=9)
     titles = [name.replace("_", " ") for name in names]
     unit = titles[1] if len(titles) > 1 else ""
     where = " and ".join(titles) or "one variant"
-    alt = f"Map of median yield over {where}: {_ends_of_map(cells, titles)}."
+    alt = f"Map of median yield over {where}: {_ends_of_map(cells, titles, across, up)}."
     return finish(
         axes,
         "Yield, %, median of the variants of a cell",
@@ -147,14 +137,11 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
     """
     near = stability(sweep).dropna()
     axes = canvas(3.2)
-    many = len(near) > _MOST_POINTS
-    if many:
-        figure_of(axes).set_dpi(200)  # many points are drawn as one image
     own, theirs = 100 * near["yield"], 100 * near["neighbour_yield"]
     axes.axhline(0, color=DARK, linewidth=1)
     axes.axvline(0, color=DARK, linewidth=1)
-    axes.scatter(own, theirs, s=12, color=MIDDLE, alpha=0.45, linewidths=0, rasterized=many)
     best, text = sweep.table.attrs["best"], "no variant with neighbours placed a bet"
+    cloud(axes, own, theirs, near.index == best)
     if len(near) > 1:
         ends = [own.min(), own.max()]
         axes.plot(ends, ends, color=MIDDLE, linewidth=1, linestyle=DASHED)
@@ -294,73 +281,64 @@ def _axes_of_map(sweep: Sweep, x: str, y: str) -> list[str]:
     return names[::-1] if y and not x else names
 
 
-def _ends_of_map(cells: dict, titles: list[str]) -> str:
+def _ends_of_map(cells: pd.DataFrame, titles: list[str], across: list[str], up: list[str]) -> str:
     """The lowest and the highest cell of a map, and how many are significant, in words."""
-    flat, columns = cells["middle"].ravel(), len(cells["across"])
-    known = np.flatnonzero(~np.isnan(flat))
-    if not len(known):
+    known = cells["yield"].dropna()
+    if known.empty:
         return "no variant placed a bet"
 
-    def in_words(at: int) -> str:
-        words = cells["across"][at % columns], cells["up"][at // columns]
+    def in_words(at: Any) -> str:
+        words = across[at[1]], up[at[0]]
         where = " and ".join(f"{title} {word}" for title, word in zip(titles, words, strict=False))
-        return f"{percent(flat[at])}{f' ({where})' if where else ''}"
+        return f"{percent(known[at])}{f' ({where})' if where else ''}"
 
-    low, high = (in_words(int(known[pick(flat[known])])) for pick in (np.argmin, np.argmax))
-    alone = int((cells["alone"] & ~cells["sure"]).sum())
+    sure, alone = cells["sure"] > 0, cells["alone"] > 0
     return (
-        f"from {low} to {high}; {int(cells['sure'].sum())} of {len(known)} cells have a variant "
-        f"that is significant after correction, {alone} only one that is so alone"
+        f"from {in_words(known.idxmin())} to {in_words(known.idxmax())}; "
+        f"{sure.sum()} of {len(known)} cells have a variant "
+        f"that is significant after correction, {(alone & ~sure).sum()} only one that is so alone"
     )
 
 
-def _cells(sweep: Sweep, names: list[str]) -> dict:
-    """Median yield and significance of each cell, labels of both sides, and the best variant's cell."""
+def _cells(sweep: Sweep, names: list[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Medians and significance of each cell, by place upwards and across, and labels across and up."""
     table = sweep.table
     groups = [value_groups(sweep, name) for name in names]
     groups += [(np.zeros(len(table), np.int64), [""])] * (2 - len(groups))
     (across, columns), (up, rows) = groups
-    shape = len(rows), len(columns)
-    cell = up * shape[1] + across
-    bet = (table["bets"] > 0).to_numpy()
-    medians = (
-        table.loc[bet, ["yield", "bets"]].groupby(cell[bet]).median().reindex(range(shape[0] * shape[1]))
+    bet = table["bets"] > 0
+    variants = (
+        table[["yield", "bets"]]
+        .where(bet)
+        .assign(
+            sure=table["luck_p_adjusted"].fillna(table["p_adjusted"]) <= SURE,
+            alone=table["luck_p"].fillna(table["p"]) <= SURE,
+            best=bet.any() & (table.index == table.attrs["best"]),
+        )
     )
-    marks = {}
-    for name, by_luck, by_days in (("sure", "luck_p_adjusted", "p_adjusted"), ("alone", "luck_p", "p")):
-        p = table[by_luck].fillna(table[by_days]).to_numpy(float)
-        marks[name] = (np.bincount(cell[p <= SURE], minlength=len(medians)) > 0).reshape(shape)
-    return {
-        "middle": medians["yield"].to_numpy(float).reshape(shape),
-        "few": (medians["bets"] < _FEW).to_numpy().reshape(shape),
-        **marks,
-        "across": columns,
-        "up": rows,
-        "best": cell[table.index.get_loc(table.attrs["best"])] if bet.any() else -1,
-    }
+    how = {"yield": "median", "bets": "median", "sure": "sum", "alone": "sum", "best": "sum"}
+    every = pd.MultiIndex.from_product([range(len(rows)), range(len(columns))])
+    return variants.groupby([up, across]).agg(how).reindex(every), columns, rows
 
 
-def _draw_cells(axes: Axes, cells: dict) -> None:
-    middle = 100 * cells["middle"]
+def _draw_cells(axes: Axes, cells: pd.DataFrame) -> None:
     # a few extremes, mostly of few bets, must not make all the others pale
-    most = np.nanquantile(np.abs(middle), 0.9) if np.isfinite(middle).any() else 1.0
+    most = 100 * cells["yield"].abs().quantile(0.9) or 1.0
     shades = LinearSegmentedColormap.from_list("overround", [_LOSS, _NOTHING, _GAIN])
-    rows, columns = middle.shape
-    for up, across in np.ndindex(rows, columns):
-        value = middle[up, across]
-        share = 0.0 if np.isnan(value) else float(np.clip(value / (most or 1.0), -1, 1))
+    for (up, across), cell in cells.iterrows():
+        value = 100 * cell["yield"]
+        share = 0.0 if np.isnan(value) else float(np.clip(value / most, -1, 1))
         fill = _NOTHING if np.isnan(value) else shades(0.5 + share / 2)
-        edge = LINES[1] if up * columns + across == cells["best"] else "none"
+        edge = LINES[1] if cell["best"] > 0 else "none"
         corner = (across - 0.48, up - 0.46)
         axes.add_patch(Rectangle(corner, 0.96, 0.92, facecolor=fill, edgecolor=edge, linewidth=2.2))
-        mark = " ●" if cells["sure"][up, across] else " ○" if cells["alone"][up, across] else ""
+        mark = " ●" if cell["sure"] > 0 else " ○" if cell["alone"] > 0 else ""
         # adding 0 makes a 0 of a rounded -0
         number = f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
-        number = f"({number})" if cells["few"][up, across] else number
+        number = f"({number})" if cell["bets"] < _FEW else number
         text = "–" if np.isnan(value) else f"{number}{mark}".replace(" ", "\N{NO-BREAK SPACE}")
         ink = _ON_DARK if share > 0.75 else _ON_LIGHT
         axes.text(across, up, text, ha="center", va="center", fontsize=9, color=ink)
-    axes.set(xlim=(-0.55, columns - 0.45), ylim=(-0.55, rows - 0.45))
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.encoding import encode_like
@@ -56,8 +55,7 @@ def probability_scores(fair: pd.DataFrame, results: pd.DataFrame, reference: str
     of_market = group[markets.rows[:, 0]]
     p = markets.values("fair")
     book = markets.values("overround")[:, 0]
-    against = _against(p, markets.won, *_reference_rows(markets, reference))
-    rows = _score_rows(p, book, against, markets, of_market, len(names))
+    rows = _score_rows(p, book, _against(p, markets, reference), markets, of_market, len(names))
     return _tested(pd.concat([names, rows], axis=1)).set_index("bookmaker")
 
 
@@ -118,11 +116,10 @@ def score_table(
     of_market = group[markets.rows[:, 0]]
     book = markets.book()
     fixed = _log_loss(markets.fair(reference), markets.won) if reference in METHODS else None
-    sharp = _reference_rows(markets, reference)
     tables = []
     for method in methods:
         p = markets.fair(method)
-        against = fixed if fixed is not None else _against(p, markets.won, *sharp)
+        against = fixed if fixed is not None else _against(p, markets, reference)
         rows = _score_rows(p, book, against, markets, of_market, len(names))
         tables.append(pd.concat([names.assign(method=method), rows], axis=1))
     table = pd.concat(tables, ignore_index=True)
@@ -250,37 +247,25 @@ def _log_loss(p: Floats, won: Whole) -> Floats:
     return -np.log(p[np.arange(len(p)), won])
 
 
-def _reference_rows(markets: Decided, reference: str) -> tuple[NDArray[np.bool_], Whole, bool]:
-    """Which markets may be a reference, the number of each market's reference, and whether that is a mean."""
-    shown = markets.frame.take(markets.rows[:, 0])
-    named = (shown["bookmaker"] == reference).to_numpy()
-    # a forecast may be called consensus, early or close
-    if named.any():
-        return named, markets.key, False
-    if reference == CONSENSUS:
-        return ~shown["bookmaker"].isin(NOT_AN_ACCOUNT).to_numpy(), markets.key, True
-    if reference in _PHASES:
-        key, _ = group_codes(shown, [column for column in (*SELECTION[:-1], "bookmaker") if column in shown])
-        return (shown["phase"] == reference).to_numpy(), key, False
-    return named, markets.key, False
-
-
-def _against(p: Floats, won: Whole, may_be: NDArray[np.bool_], key: Whole, mean: bool) -> Floats:
+def _against(p: Floats, markets: Decided, reference: str) -> Floats:
     """Log loss of the reference's probabilities of each market, shape (n,); NaN where it has none."""
-    known = may_be & ~np.isnan(p[:, 0])
-    if mean:
-        return _against_consensus(np.where(known, p[np.arange(len(p)), won], 0.0), known, key)
-    loss = np.full(key.max(initial=-1) + 1, np.nan)
-    loss[key[known]] = _log_loss(p[known], won[known])
-    return loss[key]
-
-
-def _against_consensus(chance: Floats, counted: NDArray[np.bool_], key: Whole) -> Floats:
-    """Log loss of the mean of the others' probabilities of the actual outcome."""
-    others = np.bincount(key, counted)[key] - counted
-    total = np.bincount(key, chance)[key] - chance
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(others >= CONSENSUS_NEEDS, -np.log(total / others), np.nan)
+    shown, key = markets.frame.take(markets.rows[:, 0]), markets.key
+    loss = _log_loss(p, markets.won)
+    may_be = (shown["bookmaker"] == reference).to_numpy()
+    # a forecast may be called consensus, early or close
+    if reference == CONSENSUS and not may_be.any():
+        counted = ~shown["bookmaker"].isin(NOT_AN_ACCOUNT).to_numpy() & ~np.isnan(loss)
+        chance = np.where(counted, np.exp(-loss), 0.0)
+        others, total = (np.bincount(key, values)[key] - values for values in (counted, chance))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(others >= CONSENSUS_NEEDS, -np.log(total / others), np.nan)
+    if reference in _PHASES and not may_be.any():
+        key, _ = group_codes(shown, [column for column in (*SELECTION[:-1], "bookmaker") if column in shown])
+        may_be = (shown["phase"] == reference).to_numpy()
+    known = may_be & ~np.isnan(loss)
+    of_key = np.full(key.max(initial=-1) + 1, np.nan)
+    of_key[key[known]] = loss[known]
+    return of_key[key]
 
 
 def _score_rows(
