@@ -81,12 +81,17 @@ class Catalog:
         A table that was put back is brought up to date, which takes a tenth of the time of opening it. Two
         threads never get the same one.
         """
+        from deltalake.exceptions import DeltaError
+
         delta, memory = self._in_hand.pop(table.name, (None, {}))
         # the folder may have been removed or replaced since
         if delta is not None and (not self.is_local or self._has_version(table.name, delta.version())):
             # delta-rs lists the whole log to bring a table up to date: look for the next version first
             if not self.is_local or self._has_version(table.name, delta.version() + 1):
-                delta = self._up_to_date(table.name, delta)
+                try:
+                    delta.update_incremental()
+                except DeltaError:  # so long ago that the log's entries since are gone
+                    delta = self.open(table.name)
         else:
             delta, memory = self.open(table.name) or self._make(table), {}
         if delta is None:
@@ -136,15 +141,6 @@ class Catalog:
         if self.is_local:
             sync(Path(uri), 0)
         return self.open(table.name)
-
-    def _up_to_date(self, name: str, delta: "DeltaTable") -> "DeltaTable | None":
-        from deltalake.exceptions import DeltaError
-
-        try:
-            delta.update_incremental()
-        except DeltaError:  # so long ago that the log's entries since are gone
-            return self.open(name)
-        return delta
 
     def _has_version(self, name: str, version: int) -> bool:
         return (self.folder(name) / "_delta_log" / f"{version:020d}.json").exists()

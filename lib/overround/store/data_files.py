@@ -112,30 +112,31 @@ def write_file(
         )
     )
     rows, folder = rows.drop_columns(list(table.partition)), local_folder(delta)
-    content, bounds = _encoded(rows)
     if folder is not None:
+        out = pa.BufferOutputStream()
+        bounds = _encode(rows, out)
         new_folder((folder / path).parent, folder)
         with (folder / path).open("wb") as file:
             # on disk before the log names it: otherwise a power cut could leave a version with a missing file
             with timed("store_write_s"):
-                file.write(content)
+                size = file.write(out.getvalue())
                 file.flush()
             with timed("store_fsync_s"):
                 os.fsync(file.fileno())
         to_disk([(folder / path).parent])
     else:
         with file_system(delta).open_output_stream(path) as file:
-            file.write(content)
-    return AddAction(path, content.size, values, int(time.time() * 1000), data_change, json.dumps(bounds))
+            bounds = _encode(rows, file)
+            size = file.tell()
+    return AddAction(path, size, values, int(time.time() * 1000), data_change, json.dumps(bounds))
 
 
 @timed("store_encode_s")
-def _encoded(rows: pa.Table) -> tuple[pa.Buffer, dict[str, Any]]:
-    """A file's content and its statistics for the log."""
-    out = pa.BufferOutputStream()
+def _encode(rows: pa.Table, file: Any) -> dict[str, Any]:
+    """Write the rows; returns the file's statistics for the log."""
     written: list[pq.FileMetaData] = []
-    pq.write_table(rows, out, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
-    return out.getvalue(), _bounds(rows, written[0])
+    pq.write_table(rows, file, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=written)
+    return _bounds(rows, written[0])
 
 
 def _bounds(rows: pa.Table, written: pq.FileMetaData) -> dict[str, Any]:

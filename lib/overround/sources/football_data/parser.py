@@ -117,13 +117,10 @@ def _decode(content: bytes, where: str) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")
-    if not text.strip():
+    wrong = "a web page" if text.lstrip().startswith("<") else "" if text.strip() else "empty"
+    if wrong:
         raise SourceError(
-            f"{where}: the answer is empty; a CSV file with Date, HomeTeam and AwayTeam is expected."
-        )
-    if text.lstrip().startswith("<"):
-        raise SourceError(
-            f"{where}: the answer is a web page; a CSV file with Date, HomeTeam and AwayTeam is expected."
+            f"{where}: the answer is {wrong}; a CSV file with Date, HomeTeam and AwayTeam is expected."
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
