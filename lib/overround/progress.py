@@ -87,28 +87,26 @@ def watched() -> Callable[[float, str], None] | None:
     if not hasattr(shell, "kernel"):
         return None
     # a Jupyter server sets the first for a notebook that is open, VS Code the second
-    return _Bar() if "JPY_SESSION_NAME" in os.environ or "__vsc_ipynb_file__" in shell.user_ns else None
+    if "JPY_SESSION_NAME" not in os.environ and "__vsc_ipynb_file__" not in shell.user_ns:
+        return None
+    from IPython.display import HTML, display
 
+    bar: Any = None
+    began = drawn = time.monotonic()
 
-class _Bar:
-    """One bar, drawn in place."""
-
-    def __init__(self) -> None:
-        self._shown: Any = None
-        self._began = self._drawn = time.monotonic()
-
-    def __call__(self, share: float, words: str) -> None:
-        from IPython.display import HTML, display
-
+    def show(share: float, words: str) -> None:
+        nonlocal bar, drawn
         now = time.monotonic()
         if share >= 1:
-            if self._shown is not None:
-                self._shown.update(HTML(""))
-                self._shown = None
-        elif now - self._began >= _AFTER_S and now - self._drawn >= _EVERY_S:
-            self._drawn = now
-            bar = HTML(f'<label><progress value="{share:.3f}" max="1"></progress> {escape(words)}</label>')
-            if self._shown is None:
-                self._shown = display(bar, display_id=True)
+            if bar is not None:
+                bar.update(HTML(""))
+                bar = None
+        elif now - began >= _AFTER_S and now - drawn >= _EVERY_S:
+            drawn = now
+            html = HTML(f'<label><progress value="{share:.3f}" max="1"></progress> {escape(words)}</label>')
+            if bar is None:
+                bar = display(html, display_id=True)
             else:
-                self._shown.update(bar)
+                bar.update(html)
+
+    return show

@@ -30,9 +30,7 @@ def download(frame: pd.DataFrame, name: str = "bets.csv", *, most_kb: float = 12
     >>> ov.display.download(ov.datasets.example_ledger(), "bets.csv")
     bets.csv: 93 rows
     """
-    safe = frame.rename(columns=lambda column: _no_formula(str(column)))
-    texts = safe.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"])
-    safe = safe.assign(**{column: texts[column].map(_no_formula, na_action="ignore") for column in texts})
+    safe = frame.map(_no_formula).rename(columns=lambda column: _no_formula(str(column)))
     rows, content = len(frame), _csv(safe)
     while len(content) > 1_000 * most_kb and rows:
         rows = int(0.98 * rows * 1_000 * most_kb / len(content))

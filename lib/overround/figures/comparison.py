@@ -20,6 +20,7 @@ from overround.figures.style import (
     panels,
     short,
     spread_labels,
+    zero,
 )
 
 _MOST_PANELS = 8  # beyond which nobody compares
@@ -195,7 +196,7 @@ def _intervals(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     few = rows["verdict"].eq(FEW).to_numpy(bool)
     known = ~few & ~np.isnan(value)
     colours = np.where(sure, ACCENT, MIDDLE)
-    axes.axvline(0, color=DARK, linewidth=1)
+    zero(axes, upright=True)
     axes.hlines(at, 100 * rows["low"], 100 * rows["high"], color=colours.tolist(), linewidth=1.6)
     axes.scatter(value[few], at[few], s=24, color=MIDDLE, marker="x", linewidths=1.2, zorder=3)
     dots(axes, value[known], at[known], sure[known], colours[known])

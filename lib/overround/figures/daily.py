@@ -16,6 +16,7 @@ from overround.figures.style import (
     name_rows,
     panels,
     short,
+    zero,
 )
 
 
@@ -129,7 +130,7 @@ def movers(moves: pd.DataFrame, *, note: str = "") -> Picture:
     at = np.arange(len(moves))[::-1]
     size = 100 * moves["move"].to_numpy(float)
     colours = np.where(size > 0, ACCENT, DARK).tolist()
-    axes.axvline(0, color=DARK, linewidth=1)
+    zero(axes, upright=True)
     axes.hlines(at, 0, size, color=colours, linewidth=3)
     for y, x, colour, row in zip(at, size, colours, moves.itertuples(index=False), strict=True):
         axes.scatter([x], [y], s=36, color=colour, marker=">" if x > 0 else "<", linewidths=0, zorder=3)

@@ -21,6 +21,7 @@ from overround.figures.style import (
     name_rows,
     nothing,
     short,
+    zero,
 )
 from overround.formatting import percent
 from overround.stats import wilson
@@ -111,7 +112,7 @@ def closing_line(ledger: pd.DataFrame, *, note: str = "") -> Picture:
     counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
     colours = np.where(edges[:-1] >= -1e-9, ACCENT, LIGHT).tolist()
     axes.bar(edges[:-1], counts, width=width * 0.92, align="edge", color=colours)
-    axes.axvline(0, color=DARK, linewidth=1)
+    zero(axes, upright=True)
     axes.axvline(values.mean(), color=DARK, linewidth=1, linestyle=DASHED)
     mean = percent(values.mean() / 100, sign=True)
     axes.text(values.mean(), counts.max() * 1.02, f" mean {mean}", va="bottom", ha="left", color=DARK)
@@ -237,7 +238,7 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     axes = canvas(1.1 + 0.3 * len(rows))
     at = np.arange(len(rows))
     shown = 100 * rows[["yield", "shrunk", "shrunk_low", "shrunk_high"]]
-    axes.axvline(0, color=DARK, linewidth=1)
+    zero(axes, upright=True)
     axes.scatter(shown["yield"], at, s=26, marker="x", color=MIDDLE, linewidths=1.2)
     axes.hlines(at, shown["shrunk_low"], shown["shrunk_high"], color=ACCENT, linewidth=1.4)
     sure = (rows["shrunk_low"] > 0) | (rows["shrunk_high"] < 0)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, MIDDLE
@@ -20,6 +20,7 @@ _UNITS = {
     "peak_mb": ("peak memory", "MB", 1.0),
 }
 
+_NEAR_ONE = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3]  # ratios
 _FEWEST_RUNS = 3  # of a time line
 
 
@@ -187,14 +188,8 @@ def _ticks(axes: Axes, values: np.ndarray, found: dict[str, Change]) -> None:
     intervals = [end for one in found.values() for end in (one.low, one.high)]
     low, high = min(*values, *intervals, 0.8), max(*values, *intervals, 1.25)
     axes.set_xlim(low / 1.1, high * 1.1)
-    ticks = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
-    if high / low < 4:
-        ticks = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3]
-    ticks = [tick for tick in ticks if low / 1.1 <= tick <= high * 1.1]
-    while len(ticks) > 8:
-        powers = [tick for tick in ticks if round(np.log10(tick), 6) == int(np.log10(tick))]
-        ticks = powers if len(ticks) > 12 else ticks[::2]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    locator = LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,))
+    axes.xaxis.set_major_locator(FixedLocator(_NEAR_ONE) if high < 4 * low else locator)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
 

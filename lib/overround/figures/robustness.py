@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
-from overround.figures.style import DASHED, canvas, finish, say, spread_labels
+from overround.figures.style import DASHED, canvas, finish, say, spread_labels, zero
 from overround.formatting import percent
 
 
@@ -68,7 +68,7 @@ def delays(curve: pd.DataFrame, *, note: str = "") -> Picture:
 
 
 def _curve(axes: Axes, x: NDArray[np.float64], curve: pd.DataFrame) -> None:
-    axes.axhline(0, color=DARK, linewidth=1)
+    zero(axes)
     axes.fill_between(x, 100 * curve["low"], 100 * curve["high"], color=LIGHT, alpha=0.6, linewidth=0)
     axes.plot(x, 100 * curve["yield"], color=ACCENT, linewidth=1.8, marker="o", markersize=4)
     axes.plot(x, 100 * curve["clv"], color=DARK, linewidth=1.2, linestyle=DASHED)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from overround.display.elements import Picture
-from overround.display.palette import DARK, LINES, MIDDLE
+from overround.display.palette import LINES, MIDDLE
 from overround.errors import ParameterError
 from overround.figures.style import (
     canvas,
@@ -19,8 +19,10 @@ from overround.figures.style import (
     say,
     short,
     spread_labels,
+    zero,
 )
 from overround.formatting import percent
+from overround.prices.margin import METHODS
 
 _SURE = 0.05  # p-value adjusted for all comparisons
 _FEWEST_WINS = 10  # expected in a band that is drawn: below, the interval is wider than the figure
@@ -75,18 +77,15 @@ def reliability_diagram(table: pd.DataFrame, panel: str = "bookmaker", *, note: 
     soft_1 0 of 20, widest 8.5 points; soft_2 0 of 20, widest 10.5 points; soft_3 0 of 20, widest 14.1
     points.
     """
-    names = list(dict.fromkeys(table[panel]))
-    grid = _grid(names, 1.1, 1.7)
+    grid, parts = _panels(table, panel, 1.1, 1.7)
     words = []
-    for axes, name in zip(grid, names, strict=False):
-        rows = table[table[panel] == name]
+    for axes, name, rows in parts:
         x, off = 100 * rows["predicted"], 100 * (rows["observed"] - rows["predicted"])
         low, high = 100 * (rows["low"] - rows["predicted"]), 100 * (rows["high"] - rows["predicted"])
         sure = (low > 0) | (high < 0)
-        axes.axhline(0, color=DARK, linewidth=1)
+        zero(axes)
         axes.vlines(x, low, high, color=MIDDLE, linewidth=1.4)
         dots(axes, x, off, sure)
-        axes.set_title(short(name), loc="left", fontsize=10)
         words.append(f"{name} {int(sure.sum())} of {len(rows)}, widest {off.abs().max():.1f} points")
     grid[0].set_xlim(0, None)
     _say_empty(grid, table)
@@ -123,17 +122,15 @@ def longshots(table: pd.DataFrame, *, note: str = "") -> Picture:
             "the table has several groups; a figure of long shots shows one: "
             "choose a bookmaker, market and phase."
         )
-    methods = list(dict.fromkeys(table["method"]))
-    grid = panels(3.2, len(methods), len(methods) or 1)
+    grid, parts = _panels(table, "method", 0.0, 3.2, columns=len(METHODS))
     rows = table[table["selections"] * table["expected"] >= _FEWEST_WINS]
     off = []
-    for axes, method in zip(grid, methods, strict=False):
-        mine = rows[rows["method"] == method]
+    for axes, method, part in parts:
+        mine = part[part.index.isin(rows.index)]
         sure = (mine["low"] > 1) | (mine["high"] < 1)
-        axes.axhline(1, color=DARK, linewidth=1)
+        zero(axes, at=1)
         axes.vlines(mine["price"], mine["low"], mine["high"], color=MIDDLE, linewidth=1.4)
         dots(axes, mine["price"], mine["ratio"], sure)
-        axes.set_title(short(method), loc="left", fontsize=10)
         off.append(f"{method} {int(sure.sum())} of {len(mine)}")
     if len(rows):
         grid[0].set_xscale("log")
@@ -169,15 +166,13 @@ def methods_compared(
     soft_2 shin by -1.65; soft_3 shin by -1.76.
     """
     rows = table[(table["method"] != reference) & table["gap"].notna()]
-    names = list(dict.fromkeys(rows[panel]))
     methods = list(rows.groupby("method", observed=True)["gap"].mean().sort_values(ascending=False).index)
-    grid = _grid(names, 1.2, 0.5 + 0.22 * max(len(methods), 1))
+    grid, parts = _panels(rows, panel, 1.2, 0.5 + 0.22 * max(len(methods), 1))
     best = []
-    for axes, name in zip(grid, names, strict=False):
-        mine = rows[rows[panel] == name].set_index("method").reindex(methods)
+    for axes, name, part in parts:
+        mine = part.set_index("method").reindex(methods)
         _gaps(axes, mine, (mine["low"] > 0) | (mine["high"] < 0), [short(method) for method in methods])
         axes.set_ylim(-0.6, len(methods) - 0.4)
-        axes.set_title(short(name), loc="left", fontsize=10)
         best.append(f"{name} {mine['gap'].idxmin()} by {-1000 * mine['gap'].min():.2f}")
     _say_empty(grid, rows)
     return finish_panels(
@@ -223,7 +218,7 @@ def sharpness_by_season(
 
 def gaps_by_part(axes: Axes, rows_of: Mapping[str, pd.DataFrame], parts: Sequence) -> None:
     """Log loss less the reference's in each part, in thousandths with interval: a line for each name."""
-    axes.axhline(0, color=DARK, linewidth=1)
+    zero(axes)
     ends = []
     for i, (name, rows) in enumerate(rows_of.items()):
         colour, shown = LINES[i % len(LINES)], 1000 * rows[["low", "gap", "high"]]
@@ -239,16 +234,22 @@ def gaps_by_part(axes: Axes, rows_of: Mapping[str, pd.DataFrame], parts: Sequenc
 def _gaps(axes: Axes, rows: pd.DataFrame, sure: pd.Series, names: Sequence[str]) -> None:
     """Excess log loss of each row with its interval, in thousandths."""
     at = np.arange(len(rows))
-    axes.axvline(0, color=DARK, linewidth=1)
+    zero(axes, upright=True)
     axes.hlines(at, 1000 * rows["low"], 1000 * rows["high"], color=MIDDLE, linewidth=1.4)
     dots(axes, 1000 * rows["gap"], at, sure)
     name_rows(axes, at, names)
 
 
-def _grid(names: Sequence[str], frame: float, height: float) -> list[Axes]:
-    """Panels for these names in rows of three; heights in inches."""
-    columns = min(len(names), 3) or 1
-    return panels(frame + height * max(1, -(-len(names) // columns)), len(names), columns)
+def _panels(
+    rows: pd.DataFrame, by: str, frame: float, height: float, columns: int = 3
+) -> tuple[list[Axes], list[tuple[Axes, str, pd.DataFrame]]]:
+    """A panel for each value of a column, also each with its value and its rows; heights in inches."""
+    names = list(dict.fromkeys(rows[by]))
+    columns = min(len(names), columns) or 1
+    grid = panels(frame + height * max(1, -(-len(names) // columns)), len(names), columns)
+    for axes, name in zip(grid, names, strict=False):
+        axes.set_title(short(name), loc="left", fontsize=10)
+    return grid, [(axes, name, rows[rows[by] == name]) for axes, name in zip(grid, names, strict=False)]
 
 
 def _say_empty(grid: Sequence[Axes], rows: pd.DataFrame) -> None:

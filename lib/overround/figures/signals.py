@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
-from overround.figures.style import beside, canvas, cloud, finish, nothing, short
+from overround.figures.style import beside, canvas, cloud, finish, nothing, short, zero
 from overround.formatting import percent
+from overround.prices.lead_lag import share_waiting
 
 _HOUR = pd.Timedelta(hours=1)
 
@@ -183,7 +184,7 @@ def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
         return nothing("No price with a clock time was left behind by the others.")
     axes, good = canvas(3.0), found["edge"] > 0
     cloud(axes, 100 * found["move"], 100 * found["edge"], good)
-    axes.axhline(0, color=DARK, linewidth=1)
+    zero(axes)
     axes.axvline(0, color=LIGHT, linewidth=1)
     share = f"{percent(good.mean(), 0)} of them better than the others' probability says is fair"
     alt = f"Scatter of {len(found):,} stale prices by the others' move and what they are worth, {share}."
@@ -200,11 +201,8 @@ def stale(found: pd.DataFrame, *, note: str = "") -> Picture:
 
 def _followed(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Hours, and the per cent of moves followed by then."""
-    order = np.lexsort((~part["followed"].to_numpy(bool), part["minutes"]))
-    minutes, followed = part["minutes"].to_numpy(float)[order], part["followed"].to_numpy(bool)[order]
-    share = 100 * (1 - np.cumprod(1 - followed / (len(part) - np.arange(len(part)))))
-    last = np.append(minutes[1:] != minutes[:-1], True)
-    return np.append(0.0, minutes[last] / 60), np.append(0.0, share[last])
+    waiting = share_waiting(part["minutes"].to_numpy(float), part["followed"].to_numpy(bool))
+    return np.append(0.0, waiting.index / 60), np.append(0.0, 100 * (1 - waiting))
 
 
 def _area(hours: np.ndarray, share: np.ndarray, within: float) -> float:

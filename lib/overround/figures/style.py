@@ -110,6 +110,11 @@ def finish_panels(
     return Picture(figure, alt)
 
 
+def zero(axes: Axes, *, upright: bool = False, at: float = 0) -> None:
+    """Draw the line of no difference."""
+    (axes.axvline if upright else axes.axhline)(at, color=DARK, linewidth=1)
+
+
 def dates(axes: Axes) -> None:
     """Write dates along the horizontal axis, no more than needed."""
     locator = AutoDateLocator(minticks=3, maxticks=7)

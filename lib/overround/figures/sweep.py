@@ -12,7 +12,18 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
 from overround.errors import ParameterError
-from overround.figures.style import DASHED, beside, canvas, cloud, dates, finish, say, short, spread_labels
+from overround.figures.style import (
+    DASHED,
+    beside,
+    canvas,
+    cloud,
+    dates,
+    finish,
+    say,
+    short,
+    spread_labels,
+    zero,
+)
 from overround.formatting import percent
 from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
@@ -138,8 +149,8 @@ def neighbours(sweep: Sweep, *, note: str = "") -> Picture:
     near = stability(sweep).dropna()
     axes = canvas(3.2)
     own, theirs = 100 * near["yield"], 100 * near["neighbour_yield"]
-    axes.axhline(0, color=DARK, linewidth=1)
-    axes.axvline(0, color=DARK, linewidth=1)
+    zero(axes)
+    zero(axes, upright=True)
     best, text = sweep.table.attrs["best"], "no variant with neighbours placed a bet"
     cloud(axes, own, theirs, near.index == best)
     if len(near) > 1:
@@ -230,7 +241,7 @@ def picks(choices: Choices, *, note: str = "") -> Picture:
     """
     daily = choices.daily
     axes = canvas(3.0)
-    axes.axhline(0, color=DARK, linewidth=1)
+    zero(axes)
     if daily.empty:
         say(axes, "No variant had a profit behind it long enough to be picked.")
         alt = "Profit of picks by the past alone: no variant would have been picked."

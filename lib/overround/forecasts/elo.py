@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from overround._typing import Floats
 from overround.forecasts.base import SETTLED_IN, check_positive, most_likely, team_codes
@@ -77,7 +76,9 @@ class Elo:
         start = np.where(begin > begin.min() + SETTLED_IN, _MEAN + self.newcomers, _MEAN)
         margin = (matches["home_score"] - matches["away_score"]).to_numpy(float)
         rating, lead = run_elo(home, away, margin, start, self.k, self.margin_power, self.home_points)
-        learnt = np.minimum(_played_before(home, away), _played_before(away, home)) >= _LEARNT
+        both = pd.Series(np.stack([home, away], axis=1).ravel())
+        played_before = both.groupby(both).cumcount().to_numpy().reshape(-1, 2)
+        learnt = (played_before >= _LEARNT).all(axis=1)
         used = learnt if learnt.sum() >= _FEW else np.ones(len(lead), bool)
         return Ratings(teams, rating, _MEAN + self.newcomers, *outcome_logit(lead[used], margin[used]))
 
@@ -113,10 +114,3 @@ def outcome_logit(lead: Floats, margin: Floats) -> tuple[float, float, float]:
         lambda theta: ordered_logit(lead, theta[0], np.exp(theta[1]), theta[2]), margin, begin
     )
     return float(home), float(np.exp(log_draw)), float(slope)
-
-
-def _played_before(team: NDArray, other: NDArray) -> NDArray[np.intp]:
-    """How many matches, at home or away, each row's `team` had played before it."""
-    n = len(team)
-    both = pd.Series(np.stack([team, other], axis=1).ravel())
-    return both.groupby(both).cumcount().to_numpy()[0 : 2 * n : 2]

@@ -1,7 +1,5 @@
 """Who follows whom: how long each bookmaker takes to follow the moves of a leader."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -132,22 +130,18 @@ def reaction_times(found: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for name, part in found.groupby("bookmaker"):
         minutes, followed = part["minutes"].to_numpy(float), part["followed"].to_numpy(bool)
-        rows[name] = (
-            len(part),
-            int(followed.sum()),
-            int((~followed).sum()),
-            *_waiting(minutes, followed, (0.25, 0.5)),
-        )
+        waiting = share_waiting(minutes, followed)
+        reached = (waiting.index[waiting <= share + 1e-12] for share in (0.75, 0.5))
+        quantiles = (at[0] if len(at) else np.nan for at in reached)
+        rows[name] = (len(part), int(followed.sum()), int((~followed).sum()), *quantiles)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=_REACTION).rename_axis("bookmaker")
     return frame.astype({"quarter_min": float, "median_min": float}).sort_values(
         ["median_min", "quarter_min"], kind="stable"
     )
 
 
-def _waiting(minutes: Floats, followed: NDArray[np.bool_], shares: Sequence[float]) -> list[float]:
-    """Minutes by which these shares of the moves have been followed (Kaplan and Meier)."""
-    order = np.lexsort((~followed, minutes))
-    waiting = len(minutes) - np.arange(len(minutes))
-    left = np.cumprod(1 - followed[order] / waiting)
-    reached = [np.flatnonzero(left <= 1 - share + 1e-12) for share in shares]
-    return [float(minutes[order][at[0]]) if len(at) else np.nan for at in reached]
+def share_waiting(minutes: Floats, followed: NDArray[np.bool_]) -> pd.Series:
+    """Share of the moves not followed yet, by minute (Kaplan and Meier)."""
+    moves = pd.DataFrame({"ended": 1, "followed": followed}).groupby(minutes).sum()
+    waiting = moves["ended"][::-1].cumsum()[::-1]
+    return (1 - moves["followed"] / waiting).cumprod()
