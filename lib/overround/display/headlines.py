@@ -1,7 +1,5 @@
 """Key figures that open each kind of report: four to six, each with its uncertainty or a comparison."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
@@ -9,13 +7,12 @@ from overround.display.elements import Html
 from overround.display.tables import estimate, headline
 from overround.evaluation.comparison import HIGHER, LOWER, by_significance
 from overround.formatting import FORMATS, percent
+from overround.measure.meter import request_figures
+from overround.measure.paired import Change, largest
 from overround.schema import NOT_AN_ACCOUNT
 from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
 from overround.sweeps.summary import SURE
-
-if TYPE_CHECKING:
-    from overround.measure.paired import Change
 
 _ENDS = ["value", "low", "high"]
 
@@ -201,13 +198,8 @@ def collection_figures(
     >>> str(found).split(";")[3]
     ' Answered by cache – of 0 calls'
     """
-    from overround.measure.meter import request_figures
-
     calls = request_figures(requests.to_dict("records"))
     ms = calls.get("latency_p95_ms", np.nan)
-    longest = ("none", "no look was late")
-    if len(gaps):
-        longest = FORMATS["hours"](gaps["hours"].iloc[0]), str(gaps["competition"].iloc[0])
     return headline(
         ("Looks", f"{len(looks):,}", f"at {len(regularity):,} competitions"),
         (
@@ -215,7 +207,7 @@ def collection_figures(
             percent(regularity["covered"].min(), 0),
             "of the time between its first look and its last",
         ),
-        ("Longest gap", *longest),
+        ("Longest gap", *(longest_gap(gaps) or ("none", "no look was late"))),
         (
             "Answered by cache",
             percent(calls.get("cache_hit_share", np.nan), 0),
@@ -226,8 +218,13 @@ def collection_figures(
     )
 
 
+def longest_gap(gaps: pd.DataFrame) -> tuple[str, str] | None:
+    """Length and competition of the first of `overround.collection.gaps`."""
+    return None if gaps.empty else (FORMATS["hours"](gaps["hours"].iloc[0]), str(gaps["competition"].iloc[0]))
+
+
 def cost_figures(
-    costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame, saved: "Change", slower: int, judged: int
+    costs: pd.DataFrame, before: pd.DataFrame, calls: pd.DataFrame, saved: Change, slower: int, judged: int
 ) -> Html:
     """The `headline` of a pipeline's cost.
 
@@ -275,7 +272,7 @@ def pipeline_ratio(change: pd.DataFrame) -> float:
     return change["after"].sum() / change["before"].sum()
 
 
-def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
+def change_figures(changes: pd.DataFrame, together: Change) -> Html:
     """The `headline` of two revisions: `compare_all` of their samples, and all workloads together.
 
     Examples
@@ -288,8 +285,6 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
     >>> print(str(ov.display.change_figures(found.assign(pairs=20, set_aside=0), together)).split("; ")[-1])
     All together −10.0 % −15.0 % to −5.0 %
     """
-    from overround.measure.paired import largest
-
     most = largest(changes)
     pairs = f"{changes['pairs'].min():,} pairs or more, {changes['set_aside'].sum():,} set aside"
 
@@ -307,7 +302,7 @@ def change_figures(changes: pd.DataFrame, together: "Change") -> Html:
 
 
 def iteration_figures(
-    facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: "Change"
+    facts: pd.DataFrame, growth: pd.DataFrame, changes: pd.DataFrame, whole: Change
 ) -> Html:
     """The `headline` of iterations: of `overround.perf.experiments.iterations`, its stages, and all.
 

@@ -1,16 +1,13 @@
 """What a report found, in a sentence: of signals, bookmakers, a collection, a pipeline's cost."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
-from overround.display.headlines import mean_edge, pipeline_ratio
-from overround.formatting import FORMATS, percent
+from overround.display.headlines import longest_gap, mean_edge, pipeline_ratio
+from overround.formatting import percent
+from overround.measure.meter import request_figures
+from overround.measure.paired import Change
 from overround.schema import NOT_AN_ACCOUNT
 from overround.sweeps.summary import SURE
-
-if TYPE_CHECKING:
-    from overround.measure.paired import Change
 
 
 def signals_verdict(signals: pd.DataFrame, quotes: pd.DataFrame, scores: pd.DataFrame, reference: str) -> str:
@@ -90,12 +87,9 @@ def collection_verdict(looks: pd.DataFrame, gaps: pd.DataFrame, prices: int, req
     >>> ov.display.collection_verdict(looks, ov.collection.gaps(looks), len(quotes), requests).split("; ")[-1]
     'no call recorded, 0 failed.'
     """
-    from overround.measure.meter import request_figures
-
     calls = request_figures(requests.to_dict("records"))
-    gap, answered = "no gap", "no call recorded"
-    if len(gaps):
-        gap = f"the longest gap is {FORMATS['hours'](gaps['hours'].iloc[0])} at {gaps['competition'].iloc[0]}"
+    longest, answered = longest_gap(gaps), "no call recorded"
+    gap = f"the longest gap is {' at '.join(longest)}" if longest else "no gap"
     if calls:
         answered = f"{percent(calls['cache_hit_share'], 0)} of {len(requests):,} calls answered by the cache"
     return (
@@ -104,7 +98,7 @@ def collection_verdict(looks: pd.DataFrame, gaps: pd.DataFrame, prices: int, req
     )
 
 
-def cost_verdict(costs: pd.DataFrame, change: pd.DataFrame, saved: "Change") -> str:
+def cost_verdict(costs: pd.DataFrame, change: pd.DataFrame, saved: Change) -> str:
     """Time and memory of a pipeline, against the one before, and what the library saves.
 
     Parameters

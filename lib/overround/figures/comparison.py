@@ -125,14 +125,9 @@ def part_differences(parts: pd.DataFrame, against: str, *, note: str = "", most:
     """
     by = str(parts.columns[0])
     known = parts.dropna(subset=["difference"])
-    order = (
-        known.groupby(by, observed=True)["p_adjusted"]
-        .min()
-        .sort_values(na_position="last", kind="stable")
-        .index
-    )
-    largest = set(known.groupby(by, observed=True)["staked"].sum().nlargest(most).index)
-    order = [part for part in order if part in largest]
+    of_part = known.groupby(by, observed=True).agg({"p_adjusted": "min", "staked": "sum"})
+    largest = of_part.loc[of_part["staked"].nlargest(most).sort_index().index]
+    order = list(largest.sort_values("p_adjusted", kind="stable").index)
     runs = list(dict.fromkeys(known["run"]))[:_MOST_PANELS]
     columns = min(max(len(runs), 1), 2)
     height = 0.9 + (0.6 + 0.26 * max(len(order), 1)) * -(-max(len(runs), 1) // columns)

@@ -1,7 +1,5 @@
 """Figures of ledgers: bankroll, drawdown, closing line, where the profit came from."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -151,14 +149,8 @@ def closing_scatter(ledger: pd.DataFrame, *, note: str = "") -> Picture:
         logarithmic(axes, "xy", minor=high / low < 40)
         axes.plot([low, high], [low, high], color=DARK, linewidth=1)
         for mine, colour, marker, line in ((~beat, MIDDLE, "x", 0.8), (beat, ACCENT, "o", 0)):
-            look: dict[str, Any] = {
-                "s": 12,
-                "color": colour,
-                "marker": marker,
-                "alpha": 0.5,
-                "linewidths": line,
-            }
-            axes.scatter(fair[mine], taken[mine], rasterized=len(bets) > 400, **look)
+            points = axes.scatter(fair[mine], taken[mine], s=12, color=colour, marker=marker, alpha=0.5)
+            points.set(linewidths=line, rasterized=len(bets) > 400)
         axes.set(xlim=(low, high), ylim=(low, high))
         beaten, inside = percent(beat.mean(), 0), axes.transAxes
         axes.text(0.03, 0.96, f"beat the close: {beaten}", transform=inside, color=ACCENT, va="top")
@@ -189,15 +181,14 @@ def calibration(ledger: pd.DataFrame, *, groups: int = 8, note: str = "") -> Pic
     """
     axes, words = canvas(3.4), "no probabilities are known"
     bets = ledger[ledger["result"].isin(("won", "lost")) & ledger["probability"].notna()]
-    happened = ((bets["result"] == "won") == (bets["side"] == "back")).to_numpy(float)
-    p = bets["probability"].to_numpy(float)
+    bets = bets.assign(happened=(bets["result"] == "won") == (bets["side"] == "back"))
     if len(bets):
-        parts = np.array_split(np.argsort(p, kind="stable"), max(1, min(groups, len(bets) // 25)))
-        predicted = np.array([p[part].mean() for part in parts])
-        seen = np.array([happened[part].mean() for part in parts])
+        order = bets["probability"].argsort(kind="stable")
+        parts = np.array_split(order, max(1, min(groups, len(bets) // 25)))
+        # the close of those bets that have one
+        columns = bets[["probability", "happened", "closing_fair"]].astype(float)
+        predicted, seen, close = np.array([columns.iloc[part].mean() for part in parts]).T
         low, high = wilson(seen, np.array([len(part) for part in parts], float))
-        # of those bets that have a close
-        close = np.array([bets["closing_fair"].iloc[part].mean() for part in parts], float)
         ends = [95 * min(predicted.min(), low.min()), 103 * max(predicted.max(), high.max())]
         axes.plot(ends, ends, color=DARK, linewidth=1)
         axes.vlines(100 * predicted, 100 * low, 100 * high, color=MIDDLE, linewidth=1.4)

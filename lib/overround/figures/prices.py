@@ -118,12 +118,7 @@ def line_movement(
     market, line, outcome = (
         ("h2h", np.nan, "home") if bet is None else (bet["market"], bet["line"], bet["outcome"])
     )
-    rows = quotes[
-        (quotes["market"] == market)
-        & (quotes["outcome"] == outcome)
-        & (quotes["line"].eq(line) | quotes["line"].isna())
-    ]
-    rows, timed = _before_kick_off(rows)
+    rows, timed = _before_kick_off(_of_line(quotes[quotes["outcome"] == outcome], market, line))
     _paths(axes, rows, highlight, timed)
     placed = f" Bet: {_mark(axes, bet, rows['when'], timed, 0)}." if bet is not None and len(rows) else ""
     spread = f"from {rows['price'].min():.2f} to {rows['price'].max():.2f}" if len(rows) else "none observed"
@@ -253,6 +248,6 @@ def coverage(quotes: pd.DataFrame, *, note: str = "") -> Picture:
     name_rows(axes, range(len(share)), [short(name) for name in share.index])
     step = max(1, -(-len(share.columns) // 7))
     axes.set_xticks(range(0, len(share.columns), step), share.columns[::step])
-    full = int((share.min(axis=1) >= 0.999).sum())
+    full = (share.min(axis=1) >= 0.999).sum()
     alt = f"Coverage of {len(share)} bookmakers over {len(share.columns)} months; {full} quote every match."
     return finish(axes, "Share of matches quoted (white none, dark all)", "", note, alt)

@@ -22,15 +22,13 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     """
     axes = canvas(1.1 + 0.3 * max(len(table), 1))
     at = np.arange(len(table))[::-1]
-    blocked = table["io_wait_s"].to_numpy(float)
-    compiling = (
-        table["compile_s"].fillna(0.0).to_numpy(float) if "compile_s" in table else np.zeros(len(table))
-    )
-    parts = {"working": (np.maximum(table["wall_s"].to_numpy(float) - blocked - compiling, 0), ACCENT)}
-    if compiling.any():
-        parts["compiling (once)"] = compiling, MIDDLE
-    parts["blocked"] = blocked, LIGHT
-    left = np.zeros(len(table))
+    compiling = table.get("compile_s", 0.0 * table["wall_s"]).fillna(0.0)
+    parts = {
+        "working": ((table["wall_s"] - table["io_wait_s"] - compiling).clip(lower=0), ACCENT),
+        **({"compiling (once)": (compiling, MIDDLE)} if compiling.any() else {}),
+        "blocked": (table["io_wait_s"], LIGHT),
+    }
+    left = 0.0 * table["wall_s"]
     for seconds, colour in parts.values():
         axes.barh(at, seconds, left=left, color=colour, height=0.62)
         left = left + seconds

@@ -89,10 +89,8 @@ def finish(axes: Axes, title: str, unit: str, note: str, alt: str, across: str =
     """Finish a single panel: title, units of the vertical and the horizontal axis, note below, alt text."""
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11)
     axes.set(xlabel=across, ylabel=unit)
-    figure = figure_of(axes)
-    if note:
-        figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
-    return Picture(figure, alt)
+    _below(figure_of(axes), note)
+    return Picture(figure_of(axes), alt)
 
 
 def finish_panels(
@@ -103,11 +101,16 @@ def finish_panels(
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
     if across:
         figure.supxlabel(f"{across}\n{note}" if note else across, fontsize=9)
-    elif note:
-        figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
+    else:
+        _below(figure, note)
     if up:
         figure.supylabel(up, fontsize=9)
     return Picture(figure, alt)
+
+
+def _below(figure: Figure, note: str) -> None:
+    if note:
+        figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color=MIDDLE)
 
 
 def zero(axes: Axes, *, upright: bool = False, at: float = 0) -> None:

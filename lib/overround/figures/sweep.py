@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, LIGHT, LINES, MIDDLE
@@ -24,7 +24,7 @@ from overround.figures.style import (
     spread_labels,
     zero,
 )
-from overround.formatting import percent
+from overround.formatting import FORMATS, percent
 from overround.sweeps.result import Sweep
 from overround.sweeps.selection import Choices, stability
 from overround.sweeps.space import spelled
@@ -98,31 +98,27 @@ def parallel_coordinates(sweep: Sweep, *, note: str = "") -> Picture:
     −12.9 %; min edge 0.01: −11.1 %.
     """
     table = sweep.table[sweep.table["bets"] > 0].sort_values("statistic", ascending=False, kind="stable")
-    few = table
-    if len(table):
-        few = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), _MOST_LINES)).astype(int))]
+    few = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), _MOST_LINES)).astype(int))]
     axes = canvas(3.6)
     scales = [_scale(sweep, name) for name in sweep.varied]
-    low, high = (100 * table["yield"].agg(["min", "max"])) if len(table) else (0.0, 0.0)
-    width = (high - low) or 1.0
-
-    def heights(rows: pd.DataFrame) -> np.ndarray:
-        return np.array(
-            [*(scale.loc[rows.index] for scale, _ in scales), (100 * rows["yield"] - low) / width]
+    low, high = table["yield"].agg(["min", "max"]).fillna(0.0)
+    scales.append(
+        (
+            (table["yield"] - low) / ((high - low) or 1.0),
+            [(0.0, FORMATS["points"](low)), (1.0, FORMATS["points"](high))],
         )
-
-    at = np.arange(len(scales) + 1)
-    axes.plot(at, heights(few), color=LIGHT, linewidth=0.7)
-    best = table.head(_BEST)
-    axes.plot(at, heights(best), color=ACCENT, linewidth=1.6, marker="o", markersize=3.5)
-    ends = [(0.0, f"{low:.1f}".replace("-", "−")), (1.0, f"{high:.1f}".replace("-", "−"))]
+    )
+    best, at = table.head(_BEST), np.arange(len(scales))
+    heights = pd.concat([scale for scale, _ in scales], axis=1).T
+    axes.plot(at, heights[few.index], color=LIGHT, linewidth=0.7)
+    axes.plot(at, heights[best.index], color=ACCENT, linewidth=1.6, marker="o", markersize=3.5)
     box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
-    for x, marks in enumerate([*(marks for _, marks in scales), ends]):
+    for x, (_, marks) in enumerate(scales):
         axes.axvline(x, color=MIDDLE, linewidth=0.8, zorder=0)
         for y, text in marks:
             beside(axes, (x, y), short(text, 16), right=6, fontsize=8.5, va="center", zorder=4, bbox=box)
     axes.set_xticks(at, [name.replace("_", " ") for name in sweep.varied] + ["yield, %"])
-    axes.set(xlim=(-0.1, len(scales) + 0.35), ylim=(-0.06, 1.06), yticks=[])
+    axes.set(xlim=(-0.1, len(scales) - 0.65), ylim=(-0.06, 1.06), yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     shown = f", {len(few)} of them drawn" if len(few) < len(table) else ""
@@ -209,7 +205,7 @@ def corrected_p_values(sweep: Sweep, *, note: str = "") -> Picture:
     axes.set_ylim(0.7 * max(min(rows[alone].min(), 0.01), 1e-4) if len(rows) else 1e-3, 1.4)
     axes.set_xlim(0.85, max(1.15 * len(rows), 2.0))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if len(rows) > 9 else FixedLocator(rank.tolist()))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks([], minor=True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     by = "luck test" if tested else "days drawn anew"
     counts = [int((rows[name] <= SURE).sum()) for name in (alone, corrected)]

@@ -90,11 +90,12 @@ def walk_forward(
         ["known_at", "event_id"], ignore_index=True
     )
     parts = [(fixtures, matches)]
-    if by is not None:
+    if by is not None and len(fixtures):
         parts = [(part, matches[matches[by] == name]) for name, part in fixtures.groupby(by, observed=True)]
-    return _table(
-        [_folds(model, *part, refit_days, window_days, embargo_days, least_matches) for part in parts]
-    )
+    forecasts = pd.concat(
+        _folds(model, *part, refit_days, window_days, embargo_days, least_matches) for part in parts
+    ).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)
+    return forecasts.astype(dict.fromkeys(("predicted_at", "fitted_at", "trained_until"), TIME_KIND))
 
 
 def _folds(
@@ -125,8 +126,9 @@ def _folds(
         asked = slice(bounds[number], bounds[number + 1])
         params = model.fit(matches.iloc[first[number] : last[number]], fitted_at[number])
         p[asked] = model.predict(params, fixtures.iloc[asked])
-    forecasts = fixtures[[*_CARRIED, "predicted_at"]].assign(
+    forecasts = fixtures[list(_CARRIED)].assign(
         **dict(zip(PROBABILITIES, p.T, strict=True)),
+        predicted_at=fixtures["predicted_at"],
         fitted_at=fitted_at[fold],
         trained_until=pd.DatetimeIndex(known_at.reindex(last - 1))[fold],
         trained_on=(last - first)[fold],
@@ -150,18 +152,6 @@ def _known_at(matches: pd.DataFrame) -> pd.Series:
     """When a result was known: its own time if that is after kick-off, else the midnight after the match."""
     end_of_day = (matches["starts_at"] + _MATCH).dt.ceil("D")
     return matches["settled_at"].where(matches["settled_at"] > matches["starts_at"], end_of_day)
-
-
-def _table(folds: list[pd.DataFrame]) -> pd.DataFrame:
-    times = ["predicted_at", "fitted_at", "trained_until"]
-    columns = [*_CARRIED, *PROBABILITIES, *times, "trained_on"]
-    folds = [fold for fold in folds if len(fold)]
-    if not folds:
-        return no_rows(columns, trained_until=TIME_KIND, trained_on="int64")
-    forecasts = pd.concat(folds).sort_values(["predicted_at", "event_id"], kind="stable", ignore_index=True)[
-        columns
-    ]
-    return forecasts.astype(dict.fromkeys(times, TIME_KIND))
 
 
 def _check(
@@ -196,7 +186,6 @@ def _check(
             f"events have the column {clash[0]!r}, "
             "which a model would be shown before the match; leave it out."
         )
-    if events["event_id"].duplicated().any():
-        raise ParameterError(
-            f"event {events['event_id'][events['event_id'].duplicated()].iloc[0]} is listed twice in events."
-        )
+    twice = events.loc[events["event_id"].duplicated(), "event_id"]
+    if len(twice):
+        raise ParameterError(f"event {twice.iloc[0]} is listed twice in events.")

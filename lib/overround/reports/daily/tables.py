@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from overround.display.elements import Html
+from overround.display.headlines import longest_gap
 from overround.display.tables import headline, table
 from overround.formatting import FORMATS, percent
 from overround.reports.daily.bets import matches, outcomes
@@ -21,14 +22,13 @@ def digest_headline(compared: pd.DataFrame, missed: pd.DataFrame) -> Html:
         now, before, earlier = (_written(name, compared.loc[name, column]) for column in _SHOWN)
         return now, f"{before} the day before, {earlier} a week before"
 
-    longest = FORMATS["hours"](missed["hours"].iloc[0]) if len(missed) else "none"
     settled = compared.loc["bets settled", "now"]
     earned = percent(compared.loc["profit per unit", "now"], sign=True)
     unusual = f"{int(compared['unusual'].sum())}"
     return headline(
         ("Prices", *beside("prices")),
         ("Matches", *beside("matches")),
-        ("Longest gap", longest, str(missed["competition"].iloc[0]) if len(missed) else "on the last day"),
+        ("Longest gap", *(longest_gap(missed) or ("none", "on the last day"))),
         ("Signals", *beside("signals")),
         ("Profit per unit", earned, f"of {settled:,.0f} settled bets" if settled else "no bet was settled"),
         ("Unusual", unusual, f"of {len(compared)} figures, against the week before"),
@@ -92,9 +92,8 @@ def digest_verdict(recent: Recent, compared: pd.DataFrame, missed: pd.DataFrame)
         ["the day before", "a week before"]
     )
     before = [f"{amount:,.0f} {name}" for name, amount in earlier.dropna().items()]
-    gap = "no gap"
-    if len(missed):
-        gap = f"longest gap {FORMATS['hours'](missed['hours'].iloc[0])} at {missed['competition'].iloc[0]}"
+    longest = longest_gap(missed)
+    gap = f"longest gap {' at '.join(longest)}" if longest else "no gap"
     made, settled = now["signals"], now["bets settled"]
     earned = ", none settled"
     if settled:
