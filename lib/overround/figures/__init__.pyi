@@ -13,7 +13,6 @@ from .ledgers import closing_line as closing_line
 from .ledgers import closing_scatter as closing_scatter
 from .ledgers import drawdown as drawdown
 from .ledgers import yields as yields
-from .models import forecast_gaps as forecast_gaps
 from .performance import change as change
 from .performance import stage_history as stage_history
 from .prices import coverage as coverage
@@ -23,6 +22,7 @@ from .prices import price_heat_map as price_heat_map
 from .profile import flame as flame
 from .robustness import delays as delays
 from .robustness import price_cuts as price_cuts
+from .scores import forecast_gaps as forecast_gaps
 from .scores import longshots as longshots
 from .scores import methods_compared as methods_compared
 from .scores import reliability_diagram as reliability_diagram

@@ -5,7 +5,7 @@ import pandas as pd
 from overround.collection.poll_times import gaps, spans
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, LIGHT
-from overround.figures.style import canvas, dates, finish, name_rows, short
+from overround.figures.style import canvas, dates, finish, row_canvas, short
 
 
 def looks(observed: pd.DataFrame, *, note: str = "") -> Picture:
@@ -30,14 +30,13 @@ def looks(observed: pd.DataFrame, *, note: str = "") -> Picture:
     """
     rows, missed = spans(observed), gaps(observed)
     names = sorted(rows["competition"].unique(), reverse=True)
-    axes = canvas(1.2 + 0.34 * max(len(names), 1))
+    axes, _ = row_canvas([short(name) for name in names], 0.34, 1.2)
     for y, name in enumerate(names):
         polled = rows[rows["competition"] == name]
         axes.hlines([y], polled["begin"].min(), polled["end"].max(), color=LIGHT, linewidth=1)
         axes.hlines([y] * len(polled), polled["begin"], polled["end"], color=ACCENT, linewidth=7)
         # a span of one poll has no length
         axes.scatter(polled["begin"], [y] * len(polled), marker="|", s=60, color=ACCENT, linewidths=1.2)
-    name_rows(axes, range(len(names)), [short(name) for name in names])
     axes.set_ylim(-0.6, max(len(names), 1) - 0.4)
     if len(rows):
         dates(axes)

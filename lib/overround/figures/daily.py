@@ -10,11 +10,12 @@ from overround.display.palette import ACCENT, DARK, LIGHT, MIDDLE
 from overround.figures.style import (
     beside,
     canvas,
+    cumulative,
     finish,
     finish_panels,
     logarithmic,
-    name_rows,
     panels,
+    row_canvas,
     short,
     zero,
 )
@@ -94,21 +95,18 @@ def price_distribution(now: pd.Series, before: pd.Series, *, note: str = "") -> 
         (before, "the week before", MIDDLE, 1.2, -1),
         (now, "the last day", ACCENT, 2.0, 1),
     ):
-        prices = np.sort(values.dropna().to_numpy(float))
-        if not len(prices):
+        prices = values.dropna().astype(float)
+        if prices.empty:
             continue
-        share = np.linspace(0, 1, min(len(prices), 400))
-        axes.plot(
-            np.quantile(prices, share), 100 * share, color=colour, linewidth=width, drawstyle="steps-post"
+        low, middle, upper = prices.quantile([0.25, 0.5, 0.75])
+        cumulative(
+            axes, prices, f"{name}: median {middle:.2f}", colour, 14 * side, -16 * side, linewidth=width
         )
-        low, middle, upper = np.quantile(prices, [0.25, 0.5, 0.75])
-        beside(axes, (middle, 50), f"{name}: median {middle:.2f}", colour, 14 * side, -16 * side)
         words.append(
             f"{name} {len(prices):,} prices, median {middle:.2f}, middle half {low:.2f} to {upper:.2f}"
         )
     if words:
         logarithmic(axes)
-    axes.set_ylim(0, 101)
     alt = f"Cumulative distribution of prices: {'; '.join(words) or 'no prices'}."
     return finish(
         axes, "How high prices are", "% of prices up to this", note, alt, across="price (logarithmic)"
@@ -126,8 +124,9 @@ def movers(moves: pd.DataFrame, *, note: str = "") -> Picture:
     >>> print(ov.figures.movers(pd.DataFrame([row])).alt)
     Largest moves of 1 selections: Leeds – Hull home 2.10 to 1.90.
     """
-    axes = canvas(1.3 + 0.3 * max(len(moves), 1))
-    at = np.arange(len(moves))[::-1]
+    pairs = zip(moves["match"], moves["outcome"], strict=True)
+    names = [f"{short(match, 40)}, {outcome}" for match, outcome in pairs]
+    axes, at = row_canvas(names, frame=1.3, downwards=True)
     size = 100 * moves["move"].to_numpy(float)
     colours = np.where(size > 0, ACCENT, DARK).tolist()
     zero(axes, upright=True)
@@ -136,8 +135,6 @@ def movers(moves: pd.DataFrame, *, note: str = "") -> Picture:
         axes.scatter([x], [y], s=36, color=colour, marker=">" if x > 0 else "<", linewidths=0, zorder=3)
         text = f"  {row.begin:.2f} → {row.end:.2f}  ".replace(" ", "\N{NO-BREAK SPACE}")
         beside(axes, (x, y), text, colour, va="center", ha="left" if x > 0 else "right", fontsize=8.5)
-    pairs = zip(moves["match"], moves["outcome"], strict=True)
-    name_rows(axes, at, [f"{short(match, 40)}, {outcome}" for match, outcome in pairs])
     axes.tick_params(axis="y", labelsize=8.5)
     axes.set_ylim(-0.7, max(len(moves), 1) - 0.3)
     if len(moves):

@@ -16,8 +16,8 @@ from overround.figures.style import (
     finish,
     label,
     logarithmic,
-    name_rows,
     nothing,
+    row_canvas,
     short,
     zero,
 )
@@ -226,16 +226,14 @@ def yields(breakdown: pd.DataFrame, *, note: str = "", title: str = "", by_name:
     name = "part" if nested else str(breakdown.index.name or "group")
     rows = breakdown[::-1] if by_name or nested else breakdown.sort_values("staked")
     labels = [f"{_PREFIXES.get(part[0], '')}{part[1]}" if nested else str(part) for part in rows.index]
-    axes = canvas(1.1 + 0.3 * len(rows))
-    at = np.arange(len(rows))
+    counted = zip(labels, rows["bets"], strict=True)
+    axes, at = row_canvas([f"{short(part, 34)}  ({bets:,})" for part, bets in counted])
     shown = 100 * rows[["yield", "shrunk", "shrunk_low", "shrunk_high"]]
     zero(axes, upright=True)
     axes.scatter(shown["yield"], at, s=26, marker="x", color=MIDDLE, linewidths=1.2)
     axes.hlines(at, shown["shrunk_low"], shown["shrunk_high"], color=ACCENT, linewidth=1.4)
     sure = (rows["shrunk_low"] > 0) | (rows["shrunk_high"] < 0)
     dots(axes, shown["shrunk"], at, sure)
-    counted = zip(labels, rows["bets"], strict=True)
-    name_rows(axes, at, [f"{short(part, 34)}  ({bets:,})" for part, bets in counted])
     left, right = _limits(shown)
     axes.set_xlim(left, right)
     for beyond, edge, marker in ((shown["yield"] < left, left, "<"), (shown["yield"] > right, right, ">")):

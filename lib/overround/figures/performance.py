@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, MIDDLE
-from overround.figures.style import canvas, column, finish, finish_panels, name_rows, nothing, short
+from overround.figures.style import column, finish, finish_panels, nothing, row_canvas, short
 from overround.measure.paired import NOISE, Change, compare, pairs_of
 
 _DASHES = (0, (2, 2))
@@ -72,11 +72,10 @@ def change(
         found[name] = compare(rows, metric, threshold=threshold)
         taken[name] = pairs_of(rows, metric)
     what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
-    axes = canvas(1.35 + 0.62 * len(workloads))
-    at = np.arange(len(workloads))[::-1]
+    names_of = [f"{short(name, 30)}\n{_in_words(one, unit, factor)}" for name, one in found.items()]
+    axes, at = row_canvas(names_of, 0.62, 1.35, downwards=True)
     for y, name in zip(at, workloads, strict=True):
         _row(axes, y, *taken[name], found[name])
-    name_rows(axes, at, [f"{short(name, 30)}\n{_in_words(one, unit, factor)}" for name, one in found.items()])
     axes.set_ylim(-0.6, len(workloads) - 0.4)
     axes.axvline(1, color=MIDDLE, linewidth=1)
     axes.set_xscale("log")

@@ -18,7 +18,7 @@ from overround.figures.style import (
     finish,
     finish_panels,
     label,
-    name_rows,
+    row_canvas,
     short,
 )
 from overround.formatting import percent
@@ -144,7 +144,7 @@ def price_heat_map(relative: pd.DataFrame, *, note: str = "") -> Picture:
     moments = list(dict.fromkeys(relative["moment"]))
     last = relative.drop_duplicates("bookmaker", keep="last").set_index("bookmaker")["relative"].sort_values()
     names = list(last.index)
-    axes = canvas(1.1 + 0.28 * max(len(names), 1))
+    axes, _ = row_canvas([short(name) for name in names], 0.28)
     most = relative["relative"].abs().max() if len(relative) else 0.0
     for row in relative.itertuples(index=False):
         x, y = moments.index(row.moment), names.index(row.bookmaker)
@@ -159,7 +159,6 @@ def price_heat_map(relative: pd.DataFrame, *, note: str = "") -> Picture:
     axes.set_xlim(-0.5, max(len(moments), 1) - 0.5)
     axes.set_ylim(-0.5, max(len(names), 1) - 0.5)
     axes.set_xticks(range(len(moments)), moments)
-    name_rows(axes, range(len(names)), [short(name) for name in names])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     ends = ""
@@ -240,12 +239,11 @@ def coverage(quotes: pd.DataFrame, *, note: str = "") -> Picture:
     matches = rows.drop_duplicates("event_id").groupby(month)["event_id"].size()
     share = pd.crosstab(rows["bookmaker"], month) / matches
     share = share.loc[share.mean(axis=1).sort_values().index]
-    axes = canvas(1.1 + 0.24 * len(share))
+    axes, _ = row_canvas([short(name) for name in share.index], 0.24)
     if share.size:
         shades = LinearSegmentedColormap.from_list("overround", ["white", ACCENT])
         how: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "vmin": 0, "vmax": 1}
         axes.imshow(share.to_numpy(float), cmap=shades, **how)
-    name_rows(axes, range(len(share)), [short(name) for name in share.index])
     step = max(1, -(-len(share.columns) // 7))
     axes.set_xticks(range(0, len(share.columns), step), share.columns[::step])
     full = (share.min(axis=1) >= 0.999).sum()

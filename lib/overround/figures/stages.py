@@ -1,11 +1,10 @@
 """Figures of what a run cost: stages and calls."""
 
-import numpy as np
 import pandas as pd
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, LIGHT, MIDDLE
-from overround.figures.style import beside, canvas, finish, logarithmic, name_rows, nothing, short
+from overround.figures.style import canvas, cumulative, finish, logarithmic, nothing, row_canvas, short
 
 
 def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
@@ -20,8 +19,7 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     >>> print(ov.figures.costs(ov.measure.cost_table(meter.frame())).alt.split(":")[0])
     Wall time of 1 stages, 0.0 s in all; the longest is read.
     """
-    axes = canvas(1.1 + 0.3 * max(len(table), 1))
-    at = np.arange(len(table))[::-1]
+    axes, at = row_canvas([short(str(name), 40) for name in table.index], downwards=True)
     compiling = table.get("compile_s", 0.0 * table["wall_s"]).fillna(0.0)
     parts = {
         "working": ((table["wall_s"] - table["io_wait_s"] - compiling).clip(lower=0), ACCENT),
@@ -35,7 +33,6 @@ def costs(table: pd.DataFrame, *, note: str = "") -> Picture:
     for y, total in zip(at, left, strict=True):
         text = f" {total:.2f} s" if total >= 0.01 else f" {total * 1000:.1f} ms"
         axes.text(total, y, text, va="center", fontsize=9)
-    name_rows(axes, at, [short(str(name), 40) for name in table.index])
     axes.margins(x=0.12)
     slowest = table["wall_s"].idxmax() if len(table) else "none"
     compiled = f", {compiling.sum():.1f} s of them compiling" if compiling.any() else ""
@@ -65,16 +62,20 @@ def latencies(requests: pd.DataFrame, *, note: str = "") -> Picture:
     # an answer that the provider confirmed has no bytes, and went there and back
     alone = requests["from_cache"] & (requests["bytes"] > 0)
     for up, name, calls, colour in ((-12, "network", ~alone, ACCENT), (-28, "cache", alone, MIDDLE)):
-        values = np.sort(1000 * requests.loc[calls, "latency_s"].to_numpy(float))
-        if not len(values):
+        values = 1000 * requests.loc[calls, "latency_s"].astype(float)
+        if values.empty:
             continue
-        share = 100 * np.arange(1, len(values) + 1) / len(values)
-        axes.plot(values, share, color=colour, drawstyle="steps-post", linewidth=1.8)
-        middle, most = np.quantile(values, [0.5, 0.95])
-        text = f"{name}: median {middle:.1f} ms, {len(values):,} calls"
-        beside(axes, (middle, 50), text, colour, 10, up, fontsize=10)
+        middle, most = values.quantile([0.5, 0.95])
+        cumulative(
+            axes,
+            values,
+            f"{name}: median {middle:.1f} ms, {len(values):,} calls",
+            colour,
+            10,
+            up,
+            linewidth=1.8,
+        )
         words.append(f"{name} median {middle:.1f} ms over {len(values):,} calls, 95 % below {most:.1f} ms")
     logarithmic(axes, minor=False)
-    axes.set_ylim(0, 101)
     alt = f"Cumulative distribution of latency: {'; '.join(words)}."
     return finish(axes, "How long calls take", "% of calls", note, alt, across="milliseconds (logarithmic)")

@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from overround.display.elements import Picture
 from overround.display.palette import ACCENT, DARK, GRID, MIDDLE, PAPER
@@ -34,11 +34,22 @@ _LOOK = {
 DASHED = (0, (4, 3))
 # more points than these are drawn as one image: as shapes they would outweigh the rest of a report
 _MOST_POINTS, _IMAGE_DPI = 500, 200
+_MOST_STEPS = 400
 
 
 def canvas(height: float) -> Axes:
     """Axes of a figure of this height (inches) in our look."""
     return panels(height, 1, 1)[0]
+
+
+def row_canvas(
+    names: Sequence[str], each: float = 0.3, frame: float = 1.1, *, downwards: bool = False
+) -> tuple[Axes, NDArray[np.intp]]:
+    """Axes with a row for each name, and where the rows are; heights of a row and the frame in inches."""
+    axes, at = canvas(frame + each * max(len(names), 1)), np.arange(len(names))
+    at = at[::-1] if downwards else at
+    name_rows(axes, at, names)
+    return axes, at
 
 
 def panels(height: float, count: int, columns: int) -> list[Axes]:
@@ -155,6 +166,18 @@ def cloud(axes: Axes, x: Any, y: Any, marked: Any, labels: Sequence[str | None] 
         axes.scatter(
             x[chosen], y[chosen], s=10, color=colour, alpha=0.5, linewidths=0, label=name, rasterized=many
         )
+
+
+def cumulative(
+    axes: Axes, values: ArrayLike, text: str, colour: str, right: float, up: float, **look: Any
+) -> None:
+    """Per cent of the values up to each of them, and words beside their median."""
+    ranked = np.sort(np.asarray(values, float))
+    shown = np.unique(np.linspace(0, len(ranked) - 1, min(len(ranked), _MOST_STEPS)).astype(int))
+    share = 100 * (shown + 1) / len(ranked)
+    axes.plot(ranked[shown], share, color=colour, drawstyle="steps-post", **look)
+    beside(axes, (np.median(ranked), 50), text, colour, right, up)
+    axes.set_ylim(0, 101)
 
 
 def label(axes: Axes, x: Any, y: float, text: str, colour: str) -> None:

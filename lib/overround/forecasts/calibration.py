@@ -261,13 +261,12 @@ def _recalibrated(part: _Selections) -> tuple[Floats, Floats, Whole]:
     beta = np.tile([0.0, 1.0], (n, 1))
     for _ in range(_STEPS):
         q = expit(beta[group, 0] + beta[group, 1] * x)
-        w = q * (1 - q)
-        score = np.stack([y - q, (y - q) * x], axis=1)
-        gradient = np.stack([np.bincount(group, column, n) for column in score.T], axis=1)
-        s0, s1, s2 = (np.bincount(group, w * x**k, n) for k in range(3))
+        w, score = q * (1 - q), np.stack([y - q, (y - q) * x], axis=1)
+        columns = (*score.T, w, w * x, w * x**2)
+        g0, g1, s0, s1, s2 = (np.bincount(group, column, n) for column in columns)
         with np.errstate(invalid="ignore", divide="ignore"):
-            inverse = np.stack([s2, -s1, -s1, s0], axis=1).reshape(n, 2, 2) / (s0 * s2 - s1**2)[:, None, None]
-        step = np.einsum("gij,gj->gi", inverse, gradient)
+            inverse = np.array([[s2, -s1], [-s1, s0]]).transpose(2, 0, 1) / (s0 * s2 - s1**2)[:, None, None]
+        step = (inverse @ np.stack([g0, g1], axis=1)[:, :, None])[:, :, 0]
         if not np.nanmax(np.abs(step), initial=0.0) > _CLOSE_ENOUGH:
             break
         beta = beta + step

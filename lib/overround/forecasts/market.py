@@ -121,24 +121,16 @@ def market_probabilities(
         fair = fair.rename(columns={"closing_fair": "fair"})
     else:
         mine = quotes[quotes["bookmaker"] == reference]
-        parts = [
-            _last_known(board, board.names.index(reference), lead_h)
-            for board in boards(mine, method, max_age_h=None)
-        ]
+        parts = [_last_known(board, reference, lead_h) for board in boards(mine, method, max_age_h=None)]
         fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
-    wide = (
-        fair.dropna(subset=["fair"])  # noqa: PD010  one value each
-        .set_index(["event_id", "outcome"])["fair"]
-        .unstack()
-        .sort_index()
-        .reindex(columns=list(THREE))
-    )
-    wide = wide.dropna().set_axis(list(MARKET_COLUMNS), axis=1)
-    return wide.reset_index()
+    wide = fair.pivot(index="event_id", columns="outcome", values="fair")  # noqa: PD010  one value each
+    wide = wide.reindex(columns=list(THREE)).dropna()
+    return wide.set_axis(list(MARKET_COLUMNS), axis=1).reset_index()
 
 
-def _last_known(board: Board, book: int, lead_h: float | None) -> pd.DataFrame:
+def _last_known(board: Board, reference: str, lead_h: float | None) -> pd.DataFrame:
     """Probabilities of a bookmaker's last market known when each match is to be predicted."""
+    book = board.names.index(reference)
     moment, slot = np.nonzero(board.row[book] >= 0)
     shown = board.selections(board.row[book, moment, slot]).assign(
         fair=board.fair[book, moment, slot], at=board.time[moment]

@@ -63,8 +63,7 @@ def candidates(
     def old(name: str) -> bool:
         return limit is not None and began[name] < limit
 
-    gone = set(others[keep or 0 :]) - safe
-    gone = {name for name in gone if limit is None or old(name)}
+    gone = {name for name in others[keep or 0 :] if limit is None or old(name)} - safe
     for name in newest:  # it refers to older ones only
         if name not in gone and (name in safe or name not in comparing):
             gone -= _referred(noted.get(name), runs[name])
