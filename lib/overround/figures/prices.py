@@ -242,8 +242,7 @@ def coverage(quotes: pd.DataFrame, *, note: str = "") -> Picture:
     axes, _ = row_canvas([short(name) for name in share.index], 0.24)
     if share.size:
         shades = LinearSegmentedColormap.from_list("overround", ["white", ACCENT])
-        how: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "vmin": 0, "vmax": 1}
-        axes.imshow(share.to_numpy(float), cmap=shades, **how)
+        axes.imshow(share, cmap=shades, aspect="auto", interpolation="nearest", vmin=0, vmax=1)
     step = max(1, -(-len(share.columns) // 7))
     axes.set_xticks(range(0, len(share.columns), step), share.columns[::step])
     full = (share.min(axis=1) >= 0.999).sum()

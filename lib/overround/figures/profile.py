@@ -1,7 +1,7 @@
 """Where a stage spent its time, call below call."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from matplotlib.axes import Axes
 
@@ -41,19 +41,18 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
     Flame graph of backtest: fit, 1.00 s of looks at its calls. Dearest functions by themselves: fit (model)
     70%; read (store) 30%; cell (notebook) 0%.
     """
-    whole = sum(stacks.values())
+    whole = sum(stacks.values()) / 1e6
     if not whole:
         return nothing(f"No profile of {stage} was kept.")
     short: Counter = Counter()
     for stack, spent in stacks.items():
         short[_shortened(stack)] += spent
-    boxes: list[tuple[int, float, float, str]] = []
-    _lay(short, 0, 0.0, whole, boxes)
+    boxes = list(_boxes(short, 0, 0.0, whole))
     depth = max(level for level, *_ in boxes) + 1
     axes = canvas(0.9 + _ROW * depth)
-    for level, left, width, name in boxes:
-        _box(axes, level, left / 1e6, width / 1e6, name, whole / 1e6)
-    axes.set_xlim(0, whole / 1e6)
+    for box in boxes:
+        _draw(axes, *box, whole)
+    axes.set_xlim(0, whole)
     axes.set_ylim(depth - 0.5, -0.5)
     axes.yaxis.set_visible(False)
     axes.grid(visible=False)
@@ -63,7 +62,7 @@ def flame(stacks: Mapping[str, int], stage: str, *, note: str = "") -> Picture:
         for row in call_table(stacks).head(5).itertuples(index=False)
     )
     alt = (
-        f"Flame graph of {stage}, {whole / 1e6:.2f} s of looks at its calls. "
+        f"Flame graph of {stage}, {whole:.2f} s of looks at its calls. "
         f"Dearest functions by themselves: {most}."
     )
     return finish(
@@ -93,27 +92,23 @@ def _package(name: str) -> str:
     return name.partition("(")[2].rstrip(")").partition(".")[0] or name
 
 
-def _lay(
-    stacks: Mapping[tuple[str, ...], int],
-    level: int,
-    left: float,
-    whole: int,
-    boxes: list[tuple[int, float, float, str]],
-) -> None:
-    """Boxes of one level and those below: (level, left, width in microseconds, name), the widest first."""
+def _boxes(
+    stacks: Mapping[tuple[str, ...], int], level: int, left: float, whole: float
+) -> Iterator[tuple[int, float, float, str]]:
+    """Boxes of one level and those below: (level, left, width in seconds, name), the widest first."""
     below: dict[str, Counter] = {}
     for stack, spent in stacks.items():
         if stack:
             below.setdefault(stack[0], Counter())[stack[1:]] += spent
-    for name, rest in sorted(below.items(), key=lambda item: (-sum(item[1].values()), item[0])):
-        width = sum(rest.values())
+    for name, rest in sorted(below.items(), key=lambda item: (-item[1].total(), item[0])):
+        width = rest.total() / 1e6
         if width / whole >= _LEAST:
-            boxes.append((level, left, width, name))
-            _lay(rest, level + 1, left, whole, boxes)
+            yield level, left, width, name
+            yield from _boxes(rest, level + 1, left, whole)
         left += width
 
 
-def _box(axes: Axes, level: int, left: float, width: float, name: str, whole: float) -> None:
+def _draw(axes: Axes, level: int, left: float, width: float, name: str, whole: float) -> None:
     function, _, module = name.partition(" (")
     own = _package(name) == "overround"
     colour, ink = (ACCENT, "white") if own else (LIGHT, DARK)

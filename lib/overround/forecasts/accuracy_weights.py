@@ -63,7 +63,7 @@ def past_accuracy_weights(
     closing = fair_probabilities(closing_quotes(quotes[quotes["market"] == "h2h"]), method)
     starts = closing.drop_duplicates("event_id").set_index("event_id")["starts_at"]
     over = results.drop_duplicates("event_id").set_index("event_id")["settled_at"].reindex(starts.index)
-    over = over.fillna(starts + _OVER).where(lambda ended: ended > starts, starts + _OVER)
+    over = over.where(over > starts, starts + _OVER)
     order = starts.sort_values()
     cuts = order.iloc[np.unique(len(order) * np.arange(1, blocks) // blocks)] if len(order) else order
     rows = {}

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround.encoding import no_rows
 from overround.errors import ParameterError
 from overround.forecasts.base import PROBABILITIES, Model, check_positive, forecast_times
 from overround.progress import followed

@@ -31,8 +31,8 @@ def overview(runs: Sequence[Record], baseline: str = "", pipelines: Sequence[Rec
     -------
     dict
         `failures`, newest first; `latest`, the runs of the newest pipeline in order, `kept` if reused;
-        `latest_at`, when it started; `notebooks`, each a dict of `name`, `rows`, newest first, and number of
-        `labels`; `comparable`, whether any run left bets.
+        `latest_at`, when it started; `notebooks`, each a dict of `name` and `rows`, newest first;
+        `comparable`, whether any run left bets.
     """
     runs = sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))
     kept: dict[str, list[str]] = {}
@@ -124,7 +124,7 @@ def _group(name: str, runs: Sequence[Record], pages: Sequence[Record], baseline:
         rows.append(row)
         if run["status"] == OK:
             before[run["label"]] = run
-    return {"name": name, "rows": rows[::-1], "labels": len({run["label"] for run in runs})}
+    return {"name": name, "rows": rows[::-1]}
 
 
 def _elsewhere(before: Record, run: Record) -> list[str]:

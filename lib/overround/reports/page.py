@@ -205,13 +205,10 @@ def _tidy(html: str) -> tuple[str, list[tuple[int, str, str]], str, str]:
         # long lines scroll, which has to be possible by keyboard
         block["tabindex"], block["role"] = "0", "region"
         block["aria-label"] = "Code" if block.find_parent(class_="code") else "Text that was printed"
-    above, tables = "", 0
-    for element in soup.find_all(["h2", "h3", "h4", "table"]):
-        if element.name == "table":
-            tables += 1
-            _tidy_table(soup, element, f"Table {tables}: {above}" if above else f"Table {tables}")
-        else:
-            above = element.get_text(" ", strip=True)
+    for number, table in enumerate(soup("table"), 1):
+        above = table.find_previous(["h2", "h3", "h4"])
+        words = f": {above.get_text(' ', strip=True)}" if above else ""
+        _tidy_table(soup, table, f"Table {number}{words}")
     return heading, contents if len(contents) > 1 else [], strip, str(soup)
 
 

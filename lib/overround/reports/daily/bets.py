@@ -55,11 +55,12 @@ def moves(recent: Recent, most: int = 12) -> pd.DataFrame:
     rows = recent.quotes
     rows = rows[~(rows["collected_at"] >= rows["starts_at"]) & (rows["starts_at"] > recent.begin)]
     rows = rows.sort_values("collected_at", kind="stable")
-    before, today = (
-        rows[chosen].groupby(list(OFFER), dropna=False)["price"].agg(["first", "last"])
-        for chosen in (rows["collected_at"] <= recent.begin, rows["collected_at"] > recent.begin)
+    today = rows["collected_at"] > recent.begin
+    prices = rows.assign(before=rows["price"].mask(today), today=rows["price"].where(today))
+    pair = prices.groupby(list(OFFER), dropna=False).agg(
+        stood=("before", "last"), first=("today", "first"), end=("today", "last")
     )
-    pair = today.assign(begin=before["last"].reindex(today.index).fillna(today["first"]), end=today["last"])
+    pair = pair.dropna(subset="end").assign(begin=pair["stood"].fillna(pair["first"]))
     found = pair.groupby(list(SELECTION), dropna=False).agg(
         books=("end", "size"), begin=("begin", "median"), end=("end", "median")
     )
