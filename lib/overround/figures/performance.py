@@ -65,18 +65,16 @@ def change(
     Samples of before and after, ratios with 95 % intervals. read, wall_s: +96.2 % (+93.5 to +99.0), worse
     (9 pairs); append, wall_s: +1.9 % (+1.9 to +2.0), within noise (9 pairs).
     """
-    workloads = list(dict.fromkeys(samples["workload"]))
     found, taken = {}, {}
-    for name in workloads:
-        rows = samples[samples["workload"] == name]
+    for name, rows in samples.groupby("workload", sort=False):
         found[name] = compare(rows, metric, threshold=threshold)
         taken[name] = pairs_of(rows, metric)
     what, unit, factor = _UNITS.get(metric, (metric, "", 1.0))
     names_of = [f"{short(name, 30)}\n{_in_words(one, unit, factor)}" for name, one in found.items()]
     axes, at = row_canvas(names_of, 0.62, 1.35, downwards=True)
-    for y, name in zip(at, workloads, strict=True):
-        _row(axes, y, *taken[name], found[name])
-    axes.set_ylim(-0.6, len(workloads) - 0.4)
+    for y, (name, one) in zip(at, found.items(), strict=True):
+        _row(axes, y, *taken[name], one)
+    axes.set_ylim(-0.6, len(found) - 0.4)
     axes.axvline(1, color=MIDDLE, linewidth=1)
     axes.set_xscale("log")
     ratios = [(values / found[name].before).ravel() for name, (values, _) in taken.items()]

@@ -1,6 +1,6 @@
 """Figures of probabilities: sharpness, calibration, and the methods of margin removal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -284,14 +284,14 @@ def _gaps(axes: Axes, rows: pd.DataFrame, sure: pd.Series, names: Sequence[str])
 
 def _panels(
     rows: pd.DataFrame, by: str, frame: float, height: float, columns: int = 3
-) -> tuple[list[Axes], list[tuple[Axes, str, pd.DataFrame]]]:
+) -> tuple[list[Axes], list[tuple[Axes, Hashable, pd.DataFrame]]]:
     """A panel for each value of a column, also each with its value and its rows; heights in inches."""
-    names = list(dict.fromkeys(rows[by]))
-    columns = min(len(names), columns) or 1
-    grid = panels(frame + height * max(1, -(-len(names) // columns)), len(names), columns)
-    for axes, name in zip(grid, names, strict=False):
+    parts = list(rows.groupby(by, sort=False, observed=True))
+    columns = min(len(parts), columns) or 1
+    grid = panels(frame + height * max(1, -(-len(parts) // columns)), len(parts), columns)
+    for axes, (name, _) in zip(grid, parts, strict=False):
         axes.set_title(short(name), loc="left", fontsize=10)
-    return grid, [(axes, name, rows[rows[by] == name]) for axes, name in zip(grid, names, strict=False)]
+    return grid, [(axes, name, part) for axes, (name, part) in zip(grid, parts, strict=False)]
 
 
 def _say_empty(grid: Sequence[Axes], rows: pd.DataFrame) -> None:
