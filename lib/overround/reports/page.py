@@ -143,7 +143,6 @@ def _environment() -> Any:
     made.globals["SHOWN"] = 8  # rows of a notebook that the index shows unfolded
     made.filters |= {
         "moment": _moment,
-        "short_moment": _short_moment,
         "duration": _duration,
         "value": _value,
         "percent": _percent,
@@ -308,14 +307,9 @@ def _tidy_table(soup: Any, table: Any, name: str) -> None:
     )
 
 
-def _moment(text: str) -> str:
+def _moment(text: str, form: str = "%B %Y, %H:%M UTC") -> str:
     moment = datetime.fromisoformat(text)
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
-
-
-def _short_moment(text: str) -> str:
-    moment = datetime.fromisoformat(text)
-    return f"{moment.day} {moment:%b %Y, %H:%M}"
+    return f"{moment.day} {moment:{form}}"
 
 
 def _duration(seconds: float) -> str:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from overround.errors import ParameterError
 from overround.sources.registry import SIMULATED
-from overround.store.commits import quoted
 from overround.store.store import Store
 from overround.times import moment
 
@@ -108,39 +107,34 @@ def _quotes(store: Store, source: str, leagues: list[str], end: pd.Timestamp, ve
     if "quotes=" not in version or "events=" not in version:
         empty = store.read("quotes", {"competition": "-"})
         return empty.assign(home=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
-    chosen = f"AND q.competition IN ({', '.join(map(quoted, leagues))})" if leagues else ""
-    since = _moment(end - (DAYS + 1) * ONE_DAY)
+    chosen = "AND list_contains($leagues, q.competition)" if leagues else ""
     # all prices of matches that were still ahead, including what a strategy knew at the beginning
     wanted = f"""
         SELECT q.*, e.starts_at, e.home, e.away
         FROM quotes q JOIN events e USING (event_id)
-        WHERE q.source = {quoted(source)} {chosen} AND q.collected_at <= {_moment(end)}
-          AND (q.collected_at > {since} OR e.starts_at > {since})
+        WHERE q.source = $source {chosen} AND q.collected_at <= $until
+          AND (q.collected_at > $since OR e.starts_at > $since)
         ORDER BY q.collected_at, q.event_id, q.bookmaker, q.market, q.line, q.outcome
-    """  # noqa: S608 - every text is quoted
-    return store.sql(wanted, version=version)
+    """  # noqa: S608 - no text from outside
+    values = {"source": source, "since": end - (DAYS + 1) * ONE_DAY, "until": end}
+    return store.sql(wanted, version, values | ({"leagues": leagues} if leagues else {}))
 
 
 def _log(store: Store, name: str, column: str, until: pd.Timestamp) -> pd.DataFrame:
     """Rows of a log from the days before `until`, without reading the whole log."""
     if f"{name}=" not in store.version():
         return store.read(name)
-    since = _moment(until - DAYS * ONE_DAY)
-    days = f"{column} > {since} AND {column} <= {_moment(until)}"
-    return store.sql(f"SELECT * FROM {name} WHERE {days}")  # noqa: S608 - no text from outside
+    wanted = f"SELECT * FROM {name} WHERE {column} > $since AND {column} <= $until"  # noqa: S608 - our names
+    return store.sql(wanted, values={"since": until - DAYS * ONE_DAY, "until": until})
 
 
 def _newest(store: Store, source: str, version: str | None) -> pd.Timestamp | None:
     """When the last price came, or the last score soon after it."""
     if "quotes=" not in (version or store.version()):
         return None
-    wanted = f"SELECT max(collected_at) AS at FROM quotes WHERE source = {quoted(source)}"  # noqa: S608
-    newest = store.sql(wanted, version=version)["at"][0]
+    wanted = "SELECT max(collected_at) AS at FROM quotes WHERE source = $source"
+    newest = store.sql(wanted, version, {"source": source})["at"][0]
     # the scores of the last matches come after the last price
     ended = store.read("results", columns=["settled_at"], version=version)["settled_at"]
     near = ended[(ended > newest) & (ended < newest + ONE_DAY)].max()
     return next((at for at in (near, newest) if not pd.isna(at)), None)
-
-
-def _moment(at: pd.Timestamp) -> str:
-    return f"TIMESTAMP '{at.tz_convert('UTC').tz_localize(None).isoformat(sep=' ')}'"
