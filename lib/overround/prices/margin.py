@@ -5,8 +5,7 @@ A method is one entry of `METHODS`, and its kernel with its formula and sources 
 cell and has a status that says why; no method returns a wrong value silently.
 """
 
-from itertools import compress
-from typing import Any, Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,9 +76,27 @@ def remove_margin(
     method: str = ...,
     *,
     target: float = ...,
-    return_parameter: bool = ...,
-    return_status: bool = ...,
-) -> tuple[Any, ...]: ...
+    return_parameter: Literal[True],
+    return_status: Literal[False] = ...,
+) -> tuple[Floats, Floats]: ...
+@overload
+def remove_margin(
+    prices: ArrayLike,
+    method: str = ...,
+    *,
+    target: float = ...,
+    return_parameter: Literal[False] = ...,
+    return_status: Literal[True],
+) -> tuple[Floats, Statuses]: ...
+@overload
+def remove_margin(
+    prices: ArrayLike,
+    method: str = ...,
+    *,
+    target: float = ...,
+    return_parameter: Literal[True],
+    return_status: Literal[True],
+) -> Solution: ...
 def remove_margin(
     prices: ArrayLike,
     method: str = "shin",
@@ -87,7 +104,7 @@ def remove_margin(
     target: float = 1.0,
     return_parameter: bool = False,
     return_status: bool = False,
-) -> Floats | tuple[Any, ...]:
+) -> Floats | tuple[Floats, Floats] | tuple[Floats, Statuses] | Solution:
     """Fair probabilities implied by bookmakers' prices.
 
     Parameters
@@ -130,9 +147,10 @@ def remove_margin(
     name = _method(method)
     rows = _rows("prices", prices)
     _check_target(target, name, rows.shape[1])
-    fair, *more = _solved(name, rows, target, removes=True)
-    wanted = compress(more, (return_parameter, return_status))
-    return (fair, *wanted) if return_parameter or return_status else fair
+    fair, parameter, status = _solved(name, rows, target, removes=True)
+    if return_parameter:
+        return (fair, parameter, status) if return_status else (fair, parameter)
+    return (fair, status) if return_status else fair
 
 
 def markets_without_margin(
@@ -248,12 +266,14 @@ def add_margin(
 def _solved(method: str, prices: Floats, targets: ArrayLike, *, removes: bool) -> Solution:
     from overround.prices import margin_kernels
 
-    only = METHODS[method].margin_only * (1 if removes else -1)
-    kernel = getattr(margin_kernels, f"add_{method}" if only < 0 else method)
-    n = len(prices)
+    kernel, only, n = method, 0, len(prices)
+    if METHODS[method].margin_only:
+        kernel, only = (method, 1) if removes else (f"add_{method}", -1)
     fair, parameter, status = np.empty(prices.shape), np.empty(n), np.empty(n, np.int8)
     each = np.broadcast_to(np.asarray(targets, float), (n,))
-    margin_kernels.for_each_market(kernel, only)(prices, each, fair, parameter, status)
+    margin_kernels.for_each_market(getattr(margin_kernels, kernel), only)(
+        prices, each, fair, parameter, status
+    )
     return fair, parameter, status
 
 
