@@ -4,7 +4,7 @@ independent way.
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -20,7 +20,7 @@ from overround.errors import FetchError, ParameterError, SettingsError, SourceEr
 from overround.http.client import Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Selection
-from overround.sources.the_odds_api.client import Offer, batches, odds, open_source
+from overround.sources.the_odds_api.client import Offer, batches, historical_odds, odds, open_source
 from overround.sources.the_odds_api.parser import parse_many, parse_odds, parse_scores
 from tests.support.servers import Served
 
@@ -491,6 +491,62 @@ def test_live_odds_and_scores_of_each_sport_are_collected_and_no_key_is_kept(tmp
     )
     assert b"fine-key" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert [one["from_cache"] for one in fetcher.requests] == [False, False, True, True]
+
+
+class _History(BaseHTTPRequestHandler):
+    """Odds now, and odds as they stood at four times."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.hits.append(self.path)  # type: ignore[attr-defined]
+        path, _, query = self.path.partition("?")
+        if "/historical/" in path:
+            times = [f"2030-05-01T00:{minute:02d}:00Z" for minute in (0, 5, 10, 15)]
+            n = max(
+                n
+                for n, time in enumerate(times)
+                if time.replace(":", "%3A") <= dict(part.split("=") for part in query.split("&"))["date"]
+            )
+            body: object = {
+                "timestamp": times[n],
+                "next_timestamp": times[n + 1] if n < 3 else None,
+                "data": [event(book(market()))],
+            }
+        else:
+            body = [event(book(market()))]
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[tuple[Served, Fetcher]]:
+    with (
+        closing(Served(_History)) as server,
+        Fetcher("the-odds-api", server.url, tmp_path, secrets={"apiKey": "fine-key"}) as fetcher,
+    ):
+        yield server, fetcher
+
+
+def test_past_odds_are_followed_from_snapshot_to_snapshot_and_fetched_once(history: tuple):
+    server, fetcher = history
+    start, end = datetime(2030, 5, 1, 0, 2, tzinfo=UTC), datetime(2030, 5, 1, 0, 10, tzinfo=UTC)
+    for _ in range(2):
+        found = list(
+            historical_odds(fetcher, "soccer_nowhere", start, end, Offer(markets="h2h", regions="us"))
+        )
+
+    assert [batch.quotes["observed_at"].iloc[0].minute for batch in found] == [0, 5, 10]
+    assert len(server.hits) == 3 and all("regions=us&" in path for path in server.hits)
+
+
+def test_past_odds_need_times_with_a_zone(history: tuple):
+    with pytest.raises(ParameterError, match="times with a zone"):
+        next(historical_odds(history[1], "soccer_nowhere", datetime(2030, 5, 1), datetime(2030, 5, 2)))
 
 
 @pytest.mark.parametrize(

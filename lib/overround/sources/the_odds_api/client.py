@@ -3,16 +3,18 @@
 Reference: https://the-odds-api.com/liveapi/guides/v4/. `parser` reads the answers.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from overround.errors import FetchError, ParameterError, SettingsError
-from overround.http.client import Answer, Fetcher
+from overround.errors import FetchError, ParameterError, SettingsError, SourceError
+from overround.http.client import FOREVER, Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection
 from overround.sources.the_odds_api.parser import SOURCE, parse_many, parse_scores
@@ -146,12 +148,52 @@ def scores(fetcher: Fetcher, sport: str, *, days: int = 3, ttl: float) -> Answer
     return _get(fetcher, f"/v4/sports/{sport}/scores", {"daysFrom": days, "dateFormat": "iso"}, ttl)
 
 
+def historical_odds(
+    fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None
+) -> Iterator[Batch]:
+    """Past odds, snapshot by snapshot, from the one at or before `start` to `end`.
+
+    A snapshot costs ten times as much as current odds; it is fetched once and cached for ever.
+
+    Raises
+    ------
+    ParameterError
+        A time has no zone.
+    FetchError, SourceError
+        With the reason the provider gives, or because an answer is not a snapshot.
+    """
+    offer = offer or Offer()
+    if start.tzinfo is None or end.tzinfo is None:
+        raise ParameterError("historical odds need times with a zone, e.g. 2024-08-16T19:00:00+00:00.")
+    date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    while date is not None and datetime.fromisoformat(date) <= end:
+        answer = _get(
+            fetcher, f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}, FOREVER
+        )
+        batch = parse_many([answer], odds_format=offer.odds_format)
+        yield batch
+        following = _following(answer)
+        # a provider that repeated the same time would be asked for ever
+        date = following if following is None or following > date else None
+
+
 def is_hopeless(error: FetchError) -> bool:
     """Whether asking again cannot help: the key is not accepted, or the sport or market does not exist.
 
     A used-up quota is answered with 401 as well, but it will be renewed.
     """
     return error.status in (401, 403, 404, 422) and "quota" not in str(error)
+
+
+def _following(answer: Answer) -> str | None:
+    found = json.loads(answer.content)
+    following = found.get("next_timestamp") if isinstance(found, dict) else None
+    try:
+        return (
+            f"{datetime.fromisoformat(following).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if following else None
+        )
+    except (TypeError, ValueError):
+        raise SourceError(f"{answer.url}: next_timestamp {following!r} is not a time.") from None
 
 
 def _get(fetcher: Fetcher, path: str, params: dict, ttl: float) -> Answer:
