@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from pathlib import Path
 
-from overround.collection.memory import limit_arenas
+from overround.memory import limit_arenas
 
 limit_arenas()  # as the command does, before anything is loaded
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote
 
-from overround.collection.memory import limit_arenas
+from overround.memory import limit_arenas
 
 limit_arenas()  # as the command does, before anything is loaded
 

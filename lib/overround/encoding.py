@@ -1,13 +1,12 @@
 """Text of few words as codes: Arrow dictionaries on the way from Parquet, pandas categoricals in frames."""
 
-import ctypes
-import sys
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from overround.memory import trim
 from overround.schema import TEXT, TIME_KIND
 
 # text columns that repeat a handful of words: dictionary-encoded from Parquet to the frame
@@ -78,7 +77,7 @@ def to_frame(rows: pa.Table) -> pd.DataFrame:
     """
     names, large = rows.column_names, rows.nbytes > _LARGE
     if large:
-        release_memory()  # what decoding took is not kept beside the frame
+        trim()  # what decoding took is not kept beside the frame
     rows = encode_text(rows)
     columns = {}
     for name in names:
@@ -88,18 +87,8 @@ def to_frame(rows: pa.Table) -> pd.DataFrame:
     # not `split_blocks`: it shares Arrow's memory, which pandas cannot write to
     frame = rows.to_pandas(self_destruct=True, memory_pool=pa.system_memory_pool()).assign(**columns)[names]
     if large:
-        release_memory()
+        trim()
     return frame
-
-
-def release_memory() -> None:
-    """Return freed memory to the system, which only glibc has to be told.
-
-    In Arrow 26 `release_unused` of the system pool does so only where that pool is the default (no issue
-    upstream found).
-    """
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
 
 
 def _categorical(column: pa.ChunkedArray) -> pd.Categorical:

@@ -291,11 +291,11 @@ def _poll(sports: list[str], every: str, duration: str, polls: int | None, offer
     import time
     from datetime import UTC, datetime
 
-    from overround.collection.memory import limit_arenas
     from overround.collection.poll_settings import PollSettings
     from overround.collection.polled import Polled
     from overround.collection.poller import poll
     from overround.durations import seconds, span
+    from overround.memory import limit_arenas
     from overround.sources.the_odds_api.client import Offer
 
     limit_arenas()

@@ -10,7 +10,6 @@ from dataclasses import replace
 from threading import Event
 
 from overround.collection.collector import FETCH
-from overround.collection.memory import trim
 from overround.collection.open_prices import OpenPrices
 from overround.collection.pending_rows import PendingRows
 from overround.collection.poll_log import PollLog
@@ -19,6 +18,7 @@ from overround.collection.poll_settings import PollSettings
 from overround.collection.polled import Polled, note, noted
 from overround.errors import FetchError, SourceError, StoreError
 from overround.http.client import Fetcher
+from overround.memory import trim
 from overround.settings import Settings, load_settings
 from overround.sources.the_odds_api import client as the_odds_api
 from overround.store.store import Store

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from overround.encoding import release_memory
 from overround.errors import ParameterError, RunError
+from overround.memory import trim
 from overround.parallel.tasks import HERE, Task, run_tasks
 from overround.schema import TABLES
 from overround.settings import load_settings
@@ -214,7 +214,7 @@ def _of_partition(
         ) from error
     answer = _copied(answer)
     frames.clear()
-    release_memory()
+    trim()
     return answer
 
 
