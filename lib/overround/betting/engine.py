@@ -256,6 +256,7 @@ def _counted(taken: NDArray[np.int8]) -> dict[str, dict[str, int]]:
 def judged_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:
     """The same rows with closing_price, closing_fair and clv by other `closing_lines`."""
     keys = list(SELECTION)
+    closing = closing[closing["event_id"].isin(bets["event_id"].unique())]  # of all matches a few have a bet
     merged = bets.drop(columns=["closing_price", "closing_fair", "clv"])
     merged = merged.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")
     merged = merged.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
