@@ -94,6 +94,11 @@ def backtest(
     (True, 1000)
     """
     _check(signals, results, closing, bankroll)
+    same = _constant_texts(signals)
+    codes = np.zeros(len(signals), np.int8)
+    signals = signals.assign(
+        **{name: pd.Categorical.from_codes(codes, [texts[0]]) for name, texts in same.items()}
+    )
     lay, placed, starts = _checked(signals)
     bets, arrays = _with_results(signals, results, lay, placed, starts)
     accepted, code, wanted = None, None, arrays.price
@@ -141,7 +146,7 @@ def backtest(
     attrs = {"bankroll": start, "unsettled": len(signals) - len(bets), **_counted(taken)}
     # the ledger moves into the memory of the book: pages that are new to a process cost as much as the sums
     del book, arrays, played, gain, result, taken, wanted
-    ledger = _ledger(bets, columns, settles, start)
+    ledger = _ledger(bets, columns, settles, start, same)
     if closing is not None:
         ledger = judged_by_close(ledger, closing)
     ledger.attrs.update(attrs)
@@ -161,14 +166,19 @@ def _check(
                 f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}."
             )
     price = signals["price"].to_numpy(float)
-    wrong = ~((price > 1) & (price < np.inf))
-    if wrong.any():
-        row = int(wrong.argmax())
+    if len(price) and not (price.min() > 1 and price.max() < np.inf):
+        row = int((~((price > 1) & (price < np.inf))).argmax())
         raise ParameterError(
             f"a bet on {signals['event_id'].iloc[row]} has the price {price[row]}; decimal odds are above 1."
         )
     if not bankroll > 0:
         raise ParameterError(f"bankroll is {bankroll}; it must be above 0.")
+
+
+def _constant_texts(signals: pd.DataFrame) -> dict[str, Any]:
+    """The columns of plain text that have the same word in all rows; codes stand for them on the way."""
+    named = [name for name in (*SIGNAL_COLUMNS, *_CARRIED) if isinstance(signals[name].dtype, pd.StringDtype)]
+    return {name: signals[name].array for name in named if is_constant(signals[name])}
 
 
 def _checked(signals: pd.DataFrame) -> tuple[NDArray[np.bool_], Times, Times]:
@@ -206,18 +216,21 @@ def _with_results(
     return signals, bets._replace(ended=bets.outcome(home, away))
 
 
-def _ledger(bets: pd.DataFrame, columns: dict[str, Any], settles: Whole, start: float) -> pd.DataFrame:
-    """Bets and what became of them, in the order of settlement."""
+def _ledger(
+    bets: pd.DataFrame, columns: dict[str, Any], settles: Whole, start: float, same: dict[str, Any]
+) -> pd.DataFrame:
+    """Bets and what became of them, in the order of settlement; `same` are texts that no order changes."""
     optional = [name for name in OPTIONAL_SIGNAL_COLUMNS if name in bets]
     named = (*SIGNAL_COLUMNS, *_CARRIED, *optional)
-    columns = {name: _values(bets[name]) for name in named if name not in columns} | columns
-    if (settles != np.arange(len(settles))).any():
+    columns = {name: _values(bets[name]) for name in named if name not in {*columns, *same}} | columns
+    if (settles[:-1] > settles[1:]).any():
         columns = {name: _moved(values, settles) for name, values in columns.items()}
     for name, words in (("result", RESULTS), ("taken", TAKEN)):
         if name in columns:
             columns[name] = _words(columns[name], words)
-    same = {"bankroll_at_start": start, "closing_price": np.nan, "closing_fair": np.nan, "clv": np.nan}
-    columns |= {name: np.full(len(settles), value) for name, value in same.items()}
+    numbers = {"bankroll_at_start": start, "closing_price": np.nan, "closing_fair": np.nan, "clv": np.nan}
+    columns |= {name: np.full(len(settles), value) for name, value in numbers.items()}
+    columns |= {name: texts[: len(settles)] for name, texts in same.items()}
     first = (*LEDGER_COLUMNS, *_CARRIED)
     return pd.DataFrame({name: columns[name] for name in dict.fromkeys((*first, *columns))}, copy=False)
 
