@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def test_fifty_kills_at_random_moments_lose_and_double_no_acknowledged_batch(tmp_path):
     root = tmp_path / "store"
 
-    acknowledged = killed(root, 50, appends=(0.5, 8), timeout_s=120)
+    acknowledged = killed(root, 50, appends=(0.5, 8), timeout_s=300)
 
     store = Store(root)
     by_book = store.read("quotes")["bookmaker"].value_counts()

@@ -40,7 +40,7 @@ _KILLED = """
         while said.count("\\n") < (least if kill else 3):
             said += os.read(read, 100).decode()
         if not kill:  # how quick is this machine today
-            pace = (time.monotonic() - began) / 3
+            pace = min((time.monotonic() - began) / 3, 0.3)  # not one busy moment for all kills
         acknowledged += map(int, said.split())
         time.sleep(rng.uniform(soonest, latest) * pace)
         os.kill(writer, signal.SIGKILL)
