@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overround import Flat, Kelly, Percentage, backtest
+from overround import Flat, Kelly, Percentage, backtest, luck_test
 from overround.betting.engine import COMMISSION
 from overround.betting.settlement import MATCH, settle
+from overround.encoding import encode
 from overround.errors import ParameterError
 from tests.support.books import KICK_OFF, bet, bets, result, results, season
 
@@ -224,6 +225,34 @@ def test_impossible_bets_are_refused(change, what):
         backtest(bets({**bet(), **change}), results(result()))
 
 
+UNKNOWN = [
+    (("h2h", None, "Home"), "row 1: 'Home' is not an outcome of h2h; its outcomes are home, draw, away"),
+    (("h2h", None, "over"), "'over' is not an outcome of h2h"),
+    (("h2h", None, None), "is not an outcome of h2h"),
+    (("totals", 2.5, "home"), "'home' is not an outcome of totals; its outcomes are over, under"),
+    (("spreads", 0.5, "draw"), "'draw' is not an outcome of spreads; its outcomes are home, away"),
+    (("btts", None, "yes"), "market 'btts' cannot be settled; these can: h2h, totals, spreads, h2h_lay"),
+    (("totals", None, "over"), "row 1: a bet on 'over' of totals has no line"),
+    (("spreads", None, "away"), "a bet on 'away' of spreads has no line"),
+]
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize(("selection", "said"), UNKNOWN, ids=[f"{one[0]}-{one[2]}" for one, _ in UNKNOWN])
+def test_what_cannot_be_settled_is_refused_with_its_row_and_word(selection, said, encoded):
+    market, line, outcome = selection
+    # the second row is placed first
+    wanted = bets(
+        bet(), {**bet(market=market, line=line, outcome=outcome), "placed_at": KICK_OFF - pd.Timedelta("9h")}
+    )
+    wanted = encode(wanted) if encoded else wanted
+
+    with pytest.raises(ParameterError, match=said):
+        backtest(wanted, results(result()))
+    with pytest.raises(ParameterError, match=said):
+        settle(wanted["market"], wanted["line"], wanted["outcome"], [1, 1], [0, 0])
+
+
 @pytest.mark.parametrize(
     ("table", "column"),
     [
@@ -265,3 +294,19 @@ def test_no_bets_make_an_empty_ledger():
 
     assert ledger.empty
     assert ledger.attrs["bankroll"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("result", "result 'W' is unknown; allowed: lost, half_lost, push, half_won, won, void"),
+        ("side", "side 'W' is unknown; allowed: back, lay"),
+        ("outcome", "row 1: 'W' is not an outcome of h2h"),
+    ],
+)
+def test_a_ledger_with_a_word_of_another_program_is_not_judged(column, said):
+    ledger = backtest(bets(bet(), bet("m2")), results(result(), result("m2"))).assign(closing_fair=0.5)
+    ledger[column] = ledger[column].astype("str").where(ledger.index == 0, "W")
+
+    with pytest.raises(ParameterError, match=said):
+        luck_test(ledger, simulations=10)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.betting.accounts import Account, Execution, account_terms
-from overround.betting.settlement import ENDED, is_lay, kinds, one_market, picks
+from overround.betting.settlement import how_ended, is_lay, one_market, selections
 from overround.betting.staking import Staking
-from overround.grouping import group_codes, mapped, rising, sorted_codes
+from overround.grouping import group_codes, rising, sorted_codes
 from overround.times import Times, microseconds
 
 if TYPE_CHECKING:
@@ -114,17 +114,16 @@ def bet_arrays(
     bets: pd.DataFrame, lay: NDArray[np.bool_], placed: Times, settled: Times, ended: Floats = _NONE
 ) -> BetArrays:
     """The arrays of some bets, in their order."""
-    kind, pick = kinds(bets["market"]), picks(bets["outcome"])
-    line, price = bets["line"].to_numpy(float), bets["price"].to_numpy(float)
-    return BetArrays(kind, pick, line, lay, price, placed, settled, ended)
+    kind, pick, line = selections(bets["market"], bets["line"], bets["outcome"])
+    return BetArrays(kind, pick, line, lay, bets["price"].to_numpy(float), placed, settled, ended)
 
 
 def ledger_arrays(ledger: pd.DataFrame) -> BetArrays:
     """The arrays of a ledger's bets, in its order."""
     lay = is_lay(ledger["side"])
-    ended = mapped(ledger["result"], ENDED, np.nan)
     times = microseconds(ledger["placed_at"]), microseconds(ledger["settled_at"])
-    return bet_arrays(ledger, lay, *times, np.where(lay, -ended, ended))
+    how = how_ended(ledger["result"])
+    return bet_arrays(ledger, lay, *times, np.where(lay, -how, how))
 
 
 def placement_order(bets: pd.DataFrame, placed: Times) -> Whole | None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from overround._typing import Whole
 from overround.betting.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
 from overround.betting.book import BetArrays, bet_arrays, make_book, placement_order
-from overround.betting.settlement import RESULTS, settlement_times
+from overround.betting.settlement import RESULTS, is_lay, settlement_times
 from overround.betting.staking import Flat, Staking
 from overround.errors import ParameterError
-from overround.grouping import SELECTION, is_constant, mapped, rows_of
+from overround.grouping import SELECTION, is_constant, rows_of
 from overround.schema import COMMISSION, LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.times import Times, as_times, microseconds
 
@@ -82,7 +82,8 @@ def backtest(
     ------
     ParameterError
         A bankroll that is not positive, a column that is missing, a price that is not above 1, a side other
-        than back and lay, a bet placed after kick-off, a commission outside [0, 1).
+        than back and lay, a market or outcome that is unknown, a total or spread without a line, a bet placed
+        after kick-off, a commission outside [0, 1).
 
     Examples
     --------
@@ -183,9 +184,7 @@ def _constant_texts(signals: pd.DataFrame) -> dict[str, Any]:
 
 def _checked(signals: pd.DataFrame) -> tuple[NDArray[np.bool_], Times, Times]:
     """Whether each bet is a lay bet, and its times of placement and kick-off."""
-    side = mapped(signals["side"], {"back": 0, "lay": 1})
-    if (side < 0).any():
-        raise ParameterError(f"side {signals['side'][side < 0].iloc[0]!r} is unknown; allowed: back, lay.")
+    lay = is_lay(signals["side"])
     placed, starts = microseconds(signals["placed_at"]), microseconds(signals["starts_at"])
     late = placed > starts
     if late.any():
@@ -194,7 +193,7 @@ def _checked(signals: pd.DataFrame) -> tuple[NDArray[np.bool_], Times, Times]:
             f"a bet on {bet['event_id']} is placed at {bet['placed_at']}, "
             f"after its kick-off at {bet['starts_at']}."
         )
-    return side == 1, placed, starts
+    return lay, placed, starts
 
 
 def _with_results(

@@ -5,7 +5,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from overround._typing import Floats
+from overround.errors import ParameterError
 from overround.grouping import codes_and_words, mapped
+from overround.schema import OUTCOMES
 from overround.times import Times
 
 # a football match with its interval and added time
@@ -14,9 +16,9 @@ MATCH = pd.Timedelta(hours=2)
 ENDED = {"lost": -1.0, "half_lost": -0.5, "push": 0.0, "half_won": 0.5, "won": 1.0, "void": np.nan}
 RESULTS = tuple(ENDED)
 _US = pd.Timedelta(microseconds=1)
-# the code of each word in `kernels`: H2H, TOTALS, SPREADS; FIRST, DRAW, LAST
+# the code of each market in `kernels`: H2H, TOTALS, SPREADS
 _KINDS = {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": 0}
-_PICKS = {"home": 0, "draw": 1, "away": 2, "over": 0, "under": 2}
+_WORDS = {"home": 0, "draw": 1, "away": 2, "over": 4, "under": 6}  # last two bits: FIRST, DRAW, LAST
 
 
 def settle(
@@ -31,6 +33,11 @@ def settle(
     Whole lines push on equality, quarter lines are two half bets on the lines beside them (Asian handicap
     rules). `line` is the total's line, or the home team's handicap.
 
+    Raises
+    ------
+    ParameterError
+        A market or outcome that is unknown, an outcome of another market, a total or spread without a line.
+
     Examples
     --------
     >>> import pandas as pd
@@ -43,17 +50,39 @@ def settle(
     from overround.betting.kernels import settled_selections
 
     home, away = (np.asarray(score, float) for score in (home_score, away_score))
-    return settled_selections(kinds(market), picks(outcome), line.to_numpy(float), home, away)
+    return settled_selections(*selections(market, line, outcome), home, away)
 
 
-def kinds(market: pd.Series) -> NDArray[np.int8]:
-    """Code of each market: 0 h2h, 1 totals, 2 spreads."""
-    return mapped(market, _KINDS, 2)
+def selections(
+    market: pd.Series, line: pd.Series, outcome: pd.Series
+) -> tuple[NDArray[np.int8], NDArray[np.int8], Floats]:
+    """Codes of each market and outcome, as the compiled loops take them, and the lines.
 
-
-def picks(outcome: pd.Series) -> NDArray[np.int8]:
-    """Code of each outcome: 0 home and over, 1 draw, 2 away and under."""
-    return mapped(outcome, _PICKS, 2)
+    Raises
+    ------
+    ParameterError
+        A market or outcome that is unknown, an outcome of another market, a total or spread without a line.
+    """
+    kind, word, lines = mapped(market, _KINDS), mapped(outcome, _WORDS), line.to_numpy(float)
+    wrong = (kind < 0) | (word < 0) | ((word > 2) != (kind == 1)) | ((kind == 2) & (word == 1))
+    if wrong.any():
+        row = int(wrong.argmax())
+        at, name, selected = market.index[row], market.iloc[row], outcome.iloc[row]
+        if kind[row] < 0:
+            raise ParameterError(
+                f"row {at}: bets on the market {name!r} cannot be settled; these can: {', '.join(_KINDS)}."
+            )
+        allowed = ", ".join(OUTCOMES[name])
+        raise ParameterError(
+            f"row {at}: {selected!r} is not an outcome of {name}; its outcomes are {allowed}."
+        )
+    if kind.any():
+        missing = (kind > 0) & np.isnan(lines)
+        if missing.any():
+            row = int(missing.argmax())
+            at, name, selected = market.index[row], market.iloc[row], outcome.iloc[row]
+            raise ParameterError(f"row {at}: a bet on {selected!r} of {name} has no line, which decides it.")
+    return kind, word & 3, lines
 
 
 def one_market(market: pd.Series) -> NDArray[np.int64]:
@@ -63,8 +92,20 @@ def one_market(market: pd.Series) -> NDArray[np.int64]:
 
 
 def is_lay(side: pd.Series) -> NDArray[np.bool_]:
-    """Whether each bet is a lay bet."""
-    return mapped(side, {"lay": 1}, 0) == 1
+    """Whether each bet is a lay bet; a side that is neither back nor lay is refused."""
+    found = mapped(side, {"back": 0, "lay": 1})
+    if (found < 0).any():
+        raise ParameterError(f"side {side[found < 0].iloc[0]!r} is unknown; allowed: back, lay.")
+    return found == 1
+
+
+def how_ended(result: pd.Series) -> Floats:
+    """How each bet of a ledger ended, from its result; a word that is no result of ours is refused."""
+    found = mapped(result, {word: code for code, word in enumerate(ENDED)})
+    if (found < 0).any():
+        word, allowed = result[found < 0].iloc[0], ", ".join(ENDED)
+        raise ParameterError(f"result {word!r} is unknown; allowed: {allowed}.")
+    return np.array(list(ENDED.values())).take(found)
 
 
 def settlement_times(starts_at: Times, settled_at: Times) -> Times:

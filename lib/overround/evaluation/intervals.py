@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from overround._typing import Floats
-from overround.betting.settlement import ENDED
-from overround.grouping import mapped
+from overround.betting.settlement import how_ended
 from overround.stats import by_day, interval, quotient, resample
 
 LARGE = 1e9  # a bankroll that one unit a bet never uses up
@@ -16,7 +15,7 @@ def unit_profit(bets: pd.DataFrame, net: Floats | None = None) -> Floats:
 
     At prices `net` of commission; by default at its own price, less what its bookmaker kept of the win.
     """
-    gain = np.nan_to_num(mapped(bets["result"], ENDED, np.nan))
+    gain = np.nan_to_num(how_ended(bets["result"]))
     if net is not None:
         return np.where(gain > 0, gain * (net - 1), gain)
     profit = gain * (bets["price"].to_numpy(float) - 1)
