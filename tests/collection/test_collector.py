@@ -65,6 +65,31 @@ def test_when_every_job_fails_that_is_an_error(site):
         collect("football-data", leagues=["E0"], seasons=["2223"], settings=settings)
 
 
+@pytest.mark.parametrize("batch_rows", [0, 1_000])
+@pytest.mark.parametrize("bad", ["no country", "Other,Columns\n1,2\n", "<html>maintenance</html>"])
+def test_a_leagues_bad_file_costs_only_that_league(tmp_path, serve, batch_rows, bad):
+    header = "Country,League,Season,Date,Time,Home,Away,HG,AG,Res,PSCH,PSCD,PSCA\n"
+    rows = "{},L,2024,11/12/2024,19:00,Brook,Ashford,1,0,H,2.5,3.1,3.2\n"
+    (tmp_path / "site" / "new").mkdir(parents=True)
+    for league, country in {"ARG": "Argentina", "BRA": "Brazil", "USA": "USA"}.items():
+        text = header + rows.format(country)
+        if league == "BRA":  # a file without its country and season is of no league that is known
+            text = text.replace("Country,League,Season,", "X,Y,Z,") if bad == "no country" else bad
+        (tmp_path / "site" / "new" / f"{league}.csv").write_text(text)
+    settings = Settings(
+        store=str(tmp_path / "store"),
+        cache=tmp_path / "cache",
+        football_data_url=serve(tmp_path / "site").url,
+        batch_rows=batch_rows,
+    )
+
+    done = collect("football-data", leagues=["ARG", "BRA", "USA"], settings=settings)
+
+    assert list(done.failed) == ["BRA"]
+    assert "BRA.csv" in done.failed["BRA"]
+    assert set(Store(settings.store_root).read("events")["competition"]) == {"ARG", "USA"}
+
+
 def test_what_is_asked_for_is_checked_before_anything_is_fetched(site):
     _, served, settings = site
 

@@ -3,14 +3,17 @@ process, killed politely.
 """
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +26,8 @@ from overround.collection.polled import Polled
 from overround.collection.poller import poll
 from overround.durations import seconds
 from overround.errors import FetchError, ParameterError, StoreError
-from overround.sources.replay import Shown, recorded_answers
+from overround.sources import local_server
+from overround.sources.replay import Replay, Shown, _Handler, recorded_answers
 from overround.sources.the_odds_api.client import Offer
 from tests.support.commands import ROOT, home, overround
 from tests.support.polls import (
@@ -338,6 +342,54 @@ def test_a_quota_that_is_used_up_is_waited_for_also_at_the_first_poll(play, tmp_
 
     assert home_prices(tmp_path) == [2.0]
     assert done.errors == 1
+
+
+@pytest.mark.parametrize("left", ["-2", "-0.5", "-1e308", "-0", "0.5", "1e308", "-inf", "1_0", "\xb2"])
+def test_whatever_the_provider_says_of_the_quota_the_poller_goes_on(play, tmp_path: Path, left: str):
+    answers = [priced(n, 2.0 + n / 10) for n in range(3)]
+    answers = [replace(one, headers={"x-requests-remaining": left}) for one in answers]
+
+    done = polled(play(answers), tmp_path)
+
+    assert (done.polls, done.errors) == (3, 0)
+    assert home_prices(tmp_path) == [2.0, 2.1, 2.2]
+
+
+@pytest.mark.parametrize("sports", [(SPORT, "soccer_over", "soccer_gone"), ("soccer_over", SPORT)])
+def test_a_sport_that_the_provider_refuses_costs_the_others_nothing(tmp_path: Path, sports: tuple):
+    with playing_only(SPORT, [priced(n, 2.0 + n / 10) for n in range(3)]) as server:
+        done = polled(server, tmp_path, sports=sports)
+
+    assert home_prices(tmp_path) == [2.0, 2.1, 2.2]
+    assert done.polls == 3
+    assert done.errors >= len(sports) - 1
+    assert re.fullmatch(
+        r"The Odds API answered 404 to /v4/sports/soccer_(over|gone)/odds: Unknown sport\.", done.last_error
+    )
+
+
+def test_where_every_sport_is_refused_it_ends(tmp_path: Path):
+    with (
+        playing_only("soccer_other", [priced(0, 2.0)]) as server,
+        pytest.raises(FetchError, match=r"soccer_gone/odds: Unknown sport\."),
+    ):
+        polled(server, tmp_path, sports=(SPORT, "soccer_gone"))
+
+
+@contextmanager
+def playing_only(sport: str, answers: list[Shown]) -> Iterator[Replay]:
+    """A provider that knows one sport."""
+
+    class OneSport(_Handler):
+        def do_GET(self) -> None:
+            if f"/sports/{sport}/" in self.path:
+                super().do_GET()
+            else:
+                self.answer(b'{"message": "Unknown sport", "error_code": "UNKNOWN_SPORT"}', 404)
+
+    replay = Replay(answers)
+    with local_server.answering(partial(OneSport, replay)) as replay.url:
+        yield replay
 
 
 def test_polls_are_spaced_wider_where_the_quota_does_not_pay_for_all_of_them(play, tmp_path: Path):

@@ -173,6 +173,7 @@ def test_the_quota_is_read_from_the_headers():
         credits_left({"X-Requests-Remaining": "477", "x-requests-used": "23", "x-requests-last": "3"}) == 477
     )
     assert credits_left({"x-requests-remaining": "0"}) == 0
+    assert credits_left({"x-requests-remaining": "-2"}) == 0
     for headers in (
         {"x-requests-remaining": "many"},
         {"x-requests-remaining": "nan"},

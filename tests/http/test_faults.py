@@ -413,6 +413,63 @@ def test_a_certificate_is_checked_against_the_one_that_the_environment_names_and
     assert waits == []
 
 
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("what", ["missing", "empty", "no PEM"])
+def test_certificates_that_are_not_there_or_none_are_said_and_end_no_caller(
+    wire, tmp_path, monkeypatch, name, what
+):
+    bundle = tmp_path / "ca.pem"
+    if what != "missing":
+        bundle.write_text("" if what == "empty" else "no certificate\n")
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(name, str(bundle))
+    url = wire(OK).url.replace("http:", "https:")
+
+    with Fetcher("test", url, tmp_path / "cache", policy=QUICK) as fetcher:
+        with pytest.raises(
+            FetchError, match=rf"{bundle}, which REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+        ) as caught:
+            fetcher.get("odds")
+
+        assert [row["status"] for row in fetcher.requests] == [0]
+    assert caught.value.status == 0
+
+
+def test_a_call_without_tls_needs_no_certificates(wire, tmp_path, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+
+    with Fetcher("test", wire(OK).url, tmp_path / "cache") as fetcher:
+        assert fetcher.get("odds").content == BODY
+
+
+@pytest.mark.parametrize(
+    ("location", "sentence"),
+    [
+        (None, "answered 302"),
+        ("/odds", "redirects in a circle"),
+        ("ftp://127.0.0.1/odds", "redirects to what cannot be asked for"),
+        ("file:///etc/passwd", "redirects to what cannot be asked for"),
+        ("http://[bad/odds", "redirects to what cannot be asked for"),
+        ("http://127.0.0.1:99999/odds", "redirects to what cannot be asked for"),
+        ("http://127.0.0.1:port/odds", "redirects to what cannot be asked for"),
+        ("http:///odds", "redirects in a circle"),
+        ("http://a..b/", "redirects to what cannot be asked for"),
+        ("/\xff", "redirects to what cannot be asked for"),
+    ],
+)
+def test_a_redirect_that_leads_nowhere_is_one_sentence(wire, tmp_path, location, sentence):
+    moved = [f"Location: {location}"] if location else []
+    server = wire(head(2, *moved, status="302 Found").decode().encode("latin-1") + b"no")
+
+    with (
+        Fetcher("test", server.url, tmp_path / "cache", policy=QUICK) as fetcher,
+        pytest.raises(FetchError) as caught,
+    ):
+        fetcher.get("odds")
+
+    assert f"{server.url}/odds {sentence}" in str(caught.value)
+
+
 class Page(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass

@@ -239,6 +239,40 @@ def test_byte_order_mark_windows_1252_and_line_ends_do_not_matter():
         pd.testing.assert_frame_equal(read_bytes(content).events, plain.events)
 
 
+def test_a_byte_order_mark_is_none_of_the_letters_and_an_odd_byte_changes_its_own_line_only():
+    good, odd = BRAZIL[0].replace("Ashford", "São"), BRAZIL[1].replace("Ashford", "Avaí")
+    text = "\n".join((NEW_HEADER, good)).encode() + b"\n" + odd.encode("cp1252") + b"\n"
+
+    for mark in (b"", b"\xef\xbb\xbf", 2 * b"\xef\xbb\xbf"):
+        batch = read_bytes(mark + text, "BRA", None)
+
+        assert batch.events["season"].tolist() == ["2023", "2024"]
+        assert set(batch.events["home"]) | set(batch.events["away"]) == {"São", "Brook", "Avaí"}
+
+
+def test_an_odd_byte_in_the_first_line_does_not_hide_the_columns():
+    content = b"\xef\xbb\xbf" + f"{NEW_HEADER},\n{BRAZIL[0]},\n".encode().replace(b",\n", b",\xe9\n", 1)
+
+    assert read_bytes(content, "BRA", None).events["season"].tolist() == ["2023"]
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_a_file_of_utf_16_is_read_as_its_byte_order_mark_says(order):
+    batch = read_bytes(
+        f"\ufeff{NEW_HEADER}\n{BRAZIL[0].replace('Ashford', 'São')}\n".encode(order), "BRA", None
+    )
+
+    assert batch.events["home"].tolist() == ["São"]
+
+
+def test_a_new_leagues_file_without_its_country_or_season_is_an_error():
+    for lacking in ("Country", "Season"):
+        with pytest.raises(
+            SourceError, match=r"file\.csv: the columns Country and Season are missing; a file of BRA"
+        ):
+            new_league(*BRAZIL, header=NEW_HEADER.replace(lacking, "Other"))
+
+
 def test_bytes_that_windows_1252_lacks_cost_no_match():
     batch = read_bytes(f"{HEADER},Referee\n{MATCH},".encode() + b"O\x92Neil \x81\n")
 

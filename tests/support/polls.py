@@ -84,8 +84,9 @@ def polled(server: Replay, folder: Path, **more: object) -> Polled:
     """A poll for each answer of the server, in the answers' time, nothing from the cache."""
     of_poll = {name: more.pop(name) for name in ("every_s", "until", "polls", "ttl", "offer") if name in more}
     polling = PollSettings(**{"every_s": 60, "polls": len(server.answers), "ttl": 0, **of_poll})  # type: ignore[arg-type]
+    sports = more.pop("sports", (SPORT,))
     given = {"settings": settings_for(folder, server.url), "sleep": server.sleep, **more}
-    return poll([SPORT], polling, clock=server.clock, **given)  # type: ignore[arg-type]
+    return poll(sports, polling, clock=server.clock, **given)  # type: ignore[arg-type]
 
 
 WORLD_CUP = "soccer_fifa_world_cup"

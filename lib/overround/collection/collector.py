@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 
-from overround.errors import FetchError, SourceError, TableError
+from overround.errors import FetchError, OverroundError, SourceError, TableError
 from overround.measure.meter import Meter, request_figures
 from overround.progress import followed
 from overround.settings import Settings, load_settings
@@ -77,10 +77,9 @@ def collect(
     ------
     ParameterError
         A source, league or season does not exist; raised before anything is fetched.
-    FetchError, SourceError
-        Every job failed. Otherwise a failed job is listed in `failed`, and the others are stored.
-    TableError
-        An answer breaks the contract of a table: batches before it, and those gathered with it, are stored.
+    FetchError, SourceError, TableError
+        Every job failed: the provider does not answer or refuses, an answer cannot be read, or its rows break
+        the contract of a table. Otherwise a failed job is listed in `failed`, and the others are stored.
 
     Examples
     --------
@@ -99,20 +98,20 @@ def collect(
         0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"]
     )
     aside: list[pd.DataFrame] = []
-    failed: dict[str, str] = {}
+    failed: dict[str, OverroundError] = {}
     with open_source(source, settings, Selection(tuple(leagues), tuple(seasons))) as connection:
-        gathering = Gathering(store, meter, totals, settings.batch_rows, connection.changes_only)
+        gathering = Gathering(store, meter, totals, settings.batch_rows, connection.changes_only, failed)
         try:
             for name, job in followed(connection.jobs.items(), "jobs"):
                 try:
-                    _run(job(), gathering, meter, aside)
-                except (FetchError, SourceError) as error:
-                    failed[name] = str(error)
-                    if len(failed) == len(connection.jobs):
-                        raise
+                    _run(name, job(), gathering, meter, aside)
+                except (FetchError, SourceError, TableError) as error:
+                    failed[name] = error
         finally:
             # even if a later job fails: what was gathered is not lost
             gathering.store_all()
+        if failed and len(failed) == len(connection.jobs):
+            raise next(reversed(failed.values()))
         requests = pd.DataFrame(connection.fetcher.requests)
         if len(requests):
             store.append("requests", requests)
@@ -121,7 +120,8 @@ def collect(
     set_aside = (
         pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=list(SET_ASIDE_COLUMNS))
     )
-    return Collected(source, totals, set_aside, failed, requests, jobs, meter)
+    reasons = {name: str(error) for name, error in failed.items()}
+    return Collected(source, totals, set_aside, reasons, requests, jobs, meter)
 
 
 @dataclass
@@ -138,6 +138,8 @@ class Gathering:
         Rows to gather before an append; 0: each batch is appended by itself.
     changes_only : bool
         Applies to quotes, see `Store.append`.
+    failed : dict
+        Job -> its first error; a batch that breaks the contract of a table is noted here and not stored.
     """
 
     store: Store
@@ -145,33 +147,31 @@ class Gathering:
     totals: pd.DataFrame
     least_rows: int = 0
     changes_only: bool = False
-    _gathered: list[Batch] = field(default_factory=list)
+    failed: dict[str, OverroundError] = field(default_factory=dict)
+    _gathered: list[tuple[str, Batch]] = field(default_factory=list)
 
-    def add(self, batch: Batch) -> None:
-        """Take a batch; store all that were gathered once they have enough rows."""
-        self._gathered.append(batch)
-        if sum(len(rows) for one in self._gathered for rows in one.tables.values()) >= self.least_rows:
+    def add(self, batch: Batch, job: str = "") -> None:
+        """Take a batch of a job; store all that were gathered once they have enough rows."""
+        self._gathered.append((job, batch))
+        if sum(len(rows) for _, one in self._gathered for rows in one.tables.values()) >= self.least_rows:
             self.store_all()
 
     def store_all(self) -> None:
-        """Store the gathered batches."""
+        """Store the gathered batches; a defect in one costs neither the others nor those after it."""
         gathered, self._gathered = self._gathered, []
         if not gathered:
             return
         try:
-            self._store(_concatenated(gathered))
-        except TableError:
+            self._store(_concatenated([batch for _, batch in gathered]))
+        except TableError as error:
             if len(gathered) == 1:
-                raise
-            # a defect in one batch must not cost the others, including those after it
-            wrong: list[TableError] = []
-            for batch in gathered:
+                self.failed.setdefault(gathered[0][0], error)
+                return
+            for job, batch in gathered:
                 try:
                     self._store(batch)
-                except TableError as error:
-                    wrong.append(error)
-            if wrong:
-                raise wrong[0] from None
+                except TableError as of_batch:
+                    self.failed.setdefault(job, of_batch)
 
     def _store(self, batch: Batch) -> None:
         with self.meter.stage(APPEND) as stage:
@@ -194,7 +194,9 @@ def _concatenated(batches: list[Batch]) -> Batch:
     return Batch(**tables)
 
 
-def _run(batches: Iterable[Batch], gathering: Gathering, meter: Meter, aside: list[pd.DataFrame]) -> None:
+def _run(
+    job: str, batches: Iterable[Batch], gathering: Gathering, meter: Meter, aside: list[pd.DataFrame]
+) -> None:
     iterator = iter(batches)
     while True:
         with meter.stage(FETCH) as stage:
@@ -204,4 +206,4 @@ def _run(batches: Iterable[Batch], gathering: Gathering, meter: Meter, aside: li
             stage.count(rows=len(batch.quotes))
         if len(batch.set_aside):
             aside.append(batch.set_aside)
-        gathering.add(batch)
+        gathering.add(batch, job)

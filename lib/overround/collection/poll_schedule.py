@@ -20,6 +20,7 @@ class Turn:
     not_before: float = 0.0
     answered_at: datetime | None = None
     accepted: bool = False
+    refused: bool = False  # asking again cannot help, and no answer has ever been accepted
     scores_at: float = float("-inf")
 
     def waits(self, now: float) -> bool:

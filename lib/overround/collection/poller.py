@@ -71,7 +71,8 @@ def poll(
     ParameterError, SettingsError
         A sport or the API key cannot be used; raised before anything is fetched.
     FetchError
-        Asking again cannot help: the provider refuses the key, the sport or the markets at the first poll.
+        Asking again cannot help: the provider refuses the key or the markets, or every sport, from the first
+        poll on. Where it refuses only some sports, the others go on, and the refusals count as errors.
     StoreError
         At the end the store does not take rows that were collected.
 
@@ -166,9 +167,11 @@ class _Poller:
             try:
                 self._ask_odds(turn)
                 self._ask_scores(turn, now)
-                turn.failures = 0
+                turn.failures, turn.refused = 0, False
             except (FetchError, SourceError) as error:
-                if isinstance(error, FetchError) and not turn.accepted and the_odds_api.is_hopeless(error):
+                hopeless = isinstance(error, FetchError) and the_odds_api.is_hopeless(error)
+                turn.refused = hopeless and not turn.accepted
+                if all(one.refused for one in self._turns):
                     raise
                 turn.fail(now, self._polling.every_s)
                 note(self._state, str(error))

@@ -23,15 +23,9 @@ from requests_cache import CachedResponse, CachedSession
 
 from overround.errors import FetchError
 from overround.formatting import printable
-from overround.http.adapter import (
-    AnswerTooLarge,
-    CircuitBreaker,
-    PoliteAdapter,
-    ProviderResting,
-    RetryPolicy,
-    failed,
-)
+from overround.http.adapter import AnswerTooLarge, CircuitBreaker, PoliteAdapter, RetryPolicy, failed
 from overround.http.cache import MAX_STALE_S, AnswerCache
+from overround.http.failures import why_no_answer
 from overround.http.redaction import is_secret, redact, redact_debug_logs
 from overround.http.single_flight import SingleFlight, only_process
 from overround.stopwatch import WatchedPool
@@ -253,10 +247,10 @@ class Fetcher:
                 # stored in any case, even with a ttl of 0: it may be confirmed, or stand in, later
                 expires = FOREVER if ttl == FOREVER else max(1, math.ceil(ttl))
                 response = self._session.get(url, expire_after=expires)
-            except requests.RequestException as error:
+            except (OSError, ValueError) as error:  # a RequestException is an OSError
                 self._observe(redact(url), 0, False, started, 0, None)
-                # the library's own message quotes more than users should see
-                reason = self._reason(url, error, time.perf_counter() - started)
+                took_s = time.perf_counter() - started
+                reason = why_no_answer(error, url, self._session.verify, took_s)
                 may_be_stale = stale_if_error and not isinstance(error, AnswerTooLarge)
                 return self._instead(url, key, ttl, reason, 0, may_be_stale)
         status, confirmed = response.status_code, bool(getattr(response, "revalidated", False))
@@ -299,13 +293,6 @@ class Fetcher:
         size = len(cached.content or b"")
         self._observe(redact(url), cached.status_code, True, started, size, None)
         return _from_cache(url, cached)
-
-    def _reason(self, url: str, error: requests.RequestException, took_s: float) -> str:
-        if isinstance(error, ProviderResting):
-            return f"{error}: {redact(url)} was not asked for."
-        if isinstance(error, AnswerTooLarge):
-            return f"the answer from {redact(url)} is {error}; it was not read to its end."
-        return f"no answer from {redact(url)} within {took_s:.1f} s ({type(error).__name__})."
 
     def _scrub(self, text: str) -> str:
         for value in self._secret_values:  # a provider may repeat the key in its message
@@ -378,16 +365,19 @@ def _answered_at(response: requests.Response) -> datetime:
     """When the provider answered: by its own clock (header Date, also in the cache), else by ours."""
     try:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         created = getattr(response, "created_at", None) or datetime.now(UTC)
         return created.replace(tzinfo=created.tzinfo or UTC)
 
 
 def credits_left(headers: Mapping[str, str]) -> float | None:
-    """Credits left according to the header x-requests-remaining; None if it is missing or unreadable."""
+    """Credits left according to the header x-requests-remaining; None if it is missing or unreadable.
+
+    A plan that was reduced, or a call that cost more than was left, makes it negative: none are left.
+    """
     text = next((text for name, text in headers.items() if name.lower() == "x-requests-remaining"), "")
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return max(0.0, number) if math.isfinite(number) else None

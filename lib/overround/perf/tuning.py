@@ -144,6 +144,8 @@ def storing(settings: Settings, folder: Path) -> Iterator[Trial]:
         for answer in answers:
             gathering.add(answer)
         gathering.store_all()
+        for error in gathering.failed.values():
+            raise error
         shutil.rmtree(root)
 
     @contextmanager

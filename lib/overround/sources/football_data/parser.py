@@ -4,6 +4,7 @@ Nothing is guessed and nothing vanishes: a row or a cell that cannot be a fact i
 the reason. The columns are described at https://www.football-data.co.uk/notes.txt.
 """
 
+import codecs
 import csv
 import re
 from collections import Counter
@@ -56,7 +57,8 @@ def parse(
     Parameters
     ----------
     content : bytes
-        The answer's body; UTF-8 or Windows-1252.
+        The answer's body; UTF-8, in lines that are not UTF-8 Windows-1252, or UTF-16 if its byte order mark
+        says so.
     where : str
         URL without secrets, for messages and `set_aside`.
     competition, season : str
@@ -78,6 +80,11 @@ def parse(
     aside: list[Aside] = []
     grid = _grid(_decode(content, where), where, aside)
     new = {"Country", "Season"} <= set(grid)
+    if not new and season is None:
+        raise SourceError(
+            f"{where}: the columns Country and Season are missing; "
+            f"a file of {competition} with the season of each match is expected."
+        )
     if new and season is not None:
         grid = _rows_of_season(season, grid, where)
     grid = grid[_is_match(competition, grid, new, where, aside)]
@@ -113,16 +120,26 @@ def parse(
 
 
 def _decode(content: bytes, where: str) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", "replace")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16", "replace")
+    else:
+        # line by line: an odd byte in one line does not change the letters of the others
+        text = "\n".join(map(_decode_line, content.split(b"\n")))
+    text = text.lstrip("\ufeff")
     wrong = "a web page" if text.lstrip().startswith("<") else "" if text.strip() else "empty"
     if wrong:
         raise SourceError(
             f"{where}: the answer is {wrong}; a CSV file with Date, HomeTeam and AwayTeam is expected."
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        # the file's byte order mark is a mark in any case, not three letters
+        return line.removeprefix(codecs.BOM_UTF8).decode("cp1252", "replace")
 
 
 def _grid(text: str, where: str, aside: list[Aside]) -> pd.DataFrame:
