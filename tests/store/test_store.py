@@ -1,10 +1,12 @@
 """The store: all or nothing, nothing twice, nothing lost, and any version again."""
 
+import errno
 import os
 import pickle
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -20,7 +22,9 @@ from overround import Store
 from overround.encoding import ENCODED
 from overround.errors import StoreError, TableError
 from overround.schema import TABLES
+from overround.store import fsync
 from tests.support.books import KICK_OFF, quote, quotes, result, three_way
+from tests.support.disks import mounted
 from tests.support.stores import event, many
 
 QUOTE_KEY = list(TABLES["quotes"].key)
@@ -360,6 +364,61 @@ def test_an_acknowledged_commit_has_been_forced_to_the_disk(store, monkeypatch):
 
     kinds = {path.suffix or "folder" for path in synced}
     assert kinds == {".parquet", ".json", "folder"}
+
+
+def test_a_file_system_that_forces_no_folders_is_used_after_one_warning(store, monkeypatch, caplog):
+    real = os.fsync
+
+    def files_only(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    monkeypatch.setattr(fsync, "_warned", set())
+
+    for _ in range(2):
+        store.append("quotes", many(1))
+
+    assert len(store.read("quotes")) == len(many(1))
+    assert caplog.text.count("cannot force a folder to the disk (Invalid argument)") == 1
+
+
+def test_a_file_that_cannot_be_forced_to_the_disk_is_refused_and_leaves_nothing(store, monkeypatch):
+    store.append("quotes", many(1))
+    before, real = set(Path(store.root).rglob("*.parquet")), os.fsync
+
+    def no_folder(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", no_folder)
+
+    for number in range(2, 6):
+        with pytest.raises(StoreError, match="Input/output error"):
+            store.append("quotes", many(number))
+
+    assert set(Path(store.root).rglob("*.parquet")) == before
+
+
+@pytest.mark.parametrize("call", ["compact", "vacuum", "repair", "check"])
+def test_what_a_read_only_disk_does_not_allow_is_a_sentence(tmp_path, call):
+    with mounted(tmp_path, "size=16m"):
+        store = Store(tmp_path / "store")
+        for number in (1, 2):
+            store.append("quotes", many(number))
+        log = tmp_path / "store" / "quotes" / "_delta_log"
+        if call in ("repair", "check"):
+            (log / f"{2:020d}.json").rename(log / f"{9:020d}.json.gone")
+            (log / f"{2:020d}.json").write_text("{")
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)
+
+        if call == "check":
+            assert "half-written last log entry" in set(store.check()["what"])
+            return
+        with pytest.raises(StoreError, match=r"store .*: .*the file system is read-only"):
+            getattr(store, call)()
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path):

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,14 +117,20 @@ def write_file(
         out = pa.BufferOutputStream()
         bounds = _encode(rows, out)
         new_folder((folder / path).parent, folder)
-        with (folder / path).open("wb") as file:
-            # on disk before the log names it: otherwise a power cut could leave a version with a missing file
-            with timed("store_write_s"):
-                size = file.write(out.getvalue())
-                file.flush()
-            with timed("store_fsync_s"):
-                os.fsync(file.fileno())
-        to_disk([(folder / path).parent])
+        try:
+            with (folder / path).open("wb") as file:
+                # on disk before the log names it: otherwise a power cut could leave a version with a missing
+                # file
+                with timed("store_write_s"):
+                    size = file.write(out.getvalue())
+                    file.flush()
+                with timed("store_fsync_s"):
+                    os.fsync(file.fileno())
+            to_disk([(folder / path).parent])
+        except OSError:
+            with suppress(OSError):  # a full or failing disk: nothing is left of a try
+                (folder / path).unlink()
+            raise
     else:
         with file_system(delta).open_output_stream(path) as file:
             bounds = _encode(rows, file)

@@ -6,7 +6,11 @@ looked at here only to keep keys out of messages.
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
+
+import pyarrow as pa
 
 from overround.errors import StoreError
 from overround.http.loopback import spare_from_proxy
@@ -16,6 +20,7 @@ _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
 _UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "S3_ALLOW_UNSAFE_RENAME")
 _REASONS = (
+    (r"Read-only file system", "the file system is read-only"),
     (r"NoSuchBucket", "the bucket does not exist"),
     (
         r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|InvalidToken|ExpiredToken|\b40[13] |"
@@ -91,6 +96,17 @@ def without_keys(text: str) -> str:
 def short(error: Exception) -> str:
     """The reason of an object store's error, else the first line: delta-rs appends its stack."""
     return reason(error) or without_keys(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+@contextmanager
+def explained(root: str, what: str) -> Iterator[None]:
+    """Raise what a disk or an object store refuses inside the block as a StoreError."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise StoreError(f"store {root}: {what} could not be finished ({short(error)}).") from None
 
 
 def hint(error: Exception) -> str:

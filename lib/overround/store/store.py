@@ -27,7 +27,7 @@ from overround.store.commits import (
     split_new_and_changed,
     without_repeats,
 )
-from overround.store.object_store import hint, options, reason, short, without_keys
+from overround.store.object_store import explained, hint, options, reason, short, without_keys
 from overround.store.price_changes import only_changes
 from overround.store.sql import encoded_answer, register
 
@@ -248,11 +248,13 @@ class Store:
 
     def compact(self) -> int:
         """Rewrite each partition that is in several files into one, sorted; returns their number."""
-        return maintenance.compact(self.catalog)
+        with explained(self.root, "compacting"):
+            return maintenance.compact(self.catalog)
 
     def vacuum(self, retention_days: float = 7) -> int:
         """Remove files that no version younger than this and no recorded run needs; returns their number."""
-        return maintenance.vacuum(self.catalog, retention_days)
+        with explained(self.root, "the vacuum"):
+            return maintenance.vacuum(self.catalog, retention_days)
 
     def check(self) -> pd.DataFrame:
         """Look for damage in the files.
@@ -264,13 +266,15 @@ class Store:
         """
         from overround.store.repair import check
 
-        return check(self.catalog)
+        with explained(self.root, "the check"):
+            return check(self.catalog)
 
     def repair(self) -> list[str]:
         """Mend what `check` finds; returns a sentence for each thing done."""
         from overround.store.repair import repair
 
-        return repair(self.catalog)
+        with explained(self.root, "the repair"):
+            return repair(self.catalog)
 
     def _append(self, table: Table, given: pa.Table, changes_only: bool, mark: str | None) -> Appended:
         from deltalake.exceptions import CommitFailedError, DeltaError
