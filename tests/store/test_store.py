@@ -22,9 +22,10 @@ from overround import Store
 from overround.encoding import ENCODED
 from overround.errors import StoreError, TableError
 from overround.schema import TABLES
-from overround.store import fsync
+from overround.store import commits, fsync
 from tests.support.books import KICK_OFF, quote, quotes, result, three_way
 from tests.support.disks import mounted
+from tests.support.servers import require
 from tests.support.stores import event, many
 
 QUOTE_KEY = list(TABLES["quotes"].key)
@@ -400,6 +401,62 @@ def test_a_file_that_cannot_be_forced_to_the_disk_is_refused_and_leaves_nothing(
             store.append("quotes", many(number))
 
     assert set(Path(store.root).rglob("*.parquet")) == before
+
+
+def test_a_commit_that_the_log_does_not_take_leaves_nothing_and_says_why(store):
+    store.append("quotes", many(1))
+    before, log = set(Path(store.root).rglob("*.parquet")), Path(store.root) / "quotes" / "_delta_log"
+    bound = subprocess.run(["mount", "--bind", log, log], capture_output=True, text=True)
+    require(not bound.returncode, f"nothing can be mounted here: {bound.stderr.strip()}", of_machine=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", log], check=True)
+        for number in range(2, 6):
+            with pytest.raises(StoreError, match=r"\(the file system is read-only\); nothing was written\.$"):
+                store.append("quotes", many(number))
+    finally:
+        subprocess.run(["umount", "-l", log], check=True)
+
+    assert set(Path(store.root).rglob("*.parquet")) == before
+    assert store.append("quotes", many(2)).inserted == len(many(2)) - len(many(1))
+
+
+def test_a_disk_without_hard_links_is_named_and_nothing_is_left(store, tmp_path):
+    compiler = shutil.which("cc")
+    require(bool(compiler), "there is no C compiler to take hard links away with")
+    (tmp_path / "nolink.c").write_text(
+        "#include <errno.h>\n"
+        "int link(const char *a, const char *b) { errno = EPERM; return -1; }\n"
+        "int linkat(int a, const char *b, int c, const char *d, int e) { errno = EPERM; return -1; }\n"
+    )
+    library = tmp_path / "nolink.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, tmp_path / "nolink.c"], check=True)
+    store.append("quotes", many(1))
+    before = set(Path(store.root).rglob("*.parquet"))
+
+    code = (
+        "import sys; from overround import Store; from tests.support.stores import many; "
+        "Store(sys.argv[1]).append('quotes', many(2))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, store.root],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+
+    assert "has no hard links, which a commit needs" in done.stderr
+    assert set(Path(store.root).rglob("*.parquet")) == before
+
+
+def test_files_that_the_log_names_survive_an_error_after_the_commit(store):
+    store.append("quotes", many(1))
+    files = set(Path(store.root).rglob("*.parquet"))
+    delta, folder = store.catalog.open("quotes"), Path(store.root) / "quotes"
+
+    commits._remove_unnamed(delta, [str(path.relative_to(folder)) for path in files], 0)
+
+    assert set(Path(store.root).rglob("*.parquet")) == files
 
 
 @pytest.mark.parametrize("call", ["compact", "vacuum", "repair", "check"])

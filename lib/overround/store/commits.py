@@ -6,6 +6,7 @@ It never retries: the caller looks at the table again and decides.
 import hashlib
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from overround.grouping import combined_codes
 from overround.schema import Table
 from overround.stopwatch import timed
-from overround.store.data_files import by_partition, local_system, read_files, write_file
+from overround.store.data_files import by_partition, local_folder, local_system, read_files, write_file
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
@@ -140,7 +141,8 @@ def commit_files(
     list
         The partitions that were written.
     """
-    from deltalake.transaction import RemoveAction
+    from deltalake.exceptions import DeltaError
+    from deltalake.transaction import AddAction, RemoveAction
 
     removed, parts, now = list(removed), partitions(table, rows), int(time.time() * 1000)
     actions: list[Any] = [
@@ -153,16 +155,40 @@ def commit_files(
         path = unquote(file["path"])
         actions.append(RemoveAction(path, data_change, now, file["size_bytes"], values))
     claimed = {*parts, *(partition_of(table, file) for file in removed)}
-    delta.create_write_transaction(
-        actions,
-        "append",
-        delta.schema(),
-        list(table.partition),
-        commit_properties=commit_properties(delta, claimed, mark) if table.key or removed else None,
-        post_commithook_properties=commit_hooks(),
-    )
+    before = delta.version()
+    try:
+        delta.create_write_transaction(
+            actions,
+            "append",
+            delta.schema(),
+            list(table.partition),
+            commit_properties=commit_properties(delta, claimed, mark) if table.key or removed else None,
+            post_commithook_properties=commit_hooks(),
+        )
+    except (DeltaError, OSError):
+        _remove_unnamed(delta, [action.path for action in actions if isinstance(action, AddAction)], before)
+        raise
     delta.update_incremental()
     return parts
+
+
+def _remove_unnamed(delta: "DeltaTable", paths: list[str], before: int) -> None:
+    """Remove data files of a commit that failed, unless an entry of the log after `before` names them.
+
+    An error may also come after the entry was written, e.g. of a checkpoint on a full disk. Where the log
+    cannot be read, and on an object store, the files stay for the vacuum.
+    """
+    folder = local_folder(delta)
+    if folder is None:
+        return
+    with suppress(OSError):
+        # not by glob, which takes a folder that cannot be read for an empty one
+        entries = [entry for entry in (folder / "_delta_log").iterdir() if entry.suffix == ".json"]
+        later = [entry.read_bytes() for entry in entries if entry.stem.isdigit() and int(entry.stem) > before]
+        for path in paths:
+            name = path.rpartition("/")[2]  # has an identifier of its own, and nothing that is quoted
+            if not any(name.encode() in entry for entry in later):
+                (folder / unquote(path)).unlink()
 
 
 def _without(table: Table, delta: "DeltaTable", changed: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:

@@ -21,6 +21,10 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
 _UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "S3_ALLOW_UNSAFE_RENAME")
 _REASONS = (
     (r"Read-only file system", "the file system is read-only"),
+    (
+        r"Unable to rename file[\s\S]*os error (1|22|38|95)\b",
+        "the file system has no hard links, which a commit needs; use a local disk or an object store",
+    ),
     (r"NoSuchBucket", "the bucket does not exist"),
     (
         r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|InvalidToken|ExpiredToken|\b40[13] |"
@@ -94,8 +98,18 @@ def without_keys(text: str) -> str:
 
 
 def short(error: Exception) -> str:
-    """The reason of an object store's error, else the first line: delta-rs appends its stack."""
-    return reason(error) or without_keys(str(error).splitlines()[0] if str(error) else type(error).__name__)
+    """The reason of an error where it is known, else its first line: delta-rs appends its stack."""
+    known = reason(error)
+    if known:
+        return known
+    # of a folder, the first line of delta-rs only says that; the cause is in those after it
+    lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in str(error).splitlines()]
+    said = (
+        ": ".join(filter(None, lines))
+        if lines[:1] == ["Generic LocalFileSystem error"]
+        else "".join(lines[:1])
+    )
+    return without_keys(said) or type(error).__name__
 
 
 @contextmanager
