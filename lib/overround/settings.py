@@ -2,16 +2,25 @@
 
 import logging
 import os
+import shlex
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from overround.errors import SettingsError
 
 PACKAGE = Path(__file__).parent
+_FOLDERS = ("home", "store", "cache", "reports")
 _log = logging.getLogger(__name__)
 
 
@@ -25,10 +34,58 @@ def project_home() -> Path:
     True
     """
     here = Path.cwd()
-    for folder in (here, *here.parents, PACKAGE.parents[1]):
-        if (folder / "notebooks" / "backtest.ipynb").is_file():
-            return folder
-    return here
+    return _project_of((here, *here.parents, PACKAGE.parents[1])) or here
+
+
+def settings_file() -> Path:
+    """The project's `.env`, which may not exist; outside of a project the working folder's, if it has one.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.settings.settings_file().name
+    '.env'
+    """
+    here = Path.cwd()
+    if home := os.environ.get("OVERROUND_HOME"):
+        return Path(expand_home(home)).absolute() / ".env"
+    if project := _project_of((here, *here.parents)):
+        return project / ".env"
+    default = project_home() / ".env"
+    return default if default.is_file() and not os.path.lexists(here / ".env") else here / ".env"
+
+
+def expand_home(folder: str) -> str:
+    """A folder with the home folder in place of a `~` at its beginning.
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> ov.settings.expand_home("~/odds").endswith("/odds"), ov.settings.expand_home("odds~1")
+    (True, 'odds~1')
+    """
+    return os.path.expanduser(folder)  # noqa: PTH111  # `Path` fails where a folder has the name ~x
+
+
+def _project_of(folders: Iterable[Path]) -> Path | None:
+    """The first of these folders that holds `notebooks/`."""
+    return next((one for one in folders if (one / "notebooks" / "backtest.ipynb").is_file()), None)
+
+
+class _ProjectFile(DotEnvSettingsSource):
+    """Lines of the project's `.env`; a relative folder begins there, whatever the working folder."""
+
+    def __init__(self, settings_cls: type[BaseSettings]):
+        self._file = settings_file()
+        super().__init__(settings_cls, env_file=self._file)
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        for name in _FOLDERS:
+            given = values.get(name)
+            if given and "://" not in given:
+                values[name] = str(self._file.parent / expand_home(given))
+        return values
 
 
 class Settings(BaseSettings):
@@ -41,7 +98,7 @@ class Settings(BaseSettings):
     's3://bucket/odds'
     """
 
-    model_config = SettingsConfigDict(env_prefix="OVERROUND_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="OVERROUND_", extra="ignore", frozen=True)
 
     home: Path = Field(default_factory=project_home, description="folder that holds notebooks/")
     store: Annotated[str, NoDecode] = Field(
@@ -67,6 +124,24 @@ class Settings(BaseSettings):
     profile: bool = Field(
         True, description="whether runs are profiled, by sampling their calls a hundred times a second"
     )
+
+    @field_validator(*_FOLDERS, mode="before")
+    @classmethod
+    def _in_the_home_folder(cls, value: Any) -> Any:
+        """A `~` at the beginning of a folder is the home folder."""
+        return expand_home(str(value)) if isinstance(value, str | Path) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the project's `.env` instead of the working folder's."""
+        return init_settings, env_settings, _ProjectFile(settings_cls)
 
     @property
     def store_root(self) -> str:
@@ -115,7 +190,7 @@ def load_settings() -> Settings:
         ) from None
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(
-            f"{Path('.env').resolve()} cannot be read ({type(error).__name__}); "
+            f"{settings_file().resolve()} cannot be read ({type(error).__name__}); "
             "a text file in UTF-8 is expected."
         ) from None
     _warn_of_readable_key(settings)
@@ -129,7 +204,7 @@ def _warn_once(text: str) -> None:
 
 def _warn_of_readable_key(settings: Settings) -> None:
     """Warn if `.env` holds a key and can be read by other users of this machine, which may be intended."""
-    file = Path(".env")
+    file = settings_file()
     if (
         os.name != "posix"
         or not settings.odds_api_key.get_secret_value()
@@ -138,4 +213,7 @@ def _warn_of_readable_key(settings: Settings) -> None:
     ):
         return
     if file.stat().st_mode & 0o077:
-        _warn_once(f"{file.resolve()} holds a key and can be read by others on this machine: chmod 600 .env")
+        shown = ".env" if file.parent == Path.cwd() else shlex.quote(str(file))
+        _warn_once(
+            f"{file.resolve()} holds a key and can be read by others on this machine: chmod 600 {shown}"
+        )

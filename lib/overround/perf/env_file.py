@@ -7,12 +7,11 @@ from pathlib import Path
 from dotenv import dotenv_values, set_key
 
 from overround.errors import SettingsError
-
-FILE = Path(".env")
+from overround.settings import settings_file
 
 
 def save(values: Mapping[str, float | str]) -> Path:
-    """Set values in `.env` of the working folder; a new file is readable by its owner only.
+    """Set values in the project's `.env`; a new file is readable by its owner only.
 
     Parameters
     ----------
@@ -29,7 +28,7 @@ def save(values: Mapping[str, float | str]) -> Path:
     SettingsError
         Where the file cannot be read or written.
     """
-    file = FILE.resolve()
+    file = settings_file().resolve()
     try:
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         there = dotenv_values(file, interpolate=False) if text else {}
