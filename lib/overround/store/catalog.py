@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from overround.errors import StoreError, TableError
 from overround.schema import TABLES, Table
+from overround.store.addresses import address, show_files
 from overround.store.commits import Partition, commit_hooks
 from overround.store.fsync import sync
 from overround.store.object_store import hint, short
@@ -44,6 +45,11 @@ class Catalog:
     def folder(self, name: str) -> Path:
         """Where a table is, if its root is a folder."""
         return Path(self.root) / name
+
+    def show_files(self, name: str) -> None:
+        """Make delta-rs see a table's data files, which it else only knows by the log."""
+        if self.is_local:
+            show_files(self.folder(name))
 
     def open(self, name: str, version: int | None = None) -> "DeltaTable | None":
         """A table at a version, by default the newest; None where there is no such table.
@@ -84,6 +90,8 @@ class Catalog:
         from deltalake.exceptions import DeltaError
 
         delta, memory = self._in_hand.pop(table.name, (None, {}))
+        if delta is not None:
+            self._uri(table.name)  # its links, where it needs some, may be gone
         # the folder may have been removed or replaced since
         if delta is not None and (not self.is_local or self._has_version(table.name, delta.version())):
             # delta-rs lists the whole log to bring a table up to date: look for the next version first
@@ -118,7 +126,7 @@ class Catalog:
             sync(self.folder(name), delta.version())
 
     def _uri(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}"
+        return address(self.folder(name)) if self.is_local else f"{self.root.rstrip('/')}/{name}"
 
     def _make(self, table: Table) -> "DeltaTable | None":
         from deltalake import DeltaTable
@@ -137,9 +145,11 @@ class Catalog:
         except (DeltaError, OSError) as error:
             # another process may have made it at the same moment
             if self.open(table.name) is None:
-                raise StoreError(f"store {uri} cannot be made ({short(error)}).{hint(error)}") from None
+                raise StoreError(
+                    f"store {self.root}: {table.name} cannot be made ({short(error)}).{hint(error)}"
+                ) from None
         if self.is_local:
-            sync(Path(uri), 0)
+            sync(self.folder(table.name), 0)
         return self.open(table.name)
 
     def _has_version(self, name: str, version: int) -> bool:

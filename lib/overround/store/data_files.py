@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from overround.schema import Table
 from overround.stopwatch import timed
+from overround.store.addresses import real_folder
 from overround.store.fsync import new_folder, to_disk
 
 if TYPE_CHECKING:
@@ -37,10 +38,7 @@ _LONG = 64
 
 def local_folder(delta: "DeltaTable") -> Path | None:
     """The table's folder, None where it is on an object store."""
-    uri = delta.table_uri
-    if uri.startswith("file://"):
-        return Path(unquote(uri.removeprefix("file://")))
-    return None if "://" in uri else Path(uri)
+    return real_folder(delta.table_uri)
 
 
 def local_system(delta: "DeltaTable") -> pafs.FileSystem | None:

@@ -122,16 +122,19 @@ def vacuum(catalog: Catalog, retention_days: float = 7, tables: list[str] | None
             for version in pinned(catalog, name)
             if version <= delta.version() and _opens(catalog, name, version)
         ]
-        removed += len(
-            delta.vacuum(
-                retention_hours=round(retention_days * 24),
-                dry_run=False,
-                full=True,
-                enforce_retention_duration=False,
-                keep_versions=keep or None,
-                post_commithook_properties=commit_hooks(),
-            )
+        catalog.show_files(name)
+        gone = delta.vacuum(
+            retention_hours=round(retention_days * 24),
+            dry_run=False,
+            full=True,
+            enforce_retention_duration=False,
+            keep_versions=keep or None,
+            post_commithook_properties=commit_hooks(),
         )
+        # of a file that delta-rs knew by a link (`addresses`), only the link is gone
+        for path in gone if catalog.is_local and not TABLES[name].partition else ():
+            (catalog.folder(name) / path).unlink(missing_ok=True)
+        removed += len(gone)
         _shorten_log(catalog, name, delta)
     return removed
 

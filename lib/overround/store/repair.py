@@ -116,7 +116,7 @@ def _repair_table(catalog: Catalog, table: Table) -> Iterator[str]:
     if delta is None:
         return
     if bad := _bad_files(catalog, table, delta):
-        unknown = _drop_from_log(delta, bad)
+        unknown = _drop_from_log(catalog, name, delta, bad)
         if unknown is not None:
             yield f"NOT MENDED, its log names files that no table of ours does ({unknown})."
             return
@@ -129,13 +129,16 @@ def _repair_table(catalog: Catalog, table: Table) -> Iterator[str]:
         yield f"{count:,} rows that were stored twice are removed from {'/'.join(part) or name}."
 
 
-def _drop_from_log(delta: "DeltaTable", bad: dict[str, tuple[str, int]]) -> str | None:
+def _drop_from_log(
+    catalog: Catalog, name: str, delta: "DeltaTable", bad: dict[str, tuple[str, int]]
+) -> str | None:
     """Put damaged files aside and drop missing ones from the log; returns the reason if that failed."""
     from deltalake.exceptions import DeltaError
 
     for path, (what, _) in bad.items():
         if what == DAMAGED:
             file_system(delta).move(path, f"{path}.damaged")
+    catalog.show_files(name)
     try:
         delta.repair(post_commithook_properties=commit_hooks())
     except DeltaError as error:  # a log that names files by absolute addresses was not written here

@@ -1,12 +1,15 @@
 """The tables as DuckDB sees them: each a view, all times in UTC."""
 
+import glob
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from overround.encoding import encode_text
 from overround.schema import TABLES, TIME
-from overround.store.commits import dataset, quoted
+from overround.store.commits import dataset, files_of, quoted
+from overround.store.data_files import local_folder
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -14,10 +17,16 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 122_880  # a row group of DuckDB
 
 
-def register(connection: Any, name: str, delta: "DeltaTable", is_local: bool) -> None:
+def register(connection: Any, name: str, delta: "DeltaTable") -> None:
     """A view of a table under its own name."""
     table = TABLES[name]
-    files = delta.file_uris() if is_local else []
+    folder = local_folder(delta)
+    # DuckDB takes patterns, these are paths
+    files = [
+        glob.escape(str(folder / unquote(path)))
+        for path in (files_of(table, delta, [])["path"].to_pylist() if folder else ())
+        if folder
+    ]
     if files:
         # the table's own files: DuckDB prunes and streams them itself; through a dataset it is 40 times
         # slower

@@ -77,10 +77,11 @@ class Store:
     """
 
     def __init__(self, root: str | Path | None = None):
-        from overround.settings import load_settings
+        from overround.settings import expand_home, load_settings
 
-        self.root = str(load_settings().store_root if root is None else root)
-        self.is_local = "://" not in self.root
+        given = str(load_settings().store_root if root is None else root)
+        self.is_local = "://" not in given
+        self.root = expand_home(given) if self.is_local else given
         if self.is_local and Path(self.root).is_file():
             raise StoreError(f"store {self.root}: that is a file; a folder is expected.")
         self.catalog = Catalog(
@@ -210,7 +211,7 @@ class Store:
             for name in TABLES:
                 delta = self.catalog.open(name, reading.version_of(name, version))
                 if delta is not None:
-                    register(connection, name, delta, self.is_local)
+                    register(connection, name, delta)
             answer = connection.sql(query, params=dict(values) if values else None)
             if answer is None:
                 raise StoreError(f"store {self.root}: the query asks nothing; write a SELECT.")
