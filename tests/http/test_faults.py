@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -34,6 +35,7 @@ from tests.support.disks import mounted
 from tests.support.servers import Served, require
 
 BODY = json.dumps([{"price": 2.35}] * 100).encode()
+GZIPPED = gzip.compress(BODY)
 QUICK = RetryPolicy(attempts=3, first_wait_s=0.01, deadline_s=20, read_s=5)
 RESET = object()
 
@@ -156,10 +158,33 @@ def test_a_connection_that_is_refused_is_tried_again_and_then_said(tmp_path):
         [head(len(BODY)) + BODY[:50]],  # cut off: fewer bytes than announced
         [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"40\r\n" + BODY[:20]],
         [head(20, "Content-Encoding: gzip") + b"this is not gzip at" + b"."],
+        [head(40, "Content-Encoding: gzip") + GZIPPED[:40]],
+        [head(len(GZIPPED) - 4, "Content-Encoding: gzip") + GZIPPED[:-4]],
+        [head(len(GZIPPED), "Content-Encoding: gzip") + GZIPPED[:-8] + b"12345678"],
+        [head(2 * len(GZIPPED) - 9, "Content-Encoding: x-gzip") + (2 * GZIPPED)[:-9]],
+        [b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + GZIPPED[:40]],
+        [head(30, "Content-Encoding: deflate") + zlib.compress(BODY)[:30]],
+        [head(5, "Content-Encoding: deflate") + zlib.compress(BODY)[2:7]],
+        [head(len(BODY), "Content-Encoding: br") + BODY],
         [RESET],
         [b""],
     ],
-    ids=["reset in the body", "cut off", "cut off in a chunk", "garbled", "reset at once", "closed at once"],
+    ids=[
+        "reset in the body",
+        "cut off",
+        "cut off in a chunk",
+        "garbled",
+        "cut gzip",
+        "gzip without its end",
+        "gzip with a wrong checksum",
+        "gzip cut in its second member",
+        "cut gzip without a length",
+        "cut deflate",
+        "cut bare deflate",
+        "Brotli that was not asked for",
+        "reset at once",
+        "closed at once",
+    ],
 )
 def test_an_answer_that_breaks_off_is_never_taken_and_asked_for_again(wire, tmp_path, broken):
     server = wire(broken, broken, then=OK)
@@ -169,6 +194,62 @@ def test_an_answer_that_breaks_off_is_never_taken_and_asked_for_again(wire, tmp_
 
     assert answer.content == BODY
     assert len(server.paths) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("X-GZIP", gzip.compress(BODY[:99]) + gzip.compress(BODY[99:]) + b"\0\0"),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", zlib.compress(BODY)[2:-4]),
+        ("identity", BODY),
+        ("deflate, gzip", gzip.compress(zlib.compress(BODY))),
+        ("gzip", b""),
+    ],
+    ids=["gzip", "members and padding", "deflate", "bare deflate", "identity", "twice", "empty"],
+)
+def test_a_whole_compressed_answer_is_taken_and_kept_as_it_was_before(wire, tmp_path, name, packed):
+    server = wire(head(len(packed), f"Content-Encoding: {name}") + packed)
+
+    with Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher:
+        contents = [fetcher.get("odds").content for _ in range(2)]
+
+    assert contents == [BODY if packed else b""] * 2
+    assert len(server.paths) == 1
+
+
+def test_what_is_too_large_once_unpacked_is_not_unpacked(wire, tmp_path):
+    bomb = gzip.compress(bytes(8 << 20))
+    server = wire(head(len(bomb), "Content-Encoding: gzip") + bomb)
+    policy = RetryPolicy(attempts=1, largest_bytes=1 << 20)
+
+    with (
+        Fetcher("test", server.url, tmp_path, policy=policy) as fetcher,
+        pytest.raises(FetchError, match="more than 1 MB"),
+    ):
+        fetcher.get("odds")
+
+
+def test_a_refusal_whose_text_is_garbled_is_still_that_refusal(wire, tmp_path):
+    server = wire(head(3, "Content-Encoding: gzip", status="401 No") + b"key")
+
+    with (
+        Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher,
+        pytest.raises(FetchError, match="answered 401"),
+    ):
+        fetcher.get("odds")
+
+    assert len(server.paths) == 1
+
+
+def test_a_date_of_a_machine_that_was_never_told_the_time_is_not_believed(wire, tmp_path):
+    server = wire(head(len(BODY), "Date: Thu, 01 Jan 1970 00:00:07 GMT") + BODY)
+
+    with Fetcher("test", server.url, tmp_path, policy=QUICK) as fetcher:
+        times = [fetcher.get("odds").fetched_at for _ in range(2)]
+
+    assert all(abs(datetime.now(UTC) - at) < timedelta(minutes=1) for at in times)
 
 
 def test_an_answer_that_always_breaks_off_is_an_error_and_not_kept(wire, tmp_path):

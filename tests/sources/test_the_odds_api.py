@@ -160,8 +160,42 @@ def test_a_historical_answer_is_unwrapped_and_its_time_is_the_snapshots(data: ob
     assert set(quotes["observed_at"]) == {pd.Timestamp("2030-05-01T00:05Z")} and len(quotes) == 3
 
 
+@pytest.mark.parametrize("field", ["market", "bookmaker"])
+@pytest.mark.parametrize("update", ["2030-05-04T12:00:06Z", "2030-05-04T18:00:00Z", "2090-01-01T00:00:00Z"])
+def test_an_update_later_than_its_answer_counts_as_the_answers_time(field: str, update: str):
+    live = event(
+        book(market(last_update=update)) if field == "market" else book(market(), last_update=update)
+    )
+    past = {"timestamp": "2030-05-04T11:55:00Z", "data": [live]}
+
+    assert (parse(live).quotes["observed_at"] == NOW).all()
+    batch = parse_odds(json.dumps(past).encode(), "the answer", fetched_at=NOW)
+    assert (batch.quotes["observed_at"] == datetime(2030, 5, 4, 11, 55, tzinfo=UTC)).all()
+
+
+@pytest.mark.parametrize(
+    ("update", "settled"),
+    [
+        ("15:50:00Z", "15:50:00Z"),
+        ("16:00:01Z", "16:00:01Z"),
+        ("16:00:06Z", "16:00:00Z"),
+        ("23:00:00Z", "16:00:00Z"),
+    ],
+)
+def test_a_score_is_settled_when_its_answer_came_at_the_latest(update: str, settled: str):
+    day = "2030-05-04T"
+    done = event(completed=True, scores=SCORES, last_update=day + update)
+    batch = parse_scores(
+        json.dumps([done]).encode(), "the scores", fetched_at=datetime.fromisoformat(day + "16:00:00Z")
+    )
+
+    assert batch.results["settled_at"].tolist() == [pd.Timestamp(day + settled)]
+
+
 def test_prices_in_play_are_kept():
-    batch = parse(event(book(market(last_update="2030-05-04T14:30:00Z"))))
+    update = "2030-05-04T14:30:00Z"
+    content = json.dumps([event(book(market(last_update=update)))]).encode()
+    batch = parse_odds(content, "the answer", fetched_at=datetime.fromisoformat(update))
 
     assert (batch.quotes["observed_at"] > batch.events["starts_at"][0]).all() and len(batch.quotes) == 3
 

@@ -28,7 +28,6 @@ from overround.store.store import Store
 
 _SELECTION = ("event_id", "bookmaker", "market", "line", "outcome")
 _Selection = tuple[str, str, str, float | None, str]
-_AHEAD = 600_000_000  # microseconds by which a bookmaker's clock may be ahead of the provider's
 _COLUMNS = tuple(TABLES["standing"].columns)
 
 
@@ -170,7 +169,7 @@ class OpenPrices:
                 if at > old.last_seen_at:
                     old.last_seen_at, old.is_flushed = at, False
                 continue
-            observed_at = when if when <= at + _AHEAD else at
+            observed_at = when
             if old is not None and observed_at <= old.observed_at:
                 # changed, though the bookmaker's time says otherwise: it was on offer when the provider
                 # answered, at the latest

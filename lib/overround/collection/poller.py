@@ -20,6 +20,7 @@ from overround.errors import FetchError, SourceError, StoreError
 from overround.http.client import Fetcher
 from overround.memory import trim
 from overround.settings import Settings, load_settings
+from overround.sources.base import read
 from overround.sources.the_odds_api import client as the_odds_api
 from overround.store.store import Store
 
@@ -182,7 +183,11 @@ class _Poller:
         with self._log.meter.stage(FETCH) as stage:
             answer = the_odds_api.odds(self._fetcher, turn.sport, offer, ttl=self._ttl)
             if turn.is_new(answer):
-                batch = self._prices.read_odds(answer, offer.odds_format)
+                batch = read(
+                    self._fetcher,
+                    [answer],
+                    lambda answers: self._prices.read_odds(next(answers), offer.odds_format),
+                )
                 stage.count(rows=len(batch.quotes))
                 self._pending.add(batch)
             turn.answered_at, turn.accepted = answer.fetched_at, True
@@ -202,7 +207,9 @@ class _Poller:
             turn.scores_at = now
             with self._log.meter.stage(FETCH):
                 scores = the_odds_api.scores(self._fetcher, turn.sport, days=_SCORES_DAYS, ttl=self._ttl)
-                self._pending.add(self._prices.read_scores(scores))
+                self._pending.add(
+                    read(self._fetcher, [scores], lambda answers: self._prices.read_scores(next(answers)))
+                )
 
     def _keep_house(self) -> None:
         """Log the calls; every few minutes write the log and the open prices, and forget finished events."""

@@ -25,6 +25,7 @@ from overround.errors import FetchError
 from overround.formatting import printable
 from overround.http.adapter import AnswerTooLarge, CircuitBreaker, PoliteAdapter, RetryPolicy, failed
 from overround.http.cache import MAX_STALE_S, AnswerCache
+from overround.http.decoding import ENCODINGS
 from overround.http.failures import why_no_answer
 from overround.http.redaction import is_secret, redact, redact_debug_logs
 from overround.http.single_flight import SingleFlight, only_process
@@ -50,6 +51,7 @@ class Answer:
     from_cache: bool
     headers: Mapping[str, str]
     is_stale: bool = False
+    key: str = ""  # under which it is cached
 
 
 class Fetcher:
@@ -166,7 +168,7 @@ class Fetcher:
         key = self._key(url)
         cached = self._fresh(key, ttl)
         if cached:
-            return self._hit(url, cached, started)
+            return self._hit(url, key, cached, started)
         failure: tuple[str, int] | None = None
         try:
             answer, shared = self._in_progress.share(
@@ -206,10 +208,10 @@ class Fetcher:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def forget(self, path: str, params: Mapping[str, Any] | None = None) -> None:
-        """Drop a cached answer that turned out to be wrong, so that the next call asks the provider again."""
+    def forget(self, answer: Answer) -> None:
+        """Drop an answer that must not be kept, so that the next call asks the provider again."""
         with suppress(KeyError):
-            del self._cache.responses[self._key(self._url(path, params))]
+            del self._cache.responses[answer.key]
 
     def drain(self) -> list[dict[str, Any]]:
         """Return the rows of `requests` so far, and empty the list."""
@@ -242,7 +244,7 @@ class Fetcher:
         with only_process(self._folder / f"{key}.lock", OTHER_PROCESS_S):
             cached = self._fresh(key, ttl)
             if cached:  # fetched by another process in the meantime
-                return self._hit(url, cached, started)
+                return self._hit(url, key, cached, started)
             try:
                 # stored in any case, even with a ttl of 0: it may be confirmed, or stand in, later
                 expires = FOREVER if ttl == FOREVER else max(1, math.ceil(ttl))
@@ -260,7 +262,7 @@ class Fetcher:
         self._observe(redact(url), status, confirmed, started, 0 if confirmed else len(body), quota)
         if status == 200:
             self._warned_stale = False
-            return Answer(redact(url), status, body, _answered_at(response), confirmed, headers)
+            return Answer(redact(url), status, body, _answered_at(response), confirmed, headers, key=key)
         said = " ".join(body[:160].decode("utf-8", "replace").split())
         reason = f"{redact(url)} answered {status}: {said}"
         return self._instead(url, key, ttl, reason, status, stale_if_error and failed(status))
@@ -280,7 +282,7 @@ class Fetcher:
             f"{_answered_at(cached):%Y-%m-%d %H:%M:%S} UTC",
         )
         self._warned_stale = True
-        return replace(_from_cache(url, cached), is_stale=True)
+        return replace(_from_cache(url, key, cached), is_stale=True)
 
     def _fresh(self, key: str, ttl: float) -> CachedResponse | None:
         cached = self._cache.get_response(key)
@@ -289,10 +291,10 @@ class Fetcher:
         # an answer from the future: the clock was set back, and the answer's age is unknown
         return cached if -_CLOCK_SLACK_S <= _age_s(cached) < ttl else None
 
-    def _hit(self, url: str, cached: CachedResponse, started: float) -> Answer:
+    def _hit(self, url: str, key: str, cached: CachedResponse, started: float) -> Answer:
         size = len(cached.content or b"")
         self._observe(redact(url), cached.status_code, True, started, size, None)
-        return _from_cache(url, cached)
+        return _from_cache(url, key, cached)
 
     def _scrub(self, text: str) -> str:
         for value in self._secret_values:  # a provider may repeat the key in its message
@@ -335,6 +337,7 @@ def _session(base_url: str, cache: AnswerCache, adapter: PoliteAdapter, key_fn: 
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = "overround (research workbench)"
+    session.headers["Accept-Encoding"] = ENCODINGS
     # proxies and certificates from the environment, read once: requests reads them at every call, which costs
     # more than the call itself
     named = session.merge_environment_settings(base_url, {}, None, None, None)
@@ -352,9 +355,9 @@ def _without_user(url: str) -> tuple[str, dict[str, str], str]:
     return urlunsplit(parts._replace(netloc=host)), basic, user.partition(":")[2]
 
 
-def _from_cache(url: str, cached: CachedResponse) -> Answer:
+def _from_cache(url: str, key: str, cached: CachedResponse) -> Answer:
     content, headers = cached.content or b"", dict(cached.headers)
-    return Answer(redact(url), cached.status_code, content, _answered_at(cached), True, headers)
+    return Answer(redact(url), cached.status_code, content, _answered_at(cached), True, headers, key=key)
 
 
 def _age_s(cached: CachedResponse) -> float:
@@ -363,11 +366,12 @@ def _age_s(cached: CachedResponse) -> float:
 
 def _answered_at(response: requests.Response) -> datetime:
     """When the provider answered: by its own clock (header Date, also in the cache), else by ours."""
-    try:
-        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        created = getattr(response, "created_at", None) or datetime.now(UTC)
-        return created.replace(tzinfo=created.tzinfo or UTC)
+    with suppress(KeyError, ValueError, TypeError, OverflowError):
+        at = parsedate_to_datetime(response.headers["Date"])
+        if at.year > 2000:  # older: a machine that was never told the time
+            return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    created = getattr(response, "created_at", None) or datetime.now(UTC)
+    return created.replace(tzinfo=created.tzinfo or UTC)
 
 
 def credits_left(headers: Mapping[str, str]) -> float | None:

@@ -28,6 +28,8 @@ def why_no_answer(error: Exception, url: str, certificates: object, took_s: floa
         return f"{error}: {asked} was not asked for."
     if isinstance(error, AnswerTooLarge):
         return f"the answer from {asked} is {error}; it was not read to its end."
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return f"the answer from {asked} cannot be used: {error}."
     if isinstance(error, requests.TooManyRedirects):
         return f"{asked} redirects in a circle; an answer is expected after a few redirects."
     if isinstance(error, requests.exceptions.SSLError) and isinstance(certificates, str):

@@ -1,14 +1,16 @@
 """What every source gives: batches of tidy tables from an open connection, and identifiers of matches."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from overround.errors import SourceError
+
 if TYPE_CHECKING:
-    from overround.http.client import Fetcher
+    from overround.http.client import Answer, Fetcher
 
 SET_ASIDE_COLUMNS = ("where", "row", "column", "value", "reason")
 
@@ -72,6 +74,43 @@ class Connection:
     fetcher: "Fetcher"
     jobs: Mapping[str, Callable[[], Iterable[Batch]]]
     changes_only: bool = False
+
+
+def read(
+    fetcher: "Fetcher", answers: Iterable["Answer"], parse: Callable[[Iterator["Answer"]], Batch]
+) -> Batch:
+    """Parse answers in order; the one that the parser refuses does not stay in the cache.
+
+    A log-in page with status 200 is an answer like any other until it is read. Whoever reads answers reads
+    them here, so that the next collection asks the provider again.
+
+    Parameters
+    ----------
+    fetcher : Fetcher
+        Where the answers are from.
+    answers : iterable of Answer
+        Taken one by one, when the parser wants the next.
+    parse : callable
+        Makes a batch of an iterator of answers.
+
+    Raises
+    ------
+    SourceError
+        As the parser raises it.
+    """
+    latest: list[Answer] = []
+
+    def handed() -> Iterator["Answer"]:
+        for answer in answers:
+            latest[:] = [answer]
+            yield answer
+
+    try:
+        return parse(handed())
+    except SourceError:
+        for answer in latest:
+            fetcher.forget(answer)
+        raise
 
 
 def event_id(source: str, competition: str, date: str, home: str, away: str) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from overround.errors import FetchError, ParameterError, SourceError
 from overround.http.client import Fetcher
 from overround.settings import Settings
-from overround.sources.base import Batch, Connection, Selection
+from overround.sources.base import Batch, Connection, Selection, read
 from overround.sources.football_data.leagues import DIVISIONS, NEW_LEAGUES, is_over, seasons_of
 from overround.sources.football_data.parser import SOURCE, parse
 
@@ -90,12 +90,18 @@ def _fetch(fetcher: Fetcher, league: str, season: str | None, now: datetime) -> 
         raise SourceError(
             f"football-data.co.uk has no file for {what} ({fetcher.base_url}/{path} answered {error.status})."
         ) from None
-    try:
-        return parse(
-            answer.content, answer.url, competition=league, season=season, collected_at=answer.fetched_at
-        )
-    except SourceError:
-        # a web page or another league's file, sent in place of this one, must not stay in the cache for a
-        # month
-        fetcher.forget(path)
-        raise
+    batch = read(
+        fetcher,
+        [answer],
+        lambda answers: parse(
+            next(answers).content,
+            answer.url,
+            competition=league,
+            season=season,
+            collected_at=answer.fetched_at,
+        ),
+    )
+    if not answer.content.endswith(b"\n"):
+        # every file of the provider ends with a line feed: this one is cut off, and has more matches
+        fetcher.forget(answer)
+    return batch

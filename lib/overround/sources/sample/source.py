@@ -9,10 +9,10 @@ from functools import partial
 from overround.errors import ParameterError
 from overround.http.client import Fetcher
 from overround.settings import Settings
-from overround.sources.base import Batch, Connection, Selection
+from overround.sources.base import Batch, Connection, Selection, read
 from overround.sources.local_server import started
 from overround.sources.sample.market import DAY_S, LEAGUES, SOURCE, Market, snapshot_times
-from overround.sources.the_odds_api.parser import parse_many, parse_scores
+from overround.sources.the_odds_api.parser import parse_many, read_scores
 from overround.sources.the_odds_api.snapshots import iso
 
 
@@ -79,10 +79,10 @@ def _season(fetcher: Fetcher, market: Market, league: str, season: int) -> Itera
     answers = fetcher.get_many(
         (f"/v4/historical/sports/{league}/odds", {**asked, "date": iso(time)}) for time in times
     )
-    yield parse_many(answers, odds_format="decimal", source=SOURCE)
+    yield read(fetcher, answers, partial(parse_many, odds_format="decimal", source=SOURCE))
     end = {"daysFrom": 300, "dateFormat": "iso", "date": iso(times[-1] + DAY_S)}
     scores = fetcher.get(f"/v4/historical/sports/{league}/scores", end)
-    yield parse_scores(scores.content, scores.url, fetched_at=scores.fetched_at, source=SOURCE)
+    yield read(fetcher, [scores], partial(read_scores, source=SOURCE))
 
 
 def serving(market: Market, *, latency_s: float = 0.002) -> AbstractContextManager[str]:

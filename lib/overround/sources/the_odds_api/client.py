@@ -6,7 +6,7 @@ Reference: https://the-odds-api.com/liveapi/guides/v4/. `parser` reads the answe
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ from typing import Literal
 from overround.errors import FetchError, ParameterError, SettingsError, SourceError
 from overround.http.client import FOREVER, Answer, Fetcher
 from overround.settings import Settings
-from overround.sources.base import Batch, Connection, Selection
-from overround.sources.the_odds_api.parser import SOURCE, parse_many, parse_scores
+from overround.sources.base import Batch, Connection, Selection, read
+from overround.sources.the_odds_api.parser import SOURCE, parse_many, read_scores
 
 INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
 _NAMES = re.compile("[a-z0-9_]+(,[a-z0-9_]+)*")
@@ -133,9 +133,8 @@ def batches(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Iterat
     FetchError
         With the reason the provider gives.
     """
-    yield parse_many([odds(fetcher, sport, offer, ttl=ttl)], odds_format=offer.odds_format)
-    answer = scores(fetcher, sport, ttl=ttl)
-    yield parse_scores(answer.content, answer.url, fetched_at=answer.fetched_at)
+    yield _read(fetcher, odds(fetcher, sport, offer, ttl=ttl), _parser(offer))
+    yield _read(fetcher, scores(fetcher, sport, ttl=ttl), read_scores)
 
 
 def odds(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Answer:
@@ -153,7 +152,8 @@ def historical_odds(
 ) -> Iterator[Batch]:
     """Past odds, snapshot by snapshot, from the one at or before `start` to `end`.
 
-    A snapshot costs ten times as much as current odds; it is fetched once and cached for ever.
+    A snapshot costs ten times as much as current odds; it is fetched once and cached for ever, except the
+    last one: an answer that names no next snapshot may name one tomorrow, so it is asked for again.
 
     Raises
     ------
@@ -170,11 +170,19 @@ def historical_odds(
         answer = _get(
             fetcher, f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}, FOREVER
         )
-        batch = parse_many([answer], odds_format=offer.odds_format)
-        yield batch
-        following = _following(answer)
+        batch = _read(fetcher, answer, _parser(offer))
+        wrong: SourceError | None = None
+        try:
+            following = _following(answer)
+        except SourceError as error:
+            wrong, following = error, None
         # a provider that repeated the same time would be asked for ever
-        date = following if following is None or following > date else None
+        date = following if following is not None and following > date else None
+        if date is None:
+            fetcher.forget(answer)
+        yield batch
+        if wrong:
+            raise wrong
 
 
 def is_hopeless(error: FetchError) -> bool:
@@ -183,6 +191,17 @@ def is_hopeless(error: FetchError) -> bool:
     A used-up quota is answered with 401 as well, but it will be renewed.
     """
     return error.status in (401, 403, 404, 422) and "quota" not in str(error)
+
+
+def _parser(offer: Offer) -> Callable[[Iterator[Answer]], Batch]:
+    return partial(parse_many, odds_format=offer.odds_format)
+
+
+def _read(fetcher: Fetcher, answer: Answer, parse: Callable[[Iterator[Answer]], Batch]) -> Batch:
+    batch = read(fetcher, [answer], parse)
+    if batch.events.empty and len(batch.set_aside):  # a list, but not of events
+        fetcher.forget(answer)
+    return batch
 
 
 def _following(answer: Answer) -> str | None:

@@ -33,6 +33,8 @@ _HIGHEST_PRICE, _HIGHEST_POINT = 1e7, 1e4
 # seconds since 1970 of a plausible time: from 1980 to 2100
 _EARLIEST, _LATEST = 315e6, 4.1e9
 _SIDES = {"Over": "over", "Under": "under"}
+# microseconds by which an update may be later than its answer, whose time is in whole seconds
+_AHEAD = 5_000_000
 _UNSEEN = (None, 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPORT = re.compile("[A-Za-z0-9_]{1,100}")
@@ -64,7 +66,8 @@ def parse_many(
     Events are kept as last seen (kick-offs move), and so is the last of several quotes with the same key.
     Prices quoted in play are kept: their `observed_at` is not before the event's `starts_at`. `observed_at`
     is the last update of the market, else of the bookmaker, else the time of the answer: the `timestamp` of a
-    historical one, otherwise when it was fetched.
+    historical one, otherwise when it was fetched. An update more than 5 s later than its own answer comes
+    from a clock that is ahead: then the time of the answer counts, when the price was on offer for certain.
 
     Parameters
     ----------
@@ -95,6 +98,12 @@ def parse_many(
     return rows.batch()
 
 
+def read_scores(answers: Iterable[Answer], *, source: str = SOURCE) -> Batch:
+    """Tidy tables of one answer with scores; see `parse_scores`."""
+    (answer,) = answers
+    return parse_scores(answer.content, answer.url, fetched_at=answer.fetched_at, source=source)
+
+
 def parse_scores(
     content: bytes,
     where: str,
@@ -106,18 +115,20 @@ def parse_scores(
 ) -> Batch:
     """Tidy tables of one answer with scores: every event, and the result of each completed one.
 
-    `settled_at` is the time of the score's last update. An abandoned event is never completed, so it has no
-    result. See `parse_many` for `seasons` and `sieve`.
+    `settled_at` is the time of the score's last update, or of the answer if that is over 5 s earlier. An
+    abandoned event is never completed, so it has no result. See `parse_many` for `seasons` and `sieve`.
     """
     rows = Rows(source, where, {} if seasons is None else seasons)
-    for path, event in _children({"events": _document(content, where, fetched_at)[0]}, "events", "", rows):
+    events, at = _document(content, where, fetched_at)
+    for path, event in _children({"events": events}, "events", "", rows):
         try:
             name, home, away = rows.add_event(event, path)
             if event.get("completed") is True:
-                rows.results[name] = (
-                    *_scores(event, home, away, path),
-                    _time_or_none(event, "last_update", path),
-                )
+                settled_at = _time_or_none(event, "last_update", path)
+                # a clock that is ahead; but a match has not ended before it began
+                if settled_at is not None and rows.events[name][3] < at < settled_at - _AHEAD:
+                    settled_at = at
+                rows.results[name] = (*_scores(event, home, away, path), settled_at)
         except _Unusable as bad:
             rows.put_aside(*bad.args)
     if sieve is not None:
@@ -234,7 +245,14 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
                     except _Unusable as bad:
                         rows.put_aside(*bad.args)
                         continue
-                    key = (event_id, name, market, line, side, at if when is None else when)
+                    key = (
+                        event_id,
+                        name,
+                        market,
+                        line,
+                        side,
+                        at if when is None or when > at + _AHEAD else when,
+                    )
                     # a price seen again keeps the time when it was first seen: from then on it could be taken
                     if rows.quotes.get(key, _UNSEEN)[0] != price:
                         rows.quotes[key] = (price, at)
