@@ -428,6 +428,27 @@ def test_a_page_instead_of_data_is_handed_on_as_it_is(wire, tmp_path):
         assert fetcher.get("odds").content == page
 
 
+@pytest.mark.parametrize(
+    ("base", "asked", "told"),
+    [
+        ("https://api.test", "https://api.test/odds", True),
+        ("https://api.test", "http://api.test/odds", False),
+        ("http://api.test", "https://api.test/odds", True),
+        ("http://api.test", "http://api.test/odds", True),
+        ("https://api.test", "https://other.test/odds", False),
+    ],
+)
+def test_a_redirect_out_of_tls_is_followed_without_the_key(base, asked, told):
+    adapter = http_adapter.PoliteAdapter(
+        base, 0, {"apiKey": "k"}, {"X-Key": "k"}, RetryPolicy(), CircuitBreaker("test", 9, 9)
+    )
+
+    with closing(adapter):
+        sent = adapter._with_secrets(requests.Request("GET", asked).prepare())
+
+    assert ("apiKey=k" in sent.url, "X-Key" in sent.headers) == (told, told)
+
+
 def test_waits_double_up_to_a_limit_and_no_two_pollers_come_back_together(wire, tmp_path):
     waits = []
     adapter = http_adapter.PoliteAdapter(

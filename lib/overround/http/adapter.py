@@ -136,7 +136,7 @@ class PoliteAdapter(HTTPAdapter):
 
     Parameters
     ----------
-    host : str
+    base_url : str
         Network location that receives the secrets.
     min_interval_s : float
         Minimum time between two calls.
@@ -148,7 +148,7 @@ class PoliteAdapter(HTTPAdapter):
 
     def __init__(
         self,
-        host: str,
+        base_url: str,
         min_interval_s: float,
         query: Mapping[str, str],
         headers: Mapping[str, str],
@@ -158,7 +158,7 @@ class PoliteAdapter(HTTPAdapter):
         workers: int = 4,
         sleep: Callable[[float], None] = time.sleep,
     ):
-        self._host, self._query, self._headers = host, dict(query), dict(headers)
+        self._base, self._query, self._headers = urlsplit(base_url), dict(query), dict(headers)
         self._policy, self._breaker, self._sleep = policy, breaker, sleep
         self._interval, self._next, self._turn = min_interval_s, 0.0, threading.Lock()
         super().__init__(pool_maxsize=workers, max_retries=0)
@@ -250,7 +250,8 @@ class PoliteAdapter(HTTPAdapter):
         for name in ("Cache-Control", "X-ACTUAL-NO-CACHE"):  # notes of requests-cache to itself
             sent.headers.pop(name, None)
         parts = urlsplit(sent.url or "")
-        if str(parts.netloc) == self._host:
+        # not where a redirect leaves TLS
+        if parts.netloc == self._base.netloc and parts.scheme in ("https", self._base.scheme):
             # a redirect may already contain the key; the other parameters stay exactly as written
             kept = [pair for pair in str(parts.query).split("&") if pair.partition("=")[0] not in self._query]
             both = "&".join(filter(None, [*kept, urlencode(self._query)]))

@@ -118,7 +118,7 @@ class Fetcher:
         policy = policy or RetryPolicy()
         self._cache = AnswerCache(self._folder / "http.sqlite")
         adapter = PoliteAdapter(
-            urlsplit(self.base_url).netloc,
+            self.base_url,
             min_interval_s,
             query,
             headers,
