@@ -137,7 +137,7 @@ class PoliteAdapter(HTTPAdapter):
     Parameters
     ----------
     base_url : str
-        Network location that receives the secrets.
+        Of the provider, which alone receives the secrets.
     min_interval_s : float
         Minimum time between two calls.
     query, headers : mapping
