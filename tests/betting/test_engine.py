@@ -289,6 +289,17 @@ def test_impossible_stakes_are_refused(rule):
         rule()
 
 
+@pytest.mark.parametrize("column", ["season", "competition", "strategy"])
+def test_a_column_of_text_that_is_empty_in_all_rows_stays_empty(column):
+    wanted = bets(bet(), bet("m2"))
+    wanted[column] = pd.Series([None, None], dtype="str")
+
+    ledger = backtest(wanted, results(result(), result("m2")))
+
+    assert len(ledger) == 2
+    assert ledger[column].isna().all()
+
+
 def test_no_bets_make_an_empty_ledger():
     ledger = backtest(bets(bet()).head(0), results(result()))
 

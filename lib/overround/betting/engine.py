@@ -178,8 +178,12 @@ def _check(
 
 def _constant_texts(signals: pd.DataFrame) -> dict[str, Any]:
     """The columns of plain text that have the same word in all rows; codes stand for them on the way."""
-    named = [name for name in (*SIGNAL_COLUMNS, *_CARRIED) if isinstance(signals[name].dtype, pd.StringDtype)]
-    return {name: signals[name].array for name in named if is_constant(signals[name])}
+    texts = {name: signals[name] for name in (*SIGNAL_COLUMNS, *_CARRIED)}
+    return {
+        name: text.array
+        for name, text in texts.items()
+        if isinstance(text.dtype, pd.StringDtype) and is_constant(text) and pd.notna(text.iloc[0])
+    }
 
 
 def _checked(signals: pd.DataFrame) -> tuple[NDArray[np.bool_], Times, Times]:
