@@ -333,4 +333,6 @@ def _check(table: Table, arrays: dict) -> None:
             )
 
 
+# the tables that a source fills, in the order of storing: no price of a match that is unknown
+COLLECTED = ("events", "quotes", "results")
 FOUND = "found"  # the stage under which the table `measurements` has a run's figures of merit

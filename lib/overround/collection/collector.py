@@ -11,6 +11,7 @@ import pandas as pd
 from overround.errors import FetchError, OverroundError, SourceError, TableError
 from overround.measure.meter import Meter, request_figures
 from overround.progress import followed
+from overround.schema import COLLECTED
 from overround.settings import Settings, load_settings
 from overround.sources.base import SET_ASIDE_COLUMNS, Batch, Selection
 from overround.sources.registry import find_source, open_source
@@ -94,9 +95,7 @@ def collect(
     settings = settings or load_settings()
     store = store or Store(settings.store_root)
     meter = meter or Meter("collect")
-    totals = pd.DataFrame(
-        0, index=["events", "quotes", "results"], columns=["inserted", "updated", "unchanged"]
-    )
+    totals = pd.DataFrame(0, index=list(COLLECTED), columns=["inserted", "updated", "unchanged"])
     aside: list[pd.DataFrame] = []
     failed: dict[str, OverroundError] = {}
     with open_source(source, settings, Selection(tuple(leagues), tuple(seasons))) as connection:

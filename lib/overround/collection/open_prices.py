@@ -169,15 +169,14 @@ class OpenPrices:
                 if at > old.last_seen_at:
                     old.last_seen_at, old.is_flushed = at, False
                 continue
-            observed_at = when
-            if old is not None and observed_at <= old.observed_at:
+            if old is not None and when <= old.observed_at:
                 # changed, though the bookmaker's time says otherwise: it was on offer when the provider
                 # answered, at the latest
-                observed_at = at
-                if observed_at <= old.observed_at:
+                if at <= old.observed_at:
                     continue  # an answer older than the open price
-            prices[selection] = _Price(price, observed_at, at)
-            changes[*selection, observed_at] = (price, at)
+                when = at
+            prices[selection] = _Price(price, when, at)
+            changes[*selection, when] = (price, at)
         return changes
 
 

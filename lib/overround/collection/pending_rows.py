@@ -3,9 +3,10 @@
 import pandas as pd
 
 from overround.collection.collector import APPEND
-from overround.collection.polled import ORDER, Polled, note
+from overround.collection.polled import Polled, note
 from overround.errors import StoreError
 from overround.measure.meter import Meter
+from overround.schema import COLLECTED
 from overround.sources.base import Batch
 from overround.store.store import Store
 
@@ -23,7 +24,7 @@ class PendingRows:
 
     def __init__(self, store: Store, state: Polled):
         self._store, self._state = store, state
-        self._pending: dict[str, list[pd.DataFrame]] = {name: [] for name in ORDER}
+        self._pending: dict[str, list[pd.DataFrame]] = {name: [] for name in COLLECTED}
         # unknown until the first append
         self._version, self.others_wrote = -1, False
 

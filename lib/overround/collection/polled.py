@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from overround.errors import StoreError
-
-ORDER = ("events", "quotes", "results")
+from overround.schema import COLLECTED
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ class Polled:
     """
 
     polls: int = 0
-    inserted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ORDER, 0))
+    inserted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
     unchanged: int = 0  # prices seen again
     set_aside: int = 0
     last_set_aside: str = ""

@@ -24,12 +24,12 @@ from overround.measure import procfs
 from overround.measure.meter import Meter
 from overround.perf.worker import take
 from overround.runs.history import cost_change, newest_pipeline, stage_costs
+from overround.schema import COLLECTED
 from overround.settings import Settings
 from overround.signals.value import value_signals
 from overround.store.store import Store
 
 SEASONS = ("1819", "1920", "2021", "2122", "2223", "2324")
-COLLECTED = ("events", "quotes", "results")
 KEPT = ("ledgers", "measurements", "requests")  # every run adds to them, so that runs can be compared later
 REFERENCES = ("pinnacle", "market_average")
 START, FILLED = "empty", "filled"

@@ -26,6 +26,7 @@ from overround.perf.samples import in_turns
 from overround.perf.tune_ttl import time_to_live
 from overround.perf.worker import take
 from overround.perf.workloads import quotes
+from overround.schema import COLLECTED
 from overround.settings import Settings
 from overround.sources.base import Batch
 from overround.store.store import Store
@@ -139,7 +140,7 @@ def storing(settings: Settings, folder: Path) -> Iterator[Trial]:
     def store(batch_rows: int) -> None:
         root = folder / f"store-{next(numbers)}"
         kinds = ["inserted", "updated", "unchanged"]
-        totals = pd.DataFrame(0, index=["events", "quotes", "results"], columns=kinds)
+        totals = pd.DataFrame(0, index=list(COLLECTED), columns=kinds)
         gathering = Gathering(Store(root), Meter("tune"), totals, batch_rows, changes_only=True)
         for answer in answers:
             gathering.add(answer)

@@ -16,6 +16,7 @@ from typing import Any
 
 from overround.reports.notebooks import declared
 from overround.reports.records import read_record, reads_one_version
+from overround.schema import COLLECTED
 from overround.settings import Settings
 
 _SETTLED = timedelta(days=30)  # before a season that is over is asked for again
@@ -85,9 +86,7 @@ def data_of(settings: Settings, version: str = "") -> str:
     from overround.store.store import Store
 
     store = Store(settings.store_root)
-    tables = {
-        name: table_id for name in ("events", "quotes", "results") if (table_id := store.identity(name))
-    }
+    tables = {name: table_id for name in COLLECTED if (table_id := store.identity(name))}
     return f"{version or store.version()} of {','.join(tables.values())}" if tables else ""
 
 

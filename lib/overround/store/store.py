@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from overround.encoding import to_frame
 from overround.errors import StoreError
-from overround.schema import TABLES, Table, to_arrow
+from overround.schema import COLLECTED, TABLES, Table, to_arrow
 from overround.stopwatch import timed
 from overround.store import maintenance, reading
 from overround.store.catalog import Catalog, find_table
@@ -231,7 +231,7 @@ class Store:
 
         Give it to `read` to see the same rows again.
         """
-        tables = ((name, self.catalog.open(name)) for name in ("events", "quotes", "results"))
+        tables = ((name, self.catalog.open(name)) for name in COLLECTED)
         return ",".join(f"{name}={delta.version()}" for name, delta in tables if delta is not None)
 
     def identity(self, name: str) -> str:
