@@ -168,6 +168,7 @@ COLLECTIONS = {
     "a month later": (SEASON, 31, 0, False),
     "a job that failed": (SEASON, 20, 1, False),
     "a season that is played": ({**SEASON, "seasons": ["2324", "2526"]}, 20, 0, False),
+    "the matches of the next days": ({**SEASON, "seasons": ["2324", "fixtures"]}, 0, 0, False),
     "all seasons in one file": ({**SEASON, "leagues": ["ARG"], "seasons": []}, 20, 0, False),
     "current prices": ({"source": "the-odds-api", "leagues": ["soccer_epl"], "seasons": []}, 0, 0, False),
 }

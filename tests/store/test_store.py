@@ -671,3 +671,49 @@ def test_a_correction_forces_its_files_to_the_disk_too(store, monkeypatch):
     assert {path.suffix for path in synced} == {".parquet", ".json", ""}
     # the entry of each new file in its folder, too
     assert {path.parent for path in synced if path.suffix} <= set(synced)
+
+
+@pytest.mark.parametrize("one_line", [False, True])
+def test_a_corrected_line_takes_the_place_of_the_old_one_where_a_market_has_one_line(tmp_path, one_line):
+    store = Store(tmp_path / "store")
+
+    def spread(line: float, price: float, *, phase: str = "early", bookmaker: str = "acme") -> pd.DataFrame:
+        shown = [("spreads", "home", price), ("spreads", "away", 2.0)]
+        at = KICK_OFF if phase == "snapshot" else None
+        return pd.DataFrame(
+            [
+                {
+                    "event_id": "m1",
+                    "bookmaker": bookmaker,
+                    "market": market,
+                    "line": line,
+                    "outcome": outcome,
+                    "phase": phase,
+                    "observed_at": at,
+                    "price": one,
+                    "collected_at": KICK_OFF,
+                    "source": "test",
+                    "competition": "L1",
+                    "season": "2425",
+                }
+                for market, outcome, one in shown
+            ]
+        )
+
+    others = [
+        spread(-0.5, 1.9, **one) for one in ({"phase": "close"}, {"phase": "snapshot"}, {"bookmaker": "b"})
+    ]
+    store.append("quotes", pd.concat([spread(-0.5, 1.8), *others]))
+    store.append("quotes", spread(-0.25, 1.7), one_line=one_line)
+    store.append("quotes", spread(-0.25, 1.7), one_line=one_line)
+
+    rows = store.read("quotes")
+    early = rows[(rows["phase"] == "early") & (rows["bookmaker"] == "acme")]
+    assert sorted(early["line"].unique()) == ([-0.25] if one_line else [-0.5, -0.25])
+    assert len(rows) - len(early) == 6
+    assert store.check().empty
+
+
+def test_one_line_is_for_quotes(tmp_path):
+    with pytest.raises(StoreError, match="one_line is for quotes"):
+        Store(tmp_path).append("events", [event()], one_line=True)

@@ -22,7 +22,9 @@ Source = Annotated[str, typer.Option(help="sample, football-data or the-odds-api
 League = Annotated[
     list[str], typer.Option("--league", "--sport", help="as the source writes it: E0, soccer_epl; repeatable")
 ]
-Season = Annotated[list[str], typer.Option("--season", help="as the source writes it: 2425; repeatable")]
+Season = Annotated[
+    list[str], typer.Option("--season", help="as the source writes it: 2425, fixtures; repeatable")
+]
 ShowCode = Annotated[bool, typer.Option(help="offer the notebooks' code in the pages")]
 
 

@@ -4,7 +4,7 @@ The setting `batch_rows` gathers several batches into one append.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import pandas as pd
 
@@ -65,8 +65,8 @@ def collect(
     source : str
         One of `overround.sources.SOURCES`.
     leagues, seasons : iterable of str
-        As the source writes them: E0 and 2425 for football-data, soccer_epl for the-odds-api; the sample
-        defaults to all of its own.
+        As the source writes them: E0 and 2425 for football-data, or fixtures for the matches of the next
+        days; soccer_epl for the-odds-api; the sample defaults to all of its own.
     store, settings, meter : optional
         By default those of this environment.
 
@@ -99,7 +99,9 @@ def collect(
     aside: list[pd.DataFrame] = []
     failed: dict[str, OverroundError] = {}
     with open_source(source, settings, Selection(tuple(leagues), tuple(seasons))) as connection:
-        gathering = Gathering(store, meter, totals, settings.batch_rows, connection.changes_only, failed)
+        gathering = Gathering(
+            store, meter, totals, settings.batch_rows, connection.changes_only, connection.one_line, failed
+        )
         try:
             for name, job in followed(connection.jobs.items(), "jobs"):
                 try:
@@ -135,8 +137,8 @@ class Gathering:
         Counts by table; appends add to it.
     least_rows : int
         Rows to gather before an append; 0: each batch is appended by itself.
-    changes_only : bool
-        Applies to quotes, see `Store.append`.
+    changes_only, one_line : bool
+        Apply to quotes, see `Store.append`.
     failed : dict
         Job -> its first error; a batch that breaks the contract of a table is noted here and not stored.
     """
@@ -146,11 +148,15 @@ class Gathering:
     totals: pd.DataFrame
     least_rows: int = 0
     changes_only: bool = False
+    one_line: bool = False
     failed: dict[str, OverroundError] = field(default_factory=dict)
     _gathered: list[tuple[str, Batch]] = field(default_factory=list)
 
     def add(self, batch: Batch, job: str = "") -> None:
         """Take a batch of a job; store all that were gathered once they have enough rows."""
+        if batch.provisional:
+            self.store_all()  # results may be among them
+            batch = _without_results(batch, self.store)
         self._gathered.append((job, batch))
         if sum(len(rows) for _, one in self._gathered for rows in one.tables.values()) >= self.least_rows:
             self.store_all()
@@ -176,11 +182,18 @@ class Gathering:
         with self.meter.stage(APPEND) as stage:
             for table, rows in batch.tables.items():
                 if len(rows):
-                    done = self.store.append(
-                        table, rows, changes_only=table == "quotes" and self.changes_only
-                    )
+                    of_quotes = {"changes_only": self.changes_only, "one_line": self.one_line}
+                    done = self.store.append(table, rows, **(of_quotes if table == "quotes" else {}))
                     self.totals.loc[table] += pd.Series(asdict(done))[self.totals.columns]
                     stage.count(rows=len(rows))
+
+
+def _without_results(batch: Batch, store: Store) -> Batch:
+    """The batch without the matches of which the store has a result."""
+    leagues = {"competition": batch.events["competition"].unique().tolist()}
+    played = store.read("results", leagues, ["event_id"])["event_id"]
+    tables = {name: rows[~rows["event_id"].isin(played)] for name, rows in batch.tables.items()}
+    return replace(batch, **tables)
 
 
 def _concatenated(batches: list[Batch]) -> Batch:

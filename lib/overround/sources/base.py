@@ -20,7 +20,8 @@ class Batch:
     """The tidy tables of one or more answers of a provider, and what had to be set aside.
 
     `set_aside` has the columns `SET_ASIDE_COLUMNS`: the URL, the 1-based line of the file (0: the whole
-    answer), the column, the text found there, and why it was not taken.
+    answer), the column, the text found there, and why it was not taken. A batch that is `provisional` is
+    stored only for matches of which the store has no result: what came with the result counts.
 
     Examples
     --------
@@ -34,6 +35,7 @@ class Batch:
     quotes: pd.DataFrame
     results: pd.DataFrame
     set_aside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SET_ASIDE_COLUMNS)))
+    provisional: bool = False
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -61,6 +63,8 @@ class Connection:
     """An open source: its fetcher, and jobs by name; a job fetches and yields batches when it is called.
 
     `changes_only` marks a source that repeats standing prices at every call: only their changes are stored.
+    `one_line` marks one that knows no times but early and close, with one line of a bookmaker's market in
+    each: a line that was corrected takes the place of the old one.
 
     Examples
     --------
@@ -74,6 +78,7 @@ class Connection:
     fetcher: "Fetcher"
     jobs: Mapping[str, Callable[[], Iterable[Batch]]]
     changes_only: bool = False
+    one_line: bool = False
 
 
 def read(

@@ -77,11 +77,35 @@ def split_new_and_changed(table: Table, delta: "DeltaTable", batch: pa.Table) ->
     return batch.filter(pa.array(~known)), batch.take(changed)
 
 
+@timed("store_look_s")
+def at_other_lines(table: Table, delta: "DeltaTable", batch: pa.Table) -> pa.Table:
+    """Stored quotes of the phases without times whose selection the batch has, but at other lines only."""
+    columns = [*table.key, *table.partition]
+    batch = batch.select(columns)
+    batch = batch.filter(pc.and_(pc.is_null(batch["observed_at"]), pc.is_valid(batch["line"])))
+    if not batch.num_rows:
+        return batch
+    scope = scope_of(table, partitions(table, batch))
+    near = pq.filters_to_expression(scope) & pc.field("observed_at").is_null() & pc.field("line").is_valid()
+    stored = dataset(table, delta, scope).to_table(columns=columns, filter=near)
+    selection = [name for name in table.key if name not in ("line", "observed_at")]
+    rows = pa.concat_tables([stored, batch])
+    selections, keys = (row_codes(rows.select(names))[0] for names in (selection, list(table.key)))
+    n = stored.num_rows
+    gone = np.isin(selections[:n], selections[n:]) & ~np.isin(keys[:n], keys[n:])
+    return stored.filter(pa.array(gone))
+
+
 @timed("store_commit_s")
 def commit(
-    table: Table, delta: "DeltaTable", new: pa.Table, changed: pa.Table, mark: str | None = None
+    table: Table,
+    delta: "DeltaTable",
+    new: pa.Table,
+    changed: pa.Table,
+    mark: str | None = None,
+    replaced: pa.Table | None = None,
 ) -> list[Partition]:
-    """Write new and changed rows as one version; returns the partitions they are in.
+    """Write new and changed rows as one version, without those `replaced`; returns the partitions.
 
     The log keeps the mark, which a commit to an object store has: `find_commit` finds the commit by it when
     the answer was lost.
@@ -94,8 +118,10 @@ def commit(
     from deltalake import WriterProperties, write_deltalake
 
     rows = with_columns_on_disk(delta, pa.concat_tables([new, changed]))
-    if changed.num_rows:
-        kept, removed = _without(table, delta, changed)
+    columns = list(dict.fromkeys((*table.key, *table.partition)))
+    old = pa.concat_tables([one.select(columns) for one in (changed, replaced) if one is not None])
+    if old.num_rows:
+        kept, removed = _without(table, delta, old)
         rows = pa.concat_tables([kept, rows.select(kept.column_names).cast(kept.schema)])
         return commit_files(table, delta, rows, removed, mark=mark)
     if mark is None:

@@ -20,6 +20,7 @@ from overround.stopwatch import timed
 from overround.store import maintenance, reading
 from overround.store.catalog import Catalog, find_table
 from overround.store.commits import (
+    at_other_lines,
     commit,
     files_of,
     find_commit,
@@ -95,7 +96,12 @@ class Store:
         return f"Store({self.root!r}: {self.version() or 'empty'})"
 
     def append(
-        self, name: str, rows: pd.DataFrame | Iterable[dict], *, changes_only: bool = False
+        self,
+        name: str,
+        rows: pd.DataFrame | Iterable[dict],
+        *,
+        changes_only: bool = False,
+        one_line: bool = False,
     ) -> Appended:
         """Add a batch: all of it or none, on disk when this returns, nothing twice.
 
@@ -116,6 +122,9 @@ class Store:
             is stored is a correction. A row that arrives late is compared with the price before its own
             time; no row that was stored after it is removed, and a repetition that was left out after it is
             not restored: the late price then seems to last until the next price is seen.
+        one_line : bool
+            Of quotes without a clock time, a bookmaker's market has one line in each phase: stored rows of a
+            selection of the batch at lines that the batch does not have are removed.
 
         Raises
         ------
@@ -127,16 +136,17 @@ class Store:
         from deltalake.exceptions import CommitFailedError
 
         table = find_table(name)
-        if changes_only and "observed_at" not in table.key:
+        if (changes_only or one_line) and "observed_at" not in table.key:
             raise StoreError(
-                f"table {name} has no prices that could stand unchanged; changes_only is for quotes."
+                f"table {name} has no prices that could stand unchanged; "
+                f"{'changes_only' if changes_only else 'one_line'} is for quotes."
             )
         batch = to_arrow(name, rows)
         batch = without_repeats(table, batch) if table.key else batch
         mark = None if self.is_local else mark_of(table, batch)
         for attempt in range(_ATTEMPTS):
             try:
-                return self._append(table, batch, changes_only, mark)
+                return self._append(table, batch, changes_only, one_line, mark)
             except CommitFailedError:  # another writer was first: see again which rows are new
                 with timed("store_lock_s"):
                     time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
@@ -277,7 +287,9 @@ class Store:
         with explained(self.root, "the repair"):
             return repair(self.catalog)
 
-    def _append(self, table: Table, given: pa.Table, changes_only: bool, mark: str | None) -> Appended:
+    def _append(
+        self, table: Table, given: pa.Table, changes_only: bool, one_line: bool, mark: str | None
+    ) -> Appended:
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         name, before = table.name, None
@@ -292,10 +304,11 @@ class Store:
             batch = only_changes(table, delta, given, memory) if changes_only else given
             new, changed = split_new_and_changed(table, delta, batch)
             unchanged, before = given.num_rows - new.num_rows - changed.num_rows, delta.version()
-            if not new.num_rows and not changed.num_rows:
+            replaced = at_other_lines(table, delta, batch) if one_line else None
+            if not new.num_rows and not changed.num_rows and not replaced:
                 self.catalog.put_back(name, delta, memory)
                 return Appended(0, 0, unchanged, before)
-            partitions = commit(table, delta, new, changed, mark)
+            partitions = commit(table, delta, new, changed, mark, replaced)
         except (DeltaError, OSError, pa.ArrowException) as error:
             if mark is not None and before is not None:
                 # the commit may have succeeded and only its answer been lost

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from overround.errors import ParameterError
 
@@ -50,7 +50,15 @@ NEW_LEAGUES = {
     "USA": "USA MLS",
 }
 
+# the new leagues that play from summer to summer, and so write two years; the others write the year. From
+# ARG.csv ... USA.csv of 2018; Japan's league does so from August 2026 on
+_TWO_YEARS = ("AUT", "DNK", "MEX", "POL", "ROU", "RUS", "SWZ")
+_JAPAN_CHANGES = 2026
+_FIRST_MONTH = 7  # of a season over two years
+
 SEASON = re.compile("[0-9]{4}(/[0-9]{4})?")
+# in place of a season: the matches of the next days
+FIXTURES = "fixtures"
 
 
 def is_over(league: str, season: str | None, at: datetime) -> bool:
@@ -59,6 +67,7 @@ def is_over(league: str, season: str | None, at: datetime) -> bool:
     return (
         league in DIVISIONS
         and bool(season)
+        and season != FIXTURES
         and at >= datetime(_first_year(season or "") + 1, 9, 1, tzinfo=UTC)
     )
 
@@ -71,22 +80,42 @@ def seasons_of(league: str, seasons: Sequence[str], now: datetime) -> Sequence[s
     ParameterError
         A league or season that cannot exist.
     """
+    check_league(league)
     if league in DIVISIONS:
         latest = f"{now.year % 100:02}{(now.year + 1) % 100:02}"
-        rule = f"give seasons as two consecutive years, such as '2425', from '9394' to '{latest}'"
+        rule = (
+            f"give seasons as two consecutive years, such as '2425', from '9394' to '{latest}', "
+            f"or '{FIXTURES}' for the matches of the next days"
+        )
         if not seasons:
             raise ParameterError(f"league {league} needs a season; {rule}.")
         wrong = [season for season in seasons if not 1993 <= _first_year(season) <= now.year]
-    elif league in NEW_LEAGUES:
-        rule = "write it as its file does, such as '2012' or '2012/2013', or give none for all"
-        wrong = [season for season in seasons if not SEASON.fullmatch(season)]
     else:
-        raise ParameterError(
-            f"league {league!r} is unknown; allowed: {', '.join((*DIVISIONS, *NEW_LEAGUES))}."
+        rule = (
+            "write it as its file does, such as '2012' or '2012/2013', give none for all, "
+            f"or '{FIXTURES}' for the matches of the next days"
         )
+        wrong = [season for season in seasons if not SEASON.fullmatch(season)]
     if wrong:
         raise ParameterError(f"season {wrong[0]!r} cannot be used for league {league}; {rule}.")
     return list(dict.fromkeys(seasons)) or [None]
+
+
+def check_league(league: str) -> None:
+    """Refuse a league that does not exist."""
+    if league not in DIVISIONS and league not in NEW_LEAGUES:
+        raise ParameterError(
+            f"league {league!r} is unknown; allowed: {', '.join((*DIVISIONS, *NEW_LEAGUES))}."
+        )
+
+
+def season_on(league: str, day: date) -> str:
+    """The season in which a league plays on a day, as its files write it."""
+    first = day.year - (day.month < _FIRST_MONTH)
+    if league in DIVISIONS:
+        return f"{first % 100:02}{(first + 1) % 100:02}"
+    over_two_years = league in _TWO_YEARS or (league == "JPN" and first >= _JAPAN_CHANGES)
+    return f"{first}/{first + 1}" if over_two_years else f"{day.year}"
 
 
 def _first_year(season: str) -> int:

@@ -44,9 +44,7 @@ _REASONS = (
 _FINE, _TEXT, _LOW, _HIGH, _SLIPPED, _NO_LINE = range(len(_REASONS))
 
 
-def long_form(
-    grid: pd.DataFrame, aside: list[Aside], *, always_close: bool
-) -> tuple[pd.DataFrame, np.ndarray]:
+def long_form(grid: pd.DataFrame, aside: list[Aside], *, phase: str) -> tuple[pd.DataFrame, np.ndarray]:
     """One row per usable odds cell.
 
     Blank cells are skipped. A price is taken as the file has it, however odd next to its neighbours
@@ -61,8 +59,9 @@ def long_form(
         Stripped texts, a row per match, by number of the line in the file and name of the column.
     aside : list
         Receives every cell that is not taken.
-    always_close : bool
-        For the file of a new league: all its odds are closing odds, even where the names lack the C.
+    phase : str
+        That of all prices, "" where a C in their names tells: all odds in the file of a new league are
+        closing odds, even where the names lack the C, and none are in a file of fixtures.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def long_form(
     match : ndarray of int
         The match (row of `grid`) of each price.
     """
-    columns = _price_columns(grid.columns, aside, always_close)
+    columns = _price_columns(grid.columns, aside, phase)
     texts = grid[columns["name"]].to_numpy()
     price = pd.to_numeric(texts.ravel(), errors="coerce").astype(float).reshape(texts.shape)
     line = _line_of_each(columns, grid, aside)
@@ -100,13 +99,15 @@ def put_aside(aside: list[Aside], texts: pd.Series, wrong: ArrayLike, reason: st
     aside += [(line, texts.name, text, reason) for line, text in texts[np.asarray(wrong)].items()]
 
 
-def _price_columns(names: Iterable[str], aside: list[Aside], always_close: bool) -> pd.DataFrame:
+def _price_columns(names: Iterable[str], aside: list[Aside], phase: str) -> pd.DataFrame:
     rows = []
     for name in names:
         if found := _PRICE.fullmatch(name):
             market, outcome = _OUTCOMES[found["outcome"]]
-            phase = "close" if always_close or found["close"] else "early"
-            rows.append((name, found["book"], FOOTBALL_DATA[found["book"]], market, outcome, phase))
+            of_name = "close" if found["close"] else "early"
+            rows.append(
+                (name, found["book"], FOOTBALL_DATA[found["book"]], market, outcome, phase or of_name)
+            )
     columns = pd.DataFrame(rows, columns=["name", "book", "bookmaker", "market", "outcome", "phase"])
     # a bookmaker listed under two names (VC and BV, P and PS) must not quote one price twice
     again = columns.duplicated(["bookmaker", "market", "outcome", "phase"])

@@ -1,4 +1,4 @@
-"""Files of football-data.co.uk -> tidy tables: results, early and closing odds of football leagues.
+"""Files of football-data.co.uk -> tidy tables: results, early and closing odds of football leagues, fixtures.
 
 Nothing is guessed and nothing vanishes: a row or a cell that cannot be a fact is set aside with its line and
 the reason. The columns are described at https://www.football-data.co.uk/notes.txt.
@@ -8,6 +8,7 @@ import codecs
 import csv
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from overround.errors import SourceError
-from overround.schema import tidy
+from overround.schema import COLLECTED, tidy
 from overround.sources.base import SET_ASIDE_COLUMNS, Batch, event_id
-from overround.sources.football_data.leagues import NEW_LEAGUES, SEASON
+from overround.sources.football_data.leagues import NEW_LEAGUES, SEASON, season_on
 from overround.sources.football_data.odds_columns import ODDS_COLUMNS, Aside, long_form, put_aside
 
 SOURCE = "football-data"
@@ -78,7 +79,7 @@ def parse(
         in its first match, one of another league.
     """
     aside: list[Aside] = []
-    grid = _grid(_decode(content, where), where, aside)
+    grid = _unify_spelling(_grid(_decode(content, where), where, aside))
     new = {"Country", "Season"} <= set(grid)
     if not new and season is None:
         raise SourceError(
@@ -87,13 +88,95 @@ def parse(
         )
     if new and season is not None:
         grid = _rows_of_season(season, grid, where)
-    grid = grid[_is_match(competition, grid, new, where, aside)]
+    good = _is_match(competition, grid, new, aside)
+    if len(grid) and not good.any():
+        line, column, text, reason = aside[-1]
+        raise SourceError(
+            f"{where}: none of its {len(grid)} rows is a match of {competition}; "
+            f"line {line}, {column} {text!r}: {reason}."
+        )
+    grid = grid[good]
+    seasons = grid["Season"] if new else pd.Series(season, grid.index)
+    batch = _tables(
+        grid, aside, competition, seasons, collected_at=collected_at, phase="close" if new else ""
+    )
+    return replace(batch, set_aside=_set_aside(where, aside))
+
+
+def parse_fixtures(content: bytes, where: str, *, competition: str, collected_at: datetime) -> Batch:
+    """Read one league's matches in a file of the next days' matches: fixtures.csv or that of new leagues.
+
+    It holds many leagues; rows of others are passed over. Its prices are those of the file, at a time that it
+    does not say: they have the phase "early", until those of the season's file take their place. A match
+    goes by the same identifier there. There are no results; a match with a score has been played and is set
+    aside.
+
+    Parameters
+    ----------
+    content, where, competition, collected_at
+        As in `parse`.
+
+    Returns
+    -------
+    Batch
+        Without rows where the file lists no match of the league, as between two seasons.
+
+    Raises
+    ------
+    SourceError
+        The content is no such file: a web page, an empty file, one cut off in its first match.
+    """
+    aside: list[Aside] = []
+    grid = _grid(_decode(content, where), where, aside, may_be_empty=True)
+    of = _fields(grid)
+    new = competition in NEW_LEAGUES
+    leagues = of["country"] if new else of["division"]
+    if not leagues.name:
+        raise SourceError(
+            f"{where}: the column {'Country' if new else 'Div'} is missing; "
+            f"a file of the next matches of all leagues is expected."
+        )
+    ours = [
+        f"{NEW_LEAGUES[competition]} ".startswith(f"{text} ") if new else text == competition
+        for text in leagues
+    ]
+    others = set(grid.index[~np.array(ours, dtype=bool)])
+    aside = [one for one in aside if one[0] not in others]
+    grid = _unify_spelling(grid[np.array(ours, dtype=bool)].copy())
+    played = (_fields(grid)["home_goals"] != "").to_numpy()
+    put_aside(
+        aside, _fields(grid)["home_goals"], played, "the match has been played; its season's file has it"
+    )
+    grid = grid[~played]
+    grid = grid[_is_match(competition, grid, False, aside)]
+    if grid.empty:
+        nothing = {name: tidy(name, []) for name in COLLECTED}
+        return Batch(**nothing, set_aside=_set_aside(where, aside))
+    days = _days(_fields(grid)["date"])
+    seasons = pd.Series([season_on(competition, day) for day in days], grid.index)
+    phase = "early" if new else ""
+    batch = _tables(grid, aside, competition, seasons, collected_at=collected_at, phase=phase)
+    # what a column of closing prices says before the match is none
+    early = batch.quotes[batch.quotes["phase"] == "early"].reset_index(drop=True)
+    return Batch(batch.events, early, tidy("results", []), _set_aside(where, aside), provisional=True)
+
+
+def _tables(
+    grid: pd.DataFrame,
+    aside: list[Aside],
+    competition: str,
+    seasons: pd.Series,
+    *,
+    collected_at: datetime,
+    phase: str,
+) -> Batch:
+    """The tables of rows that are matches of one competition; the phase as `long_form` takes it."""
     of = _fields(grid)
     day = _days(of["date"])
     matches = zip(day.dt.strftime("%Y-%m-%d"), of["home"], of["away"], strict=True)
     ids = pd.Series([event_id(SOURCE, competition, *match) for match in matches], grid.index, dtype="str")
     last = _is_last(ids, grid, aside)
-    grid, day, ids = grid[last], day[last], ids[last]
+    grid, day, ids, seasons = grid[last], day[last], ids[last], seasons[last]
     of = _fields(grid)
 
     same: dict[str, Any] = {
@@ -102,21 +185,20 @@ def parse(
         "sport": "soccer",
         "collected_at": collected_at,
     }
-    table = pd.DataFrame({"event_id": ids, "season": of["season"] if new else season}).assign(**same)
+    table = pd.DataFrame({"event_id": ids, "season": seasons}).assign(**same)
     starts_at, time_known = _starts(day, of["time"], aside)
     events = table.assign(starts_at=starts_at, time_known=time_known, home=of["home"], away=of["away"])
     results = table.assign(**_scores(of, aside))
-    prices, match = long_form(grid, aside, always_close=new)
+    prices, match = long_form(grid, aside, phase=phase)
     quotes = prices.assign(
         **same, **{column: table[column].astype("str").array.take(match) for column in ("event_id", "season")}
     )
+    return Batch(tidy("events", events), tidy("quotes", quotes), tidy("results", results))
+
+
+def _set_aside(where: str, aside: list[Aside]) -> pd.DataFrame:
     rows = [(where, *one) for one in sorted(aside, key=lambda one: one[0])]
-    return Batch(
-        tidy("events", events),
-        tidy("quotes", quotes),
-        tidy("results", results),
-        pd.DataFrame(rows, columns=list(SET_ASIDE_COLUMNS)),
-    )
+    return pd.DataFrame(rows, columns=list(SET_ASIDE_COLUMNS))
 
 
 def _decode(content: bytes, where: str) -> str:
@@ -142,7 +224,7 @@ def _decode_line(line: bytes) -> str:
         return line.removeprefix(codecs.BOM_UTF8).decode("cp1252", "replace")
 
 
-def _grid(text: str, where: str, aside: list[Aside]) -> pd.DataFrame:
+def _grid(text: str, where: str, aside: list[Aside], *, may_be_empty: bool = False) -> pd.DataFrame:
     """Stripped cells of the lines that are not blank, by 1-based line and name of the column."""
     texts = text.split("\n")
     # one reader per line: a stray quotation mark spoils its own line, not the rest of the file
@@ -164,7 +246,7 @@ def _grid(text: str, where: str, aside: list[Aside]) -> pd.DataFrame:
             aside += [(number, "", cell, "beyond the header's last column") for cell in row[width:] if cell]
             kept.append(row[:width] + [""] * (width - len(row)))
             numbers.append(number)
-    if not kept:
+    if not kept and (cut or len(texts) == 1 or not may_be_empty):
         how = "is cut off before its first match is complete" if cut or len(texts) == 1 else "holds no match"
         raise SourceError(f"{where}: the file {how}; its first line is {texts[0][:80]!r}.")
     if not all(any(name in header for name in _FIELDS[field]) for field in ("date", "home", "away")):
@@ -172,8 +254,8 @@ def _grid(text: str, where: str, aside: list[Aside]) -> pd.DataFrame:
             f"{where}: the first line is {','.join(header)[:80]!r}; "
             "a file with Date, HomeTeam and AwayTeam is expected."
         )
-    cells = np.array(kept, dtype=object)
-    return _unify_spelling(pd.DataFrame(cells, numbers, _names(header, cells, aside), dtype=object))
+    cells = np.array(kept, dtype=object).reshape(-1, width)
+    return pd.DataFrame(cells, numbers, _names(header, cells, aside), dtype=object)
 
 
 def _names(header: list[str], cells: np.ndarray, aside: list[Aside]) -> list[str]:
@@ -224,7 +306,7 @@ def _days(text: pd.Series) -> pd.Series:
     return four.fillna(two)
 
 
-def _is_match(competition: str, grid: pd.DataFrame, new: bool, where: str, aside: list[Aside]) -> np.ndarray:
+def _is_match(competition: str, grid: pd.DataFrame, new: bool, aside: list[Aside]) -> np.ndarray:
     """Mask (n,) of the rows that are matches of this competition; the others are set aside."""
     of = _fields(grid)
     checks = [
@@ -251,12 +333,6 @@ def _is_match(competition: str, grid: pd.DataFrame, new: bool, where: str, aside
         first = good & np.asarray(wrong, dtype=bool)
         put_aside(aside, of[field], first, reason)
         good &= ~first
-    if len(grid) and not good.any():
-        line, column, text, reason = aside[-1]
-        raise SourceError(
-            f"{where}: none of its {len(grid)} rows is a match of {competition}; "
-            f"line {line}, {column} {text!r}: {reason}."
-        )
     return good
 
 

@@ -1,25 +1,38 @@
-"""football-data.co.uk as a source: one CSV file per league and season, fetched politely."""
+"""football-data.co.uk as a source: one CSV file per league and season, fetched politely.
 
-from collections.abc import Iterator, Sequence
+Two more files hold the matches of the next days, of all divisions and of all new leagues.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from overround.errors import FetchError, ParameterError, SourceError
-from overround.http.client import Fetcher
+from overround.http.client import Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection, read
-from overround.sources.football_data.leagues import DIVISIONS, NEW_LEAGUES, is_over, seasons_of
-from overround.sources.football_data.parser import SOURCE, parse
+from overround.sources.football_data.leagues import (
+    DIVISIONS,
+    FIXTURES,
+    NEW_LEAGUES,
+    check_league,
+    is_over,
+    seasons_of,
+)
+from overround.sources.football_data.parser import SOURCE, parse, parse_fixtures
 
 HOUR_S = 3600
 POLITE_S = 0.5
 MONTH_S = 30 * 24 * HOUR_S
+# file of the next days' matches -> the leagues that it holds
+FIXTURE_FILES = {"fixtures.csv": DIVISIONS, "new_league_fixtures.csv": NEW_LEAGUES}
 
 
 @contextmanager
 def open_source(settings: Settings, selection: Selection) -> Iterator[Connection]:
-    """Open the provider with one job per file.
+    """Open the provider with one job per file; the season "fixtures" stands for the matches of the next days.
 
     Raises
     ------
@@ -32,15 +45,28 @@ def open_source(settings: Settings, selection: Selection) -> Iterator[Connection
     with Fetcher(
         SOURCE, settings.football_data_url, settings.cache_folder, min_interval_s=POLITE_S, workers=1
     ) as fetcher:
-        batches(fetcher, selection.leagues, selection.seasons)  # checks all before the first job
-        wanted = [(league, season) for league in selection.leagues for season in selection.seasons or ("",)]
-        yield Connection(
-            fetcher,
-            {
-                f"{league} {season}".strip(): partial(batches, fetcher, [league], [season] if season else [])
-                for league, season in wanted
-            },
-        )
+        yield Connection(fetcher, _jobs(fetcher, selection), one_line=True)
+
+
+def _jobs(fetcher: Fetcher, selection: Selection) -> dict[str, Callable[[], Iterator[Batch]]]:
+    seasons = [season for season in selection.seasons if season != FIXTURES]
+    jobs: dict[str, Callable[[], Iterator[Batch]]] = {}
+    if FIXTURES in selection.seasons:
+        for league in selection.leagues:
+            check_league(league)
+        # before the season's files, whose prices count
+        for file, known in FIXTURE_FILES.items():
+            leagues = [league for league in dict.fromkeys(selection.leagues) if league in known]
+            if leagues:
+                jobs[file] = partial(fixtures, fetcher, file, leagues)
+    if seasons or not jobs:
+        batches(fetcher, selection.leagues, seasons)  # checks all before the first job
+        for league in selection.leagues:
+            for season in seasons or ("",):
+                jobs[f"{league} {season}".strip()] = partial(
+                    batches, fetcher, [league], [season] if season else []
+                )
+    return jobs
 
 
 def batches(
@@ -79,17 +105,45 @@ def batches(
     return (_fetch(fetcher, league, season, now) for league, season in wanted)
 
 
+def fixtures(fetcher: Fetcher, file: str, leagues: Sequence[str]) -> Iterator[Batch]:
+    """Fetch the matches of the next days, with their prices: one batch per league.
+
+    Parameters
+    ----------
+    fetcher : Fetcher
+        With football-data.co.uk as its base URL.
+    file : str
+        One of `FIXTURE_FILES`.
+    leagues : sequence of str
+        Those wanted of the leagues that it holds.
+
+    Raises
+    ------
+    SourceError
+        The provider has no such file, or it cannot be read.
+    FetchError
+        The provider cannot be reached.
+    """
+    answer = _file(fetcher, file, HOUR_S, "the matches of the next days")
+    said: set[tuple] = set()  # the header's faults once, not once a league
+    for league in leagues:
+        batch = read(fetcher, [answer], partial(_fixtures_of, league))
+        rows = batch.set_aside
+        new = [row not in said for row in rows.itertuples(index=False, name=None)]
+        said.update(rows.itertuples(index=False, name=None))
+        yield replace(batch, set_aside=rows[new])
+    _forget_if_cut(fetcher, answer)
+
+
+def _fixtures_of(league: str, answers: Iterator[Answer]) -> Batch:
+    answer = next(answers)
+    return parse_fixtures(answer.content, answer.url, competition=league, collected_at=answer.fetched_at)
+
+
 def _fetch(fetcher: Fetcher, league: str, season: str | None, now: datetime) -> Batch:
     path = f"mmz4281/{season}/{league}.csv" if league in DIVISIONS and season else f"new/{league}.csv"
-    try:
-        answer = fetcher.get(path, ttl=MONTH_S if is_over(league, season, now) else HOUR_S)
-    except FetchError as error:
-        if error.status not in (300, 404):
-            raise
-        what = f"league {league}" + (f" and season {season}" if season else "")
-        raise SourceError(
-            f"football-data.co.uk has no file for {what} ({fetcher.base_url}/{path} answered {error.status})."
-        ) from None
+    what = f"league {league}" + (f" and season {season}" if season else "")
+    answer = _file(fetcher, path, MONTH_S if is_over(league, season, now) else HOUR_S, what)
     batch = read(
         fetcher,
         [answer],
@@ -101,7 +155,22 @@ def _fetch(fetcher: Fetcher, league: str, season: str | None, now: datetime) -> 
             collected_at=answer.fetched_at,
         ),
     )
-    if not answer.content.endswith(b"\n"):
-        # every file of the provider ends with a line feed: this one is cut off, and has more matches
-        fetcher.forget(answer)
+    _forget_if_cut(fetcher, answer)
     return batch
+
+
+def _file(fetcher: Fetcher, path: str, ttl: float, what: str) -> Answer:
+    try:
+        return fetcher.get(path, ttl=ttl)
+    except FetchError as error:
+        if error.status not in (300, 404):
+            raise
+        raise SourceError(
+            f"football-data.co.uk has no file for {what} ({fetcher.base_url}/{path} answered {error.status})."
+        ) from None
+
+
+def _forget_if_cut(fetcher: Fetcher, answer: Answer) -> None:
+    """Ask again the next time for a file without its last line feed: it is cut off, and has more matches."""
+    if not answer.content.endswith(b"\n"):
+        fetcher.forget(answer)
