@@ -5,19 +5,19 @@ from datetime import timedelta
 
 from overround.errors import ParameterError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _LONGEST_S = 3650 * _UNITS["d"]
 
 
 def seconds(text: str) -> float:
-    """Seconds of a duration such as 30s, 5m, 12h, 2d, 4w.
+    """Seconds of a duration such as 30s, 5m or 5min, 12h, 2d, 4w.
 
     Raises
     ------
     ParameterError
         The text is not a duration of at most 3650 days.
     """
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])", text.strip())
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|m|min|h|d|w)", text.strip())
     duration = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if not 0 < duration <= _LONGEST_S:
         raise ParameterError(

@@ -40,6 +40,8 @@ def moment(given: pd.Timestamp | str, what: str, example: str) -> pd.Timestamp:
     """
     try:
         at = pd.Timestamp(given)
+        if pd.isna(at):
+            raise ValueError
     except ValueError:
         raise ParameterError(f"{what} is {given!r}; it takes a date or time, such as {example}.") from None
     return at.tz_localize("UTC") if at.tzinfo is None else at.tz_convert("UTC")

@@ -4,21 +4,11 @@ from typing import Annotated
 
 import typer
 
+from overround.cli import collect as collect_cli
 from overround.cli import perf as perf_cli
 from overround.cli import sweep as sweep_cli
-from overround.cli.console import (
-    League,
-    Season,
-    ShowCode,
-    Source,
-    say,
-    sentences,
-    step_by_step,
-    stopped_by_signals,
-    write_report,
-)
+from overround.cli.console import League, Season, ShowCode, Source, say, sentences, step_by_step, write_report
 from overround.errors import ParameterError
-from overround.progress import status_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -89,55 +79,7 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command()
-def collect(
-    source: Annotated[str, typer.Argument(help="sample, football-data or the-odds-api")],
-    league: League = [],
-    season: Season = [],
-    every: Annotated[
-        str, typer.Option(metavar="30s", help="the-odds-api: ask again and again, so often (30s, 5m)")
-    ] = "",
-    until: Annotated[
-        str,
-        typer.Option("--for", metavar="12h", help="for so long (30m, 12h, 2d); by default until interrupted"),
-    ] = "",
-    polls: Annotated[int, typer.Option(help="or so many times; 0: no limit")] = 0,
-    regions: Annotated[str, typer.Option(help="the-odds-api: whose prices, e.g. eu,uk")] = "",
-    markets: Annotated[
-        str, typer.Option(help="the-odds-api: h2h, h2h_lay, totals, spreads; joined by commas")
-    ] = "",
-    bookmakers: Annotated[
-        str, typer.Option(help="the-odds-api: in place of regions, e.g. pinnacle,bet365")
-    ] = "",
-) -> None:
-    """Bring a source's matches, prices and results into the store: once, or with --every again and again."""
-    with sentences():
-        asked = {"regions": regions, "markets": markets, "bookmakers": bookmakers}
-        offer = {name: text for name, text in asked.items() if text}
-        if every or until or polls or offer:
-            if source != "the-odds-api" or season:
-                raise ParameterError(
-                    "only the-odds-api has current prices to ask for again and again, "
-                    "of sports and not of seasons."
-                )
-            # regions, markets and bookmakers alone: one poll
-            _poll(league, every or "30s", until, polls or (None if every or until else 1), offer)
-            return
-        from overround.collection.collector import collect as collect_source
-
-        done = collect_source(source, leagues=league, seasons=season)
-        typer.echo(str(done))
-        for row in done.set_aside.head(10).itertuples(index=False):
-            say(f"  set aside: {row[0]} line {row[1]}, column {row[2]}: {row[3]!r} ({row[4]})")
-        if len(done.set_aside) > 10:
-            typer.echo(
-                f"  and {len(done.set_aside) - 10:,} more; the collect report groups them by reason.",
-                err=True,
-            )
-        for name, why in done.failed.items():
-            say(f"  failed: {name}: {why}")
-    if done.failed:
-        raise typer.Exit(1)
+app.command("collect")(collect_cli.collect)
 
 
 @app.command()
@@ -285,29 +227,6 @@ def serve_sample(
 def main() -> None:
     """Entry point of the console script."""
     app()
-
-
-def _poll(sports: list[str], every: str, duration: str, polls: int | None, offer: dict[str, str]) -> None:
-    import time
-    from datetime import UTC, datetime
-
-    from overround.collection.poll_settings import PollSettings
-    from overround.collection.polled import Polled
-    from overround.collection.poller import poll
-    from overround.durations import seconds, span
-    from overround.memory import limit_arenas
-    from overround.sources.the_odds_api.client import Offer
-
-    limit_arenas()
-    until = datetime.now(UTC) + span(duration) if duration else None
-
-    def live(polled: Polled) -> str:
-        return f"next poll in {max(0.0, polled.next_poll_s - time.time()):.0f} s | {polled}"
-
-    with stopped_by_signals() as stop, status_line(60, live) as show:
-        settings = PollSettings(seconds(every), until, polls, offer=Offer(**offer))  # type: ignore[arg-type]
-        done = poll(sports, settings, stop=stop, progress=show)
-    typer.echo(f"{done}; ended because {done.ended}.")
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

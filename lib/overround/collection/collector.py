@@ -15,6 +15,7 @@ from overround.schema import COLLECTED
 from overround.settings import Settings, load_settings
 from overround.sources.base import SET_ASIDE_COLUMNS, Batch, Selection
 from overround.sources.registry import find_source, open_source
+from overround.sources.the_odds_api.history import History
 from overround.store.store import Store
 
 FETCH, APPEND = "fetch and parse", "append"
@@ -22,7 +23,7 @@ FETCH, APPEND = "fetch and parse", "append"
 
 @dataclass
 class Collected:
-    """The outcome of a collection: rows by table, cells set aside, failed jobs, calls."""
+    """The outcome of a collection: rows by table, cells set aside, failed jobs, calls, notes for the user."""
 
     source: str
     rows: pd.DataFrame
@@ -31,6 +32,7 @@ class Collected:
     requests: pd.DataFrame
     jobs: int
     meter: Meter = field(repr=False)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """The outcome in one sentence."""
@@ -54,6 +56,7 @@ def collect(
     *,
     leagues: Iterable[str] = (),
     seasons: Iterable[str] = (),
+    history: History | None = None,
     store: Store | None = None,
     settings: Settings | None = None,
     meter: Meter | None = None,
@@ -67,6 +70,9 @@ def collect(
     leagues, seasons : iterable of str
         As the source writes them: E0 and 2425 for football-data, or fixtures for the matches of the next
         days; soccer_epl for the-odds-api; the sample defaults to all of its own.
+    history : History, optional
+        Past odds to buy from the-odds-api, in place of what is on offer now; `overround.sources.bill` says
+        what they cost.
     store, settings, meter : optional
         By default those of this environment.
 
@@ -98,7 +104,7 @@ def collect(
     totals = pd.DataFrame(0, index=list(COLLECTED), columns=["inserted", "updated", "unchanged"])
     aside: list[pd.DataFrame] = []
     failed: dict[str, OverroundError] = {}
-    with open_source(source, settings, Selection(tuple(leagues), tuple(seasons))) as connection:
+    with open_source(source, settings, Selection(tuple(leagues), tuple(seasons), history)) as connection:
         gathering = Gathering(
             store, meter, totals, settings.batch_rows, connection.changes_only, connection.one_line, failed
         )
@@ -122,7 +128,7 @@ def collect(
         pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=list(SET_ASIDE_COLUMNS))
     )
     reasons = {name: str(error) for name, error in failed.items()}
-    return Collected(source, totals, set_aside, reasons, requests, jobs, meter)
+    return Collected(source, totals, set_aside, reasons, requests, jobs, meter, connection.notes)
 
 
 @dataclass

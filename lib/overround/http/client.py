@@ -208,6 +208,10 @@ class Fetcher:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def holds(self, path: str, params: Mapping[str, Any] | None = None) -> bool:
+        """Whether the cache has an answer to this call, however old."""
+        return self._cache.get_response(self._key(self._url(path, params))) is not None
+
     def forget(self, answer: Answer) -> None:
         """Drop an answer that must not be kept, so that the next call asks the provider again."""
         with suppress(KeyError):

@@ -7,3 +7,6 @@ from .registry import SHARP as SHARP
 from .registry import SOURCES as SOURCES
 from .registry import Source as Source
 from .registry import credit as credit
+from .the_odds_api.history import Bill as Bill
+from .the_odds_api.history import History as History
+from .the_odds_api.history import bill as bill

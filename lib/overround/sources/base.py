@@ -11,6 +11,7 @@ from overround.errors import SourceError
 
 if TYPE_CHECKING:
     from overround.http.client import Answer, Fetcher
+    from overround.sources.the_odds_api.history import History
 
 SET_ASIDE_COLUMNS = ("where", "row", "column", "value", "reason")
 
@@ -45,7 +46,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Selection:
-    """The leagues and seasons a user wants from a source, as the source writes them.
+    """The leagues and seasons a user wants from a source, as the source writes them; or past odds to buy.
 
     Examples
     --------
@@ -56,6 +57,7 @@ class Selection:
 
     leagues: tuple[str, ...] = ()
     seasons: tuple[str, ...] = ()
+    history: "History | None" = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Connection:
 
     `changes_only` marks a source that repeats standing prices at every call: only their changes are stored.
     `one_line` marks one that knows no times but early and close, with one line of a bookmaker's market in
-    each: a line that was corrected takes the place of the old one.
+    each: a line that was corrected takes the place of the old one. To `notes` the jobs add sentences for the
+    user.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class Connection:
     jobs: Mapping[str, Callable[[], Iterable[Batch]]]
     changes_only: bool = False
     one_line: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 def read(

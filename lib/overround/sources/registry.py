@@ -22,6 +22,8 @@ class Source:
         The bookmaker whose prices the others follow.
     credit : str
         How figures and tables name the source.
+    past : str
+        A module like `module` that sells past odds at given times; empty where there are none to buy.
 
     Examples
     --------
@@ -33,6 +35,7 @@ class Source:
     module: str
     sharp: str
     credit: str
+    past: str = ""
 
 
 # name of each source -> its declaration
@@ -41,7 +44,9 @@ SOURCES = {
         "sample.source", "sim_sharp", "Simulated market: teams, bookmakers and prices are invented"
     ),
     "football-data": Source("football_data.source", "pinnacle", "Source: football-data.co.uk"),
-    "the-odds-api": Source("the_odds_api.client", "pinnacle", "Source: The Odds API"),
+    "the-odds-api": Source(
+        "the_odds_api.client", "pinnacle", "Source: The Odds API", past="the_odds_api.history"
+    ),
 }
 # name of each source -> the bookmaker whose prices the others follow
 SHARP = {name: source.sharp for name, source in SOURCES.items()}
@@ -64,14 +69,18 @@ def find_source(name: str) -> Source:
 
 
 def open_source(name: str, settings: Settings, selection: Selection) -> AbstractContextManager[Connection]:
-    """Open a source for the selected leagues and seasons.
+    """Open a source for the selected leagues and seasons, or for past odds.
 
     Raises
     ------
     ParameterError, SettingsError
         The source is unknown, or it cannot offer the selection; nothing has been fetched.
     """
-    module = import_module(f"overround.sources.{find_source(name).module}")
+    source = find_source(name)
+    if selection.history is not None and not source.past:
+        sellers = ", ".join(name for name, one in SOURCES.items() if one.past)
+        raise ParameterError(f"{name} has no past odds to buy from one time to another; {sellers} has.")
+    module = import_module(f"overround.sources.{source.module if selection.history is None else source.past}")
     opened: AbstractContextManager[Connection] = module.open_source(settings, selection)
     return opened
 

@@ -1,6 +1,6 @@
 """The Odds API, version 4: its calls and what they cost.
 
-Reference: https://the-odds-api.com/liveapi/guides/v4/. `parser` reads the answers.
+Reference: https://the-odds-api.com/liveapi/guides/v4/. `parser` reads the answers, `history` buys past odds.
 """
 
 import json
@@ -19,6 +19,7 @@ from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection, read
 from overround.sources.the_odds_api.parser import SOURCE, parse_many, read_scores
 
+PAST_COSTS = 10  # so many times as much as current odds
 INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
 _NAMES = re.compile("[a-z0-9_]+(,[a-z0-9_]+)*")
 _BOOKMAKERS_A_REGION = 10
@@ -147,6 +148,16 @@ def scores(fetcher: Fetcher, sport: str, *, days: int = 3, ttl: float) -> Answer
     return _get(fetcher, f"/v4/sports/{sport}/scores", {"daysFrom": days, "dateFormat": "iso"}, ttl)
 
 
+def past_call(sport: str, date: str, offer: Offer) -> tuple[str, dict[str, str]]:
+    """Path and parameters of the call for a sport's odds as they stood at a time, 2024-08-16T19:00:00Z."""
+    return f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}
+
+
+def past_odds(fetcher: Fetcher, sport: str, date: str, offer: Offer) -> Answer:
+    """Fetch a sport's odds as they stood at a time, once and for ever, for `parse_many`."""
+    return _get(fetcher, *past_call(sport, date, offer), FOREVER)
+
+
 def historical_odds(
     fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None
 ) -> Iterator[Batch]:
@@ -167,13 +178,11 @@ def historical_odds(
         raise ParameterError("historical odds need times with a zone, e.g. 2024-08-16T19:00:00+00:00.")
     date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     while date is not None and datetime.fromisoformat(date) <= end:
-        answer = _get(
-            fetcher, f"/v4/historical/sports/{sport}/odds", {**offer.parameters(), "date": date}, FOREVER
-        )
+        answer = past_odds(fetcher, sport, date, offer)
         batch = _read(fetcher, answer, _parser(offer))
         wrong: SourceError | None = None
         try:
-            following = _following(answer)
+            following = following_snapshot(answer)
         except SourceError as error:
             wrong, following = error, None
         # a provider that repeated the same time would be asked for ever
@@ -204,7 +213,14 @@ def _read(fetcher: Fetcher, answer: Answer, parse: Callable[[Iterator[Answer]], 
     return batch
 
 
-def _following(answer: Answer) -> str | None:
+def following_snapshot(answer: Answer) -> str | None:
+    """When the snapshot after that of an answer with past odds was taken; None where it names none.
+
+    Raises
+    ------
+    SourceError
+        What it names is no time.
+    """
     found = json.loads(answer.content)
     following = found.get("next_timestamp") if isinstance(found, dict) else None
     try:
