@@ -67,8 +67,9 @@ _SIGNAL = {
     "strategy": TEXT,
 }
 SIGNAL_COLUMNS = tuple(_SIGNAL)
-# the standard error of a signal's edge
-OPTIONAL_SIGNAL_COLUMNS = ("edge_se",)
+# the standard error of a signal's edge; and how many outcomes the bookmaker's match odds have: 2, where a tie
+# gives the stake back, or 3, with a draw (null in other markets, and where it is not known)
+OPTIONAL_SIGNAL_COLUMNS = ("edge_se", "ways")
 LEDGER_COLUMNS = (
     *SIGNAL_COLUMNS,
     "stake",
@@ -215,6 +216,7 @@ TABLES = {
                 "competition": TEXT,
                 "season": TEXT,
                 "edge_se": REAL,
+                "ways": WHOLE,
                 "bankroll_at_start": REAL,
             },
             key=("run_id", "event_id", "bookmaker", "market", "line", "outcome", "side", "strategy"),

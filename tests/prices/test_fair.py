@@ -48,7 +48,7 @@ def test_a_quote_says_why_it_has_no_fair_price():
     rows = quotes(
         three_way(),
         three_way(bookmaker="generous", prices=(3.0, 4.0, 5.0)),
-        [quote(bookmaker="lacks"), quote(bookmaker="lacks", outcome="away")],
+        [quote(bookmaker="lacks"), quote(bookmaker="lacks", outcome="away", price=4.0)],
     )
 
     fair = fair_probabilities(rows)

@@ -144,7 +144,7 @@ def test_covers_are_those_of_a_slow_reading(seed):
             first["market"],
             first["line"].astype(object).where(first["line"].notna(), None),
             first["placed_at"],
-            first["guaranteed"],
+            first["edge"],
             strict=True,
         )
     )
@@ -191,3 +191,57 @@ def test_two_lines_without_a_score_between_them_are_no_middle(over, under, possi
     rows = quotes([line("a", "over", over, 2.0), line("b", "under", under, 2.0)])
 
     assert len(middle_signals(rows)) == 2 * possible
+
+
+@pytest.mark.parametrize(
+    ("market", "line", "left"),
+    [
+        ("totals", 2.5, 1.0),
+        ("totals", 3.0, 0.0),  # at three goals both stakes come back
+        ("totals", 2.25, 0.5),  # at two goals under wins by half and over loses by half
+        ("totals", 2.75, 0.5),
+        ("spreads", 0.0, 0.0),
+        ("spreads", -1.0, 0.0),
+        ("spreads", -0.5, 1.0),
+        ("spreads", 0.25, 0.5),
+    ],
+)
+def test_guaranteed_is_the_least_profit_over_all_scores(market, line, left):
+    sides = ("over", "under") if market == "totals" else ("home", "away")
+    rows = [
+        quote(bookmaker=book, outcome=side, line=line, price=price, market=market)
+        for book, prices in (("a", (2.1, 1.85)), ("b", (1.85, 2.1)))
+        for side, price in zip(sides, prices, strict=True)
+    ]
+
+    signals = arbitrage_signals(quotes(rows))
+
+    # 1 / (1 / 2.1 + 1 / 2.1) - 1 = 0.05
+    assert signals["edge"].tolist() == pytest.approx([0.05, 0.05])
+    paid_at = [paid(signals, home, away) for home in range(6) for away in range(6)]
+    assert signals["guaranteed"].tolist() == pytest.approx([min(paid_at)] * 2, abs=1e-12)
+    assert min(paid_at) == pytest.approx(left * signals["edge"].iloc[0], abs=1e-12)
+    assert max(paid_at) == pytest.approx(signals["edge"].iloc[0])
+
+
+def test_two_ways_and_three_are_not_legs_of_one_arbitrage():
+    two = [quote(bookmaker="us", outcome=o, price=p) for o, p in (("home", 2.3), ("away", 1.7))]
+    three = three_way(bookmaker="eu", prices=(2.2, 4.0, 2.7))
+
+    # home at 2.3 and away at 2.7 cover every result but a tie, at which the one pays back and the other loses
+    assert arbitrage_signals(quotes(two, three)).empty
+    like = [quote(bookmaker="us2", outcome=o, price=p) for o, p in (("home", 1.7), ("away", 2.3))]
+    found = arbitrage_signals(quotes(two, like, three))
+    assert found["ways"].tolist() == [2, 2]
+    assert set(found["bookmaker"]) == {"us", "us2"}
+
+
+def test_a_lay_of_three_ways_does_not_hedge_a_back_of_two():
+    two = [quote(bookmaker="us", outcome=o, price=p) for o, p in (("home", 2.3), ("away", 1.7))]
+    exchange = three_way(bookmaker="betfair_exchange", prices=(2.0, 4.0, 4.0))
+    lays = [{**one, "market": "h2h_lay", "price": one["price"] + 0.02} for one in exchange]
+    three = three_way(bookmaker="eu", prices=(2.3, 3.6, 3.5))
+
+    assert arbitrage_signals(quotes(two, exchange, lays)).empty
+    found = arbitrage_signals(quotes(two, exchange, lays, three))
+    assert set(found["ways"]) == {3}

@@ -84,9 +84,9 @@ def random_market(
 
 def slow_states(
     rows: pd.DataFrame, max_age_h: float = 24.0
-) -> Iterator[tuple[tuple, pd.Timestamp, dict, dict, bool]]:
-    """For each market and time: standing prices {bookmaker: {outcome: price}}, lay prices alike, and whether
-    a draw has been shown.
+) -> Iterator[tuple[tuple, pd.Timestamp, dict, dict, dict]]:
+    """For each market and time: standing prices {bookmaker: {outcome: price}}, lay prices alike, and how many
+    ways each bookmaker offers, as `slow_ways` has it.
     """
     groups: dict[tuple, list] = {}
     for row in rows.itertuples(index=False):
@@ -99,7 +99,7 @@ def slow_states(
         back: dict[str, dict] = {}
         lay: dict[str, dict] = {}
         changed: dict[tuple, pd.Timestamp] = {}
-        draw = False
+        drawn: set[str] = set()
         for at in sorted({row.collected_at for row in found}):
             for row in sorted(
                 (row for row in found if row.collected_at == at), key=lambda row: row.observed_at
@@ -107,7 +107,8 @@ def slow_states(
                 side = lay if row.market == "h2h_lay" else back
                 side.setdefault(row.bookmaker, {})[row.outcome] = row.price
                 changed[side is lay, row.bookmaker] = at
-                draw |= row.outcome == "draw" and side is back
+                if row.outcome == "draw":
+                    drawn.add(row.bookmaker)
             fresh = [
                 {
                     b: dict(p)
@@ -116,7 +117,30 @@ def slow_states(
                 }
                 for which, side in ((False, back), (True, lay))
             ]
-            yield market, at, fresh[0], fresh[1], draw
+            ways = slow_ways(fresh[0], fresh[1], drawn) if market[1] == "h2h" else {}
+            yield market, at, fresh[0], fresh[1], ways
+
+
+def slow_ways(back: dict[str, dict], lay: dict[str, dict], drawn: set[str]) -> dict[str, int]:
+    """3 for a bookmaker that has shown a draw, 2 where home and away are a book by themselves; what is then
+    not known is as the others, where they agree.
+    """
+    ways = {}
+    for book in {*back, *lay}:
+        prices = back.get(book, {})
+        if book in drawn:
+            ways[book] = 3
+        elif {"home", "away"} <= set(prices) and 0.98 <= 1 / prices["home"] + 1 / prices["away"] <= 1.5:
+            ways[book] = 2
+    known = set(ways.values())
+    usual = known.pop() if len(known) == 1 else 0
+    return {book: ways.get(book, usual) for book in {*back, *lay}}
+
+
+def alike(ways: dict[str, int], one: str, other: str) -> bool:
+    """Whether prices of two bookmakers are of the same selection."""
+    mixed = {2, 3} <= set(ways.values())
+    return not mixed or ways[one] == ways[other] != 0
 
 
 def slow_fair(prices: dict[str, float], market: str, draw: bool, method: str = "power") -> dict[str, float]:
@@ -145,8 +169,8 @@ def slow_value(
     them.
     """
     bets: dict[tuple, tuple] = {}
-    for (event, market, line), at, back, _, draw in slow_states(rows):
-        fair = {book: slow_fair(prices, market, draw) for book, prices in back.items()}
+    for (event, market, line), at, back, _, ways in slow_states(rows):
+        fair = {book: slow_fair(prices, market, ways.get(book) == 3) for book, prices in back.items()}
         best: dict[str, tuple] = {}
         for book, prices in back.items():
             if book == reference or book in NOT_ACCOUNTS:
@@ -156,11 +180,15 @@ def slow_value(
                     said = [
                         fair[other][outcome]
                         for other in fair
-                        if other not in (book, *NOT_ACCOUNTS) and outcome in fair[other]
+                        if other not in (book, *NOT_ACCOUNTS)
+                        and outcome in fair[other]
+                        and alike(ways, book, other)
                     ]
                     p = sum(said) / len(said) if len(said) >= 3 else math.nan
+                elif reference in back and alike(ways, book, reference):
+                    p = fair[reference].get(outcome, math.nan)
                 else:
-                    p = fair.get(reference, {}).get(outcome, math.nan)
+                    p = math.nan
                 edge = p * pays(book, price) - 1
                 better = outcome not in best or pays(book, price) > pays(*best[outcome][:2])
                 if min_edge <= edge <= max_edge and price <= max_price and better:
@@ -173,57 +201,60 @@ def slow_value(
 def slow_seed(rows: pd.DataFrame, min_mean: float = 2.0, max_spread: float = 0.2) -> list[tuple]:
     """Bets (event, market, line, outcome, bookmaker, price, time) of the seed rule."""
     bets: dict[tuple, tuple] = {}
-    for (event, market, line), at, back, _, _ in slow_states(rows):
+    for (event, market, line), at, back, _, ways in slow_states(rows):
         for outcome in ("home", "draw", "away", "over", "under"):
-            prices = {
-                book: shown[outcome]
-                for book, shown in back.items()
-                if outcome in shown and book not in NOT_ACCOUNTS
+            shown = {
+                book: prices[outcome]
+                for book, prices in back.items()
+                if outcome in prices and book not in NOT_ACCOUNTS
             }
-            if (
-                len(prices) >= 2
-                and np.mean(list(prices.values())) > min_mean
-                and np.std(list(prices.values()), ddof=1) < max_spread
-            ):
-                book = max(prices, key=lambda name: pays(name, prices[name]))
-                bets.setdefault((event, market, line, outcome), (book, prices[book], at))
+            wanted = []
+            for book in shown:
+                prices = [shown[other] for other in shown if alike(ways, book, other)]
+                if len(prices) >= 2 and np.mean(prices) > min_mean and np.std(prices, ddof=1) < max_spread:
+                    wanted.append(book)
+            if wanted:
+                book = max(wanted, key=lambda name: pays(name, shown[name]))
+                bets.setdefault((event, market, line, outcome), (book, shown[book], at))
     return sorted((*key, *bet) for key, bet in bets.items())
 
 
 def slow_covers(rows: pd.DataFrame, commission: dict[str, float]) -> list[tuple]:
-    """Arbitrages over all outcomes: (event, market, line, time, guaranteed return), the first of each
-    market.
+    """Arbitrages over all outcomes: (event, market, line, time, return), the first of each market, and of
+    two and three ways apart.
     """
     found: dict[tuple, tuple] = {}
-    for (event, market, line), at, back, _, draw in slow_states(rows):
-        outcomes = (
-            ("over", "under")
-            if market == "totals"
-            else ("home", "draw", "away")
-            if draw
-            else ("home", "away")
-        )
-        best = []
-        for outcome in outcomes:
-            net = [
-                1 + (p[outcome] - 1) * (1 - commission.get(b, 0))
-                for b, p in back.items()
-                if outcome in p and b not in NOT_ACCOUNTS
-            ]
-            best.append(max(net, default=0))
-        if all(best):
-            gain = 1 / sum(1 / price for price in best) - 1
-            if 1e-12 < gain <= 0.25:
-                found.setdefault((event, market, line), (at, gain))
-    return sorted((*key, *value) for key, value in found.items())
+    for (event, market, line), at, back, _, ways in slow_states(rows):
+        sides = {
+            "totals": [("over", "under")],
+            "spreads": [("home", "away")],
+            "h2h": [("home", "away"), ("home", "draw", "away")],
+        }
+        for outcomes in sides[market]:
+            best = []
+            for outcome in outcomes:
+                net = [
+                    1 + (p[outcome] - 1) * (1 - commission.get(b, 0))
+                    for b, p in back.items()
+                    if outcome in p and b not in NOT_ACCOUNTS
+                    if market != "h2h" or ways[b] == len(outcomes)
+                ]
+                best.append(max(net, default=0))
+            if all(best):
+                gain = 1 / sum(1 / price for price in best) - 1
+                if 1e-12 < gain <= 0.25:
+                    found.setdefault((event, market, line, len(outcomes)), (at, gain))
+    return sorted((*key[:3], *value) for key, value in found.items())
 
 
 def slow_steam(rows: pd.DataFrame, window_min: float, least_books: int, least_move: float) -> list[tuple]:
     """Steam (event, market, line, outcome, time, direction, books)."""
     found, history = [], {}
-    for key, at, back, _, draw in slow_states(rows):
+    for key, at, back, _, ways in slow_states(rows):
         fair = {
-            book: slow_fair(prices, key[1], draw) for book, prices in back.items() if book not in NOT_ACCOUNTS
+            book: slow_fair(prices, key[1], ways.get(book) == 3)
+            for book, prices in back.items()
+            if book not in NOT_ACCOUNTS
         }
         past = history.setdefault(key, [])
         past.append((at, fair, {}))

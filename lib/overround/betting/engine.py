@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from overround._typing import Whole
+from overround._typing import Floats, Whole
 from overround.betting.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
 from overround.betting.book import BetArrays, bet_arrays, make_book, placement_order
 from overround.betting.settlement import RESULTS, is_lay, settlement_times
@@ -275,6 +275,38 @@ def judged_by_close(bets: pd.DataFrame, closing: pd.DataFrame) -> pd.DataFrame:
     closing = closing[closing["event_id"].isin(bets["event_id"].unique())]  # of all matches a few have a bet
     merged = bets.drop(columns=["closing_price", "closing_fair", "clv"])
     merged = merged.merge(closing[[*keys, "bookmaker", "closing_price"]], on=[*keys, "bookmaker"], how="left")
-    merged = merged.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
+    shown = {
+        number for frame in (bets, closing) if "ways" in frame for number in frame["ways"].dropna().unique()
+    }
+    if len(shown) < 2:
+        merged = merged.merge(closing[[*keys, "closing_fair"]].drop_duplicates(keys), on=keys, how="left")
+    else:
+        merged = merged.assign(closing_fair=_fair_of_its_ways(merged, closing))
     value = merged["price"] * merged["closing_fair"] - 1
     return merged.assign(clv=value.where(merged["side"] == "back", -value))[list(bets)]
+
+
+def _fair_of_its_ways(bets: pd.DataFrame, closing: pd.DataFrame) -> Floats:
+    """Closing probability of each bet by bookmakers that offer as many ways as its own.
+
+    Where a bet does not say how many, its bookmaker's close does, and else those of all if they agree. Closes
+    that do not say it judge what no other does.
+    """
+    keys = list(SELECTION)
+    said, own = (
+        frame["ways"].to_numpy(float, na_value=np.nan) if "ways" in frame else np.full(len(frame), np.nan)
+        for frame in (closing, bets)
+    )
+    closing = closing.assign(ways=said)
+    its = bets[[*keys, "bookmaker"]].merge(closing[[*keys, "bookmaker", "ways"]], how="left")["ways"]
+    ways = np.where(np.isnan(own), its.to_numpy(float), own)
+    fair = []
+    for which in (np.isnan(said), said == 2, said == 3):
+        table = closing.loc[which & closing["closing_fair"].notna().to_numpy(), [*keys, "closing_fair"]]
+        table = table.drop_duplicates(keys)
+        fair.append(bets[keys].merge(table, on=keys, how="left")["closing_fair"].to_numpy(float))
+    other, two, three = fair
+    agreed = np.where(np.isnan(two), three, np.where(np.isnan(three), two, np.nan))
+    mine = np.where(ways == 2, two, np.where(ways == 3, three, agreed))
+    unsaid = np.isnan(two) & np.isnan(three)
+    return np.where(unsaid, other, mine)

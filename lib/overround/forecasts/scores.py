@@ -10,10 +10,11 @@ from overround._typing import Floats, Whole
 from overround.encoding import encode_like
 from overround.errors import ParameterError
 from overround.grouping import MARKET, SELECTION, group_codes
-from overround.prices.board import check_quotes, slots_of
+from overround.prices.board import check_quotes
 from overround.prices.margin import METHODS, markets_without_margin
 from overround.prices.references import CONSENSUS, CONSENSUS_NEEDS
 from overround.prices.standing import first_and_last
+from overround.prices.ways import slots_of, ways_of
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import LEVEL, clustered_variance, day, holm
 
@@ -199,7 +200,7 @@ def decided_markets(quotes: pd.DataFrame, results: pd.DataFrame) -> Decided:
         if "starts_at" in dated
         else np.arange(len(matches))
     )
-    slot, has_draw = slots_of(frame)
+    slot, (_, has_draw) = slots_of(frame), ways_of(frame)
     market, n = group_codes(frame, [column for column in MARKET if column in frame])
     rows = np.full((n, 3), -1)
     rows[market, slot] = np.arange(len(frame))

@@ -6,7 +6,7 @@ A moment is a time at which the collector learnt something (`collected_at`), not
 own clock: a change between two polls is known only at the second, for all bookmakers at once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,15 +17,12 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
-from overround.grouping import SELECTION, codes_and_words, column_codes, combined_codes, group_codes
+from overround.grouping import SELECTION, codes_and_words, column_codes, combined_codes
 from overround.prices.commission import net_price, paid_out
 from overround.prices.margin import markets_without_margin
+from overround.prices.ways import PLAUSIBLE, SLOT, ways_on_board
 from overround.times import HOUR_US, microseconds
 
-# place of an outcome on an array's last axis
-SLOT = {"home": 0, "over": 0, "draw": 1, "away": 2, "under": 2}
-# overround outside these limits: not the market of one bookmaker (shifted cells, an empty exchange)
-_PLAUSIBLE = (0.98, 1.5)
 _EARLY, _SNAPSHOT, _CLOSE = range(3)
 _LAY = 3
 _NEVER = np.iinfo(np.int64).min
@@ -44,7 +41,8 @@ class Board:
     time: Whole  # (T,) microseconds since 1970; of prices without a clock: when they could be bet
     market: Whole  # (T,) equal for the same event, market and line, whatever the phase
     begin: Whole  # (T,) the first moment of the same market and phase
-    three: NDArray[np.bool_]  # (T,) whether anyone has shown a draw so far
+    h2h: NDArray[np.bool_]  # (T,) whether the market is match odds
+    ways: NDArray[np.int8]  # (K, T) outcomes of the bookmaker's match odds; see `prices.ways`, 0: not known
     row: Whole  # (K, T, 3) the row of `quotes` that stands
     price: Floats  # (K, T, 3)
     since: Whole  # (K, T) the moment at which the bookmaker last changed a price of the market
@@ -58,6 +56,26 @@ class Board:
         """Prices net of an exchange's commission, (K, T, 3)."""
         kept = paid_out(self.names)[:, None, None]
         return net_price(self.price, kept) if (kept < 1).any() else self.price
+
+    @cached_property
+    def mixed(self) -> NDArray[np.bool_]:
+        """Moments at which some bookmakers offer two ways and others three, shape (T,)."""
+        return (self.ways == 2).any(axis=0) & (self.ways == 3).any(axis=0)
+
+    def by_ways(self, values: Floats, of: Callable[[Floats], tuple[Floats, ...]]) -> tuple[Floats, ...]:
+        """Arrays (K, T, 3) that a function makes of values (K, T, 3) of all bookmakers.
+
+        Where some bookmakers offer two ways and others three, their prices are of different selections: the
+        function gets those of each apart, and those whose ways are not known get NaN.
+        """
+        if not self.mixed.any():
+            return of(values)
+        ways = np.where(self.mixed, self.ways, 2)[:, :, None]
+        two, three = (of(np.where(ways == number, values, np.nan)) for number in (2, 3))
+        return tuple(
+            np.where(ways == 2, one, np.where(ways == 3, other, np.nan))
+            for one, other in zip(two, three, strict=True)
+        )
 
     def among(self, bookmakers: Iterable[str]) -> NDArray[np.bool_]:
         """Which bookmakers are among these, shape (K, 1, 1)."""
@@ -133,6 +151,7 @@ class _Coded:
     market: Whole
     time: Whole
     begin: Whole
+    h2h: NDArray[np.bool_]  # of each moment: whether its market is match odds
 
 
 def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_lines: bool) -> _Coded:
@@ -196,6 +215,7 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
         chain[first] // 3,
         time[first],
         begin,
+        kind[rows[first]] == 0,
     )
 
 
@@ -211,31 +231,35 @@ def _board(
     place = (coded.book[part] * shape[1] + moment) * 3 + coded.slot[part]
     prices = quotes["price"].to_numpy(float)
 
-    def standing(rows: slice | NDArray[np.bool_]) -> tuple[Whole, Floats, Whole, NDArray[np.bool_]]:
+    def standing(rows: slice | NDArray[np.bool_]) -> tuple[Whole, Floats, Whole]:
         from overround.prices.board_kernels import carry_forward
 
         row, since = np.full(shape, -1), np.full(shape[:2], -1)
         row.reshape(-1)[place[rows]] = coded.row[part][rows]
         carry_forward(row, since, begin)
-        three = np.logical_or.reduce(row[:, :, 1] >= 0, axis=0)
         if limit is not None:
             old = time - time[since] > limit
             row[old], since[old] = -1, -1
         price = prices[row]
         price[row < 0] = np.nan
-        return row, price, since, three
+        return row, price, since
 
     any_lay = bool(lays.any())
-    row, price, since, three = standing(~lays if any_lay else slice(None))
-    lay_row, lay = standing(lays)[:2] if any_lay else (None, None)
-    fair, overround = _fair(price, since, three, method)
+    row, price, since = standing(~lays if any_lay else slice(None))
+    lay_row, lay, lay_since = standing(lays) if any_lay else (None, None, since)
+    drawn = np.zeros(shape[:2], bool)
+    drawn.reshape(-1)[place[coded.slot[part] == SLOT["draw"]] // 3] = True
+    shown = (since >= 0) | (lay_since >= 0)
+    ways = ways_on_board(price, drawn, shown, begin, coded.h2h[a:b])
+    fair, overround = _fair(price, since, ways == 3, method)
     return Board(
         quotes,
         coded.names,
         time,
         coded.market[a:b],
         begin,
-        three,
+        coded.h2h[a:b],
+        ways,
         row,
         price,
         since,
@@ -247,22 +271,20 @@ def _board(
 
 
 def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | None) -> tuple[Floats, Floats]:
-    """Probabilities and overround of each bookmaker's market since it last changed.
-
-    A market is three-way once anyone has shown a draw.
-    """
+    """Probabilities and overround of each bookmaker's market since it last changed; `three`: (K, T)."""
     if method is None:
         return np.full(price.shape, np.nan), np.full(since.shape, np.nan)
     at = np.flatnonzero(since == np.arange(since.shape[1]))
     solved, book = np.full((len(at) + 1, 3), np.nan), np.full(len(at) + 1, np.nan)
-    fair, book[:-1], _ = markets_without_margin(price.reshape(-1, 3)[at], three[at % since.shape[1]], method)
-    plausible = (book[:-1] >= _PLAUSIBLE[0]) & (book[:-1] <= _PLAUSIBLE[1])
+    fair, book[:-1], _ = markets_without_margin(price.reshape(-1, 3)[at], three.reshape(-1)[at], method)
+    plausible = (book[:-1] >= PLAUSIBLE[0]) & (book[:-1] <= PLAUSIBLE[1])
     solved[:-1][plausible] = fair[plausible]
     # the last, empty row is for prices that do not stand
     number = np.full(since.shape, len(at))
     number.reshape(-1)[at] = np.arange(len(at))
-    number = np.take_along_axis(number, np.maximum(since, 0), axis=1)
-    number[(since < 0) | (three != three[since])] = len(at)
+    changed = np.maximum(since, 0)
+    number = np.take_along_axis(number, changed, axis=1)
+    number[(since < 0) | (three != np.take_along_axis(three, changed, axis=1))] = len(at)
     return solved[number], book[number]
 
 
@@ -298,16 +320,6 @@ def _coded_as(values: pd.Series, numbers: dict[str, int]) -> NDArray[np.int8]:
             f"quotes, column {values.name!r}: {word!r} is unknown; allowed: {', '.join(numbers)}."
         )
     return coded
-
-
-def slots_of(quotes: pd.DataFrame) -> tuple[Whole, NDArray[np.bool_]]:
-    """The slot of each row's outcome, and whether its market has a draw, as far as anyone has shown one."""
-    codes, words = codes_and_words(quotes["outcome"])
-    slot = np.array([SLOT.get(word, 2) for word in words], np.int64)[codes]
-    market, n = group_codes(quotes, ("event_id", "market"))
-    three = np.zeros(n, bool)
-    three[market[slot == 1]] = True
-    return slot, three[market]
 
 
 def rows_of(frame: pd.DataFrame, rows: Whole, columns: Iterable[str]) -> pd.DataFrame:

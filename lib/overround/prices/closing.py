@@ -10,8 +10,9 @@ from overround.grouping import SELECTION
 from overround.prices.board import boards, check_quotes, rows_of
 from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
 from overround.prices.standing import first_and_last
+from overround.prices.ways import as_column
 
-_CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair")
+_CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair", "ways")
 
 
 def closing_lines(
@@ -34,8 +35,10 @@ def closing_lines(
     Returns
     -------
     DataFrame
-        event_id, market, line, outcome, bookmaker, closing_price, closing_fair. An exchange's lay prices keep
-        their market, h2h_lay, and are judged by the same probability.
+        event_id, market, line, outcome, bookmaker, closing_price, closing_fair, ways. An exchange's lay
+        prices keep their market, h2h_lay, and are judged by the same probability. Match odds of two ways are
+        judged by the close of bookmakers that offer two, those of three by those that offer three; `ways`
+        says which (empty in other markets, and where it is not known).
 
     Examples
     --------
@@ -47,21 +50,21 @@ def closing_lines(
     """
     parts = []
     for board in boards(quotes, method, at_close=True, judged_later=True):
-        closing = board_reference(board, CONSENSUS, judged=False)[0][0]
+        closing = board_reference(board, CONSENSUS, judged=False)[0]
         # a reference without prices (no lay prices, a bookmaker that has left): the mean takes its place
         if reference not in (CONSENSUS, CLOSE) and reference in (*board.names, *REFERENCES):
             check_reference(reference, board.names, weights=weights)
-            own = board_reference(board, reference, weights, judged=False)[0][0]
+            own = board_reference(board, reference, weights, judged=False)[0]
             closing = np.where(np.isnan(own), closing, own)
         for rows in (board.row, board.lay_row):
             if rows is not None:
-                _, moment, slot = at = np.nonzero(rows >= 0)
-                parts.append((rows[at], closing[moment, slot]))
+                book, moment, _ = at = np.nonzero(rows >= 0)
+                parts.append((rows[at], closing[at], board.ways[book, moment]))
     if not parts:
-        return no_rows(_CLOSING_COLUMNS)
-    row, fair = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return no_rows(_CLOSING_COLUMNS, ways="Int8")
+    row, fair, ways = (np.concatenate(part) for part in zip(*parts, strict=True))
     prices = rows_of(quotes, row, (*SELECTION, "bookmaker", "price"))
-    return prices.rename(columns={"price": "closing_price"}).assign(closing_fair=fair)
+    return prices.rename(columns={"price": "closing_price"}).assign(closing_fair=fair, ways=as_column(ways))
 
 
 def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:

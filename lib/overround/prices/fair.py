@@ -6,9 +6,9 @@ from numpy.typing import ArrayLike
 
 from overround._typing import Floats
 from overround.grouping import MARKET, group_codes
-from overround.prices.board import slots_of
 from overround.prices.margin import STATUSES, markets_without_margin
 from overround.prices.standing import complete_markets
+from overround.prices.ways import slots_of, ways_of
 
 
 def overround(prices: ArrayLike) -> Floats:
@@ -41,7 +41,7 @@ def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFra
     quotes : DataFrame
         The table `quotes`. A market is what one bookmaker showed of one match, market and line at one time,
         with the prices that still stood then (`complete_markets`); it is whole when it has every outcome that
-        any bookmaker quotes for that match.
+        the bookmaker offers on that match (`overround.prices.ways`).
     method : str
         One of `METHODS`.
 
@@ -62,7 +62,7 @@ def fair_probabilities(quotes: pd.DataFrame, method: str = "shin") -> pd.DataFra
     """
     whole = complete_markets(quotes)
     market, n_markets = group_codes(whole, MARKET)
-    slot, three = slots_of(whole)
+    slot, (_, three) = slots_of(whole), ways_of(whole)
     prices, wide = np.full((n_markets, 3), np.nan), np.zeros(n_markets, bool)
     prices[market, slot], wide[market] = whole["price"], three
     solved, book, status = markets_without_margin(prices, wide, method)

@@ -5,6 +5,8 @@ market (`market_average`, `market_maximum`).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -253,16 +255,24 @@ def board_reference(
     *,
     judged: bool = True,
 ) -> tuple[Floats, Floats]:
-    """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table by time."""
+    """`opinions` on a board, or an exchange's, each (K, T, 3); `weights` may be a table by time.
+
+    A price is judged by bookmakers that offer as many ways: a tie gives the stake back in two, and loses in
+    three.
+    """
+    said: dict[str, Any] = {"bookmakers": board.names, "reference": reference, "judged": judged}
     if reference == EXCHANGE:
         lay = board.lay if board.lay is not None else np.full(board.fair.shape, np.nan)
-        mid = exchange_mid(board.price, lay, ~np.isnan(board.price[:, :, 1]).all(axis=0))
-        return opinions(mid, board.names, reference, least=1, judged=judged)
+        mid = exchange_mid(board.price, lay, board.ways == 3)
+        probability, number = board.by_ways(mid, partial(opinions, least=1, **said))
+        return probability, number
     share = None
     if reference == BY_ACCURACY:
         share = _weights({} if weights is None else weights, board.names, board.time)[:, :, None]
     margin = board.overround[:, :, None]
-    return opinions(board.fair, board.names, reference, overround=margin, share=share, judged=judged)
+    of = partial(opinions, overround=margin, share=share, **said)
+    probability, number = board.by_ways(board.fair, of)
+    return probability, number
 
 
 def exchange_mid(back: Floats, lay: Floats, three: ArrayLike = True) -> Floats:

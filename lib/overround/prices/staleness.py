@@ -1,6 +1,8 @@
 """Prices that have not moved although the market has."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,15 +58,16 @@ def stale_prices(
     accounts = accounts_of(quotes, bookmakers)
     parts = []
     for board in moving_boards(quotes, method, max_age_h):
+        said: dict[str, Any] = {"bookmakers": board.names, "reference": CONSENSUS}
         step = np.zeros(board.fair.shape)
         step[:, 1:] = np.log(board.fair[:, 1:] / board.fair[:, :-1])
         step[:, opening(board)] = np.nan
-        index = opinions(step, board.names, CONSENSUS, least=1)[0]
+        index = board.by_ways(step, partial(opinions, least=1, **said))[0]
         index = np.where(np.isnan(index), 0.0, index)
         chain_cumsum(index, board.begin)
         unmoved = unmoved_since(board)
         move = np.expm1(index - np.take_along_axis(index, unmoved[:, :, None], axis=1))
-        others = opinions(board.fair, board.names, CONSENSUS, least=least_books)[0]
+        others = board.by_ways(board.fair, partial(opinions, least=least_books, **said))[0]
         found = (
             board.among(accounts) & (np.abs(move) >= least_move) & ~np.isnan(others) & ~np.isnan(board.price)
         )

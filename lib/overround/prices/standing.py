@@ -8,7 +8,8 @@ import pandas as pd
 
 from overround._typing import Floats, Whole
 from overround.grouping import MARKET, OFFER, SELECTION, codes_and_words, combined_codes, group_codes
-from overround.prices.board import changes, rows_of, slots_of
+from overround.prices.board import changes, rows_of
+from overround.prices.ways import slots_of
 from overround.times import microseconds
 
 STANDS_H = 24.0  # as in `value_signals`
@@ -119,7 +120,7 @@ def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
     begins = opens | changes(time[order])
     moment = np.cumsum(begins) - 1
     shown = np.full((begins.sum(), 3), -1)
-    shown[moment, slots_of(snapshots)[0][order]] = rows[order]
+    shown[moment, slots_of(snapshots)[order]] = rows[order]
     here = np.arange(len(shown))
     last = np.maximum.accumulate(np.where(shown >= 0, here[:, None], -1), axis=0)
     first = np.maximum.accumulate(np.where(opens[begins], here, 0))

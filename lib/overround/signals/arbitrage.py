@@ -33,20 +33,25 @@ def arbitrage_signals(
     max_age_h: float = 24.0,
     commission: Mapping[str, float] = COMMISSION,
 ) -> pd.DataFrame:
-    """All outcomes of a market covered at the best prices of a moment, for the same profit in any case.
+    """All outcomes of a market covered at the best prices of a moment, for the same profit whoever wins.
 
     Two kinds: the best back prices of all outcomes of a 1X2, totals or spreads market (one line), and an
     outcome backed at one account and laid at an exchange. Prices are net of commission: 1 + (price - 1)(1 -
     c), which overstates it where one exchange takes two of the bets, since it charges the net winnings of a
     market. Each is taken at the first moment at which it exists, once a market (once a selection against
-    lay).
+    lay). Match odds with a draw and without one (`overround.prices.ways`) are not combined with each other.
+
+    The stakes give the same return, the edge, whichever bet wins alone. All come back on a tie where match
+    odds have two ways, and at a score on a whole line (over and under 3.0 at three goals, a handicap of 0 at
+    a draw). Beside a quarter line half of one bet wins, half of the other is lost, and half of the return is
+    left. What the worst score leaves is `guaranteed`.
 
     Parameters
     ----------
     quotes : DataFrame
         The table `quotes`, with `starts_at`.
     min_return : float
-        Profit per unit laid out that must be exceeded.
+        Return, profit per unit laid out where one bet wins alone, that must be exceeded.
     bookmakers : sequence of str, optional
         Where there are accounts; by default everywhere.
     lay : bool
@@ -62,9 +67,9 @@ def arbitrage_signals(
     -------
     DataFrame
         Signals, a row a bet: `probability` is the share of the outlay on the outcome (implied by the net
-        prices) and `edge` the guaranteed return. And: arbitrage (its number), share (of the outlay; stakes
-        are in this proportion, a lay's outlay being its liability), guaranteed (profit per unit laid out). A
-        lay's edge is per unit of its stake.
+        prices) and `edge` the return. And: arbitrage (its number), share (of the outlay; stakes are in this
+        proportion, a lay's outlay being its liability), guaranteed (least profit per unit laid out over all
+        scores: 0 where one gives all stakes back). A lay's edge is per unit of its stake.
 
     Examples
     --------
@@ -78,10 +83,13 @@ def arbitrage_signals(
     families: list[pd.DataFrame] = []
     for board in boards(quotes, None, max_age_h=max_age_h):
         kept = _kept(board, commission)
-        best, net = _best(_net(board, accounts, kept))
-        families.append(_covers(board, best, net, min_return, max_return))
+        backs = _by_ways(board, _net(board, accounts, kept))
+        for slots, back in zip(((0, 2), (0, 1, 2)), backs, strict=True):
+            families.append(_covers(board, slots, *back, min_return, max_return))
         if lay and board.lay is not None:
-            families.append(_back_and_lay(board, accounts, kept, best, net, min_return, max_return))
+            worth = np.where(board.among(accounts), kept / (board.lay - (1 - kept)), np.nan)
+            for back, layer in zip(backs, _by_ways(board, worth), strict=True):
+                families.append(_back_and_lay(board, kept, *back, *layer, min_return, max_return))
     return _signals(families, "arbitrage", ("share", "guaranteed"))
 
 
@@ -250,29 +258,61 @@ def _best(values: Floats, axis: int = 0) -> tuple[Whole, Floats]:
     return best, np.where(np.isinf(highest), np.nan, highest)
 
 
-def _covers(board: Board, best: Whole, net: Floats, least: float, most: float) -> pd.DataFrame:
-    """All outcomes backed: two where nobody has shown a draw, else three."""
-    book = (1 / net[:, [0, 2]]).sum(axis=1) + np.where(board.three, 1 / net[:, 1], 0.0)
+def _by_ways(board: Board, values: Floats) -> list[tuple[Whole, Floats]]:
+    """Bookmaker of the highest value and the value, (T, 3): where two outcomes make a market, and three.
+
+    A bookmaker's match odds of two ways and another's of three are not outcomes of one market.
+    """
+    mixed, three = board.mixed[:, None], (board.ways == 3).any(axis=0)[:, None]
+    usual = np.where(board.mixed, board.ways == 2, (board.ways > 0) | ~board.h2h)
+    book, best = _best(np.where(usual[:, :, None], values, np.nan))
+    wide, highest = book, best
+    if mixed.any():
+        wide, highest = _best(np.where(board.ways[:, :, None] == 3, values, np.nan))
+        wide, highest = np.where(mixed, wide, book), np.where(mixed, highest, best)
+    return [(book, np.where(three & ~mixed, np.nan, best)), (wide, np.where(three, highest, np.nan))]
+
+
+def _least(gain: Floats, line: Floats, ways: NDArray[Any]) -> Floats:
+    """The least profit over all scores of bets that gain as much whichever of them wins alone."""
+    quarters = np.round(4 * line) % 4
+    is_quarter = np.abs(4 * line - np.round(4 * line)) < 1e-9
+    # a score on a whole line and a tie between two ways give all stakes back; beside a quarter line one half
+    # wins while the other stake's half is lost
+    back = (is_quarter & (quarters == 0)) | (ways == 2)
+    return np.minimum(gain, np.where(back, 0.0, np.where(is_quarter & (quarters % 2 == 1), gain / 2, gain)))
+
+
+def _covers(
+    board: Board, slots: tuple[int, ...], best: Whole, net: Floats, least: float, most: float
+) -> pd.DataFrame:
+    """All outcomes of the markets that have these slots backed."""
+    book = (1 / net[:, slots]).sum(axis=1)
     gain = 1 / book - 1
     moment, _ = first_moments(board, ((gain > least + _TINY) & (gain <= most))[:, None])
     legs = []
-    for slot in range(3):
-        number = np.flatnonzero(board.three[moment] | (slot != 1))
-        now = moment[number]
-        at = (best[now, slot], now, np.full(len(now), slot))
-        share = 1 / net[now, slot] / book[now]
-        given = {"probability": share, "edge": gain[now], "share": share, "guaranteed": gain[now]}
-        legs.append(bets(board, *at, number=number, **given))
+    for slot in slots:
+        at = (best[moment, slot], moment, np.full(len(moment), slot))
+        share = 1 / net[moment, slot] / book[moment]
+        number, edge = np.arange(len(moment)), gain[moment]
+        leg = bets(board, *at, number=number, probability=share, edge=edge, share=share)
+        line, ways = leg["line"].to_numpy(float), leg["ways"].to_numpy(float, na_value=np.nan)
+        legs.append(leg.assign(guaranteed=_least(edge, line, ways)))
     return pd.concat(legs, ignore_index=True)
 
 
 def _back_and_lay(
-    board: Board, accounts: set[str], kept: Floats, best: Whole, net: Floats, least: float, most: float
+    board: Board,
+    kept: Floats,
+    best: Whole,
+    net: Floats,
+    layer: Whole,
+    worth: Floats,
+    least: float,
+    most: float,
 ) -> pd.DataFrame:
     """An outcome backed at one account and laid at another."""
     assert board.lay is not None  # noqa: S101  # the caller has looked
-    mine = board.among(accounts)
-    layer, worth = _best(np.where(mine, kept / (board.lay - (1 - kept)), np.nan))
     taken = 1 - np.broadcast_to(kept, board.lay.shape)
     price, charged = (np.take_along_axis(values, layer[None], axis=0)[0] for values in (board.lay, taken))
     stake, profit, outlay = back_lay(net, price, commission=charged)
@@ -281,7 +321,7 @@ def _back_and_lay(
     at = (moment, slot)
     common: dict[str, Any] = {
         "number": np.arange(len(moment)),
-        "guaranteed": gain[at],
+        "guaranteed": _least(gain[at], np.full(len(moment), np.nan), board.ways[best[at], moment]),
         "probability": (1 + gain[at]) / net[at],
     }
     back = (best[at], moment, slot)

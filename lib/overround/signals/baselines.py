@@ -1,12 +1,15 @@
 """Simple strategies as a baseline for others."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from overround.prices.board import boards
+from overround._typing import Floats
+from overround.prices.board import SLOT, boards
 from overround.prices.references import accounts_of, mean_of_accounts, spread_of_accounts
+from overround.schema import OUTCOMES
 from overround.signals.selection import as_signals, bets, first_and_best
 
 
@@ -50,8 +53,7 @@ def seed_signals(
     accounts = accounts_of(quotes, bookmakers)
     parts = []
     for board in boards(quotes, None, at_close=at_close, max_age_h=max_age_h):
-        mean = mean_of_accounts(board.price, board.names, 2)
-        deviation = spread_of_accounts(board.price, board.names)
+        mean, deviation = board.by_ways(board.price, partial(_mean_and_spread, names=board.names))
         buy = (mean > min_mean) & (deviation < max_spread)
         mine = board.among(accounts)
         at = first_and_best(board, buy & ~np.isnan(board.price) & mine)
@@ -84,11 +86,16 @@ def blind_signals(
     >>> len(ov.signals.blind_signals(quotes, "sharp", "home")) == len(events)
     True
     """
-    mine = quotes[
-        (quotes["bookmaker"] == bookmaker) & (quotes["outcome"] == outcome) & (quotes["market"] == market)
-    ]
+    mine = quotes[(quotes["bookmaker"] == bookmaker) & (quotes["market"] == market)]
+    slot = np.arange(3) == (SLOT[outcome] if outcome in OUTCOMES.get(market, ()) else -1)
     parts = []
     for board in boards(mine, None, at_close=at_close, max_age_h=None):
-        at = first_and_best(board, ~np.isnan(board.price))
+        at = first_and_best(board, ~np.isnan(board.price) & slot)
         parts.append(bets(board, *at))
     return as_signals(parts, f"every {outcome} at {bookmaker}")
+
+
+def _mean_and_spread(price: Floats, names: Sequence[str]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over the accounts of prices (K, T, 3), beside each of them."""
+    mean, deviation = mean_of_accounts(price, names, 2), spread_of_accounts(price, names)
+    return np.broadcast_to(mean, price.shape), np.broadcast_to(deviation, price.shape)

@@ -1,10 +1,12 @@
 """Bets against the consensus of all prices, by the rules of `overround.signals.value`."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from overround._typing import Floats
 from overround.errors import ParameterError
 from overround.formatting import percent
 from overround.prices.board import boards
@@ -80,11 +82,7 @@ def consensus_signals(
     parts = []
     for board in boards(quotes, "multiplicative", at_close=at_close, max_age_h=max_age_h):
         price = believable(board, board.price)
-        mean = (
-            mean_of_accounts(price, board.names, least)
-            if consensus == CONSENSUS
-            else price[board.names.index(consensus)]
-        )
+        (mean,) = board.by_ways(price, partial(_mean, names=board.names, consensus=consensus, least=least))
         probability = 1 / mean - margin
         edge = probability * believable(board, board.net) - 1
         mine = board.among(accounts)
@@ -93,6 +91,13 @@ def consensus_signals(
         slot = promise[:, moment].max(axis=0).argmax(axis=1)
         book = promise[:, moment, slot].argmax(axis=0)
         at = book, moment, slot
-        parts.append(bets(board, *at, probability=probability[at[1:]], edge=edge[at]))
+        parts.append(bets(board, *at, probability=probability[at], edge=edge[at]))
     which = "all prices" if consensus == CONSENSUS else consensus.replace("_", " ")
     return as_signals(parts, f"price against the mean of {which} (margin {percent(margin)})")
+
+
+def _mean(price: Floats, names: Sequence[str], consensus: str, least: int) -> tuple[Floats]:
+    """The mean of all prices (K, T, 3), or the one that stands for it, beside each of them."""
+    of_all = consensus == CONSENSUS
+    mean = mean_of_accounts(price, names, least) if of_all else price[names.index(consensus)]
+    return (np.broadcast_to(mean, price.shape),)

@@ -86,6 +86,8 @@ def model_signals(
         price = believable(board, board.price)
         match = forecasts.index.get_indexer(board.quotes["event_id"].iloc[board.row.max(axis=(0, 2))])
         probability = np.where((board.time >= predicted_at[match])[:, None], wide[match], np.nan)
+        # the model's draw has no place in a market of two ways
+        price[board.ways == 2] = np.nan
         edge = probability * believable(board, board.net) - 1
         mine = board.among(accounts)
         wanted = (edge >= min_edge) & (edge <= max_edge) & (price <= max_price) & mine

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from overround._typing import Floats, Whole
 from overround.encoding import encode_like, no_rows
 from overround.prices.board import Board
+from overround.prices.ways import as_column
 from overround.schema import NOT_AN_ACCOUNT, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.times import as_times
 
@@ -28,6 +29,7 @@ def bets(
         side=side,
         price=prices[at],
         placed_at=as_times(board.time[moment]),
+        ways=as_column(board.ways[book, moment]),
         **columns,
     )
 
@@ -37,7 +39,7 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
     columns = [*SIGNAL_COLUMNS, *OPTIONAL_SIGNAL_COLUMNS, *CARRIED, *extra]
     parts = [part for part in parts if len(part)]
     if not parts:
-        return no_rows(columns)
+        return no_rows(columns, ways="Int8")
     frame = pd.concat(parts, ignore_index=True).assign(strategy=strategy).reindex(columns=columns)
     frame = frame.astype({"bookmaker": "str", "side": "str"})
     frame = encode_like(frame, parts[0])

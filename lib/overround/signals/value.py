@@ -127,7 +127,10 @@ def value_bets(
 ) -> pd.DataFrame:
     """Bets at these bookmakers, moments and slots, with the standard errors of their edges."""
     book, moment, slot = at
-    spread = spread_of_accounts(board.fair[:, moment, slot], board.names, book)
+    fair = board.fair[:, moment, slot]
+    if board.mixed.any():
+        fair[board.ways[:, moment] != board.ways[book, moment]] = np.nan
+    spread = spread_of_accounts(fair, board.names, book)
     return bets(
         board,
         *at,
