@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from pathlib import Path
 
+from overround.http.dates import RECORDED
 from overround.memory import limit_arenas
 
 limit_arenas()  # as the command does, before anything is loaded
@@ -285,6 +286,7 @@ def serve(delivered: Path, seed: int, silence: float) -> None:
             sent = b"{}" if status != 200 else body[: len(body) // 2] if fault else body
             self.send_response_only(status)
             self.send_header("Date", format_datetime(now, usegmt=True))
+            self.send_header(RECORDED, "yes")
             self.send_header("Content-Length", str(len(body) if fault == "broken off" else len(sent)))
             self.end_headers()
             self.wfile.write(sent)

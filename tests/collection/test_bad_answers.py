@@ -11,11 +11,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import overround as ov
 from overround import Store, collect
-from overround.errors import OverroundError, SourceError
-from overround.http.client import Fetcher
+from overround.collection.collector import Gathering
+from overround.errors import OverroundError, SourceError, TableError
+from overround.http.client import Answer, Fetcher
+from overround.measure.meter import Meter
+from overround.schema import COLLECTED, tidy
 from overround.settings import Settings
 from overround.sources import local_server
+from overround.sources.base import Batch, read
 from overround.sources.replay import Shown
 from overround.sources.sample.market import Market
 from overround.sources.sample.source import batches
@@ -160,7 +165,10 @@ def test_a_bad_answer_of_the_sample_is_asked_for_again(script, tmp_path: Path, p
     assert len(odds.quotes) == 3 and len(scores.results) == 1
 
 
-@pytest.mark.parametrize("bad", BAD_JSON[:4])
+UNREADABLE = [b'["a", "b"]', b'[{"id": 7}]', json.dumps([{**ODDS[0], "home_team": None}, 3]).encode()]
+
+
+@pytest.mark.parametrize("bad", [*BAD_JSON, *UNREADABLE])
 def test_a_poller_asks_again_after_a_bad_answer_however_long_answers_count_as_current(
     play, tmp_path: Path, bad
 ):
@@ -170,6 +178,52 @@ def test_a_poller_asks_again_after_a_bad_answer_however_long_answers_count_as_cu
     assert (good.errors, refused.errors, again.errors) == (0, 1, 0)
     assert server.turn == 3
     assert stored(settings_for(tmp_path, server.url), "quotes") == 4  # three prices and a change
+
+
+@pytest.mark.parametrize("bad", UNREADABLE)
+@pytest.mark.parametrize("path", ["/odds", "/scores"])
+def test_an_answer_of_which_no_event_can_be_read_is_an_error_and_not_a_success(script, tmp_path, path, bad):
+    bodies = {"/odds": [json.dumps(ODDS).encode()], "/scores": [json.dumps(SCORES).encode()], path: [bad]}
+    url, _ = script(bodies)
+
+    with pytest.raises(SourceError, match=rf"{path}.*: none of its [12] events can be read; events\[[01]\]"):
+        collect("the-odds-api", leagues=[SPORT], settings=settings_for(tmp_path, url))
+
+
+@pytest.mark.parametrize("least_rows", [0, 100])
+def test_an_answer_that_only_the_store_refuses_is_asked_for_again(script, tmp_path: Path, least_rows):
+    url, calls = script({"/odds": [b"[]"]})
+    example, store = ov.example(), Store(tmp_path / "store")
+    odd = Batch(example.events, example.quotes.assign(price=0.5), example.results)
+    totals = pd.DataFrame(0, list(COLLECTED), ["inserted", "updated", "unchanged"])
+    with Fetcher("provider", url, tmp_path) as fetcher:
+        for found in (odd, Batch(*example)):
+            failed: dict = {}
+            meter, forget = Meter("test"), fetcher.forget_key
+            gathering = Gathering(store, meter, totals, least_rows, failed=failed, forget_key=forget)
+            batch = read(
+                fetcher, [fetcher.get("/odds")], lambda answers, found=found: (next(answers), found)[1]
+            )
+            gathering.add(batch, "job")
+            gathering.store_all()
+            assert list(failed) == (["job"] if found is odd else [])
+
+    assert len(calls) == 2 and len(store.read("quotes")) == len(example.quotes)
+
+
+def test_an_answer_of_which_a_table_is_refused_is_asked_for_again(script, tmp_path: Path):
+    url, calls = script({"/odds": [b"[]"]})
+
+    def parse(answers: Iterator[Answer]) -> Batch:
+        next(answers)
+        return Batch(*(tidy(name, [{"event_id": "e1"}]) for name in COLLECTED))
+
+    with Fetcher("provider", url, tmp_path) as fetcher:
+        for _ in range(2):
+            with pytest.raises(TableError):
+                read(fetcher, [fetcher.get("/odds")], parse)
+
+    assert len(calls) == 2
 
 
 def shown(minute: int, price: float, ahead_s: int) -> Shown:

@@ -3,7 +3,7 @@
 The setting `batch_rows` gathers several batches into one append.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 
 import pandas as pd
@@ -147,6 +147,8 @@ class Gathering:
         Apply to quotes, see `Store.append`.
     failed : dict
         Job -> its first error; a batch that breaks the contract of a table is noted here and not stored.
+    forget_key : callable
+        Takes an answer of such a batch out of the cache, by its key.
     """
 
     store: Store
@@ -156,6 +158,7 @@ class Gathering:
     changes_only: bool = False
     one_line: bool = False
     failed: dict[str, OverroundError] = field(default_factory=dict)
+    forget_key: Callable[[str], None] = lambda key: None
     _gathered: list[tuple[str, Batch]] = field(default_factory=list)
 
     def add(self, batch: Batch, job: str = "") -> None:
@@ -176,13 +179,18 @@ class Gathering:
             self._store(_concatenated([batch for _, batch in gathered]))
         except TableError as error:
             if len(gathered) == 1:
-                self.failed.setdefault(gathered[0][0], error)
+                self._refuse(*gathered[0], error)
                 return
             for job, batch in gathered:
                 try:
                     self._store(batch)
                 except TableError as of_batch:
-                    self.failed.setdefault(job, of_batch)
+                    self._refuse(job, batch, of_batch)
+
+    def _refuse(self, job: str, batch: Batch, error: TableError) -> None:
+        self.failed.setdefault(job, error)
+        for key in batch.cached_as:
+            self.forget_key(key)
 
     def _store(self, batch: Batch) -> None:
         with self.meter.stage(APPEND) as stage:

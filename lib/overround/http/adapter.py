@@ -26,6 +26,7 @@ from tenacity import (
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from overround.http.dates import correct_date
 from overround.http.decoding import decoded
 from overround.http.loopback import on_loopback
 from overround.http.redaction import is_secret
@@ -208,7 +209,7 @@ class PoliteAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, deadline: float, options: dict[str, Any]
     ) -> requests.Response:
         self._wait_turn()
-        _deadline.at = deadline
+        _deadline.at, asked = deadline, datetime.now(UTC)
         response = super().send(request, **options)
         # urllib3 takes a compressed body for whole that is cut off; so it gets to see no encoding
         response.raw.headers.discard("Content-Encoding")
@@ -222,6 +223,8 @@ class PoliteAdapter(HTTPAdapter):
         # requests has no public way to set a body that was read under a limit of size and time; it keeps its
         # own here (requests 2.x; tests/http/test_privates.py fails when that changes)
         response._content = self._checked(response, b"".join(chunks))
+        if not failed(response.status_code):  # a date for a retry is relative to the provider's own clock
+            correct_date(response.headers, request.url or "", asked, datetime.now(UTC))
         return response
 
     def _checked(self, response: requests.Response, body: bytes) -> bytes:

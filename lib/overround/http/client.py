@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
@@ -25,6 +24,7 @@ from overround.errors import FetchError
 from overround.formatting import printable
 from overround.http.adapter import AnswerTooLarge, CircuitBreaker, PoliteAdapter, RetryPolicy, failed
 from overround.http.cache import MAX_STALE_S, AnswerCache
+from overround.http.dates import read_date
 from overround.http.decoding import ENCODINGS
 from overround.http.failures import why_no_answer
 from overround.http.redaction import is_secret, redact, redact_debug_logs
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Answer:
     """A provider's answer; `fetched_at` is when the provider gave it, even if it comes from the cache.
+
+    That is the header Date, unless it is before the call or after the answer's arrival: see `http.dates`.
 
     `is_stale` marks an answer from the cache, older than requested, that stands in for a failing provider.
     """
@@ -214,8 +216,12 @@ class Fetcher:
 
     def forget(self, answer: Answer) -> None:
         """Drop an answer that must not be kept, so that the next call asks the provider again."""
+        self.forget_key(answer.key)
+
+    def forget_key(self, key: str) -> None:
+        """Drop the answer that is cached under a key."""
         with suppress(KeyError):
-            del self._cache.responses[answer.key]
+            del self._cache.responses[key]
 
     def drain(self) -> list[dict[str, Any]]:
         """Return the rows of `requests` so far, and empty the list."""
@@ -370,10 +376,9 @@ def _age_s(cached: CachedResponse) -> float:
 
 def _answered_at(response: requests.Response) -> datetime:
     """When the provider answered: by its own clock (header Date, also in the cache), else by ours."""
-    with suppress(KeyError, ValueError, TypeError, OverflowError):
-        at = parsedate_to_datetime(response.headers["Date"])
-        if at.year > 2000:  # older: a machine that was never told the time
-            return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    at = read_date(response.headers.get("Date"))
+    if at is not None and at.year > 2000:  # older: a machine that was never told the time
+        return at
     created = getattr(response, "created_at", None) or datetime.now(UTC)
     return created.replace(tzinfo=created.tzinfo or UTC)
 

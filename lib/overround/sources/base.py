@@ -1,13 +1,13 @@
 """What every source gives: batches of tidy tables from an open connection, and identifiers of matches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from overround.errors import SourceError
+from overround.errors import SourceError, TableError
 
 if TYPE_CHECKING:
     from overround.http.client import Answer, Fetcher
@@ -22,7 +22,8 @@ class Batch:
 
     `set_aside` has the columns `SET_ASIDE_COLUMNS`: the URL, the 1-based line of the file (0: the whole
     answer), the column, the text found there, and why it was not taken. A batch that is `provisional` is
-    stored only for matches of which the store has no result: what came with the result counts.
+    stored only for matches of which the store has no result: what came with the result counts. `cached_as`
+    are the keys of its answers in the cache, from which they go where the store refuses the batch.
 
     Examples
     --------
@@ -37,6 +38,7 @@ class Batch:
     results: pd.DataFrame
     set_aside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SET_ASIDE_COLUMNS)))
     provisional: bool = False
+    cached_as: tuple[str, ...] = ()
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -104,19 +106,21 @@ def read(
 
     Raises
     ------
-    SourceError
+    SourceError, TableError
         As the parser raises it.
     """
     latest: list[Answer] = []
+    keys: list[str] = []
 
     def handed() -> Iterator["Answer"]:
         for answer in answers:
             latest[:] = [answer]
+            keys.append(answer.key)
             yield answer
 
     try:
-        return parse(handed())
-    except SourceError:
+        return replace(parse(handed()), cached_as=tuple(keys))
+    except (SourceError, TableError):
         for answer in latest:
             fetcher.forget(answer)
         raise

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from overround.errors import ParameterError
+from overround.http.dates import RECORDED
 from overround.sources import local_server
 from overround.sources.the_odds_api.snapshots import stood_at
 
@@ -173,7 +174,7 @@ class _Handler(local_server.Handler):
         if replay.latency_s:
             time.sleep(replay.latency_s)
         shown = replay.answers[min(replay.turn, len(replay.answers) - 1)]
-        date = {"Date": format_datetime(shown.at.astimezone(UTC), usegmt=True)}
+        date = {"Date": format_datetime(shown.at.astimezone(UTC), usegmt=True), RECORDED: "yes"}
         if "/historical/" in self.path:
             body, status = _as_it_stood(
                 replay.answers, dict(parse_qsl(urlsplit(self.path).query)).get("date", "")

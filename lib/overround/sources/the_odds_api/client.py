@@ -134,8 +134,8 @@ def batches(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Iterat
     FetchError
         With the reason the provider gives.
     """
-    yield _read(fetcher, odds(fetcher, sport, offer, ttl=ttl), _parser(offer))
-    yield _read(fetcher, scores(fetcher, sport, ttl=ttl), read_scores)
+    yield read(fetcher, [odds(fetcher, sport, offer, ttl=ttl)], _parser(offer))
+    yield read(fetcher, [scores(fetcher, sport, ttl=ttl)], read_scores)
 
 
 def odds(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Answer:
@@ -179,7 +179,7 @@ def historical_odds(
     date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     while date is not None and datetime.fromisoformat(date) <= end:
         answer = past_odds(fetcher, sport, date, offer)
-        batch = _read(fetcher, answer, _parser(offer))
+        batch = read(fetcher, [answer], _parser(offer))
         wrong: SourceError | None = None
         try:
             following = following_snapshot(answer)
@@ -204,13 +204,6 @@ def is_hopeless(error: FetchError) -> bool:
 
 def _parser(offer: Offer) -> Callable[[Iterator[Answer]], Batch]:
     return partial(parse_many, odds_format=offer.odds_format)
-
-
-def _read(fetcher: Fetcher, answer: Answer, parse: Callable[[Iterator[Answer]], Batch]) -> Batch:
-    batch = read(fetcher, [answer], parse)
-    if batch.events.empty and len(batch.set_aside):  # a list, but not of events
-        fetcher.forget(answer)
-    return batch
 
 
 def following_snapshot(answer: Answer) -> str | None:

@@ -155,6 +155,15 @@ def bill(sports: Sequence[str], history: History, settings: Settings) -> Bill:
     ------
     ParameterError, SettingsError
         No sport, an impossible sport key, or no API key.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> import overround as ov
+    >>> history = ov.sources.History.read("2024-08-16", "2024-08-17", "1h")
+    >>> settings = ov.settings.Settings(store=mkdtemp(), cache=mkdtemp(), odds_api_key="demo")
+    >>> ov.sources.bill(["soccer_epl"], history, settings).credits  # 25 times, three markets, two regions
+    1500
     """
     asked, dates = list(dict.fromkeys(sports)), history.dates()
     with open_fetcher(settings, asked) as fetcher:

@@ -87,8 +87,8 @@ def parse_many(
     Raises
     ------
     SourceError
-        An answer is not a list of events. Parts of an event that cannot be read are set aside, the rest is
-        kept.
+        An answer is not a list of events, or none of its events can be read. Otherwise parts that cannot be
+        read are set aside, and the rest is kept.
     """
     rows = Rows(source, seasons={} if seasons is None else seasons)
     for answer in answers:
@@ -131,6 +131,7 @@ def parse_scores(
                 rows.results[name] = (*_scores(event, home, away, path), settled_at)
         except _Unusable as bad:
             rows.put_aside(*bad.args)
+    _refuse_unreadable(rows, len(events), len(rows.events))
     if sieve is not None:
         sieve(rows)
     return rows.batch()
@@ -217,12 +218,14 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
     events, at = _document(answer.content, answer.url, answer.fetched_at)
     american = odds_format == "american" if odds_format else _is_american(answer.content)
     left_out: Counter[str] = Counter()
+    readable = 0
     for path, event in _children({"events": events}, "events", "", rows):
         try:
             event_id, home, away = rows.add_event(event, path)
         except _Unusable as bad:
             rows.put_aside(*bad.args)
             continue
+        readable += 1
         # outcomes come in the order of their names, not home first
         teams = {home: "home", away: "away", "Draw": "draw"}
         for book_path, bookmaker in _children(event, "bookmakers", path, rows):
@@ -256,8 +259,16 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
                     # a price seen again keeps the time when it was first seen: from then on it could be taken
                     if rows.quotes.get(key, _UNSEEN)[0] != price:
                         rows.quotes[key] = (price, at)
+    _refuse_unreadable(rows, len(events), readable)
     for market, number in left_out.items():
         rows.put_aside("markets", market, f"{number} of this market left out; kept are {', '.join(MARKETS)}")
+
+
+def _refuse_unreadable(rows: Rows, events: int, readable: int) -> None:
+    """An answer full of events of which none can be read is not one without events."""
+    if events and not readable:
+        where, _, path, value, reason = rows.aside[-1]
+        raise SourceError(f"{where}: none of its {events} events can be read; {path} {value!r}: {reason}.")
 
 
 def _document(content: bytes, where: str, fetched_at: datetime) -> tuple[list, int]:
