@@ -1,7 +1,10 @@
 """Folders of any name: the store, the poller with its cache, a sweep, a run and its page work in each of them."""
 
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -10,7 +13,7 @@ from overround import Store
 from overround.errors import StoreError
 from overround.runs.steps import Step
 from overround.store import addresses
-from tests.support.polls import polled, priced
+from tests.support.polls import START, polled, priced
 from tests.support.projects import PARAMETERS, RECORD, project, run_notebook
 from tests.support.servers import require
 from tests.support.stores import event, many
@@ -126,6 +129,32 @@ def test_a_run_and_its_page_work_in_a_folder_of_any_name(folder: Path):
 
     assert json.loads(outcome.record.read_text())["status"] == "ok"
     assert outcome.html.is_relative_to(folder) and str(settings.store) in outcome.ipynb.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "folder",
+    ["odds data", "Ödds 日本 e\u0301", "100%", "a%20b", "a#b", "a[b]", "~", "{a}?*'\"&;"],
+    indirect=True,
+)
+def test_the_daily_report_is_made_in_a_folder_of_any_name(folder: Path, play):
+    polled(play([priced(0, 2.0), priced(1, 2.0), priced(2, 2.1)]), folder)
+    settings = ov.settings.Settings(
+        store=str(folder / "store"), cache=folder / "cache", reports=folder / "reports"
+    )
+    parameters = {"source": "the-odds-api", "until": f"{START + timedelta(hours=1):%Y-%m-%dT%H:%M}"}
+
+    (outcome,) = ov.runs.run_pipeline([Step("daily", "daily", parameters)], settings=settings)
+
+    assert outcome.ok, outcome.failure
+    assert outcome.metrics["prices"] == 4, outcome.metrics
+    page, index = (path.read_text() for path in (outcome.html, folder / "reports" / "index.html"))
+    assert "Daily digest" in page and "<svg" in page
+    (link,) = {unquote(href) for href in re.findall(r'href="([^"#]*daily\.html)"', index)}
+    assert (folder / "reports" / link).samefile(outcome.html)
+    # nothing went to where a pattern or a decoded name would lead
+    assert not any(any(other.iterdir()) for other in folder.parent.iterdir() if other.name in ("axb", "ab"))
+    assert Store(folder / "store").check().empty
 
 
 def test_a_table_whose_links_were_cleaned_away_takes_the_next_batch(tmp_path: Path):

@@ -118,6 +118,25 @@ def test_merging_the_small_files_of_a_season_with_a_slash_keeps_each_row_once(st
     assert len(store.read("quotes")) == 4 * 6
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [lambda p: p.write_bytes(p.read_bytes()[:-9]), lambda p: p.write_bytes(b""), lambda p: p.unlink()],
+)
+def test_an_append_stands_where_a_damaged_file_keeps_others_from_being_merged(
+    store, monkeypatch, caplog, damage
+):
+    monkeypatch.setattr(maintenance, "_FILES", 4)
+    fill(store, 3)
+    damage(files(store)[0])
+
+    done = store.append("quotes", many(2, phase="snapshot", at="2025-02-01 11:00", prices=(5, 3, 4)))
+
+    assert done.inserted == 6 and len(files(store)) == 4
+    assert "quotes: maintenance is put off: " in caplog.text
+    store.repair()
+    assert len(store.read("quotes")) == 18
+
+
 def test_of_two_compactions_of_the_same_files_one_gives_way(store, monkeypatch):
     # delta-rs's own optimize lets both commit: every row is there twice
     fill(store, 4)

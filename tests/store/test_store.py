@@ -420,7 +420,35 @@ def test_a_commit_that_the_log_does_not_take_leaves_nothing_and_says_why(store):
     assert store.append("quotes", many(2)).inserted == len(many(2)) - len(many(1))
 
 
-def test_a_disk_without_hard_links_is_named_and_nothing_is_left(store, tmp_path):
+def test_a_failed_append_to_new_partitions_leaves_neither_files_nor_folders(store):
+    store.append("quotes", many(1))
+    before = set(Path(store.root).rglob("*"))
+    # a file where the folder of the second partition has to be
+    taken = next(Path(store.root).rglob("season=*")).parent / "season=2728"
+    taken.write_text("")
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match="nothing was written"):
+            store.append("quotes", pd.concat([many(1).assign(season=season) for season in ("2627", "2728")]))
+    taken.unlink()
+
+    assert set(Path(store.root).rglob("*")) == before
+
+
+def test_a_store_that_cannot_be_made_leaves_no_folders(no_hard_links, tmp_path):
+    (tmp_path / "mine").mkdir()
+    code = "import sys; from overround import Store; from tests.support.stores import many; Store(sys.argv[1]).append('quotes', many(2))"
+    for root in ("mine", "a/new/one", "a%20b [c]"):
+        done = no_hard_links(code, str(tmp_path / root))
+
+        assert "has no hard links, which a commit needs" in done.stderr
+
+    assert [path for path in tmp_path.rglob("*") if path.is_dir()] == [tmp_path / "mine"]
+
+
+@pytest.fixture
+def no_hard_links(tmp_path):
+    """Runs code on a disk without hard links."""
     compiler = shutil.which("cc")
     require(bool(compiler), "there is no C compiler to take hard links away with")
     (tmp_path / "nolink.c").write_text(
@@ -430,23 +458,31 @@ def test_a_disk_without_hard_links_is_named_and_nothing_is_left(store, tmp_path)
     )
     library = tmp_path / "nolink.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, tmp_path / "nolink.c"], check=True)
-    store.append("quotes", many(1))
-    before = set(Path(store.root).rglob("*.parquet"))
 
-    code = (
+    def run(code: str, *words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", code, *words],
+            env={**os.environ, "LD_PRELOAD": str(library)},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_a_disk_without_hard_links_is_named_and_nothing_is_left(store, no_hard_links):
+    store.append("quotes", many(1))
+    before = set(Path(store.root).rglob("*"))
+
+    done = no_hard_links(
         "import sys; from overround import Store; from tests.support.stores import many; "
-        "Store(sys.argv[1]).append('quotes', many(2))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, store.root],
-        env={**os.environ, "LD_PRELOAD": str(library)},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
+        "Store(sys.argv[1]).append('quotes', many(2).assign(season='2627'))",
+        store.root,
     )
 
     assert "has no hard links, which a commit needs" in done.stderr
-    assert set(Path(store.root).rglob("*.parquet")) == before
+    assert set(Path(store.root).rglob("*")) == before
 
 
 def test_files_that_the_log_names_survive_an_error_after_the_commit(store):

@@ -9,7 +9,7 @@ from overround.errors import StoreError, TableError
 from overround.schema import TABLES, Table
 from overround.store.addresses import address, show_files
 from overround.store.commits import Partition, commit_hooks
-from overround.store.fsync import sync
+from overround.store.fsync import drop_empty, sync
 from overround.store.object_store import hint, short
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class Catalog:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
+        log = self.folder(table.name) / "_delta_log"
+        there = next((folder for folder in log.parents if folder.exists()), log) if self.is_local else log
         uri = self._uri(table.name)
         try:
             DeltaTable.create(
@@ -145,6 +147,8 @@ class Catalog:
         except (DeltaError, OSError) as error:
             # another process may have made it at the same moment
             if self.open(table.name) is None:
+                if self.is_local:
+                    drop_empty(log, there)
                 raise StoreError(
                     f"store {self.root}: {table.name} cannot be made ({short(error)}).{hint(error)}"
                 ) from None

@@ -23,6 +23,7 @@ from overround.grouping import combined_codes
 from overround.schema import Table
 from overround.stopwatch import timed
 from overround.store.data_files import by_partition, local_folder, local_system, read_files, write_file
+from overround.store.fsync import drop_empty
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
@@ -171,18 +172,17 @@ def commit_files(
     from deltalake.transaction import AddAction, RemoveAction
 
     removed, parts, now = list(removed), partitions(table, rows), int(time.time() * 1000)
-    actions: list[Any] = [
-        write_file(table, delta, part, of_part, data_change=data_change)
-        for part, of_part in by_partition(table, parts, rows)
-    ]
-    for file in removed:
-        values = {name: file[name] for name in table.partition}
-        # delta-rs quotes the paths it is given
-        path = unquote(file["path"])
-        actions.append(RemoveAction(path, data_change, now, file["size_bytes"], values))
+    actions: list[Any] = []
     claimed = {*parts, *(partition_of(table, file) for file in removed)}
     before = delta.version()
     try:
+        for part, of_part in by_partition(table, parts, rows):
+            actions.append(write_file(table, delta, part, of_part, data_change=data_change))
+        for file in removed:
+            values = {name: file[name] for name in table.partition}
+            # delta-rs quotes the paths it is given
+            path = unquote(file["path"])
+            actions.append(RemoveAction(path, data_change, now, file["size_bytes"], values))
         delta.create_write_transaction(
             actions,
             "append",
@@ -191,7 +191,7 @@ def commit_files(
             commit_properties=commit_properties(delta, claimed, mark) if table.key or removed else None,
             post_commithook_properties=commit_hooks(),
         )
-    except (DeltaError, OSError):
+    except (DeltaError, OSError, pa.ArrowException):
         _remove_unnamed(delta, [action.path for action in actions if isinstance(action, AddAction)], before)
         raise
     delta.update_incremental()
@@ -199,7 +199,7 @@ def commit_files(
 
 
 def _remove_unnamed(delta: "DeltaTable", paths: list[str], before: int) -> None:
-    """Remove data files of a commit that failed, unless an entry of the log after `before` names them.
+    """Remove files of a failed commit, and their empty folders, unless the log names them after `before`.
 
     An error may also come after the entry was written, e.g. of a checkpoint on a full disk. Where the log
     cannot be read, and on an object store, the files stay for the vacuum.
@@ -214,7 +214,8 @@ def _remove_unnamed(delta: "DeltaTable", paths: list[str], before: int) -> None:
         for path in paths:
             name = path.rpartition("/")[2]  # has an identifier of its own, and nothing that is quoted
             if not any(name.encode() in entry for entry in later):
-                (folder / unquote(path)).unlink()
+                (folder / unquote(path)).unlink(missing_ok=True)
+                drop_empty((folder / unquote(path)).parent, folder)
 
 
 def _without(table: Table, delta: "DeltaTable", changed: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:

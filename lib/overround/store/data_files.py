@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from overround.schema import Table
 from overround.stopwatch import timed
 from overround.store.addresses import real_folder
-from overround.store.fsync import new_folder, to_disk
+from overround.store.fsync import drop_empty, new_folder, to_disk
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -114,9 +114,8 @@ def write_file(
     if folder is not None:
         out = pa.BufferOutputStream()
         bounds = _encode(rows, out)
-        new_folder((folder / path).parent, folder)
         try:
-            with (folder / path).open("wb") as file:
+            with _opened(folder / path, folder) as file:
                 # on disk before the log names it: otherwise a power cut could leave a version with a missing
                 # file
                 with timed("store_write_s"):
@@ -127,13 +126,24 @@ def write_file(
             to_disk([(folder / path).parent])
         except OSError:
             with suppress(OSError):  # a full or failing disk: nothing is left of a try
-                (folder / path).unlink()
+                (folder / path).unlink(missing_ok=True)
+            drop_empty((folder / path).parent, folder)
             raise
     else:
         with file_system(delta).open_output_stream(path) as file:
             bounds = _encode(rows, file)
             size = file.tell()
     return AddAction(path, size, values, int(time.time() * 1000), data_change, json.dumps(bounds))
+
+
+def _opened(path: Path, above: Path) -> BinaryIO:
+    """A new file in a folder that may have to be made."""
+    try:
+        new_folder(path.parent, above)
+        return path.open("wb")
+    except FileNotFoundError:  # another writer, whose commit failed, has just removed the folder as empty
+        new_folder(path.parent, above)
+        return path.open("wb")
 
 
 @timed("store_encode_s")

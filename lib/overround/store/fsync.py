@@ -48,6 +48,18 @@ def new_folder(folder: Path, above: Path) -> None:
         to_disk(parent for parent in folder.parents if parent.is_relative_to(above))
 
 
+def drop_empty(folder: Path, above: Path) -> None:
+    """Remove a folder and those between it and the one above, as far as they are empty."""
+    while folder != above and folder.is_relative_to(above):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass  # it was never made, but one around it may have been
+        except OSError:
+            return
+        folder = folder.parent
+
+
 def sync(folder: Path, version: int) -> None:
     """Force the log entry of a commit to a table to the disk; its data files are there already."""
     log = folder / "_delta_log" / f"{version:020d}.json"

@@ -65,8 +65,10 @@ def after_append(
             _shorten_log(catalog, table.name, delta)
     except CommitFailedError:
         pass  # another writer is at it; the next append looks again
-    except (DeltaError, OSError, StoreError) as error:
-        _log.warning("%s: maintenance is put off: %s", table.name, str(error).splitlines()[0])
+    except (DeltaError, OSError, StoreError, pa.ArrowException) as error:
+        # Arrow's errors are not all OSErrors: a damaged file among those to be merged is none
+        first_line = str(error).partition("\n")[0] or type(error).__name__
+        _log.warning("%s: maintenance is put off: %s", table.name, first_line)
 
 
 def compact(catalog: Catalog) -> int:
