@@ -125,7 +125,15 @@ def snapshot(following: object = "2024-08-16T19:00:00Z", data: object = ODDS) ->
 
 
 @pytest.mark.parametrize(
-    "bad", [*BAD_JSON, snapshot(data="log in"), snapshot(data=[1]), snapshot("soon"), snapshot(7)]
+    "bad",
+    [
+        *BAD_JSON,
+        json.dumps(ODDS).encode(),
+        snapshot(data="log in"),
+        snapshot(data=[1]),
+        snapshot("soon"),
+        snapshot(7),
+    ],
 )
 def test_a_bad_past_answer_is_asked_for_again(script, tmp_path: Path, bad):
     url, calls = script({"/odds": [bad, snapshot()]})

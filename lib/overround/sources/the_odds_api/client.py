@@ -17,7 +17,7 @@ from overround.errors import FetchError, ParameterError, SettingsError, SourceEr
 from overround.http.client import FOREVER, Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection, read
-from overround.sources.the_odds_api.parser import SOURCE, parse_many, read_scores
+from overround.sources.the_odds_api.parser import SOURCE, OddsFormat, parse_many, read_scores
 
 PAST_COSTS = 10  # so many times as much as current odds
 INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
@@ -179,19 +179,32 @@ def historical_odds(
     date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     while date is not None and datetime.fromisoformat(date) <= end:
         answer = past_odds(fetcher, sport, date, offer)
-        batch = read(fetcher, [answer], _parser(offer))
-        wrong: SourceError | None = None
-        try:
-            following = following_snapshot(answer)
-        except SourceError as error:
-            wrong, following = error, None
+        batch = read(fetcher, [answer], partial(parse_past, odds_format=offer.odds_format))
+        following = following_snapshot(answer)
         # a provider that repeated the same time would be asked for ever
         date = following if following is not None and following > date else None
         if date is None:
             fetcher.forget(answer)
         yield batch
-        if wrong:
-            raise wrong
+
+
+def parse_past(answers: Iterator[Answer], *, odds_format: OddsFormat) -> Batch:
+    """Tidy tables of one answer with past odds, beside the time of its snapshot and of the next.
+
+    Raises
+    ------
+    SourceError
+        It is no such answer; one without a time would pass for what is on offer now.
+    """
+    answer = next(answers)
+    batch = parse_many([answer], odds_format=odds_format)
+    document = json.loads(answer.content)
+    if not isinstance(document, dict) or "timestamp" not in document:
+        raise SourceError(
+            f"{answer.url}: past odds are expected beside the timestamp of their snapshot, not bare."
+        )
+    following_snapshot(answer)  # refuses one that is no time
+    return batch
 
 
 def is_hopeless(error: FetchError) -> bool:

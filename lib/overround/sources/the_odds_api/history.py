@@ -3,7 +3,6 @@
 A call that was answered is never paid again: its answer stays in the cache for ever.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from overround.durations import span
-from overround.errors import ParameterError, SourceError
-from overround.http.client import Answer, Fetcher
+from overround.errors import ParameterError
+from overround.http.client import Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection, read
 from overround.sources.the_odds_api.client import (
@@ -20,10 +19,10 @@ from overround.sources.the_odds_api.client import (
     Offer,
     following_snapshot,
     open_fetcher,
+    parse_past,
     past_call,
     past_odds,
 )
-from overround.sources.the_odds_api.parser import parse_many
 from overround.times import moment
 
 # the provider keeps a snapshot every five minutes, before September 2022 every ten
@@ -221,25 +220,13 @@ def _bought(
         answer = past_odds(fetcher, sport, date, history.offer)
         paid = 0 if answer.from_cache else history.price
         purse.left -= paid
-        batch = read(fetcher, [answer], partial(_parse, offer=history.offer))
+        batch = read(fetcher, [answer], partial(parse_past, odds_format=history.offer.odds_format))
         if batch.events.empty:
             purse.left += paid
         is_newest = following_snapshot(answer) is None
         if is_newest and datetime.now(UTC) - datetime.fromisoformat(date) < _FINAL_AFTER:
             fetcher.forget(answer)
         yield batch
-
-
-def _parse(answers: Iterator[Answer], *, offer: Offer) -> Batch:
-    answer = next(answers)
-    batch = parse_many([answer], odds_format=offer.odds_format)
-    document = json.loads(answer.content)
-    if not isinstance(document, dict) or "timestamp" not in document:
-        raise SourceError(
-            f"{answer.url}: past odds are expected beside the timestamp of their snapshot, not bare."
-        )
-    following_snapshot(answer)  # refuses one that is no time
-    return batch
 
 
 def _iso(at: datetime) -> str:
