@@ -234,6 +234,17 @@ def test_the_newest_snapshot_is_not_taken_for_that_of_a_time_that_is_not_yet_ove
     assert Counter(calls) == {(SPORT, iso(now)): 2, (SPORT, iso(START)): 1}
 
 
+def test_nothing_more_is_bought_where_the_cache_cannot_keep_it(seller, tmp_path):
+    url, calls = seller()
+    (tmp_path / "file").write_text("")
+    settings = settings_for(tmp_path, url).model_copy(update={"cache": tmp_path / "file"})
+
+    with pytest.raises(SourceError, match="the cache cannot keep this answer"):
+        collect("the-odds-api", leagues=[SPORT], history=history(4), settings=settings)
+
+    assert len(calls) == len(home_prices(tmp_path)) == 1  # what was paid for is stored
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from overround.durations import span
-from overround.errors import ParameterError
+from overround.errors import ParameterError, SourceError
 from overround.http.client import Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection, read
@@ -223,10 +223,16 @@ def _bought(
         batch = read(fetcher, [answer], partial(parse_past, odds_format=history.offer.odds_format))
         if batch.events.empty:
             purse.left += paid
+        is_kept = fetcher.holds(*past_call(sport, date, history.offer))
         is_newest = following_snapshot(answer) is None
         if is_newest and datetime.now(UTC) - datetime.fromisoformat(date) < _FINAL_AFTER:
             fetcher.forget(answer)
         yield batch
+        if not is_kept:
+            raise SourceError(
+                f"{answer.url}: the cache cannot keep this answer, which would be paid again the next time; "
+                "nothing more is bought. OVERROUND_CACHE is to name a folder that can be written."
+            )
 
 
 def _iso(at: datetime) -> str:
