@@ -26,6 +26,10 @@ OUTCOMES = {
     "spreads": ("home", "away"),
 }
 PHASES = ("snapshot", "early", "close")
+# what became of an event; no ordinary reading shows those of `HIDDEN`, nor their prices and results: the
+# provider has taken a retracted one back, a retired one goes on under the id in `same_as`
+HIDDEN = ("retracted", "retired")
+EVENT_STATUS = ("scheduled", "played", "awarded", "abandoned", "postponed", *HIDDEN)
 # columns of a provider's file that summarise the market; nobody can bet at these prices
 NOT_AN_ACCOUNT = ("market_average", "market_maximum")
 # share of the winnings on a market that an exchange keeps: Betfair's market base rate
@@ -87,7 +91,8 @@ TABLES = {
     table.name: table
     for table in (
         # `starts_at` is midnight UTC of the match day where `time_known` is false: the provider gave a date
-        # only
+        # only. The id outlives corrections of all other columns. `status` is one of `EVENT_STATUS`, null
+        # where the provider does not say it; `same_as` is the id under which a retired event goes on
         Table(
             "events",
             {
@@ -100,9 +105,12 @@ TABLES = {
                 "home": TEXT,
                 "away": TEXT,
                 "source": TEXT,
+                "status": TEXT,
+                "same_as": TEXT,
             },
             key=("event_id",),
             partition=("competition", "season"),
+            optional=frozenset({"status", "same_as"}),
         ),
         # `line` is the total's line, or the home team's handicap for both outcomes of a spread; null for h2h.
         # `observed_at` is the bookmaker's own clock time for the price, null for the phases early and close.
@@ -162,6 +170,20 @@ TABLES = {
             key=("event_id", "bookmaker", "market", "line", "outcome"),
             partition=("competition", "season"),
             optional=frozenset({"line"}),
+        ),
+        # names that mean the same: from `since` on the source writes `means` for `name`; `kind` is team
+        Table(
+            "aliases",
+            {"kind": TEXT, "source": TEXT, "competition": TEXT, "name": TEXT, "means": TEXT, "since": TIME},
+            key=("kind", "source", "competition", "name"),
+            provenance=("since",),
+        ),
+        # when the newest file (or complete answer) about a season was fetched: an older one, from a cache or
+        # another machine, changes nothing any more
+        Table(
+            "editions",
+            {"source": TEXT, "competition": TEXT, "season": TEXT, "fetched_at": TIME, "matches": WHOLE},
+            key=("source", "competition", "season"),
         ),
         Table(
             "requests",
@@ -317,8 +339,10 @@ def _check(table: Table, arrays: dict) -> None:
     allowed: dict[str, tuple[str, ...]] = {}
     if table.name == "quotes":
         allowed = {"market": MARKETS, "phase": PHASES, "outcome": ("home", "draw", "away", "over", "under")}
+    elif table.name == "events":
+        allowed = {"status": EVENT_STATUS}
     for column, words in allowed.items():
-        found = set(arrays[column].unique().to_pylist()) - set(words)
+        found = set(arrays[column].drop_null().unique().to_pylist()) - set(words)
         if found:
             raise TableError(
                 f"table {table.name}, column {column!r}: {sorted(found)[0]!r} is unknown; "

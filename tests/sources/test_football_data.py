@@ -130,9 +130,14 @@ def test_an_unreadable_time_is_set_aside_and_the_match_kept_by_its_date():
 
 
 def test_two_digit_years_reach_from_1993_to_today():
-    batch = read("Div,Date,HomeTeam,AwayTeam", "E0,14/08/93,Ashford,Brook", "E0,14/08/24,Ashford,Brook")
+    seasons = {"9394": "93", "2425": "24"}
 
-    assert batch.events["starts_at"].dt.year.tolist() == [1993, 2024]
+    days = [
+        read("Div,Date,HomeTeam,AwayTeam", f"E0,14/08/{year},Ashford,Brook", season=season).events
+        for season, year in seasons.items()
+    ]
+
+    assert pd.concat(days)["starts_at"].dt.year.tolist() == [1993, 2024]
 
 
 def test_a_match_without_a_score_is_unknown():
@@ -735,7 +740,8 @@ def test_a_season_that_is_over_stays_in_the_cache_for_a_month_and_others_for_an_
     monkeypatch, fetcher, league, season, now, days
 ):
     asked = []
-    content = "\n".join((NEW_HEADER, *BRAZIL) if league == "BRA" else (HEADER, MATCH)).encode()
+    match = MATCH.replace("2024", f"{'19' if season > '93' else '20'}{season[:2]}")
+    content = "\n".join((NEW_HEADER, *BRAZIL) if league == "BRA" else (HEADER, match)).encode()
     monkeypatch.setattr(
         fetcher, "get", lambda path, ttl: asked.append(ttl) or Answer(path, 200, content, AT, False, {})
     )

@@ -74,7 +74,7 @@ def test_outcomes_are_told_by_team_name_whatever_their_order():
 
 
 def test_an_event_has_the_providers_id_the_sport_key_as_competition_and_its_year_as_season():
-    (row,) = parse(event()).events.to_dict("records")
+    (row,) = parse(event()).events.drop(columns=["status", "same_as"]).to_dict("records")
 
     assert row == {
         "event_id": "e1",

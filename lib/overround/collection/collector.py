@@ -4,10 +4,12 @@ The setting `batch_rows` gathers several batches into one append.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 
+from overround.collection.corrections import CORRECTION_COLUMNS, blank_cells
+from overround.collection.identity import Identities, Reconciled
 from overround.errors import FetchError, OverroundError, SourceError, TableError
 from overround.measure.meter import Meter, request_figures
 from overround.progress import followed
@@ -19,11 +21,28 @@ from overround.sources.the_odds_api.history import History
 from overround.store.store import Store
 
 FETCH, APPEND = "fetch and parse", "append"
+_CORRECTED = {
+    "team": "matches under a corrected name",
+    "date": "on a corrected date",
+    "kick-off": "at a corrected time",
+    "sides": "with home and away the other way round",
+    "score": "scores corrected",
+    "score gone": "scores withdrawn",
+    "retracted": "matches retracted",
+    "returned": "retracted matches shown again",
+    "united": "matches that were stored twice united",
+    "blank price": "stored prices kept whose cell is blank now",
+}
 
 
 @dataclass
 class Collected:
-    """The outcome of a collection: rows by table, cells set aside, failed jobs, calls, notes for the user."""
+    """The outcome of a collection: rows by table, cells set aside, failed jobs, calls, notes for the user.
+
+    `corrections` lists what a newer file changed in stored matches: what ("team", "date", "kick-off",
+    "sides", "score", "score gone", "retracted", "returned", "united", "blank price"), event_id, before, after
+    and where. `notes` also says which files were not believed, and in what.
+    """
 
     source: str
     rows: pd.DataFrame
@@ -32,6 +51,7 @@ class Collected:
     requests: pd.DataFrame
     jobs: int
     meter: Meter = field(repr=False)
+    corrections: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CORRECTION_COLUMNS)))
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -40,6 +60,9 @@ class Collected:
         cached = int(self.requests["from_cache"].sum()) if len(self.requests) else 0
         calls = f"{len(self.requests):,} requests, {cached:,} of them answered by the cache"
         text = f"{self.source}: {new}; {calls}; {len(self.set_aside):,} cells set aside"
+        corrected = self.corrections["what"].value_counts()
+        said = [f"{corrected[what]:,} {words}" for what, words in _CORRECTED.items() if what in corrected]
+        text += "".join(f"; {part}" for part in [*said, *self.notes])
         return (
             text
             + (
@@ -106,7 +129,14 @@ def collect(
     failed: dict[str, OverroundError] = {}
     with open_source(source, settings, Selection(tuple(leagues), tuple(seasons), history)) as connection:
         gathering = Gathering(
-            store, meter, totals, settings.batch_rows, connection.changes_only, connection.one_line, failed
+            store,
+            meter,
+            totals,
+            settings.batch_rows,
+            connection.changes_only,
+            connection.one_line,
+            failed,
+            connection.fetcher.forget_key,
         )
         try:
             for name, job in followed(connection.jobs.items(), "jobs"):
@@ -128,7 +158,9 @@ def collect(
         pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=list(SET_ASIDE_COLUMNS))
     )
     reasons = {name: str(error) for name, error in failed.items()}
-    return Collected(source, totals, set_aside, reasons, requests, jobs, meter, connection.notes)
+    corrections = pd.DataFrame(gathering.corrections, columns=list(CORRECTION_COLUMNS))
+    notes = [*connection.notes, *gathering.notes]
+    return Collected(source, totals, set_aside, reasons, requests, jobs, meter, corrections, notes)
 
 
 @dataclass
@@ -149,6 +181,8 @@ class Gathering:
         Job -> its first error; a batch that breaks the contract of a table is noted here and not stored.
     forget_key : callable
         Takes an answer of such a batch out of the cache, by its key.
+    corrections, notes : list
+        What newer files changed in stored matches, and which were not believed; see `Collected`.
     """
 
     store: Store
@@ -159,15 +193,19 @@ class Gathering:
     one_line: bool = False
     failed: dict[str, OverroundError] = field(default_factory=dict)
     forget_key: Callable[[str], None] = lambda key: None
-    _gathered: list[tuple[str, Batch]] = field(default_factory=list)
+    corrections: list[tuple] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _gathered: list[tuple[str, Reconciled]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._identities = Identities(self.store)
 
     def add(self, batch: Batch, job: str = "") -> None:
         """Take a batch of a job; store all that were gathered once they have enough rows."""
-        if batch.provisional:
-            self.store_all()  # results may be among them
-            batch = _without_results(batch, self.store)
-        self._gathered.append((job, batch))
-        if sum(len(rows) for _, one in self._gathered for rows in one.tables.values()) >= self.least_rows:
+        with self.meter.stage(APPEND):
+            self._gathered.append((job, self._identities.reconcile(batch)))
+        rows = (len(rows) for _, one in self._gathered for rows in one.batch.tables.values())
+        if sum(rows) >= self.least_rows:
             self.store_all()
 
     def store_all(self) -> None:
@@ -176,38 +214,45 @@ class Gathering:
         if not gathered:
             return
         try:
-            self._store(_concatenated([batch for _, batch in gathered]))
+            self._store([one for _, one in gathered])
         except TableError as error:
+            self._identities.forget()
             if len(gathered) == 1:
                 self._refuse(*gathered[0], error)
                 return
-            for job, batch in gathered:
+            for job, one in gathered:
                 try:
-                    self._store(batch)
+                    self._store([one])
                 except TableError as of_batch:
-                    self._refuse(job, batch, of_batch)
+                    self._refuse(job, one, of_batch)
 
-    def _refuse(self, job: str, batch: Batch, error: TableError) -> None:
+    def _refuse(self, job: str, one: Reconciled, error: TableError) -> None:
         self.failed.setdefault(job, error)
-        for key in batch.cached_as:
+        for key in one.batch.cached_as:
             self.forget_key(key)
 
-    def _store(self, batch: Batch) -> None:
+    def _store(self, some: list[Reconciled]) -> None:
+        batch = _concatenated([one.batch for one in some])
         with self.meter.stage(APPEND) as stage:
+            # first, so that no name is stored whose older one is not known to mean the same
+            self._append_all("aliases", [one.aliases for one in some])
             for table, rows in batch.tables.items():
                 if len(rows):
                     of_quotes = {"changes_only": self.changes_only, "one_line": self.one_line}
                     done = self.store.append(table, rows, **(of_quotes if table == "quotes" else {}))
                     self.totals.loc[table] += pd.Series(asdict(done))[self.totals.columns]
                     stage.count(rows=len(rows))
+            for one in some:
+                self.corrections += one.corrections
+                self.notes += one.notes
+                if one.is_new:
+                    self.corrections += blank_cells(self.store, one.batch)
+            self._append_all("editions", [one.editions for one in some])
 
-
-def _without_results(batch: Batch, store: Store) -> Batch:
-    """The batch without the matches of which the store has a result."""
-    leagues = {"competition": batch.events["competition"].unique().tolist()}
-    played = store.read("results", leagues, ["event_id"])["event_id"]
-    tables = {name: rows[~rows["event_id"].isin(played)] for name, rows in batch.tables.items()}
-    return replace(batch, **tables)
+    def _append_all(self, table: str, some: list[pd.DataFrame]) -> None:
+        rows = [one for one in some if len(one)]
+        if rows:
+            self.store.append(table, pd.concat(rows, ignore_index=True))
 
 
 def _concatenated(batches: list[Batch]) -> Batch:

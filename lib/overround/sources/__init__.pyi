@@ -1,5 +1,6 @@
 from .base import Batch as Batch
 from .base import Connection as Connection
+from .base import Scope as Scope
 from .base import Selection as Selection
 from .base import event_id as event_id
 from .registry import CREDITS as CREDITS

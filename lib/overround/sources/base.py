@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,50 @@ SET_ASIDE_COLUMNS = ("where", "row", "column", "value", "reason")
 
 
 @dataclass(frozen=True)
+class Scope:
+    """What an answer is the whole truth about: all matches of a competition's seasons, as of a time.
+
+    Parameters
+    ----------
+    where : str
+        URL without secrets.
+    competition : str
+        The one that all matches are of.
+    seasons : tuple of str
+        Empty: all seasons of the competition.
+    fetched_at : datetime
+        When the provider answered.
+    is_complete : bool
+        False for an answer that is cut off: what it does not show may be in the part that is missing.
+    zone : str
+        The time zone of the provider's dates.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> import overround as ov
+    >>> noon = datetime(2024, 8, 17, 12, tzinfo=UTC)
+    >>> ov.sources.Scope("E0.csv", "E0", ("2425",), noon).is_complete
+    True
+    """
+
+    where: str
+    competition: str
+    seasons: tuple[str, ...]
+    fetched_at: datetime
+    is_complete: bool = True
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True)
 class Batch:
     """The tidy tables of one or more answers of a provider, and what had to be set aside.
 
     `set_aside` has the columns `SET_ASIDE_COLUMNS`: the URL, the 1-based line of the file (0: the whole
     answer), the column, the text found there, and why it was not taken. A batch that is `provisional` is
     stored only for matches of which the store has no result: what came with the result counts. `cached_as`
-    are the keys of its answers in the cache, from which they go where the store refuses the batch.
+    are the keys of its answers in the cache, from which they go where the store refuses the batch. `scope`
+    says what the answer is the whole truth about, None where that is nothing.
 
     Examples
     --------
@@ -39,6 +77,7 @@ class Batch:
     set_aside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SET_ASIDE_COLUMNS)))
     provisional: bool = False
     cached_as: tuple[str, ...] = ()
+    scope: Scope | None = None
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:

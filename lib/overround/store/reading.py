@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 
 from overround.encoding import ENCODED, to_frame
 from overround.errors import StoreError
-from overround.schema import TABLES, TEXT, Table
+from overround.schema import HIDDEN, TABLES, TEXT, Table
 from overround.store.catalog import Catalog, find_table
 from overround.store.commits import dataset
 from overround.store.data_files import in_order
@@ -18,10 +19,13 @@ from overround.store.object_store import hint, short
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+    from numpy.typing import NDArray
 
 Version = int | str | Mapping[str, int] | None
 Condition = Mapping[str, Any] | None
 _READ_WITH_KICK_OFF = ("quotes", "results")
+# whoever names one of these in a condition also sees what was retracted or retired
+_SHOWS_HIDDEN = {"event_id", "status", "same_as"}
 
 
 def read(
@@ -35,14 +39,53 @@ def read(
     table = find_table(name)
     wanted = _checked_columns(table, columns, where)
     own = [column for column in wanted if column in table.columns]
-    if own == wanted:
+    if name == "events" and _SHOWS_HIDDEN.isdisjoint(where or {}):
+        frame = _stored(catalog, table, list(dict.fromkeys([*own, "status"])), where, version)
+        return _without(frame, frame["status"].isin(HIDDEN))[wanted]
+    if name == "ledgers" and "event_id" in own:
+        frame = _stored(catalog, table, list(table.columns), where, version)
+        return under_current_ids(catalog, frame)[wanted]
+    if name not in _READ_WITH_KICK_OFF or (own == wanted and "event_id" in (where or {})):
         return _stored(catalog, table, own, where, version)
     # the kick-off is the event's: it is read from there, and no condition may name it
-    key = [] if "event_id" in own else ["event_id"]
-    frame = _stored(catalog, table, [*own, *key], where, version)
-    version = None if isinstance(version, int) else version
-    frame["starts_at"] = _kick_offs(catalog, frame["event_id"], where, version)
+    frame = _stored(catalog, table, list(dict.fromkeys([*own, "event_id"])), where, version)
+    events = _events_of(
+        catalog, frame["event_id"].cat.categories, where, None if isinstance(version, int) else version
+    )
+    frame["starts_at"] = events["starts_at"].array.take(frame["event_id"].cat.codes, allow_fill=True)
+    if "event_id" not in (where or {}):
+        frame = _without(frame, events["is_hidden"].to_numpy()[frame["event_id"].cat.codes])
     return frame[wanted]
+
+
+def under_current_ids(catalog: Catalog, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows under the ids that go on for retired ones, as `Store.current_ids` describes it."""
+    columns = ["event_id", "same_as", "home", "away"]
+    retired = _stored(catalog, TABLES["events"], columns, {"status": "retired"}, None)
+    retired = retired.astype({"event_id": "str"}).set_index("event_id")
+    given = frame["event_id"].astype("str")
+    if not given.isin(retired.index).any():
+        return frame
+    on = retired["same_as"].to_dict()
+    for name in on:
+        seen = {name}
+        while (then := on[name]) in on and then not in seen:  # it was retired itself later
+            seen.add(then)
+            on[name] = on[then]
+    events = _stored(
+        catalog, TABLES["events"], ["event_id", "home"], {"event_id": sorted(set(on.values()))}, None
+    )
+    home = dict(zip(events["event_id"].astype("str"), events["home"], strict=True))
+    swapped = given.isin([name for name, then in on.items() if home.get(then) == retired["away"][name]])
+    frame = frame.assign(event_id=given.map(on).fillna(given).astype(frame["event_id"].dtype.name))
+    if "outcome" in frame and swapped.any():
+        outcome = frame["outcome"].astype("str")
+        other = outcome.map({"home": "away", "away": "home"}).fillna(outcome)
+        frame = frame.assign(outcome=outcome.mask(swapped, other).astype(frame["outcome"].dtype.name))
+        if "line" in frame:
+            of_home = swapped & (frame["market"] == "spreads")
+            frame["line"] = frame["line"].mask(of_home, -frame["line"] + 0.0)
+    return frame
 
 
 def version_of(name: str, version: Version) -> int | None:
@@ -97,7 +140,9 @@ def _stored(
 
 def _rows(table: Table, delta: "DeltaTable", columns: list[str], where: Condition) -> pa.Table:
     """Rows with the text columns in `ENCODED` as dictionaries: never the strings of all rows at once."""
-    texts = {name for name in ENCODED if table.columns.get(name) == TEXT}
+    # not a column that may be empty as a whole: Parquet then has a null among its words, and Arrow 26 cannot
+    # unify these with the words of other files (ArrowNotImplementedError in `unify_dictionaries`)
+    texts = {name for name in ENCODED if table.columns.get(name) == TEXT and name not in table.optional}
     conditions = {name: _values(value) for name, value in (where or {}).items()}
     # a column with a condition is encoded after it is met: Arrow 26 skips row groups by the bounds of text,
     # not of dictionaries (no issue upstream found)
@@ -131,19 +176,30 @@ def _values(value: Any) -> list:
     return list(value) if isinstance(value, list | tuple | set | frozenset | pd.Series) else [value]
 
 
-def _kick_offs(catalog: Catalog, event_ids: pd.Series, where: Condition, version: Version) -> Any:
-    """When the event of each row starts, NaT where it is unknown."""
-    near = {name: value for name, value in (where or {}).items() if name in TABLES["events"].partition}
-    events = event_ids.cat.categories
-    starts = _starts(catalog, near, version)
-    place = starts.index.get_indexer(events)
-    if near and (place < 0).any():  # an event may have moved to another season
-        elsewhere = _starts(catalog, {"event_id": events[place < 0].tolist()}, version)
-        starts = pd.concat([starts, elsewhere])
-        place = starts.index.get_indexer(events)
-    return starts.array.take(place, allow_fill=True).take(event_ids.cat.codes, allow_fill=True)
+def _events_of(catalog: Catalog, ids: pd.Index, where: Condition, version: Version) -> pd.DataFrame:
+    """Of each of these events when it starts, NaT where it is unknown, and whether it is hidden."""
+    near = {
+        name: value
+        for name, value in (where or {}).items()
+        if name in (*TABLES["events"].partition, "event_id")
+    }
+    events = _starts(catalog, near, version)
+    if near and not ids.isin(events.index).all():  # an event may have moved to another season
+        elsewhere = {"event_id": ids.difference(events.index).tolist()}
+        events = pd.concat([events, _starts(catalog, elsewhere, version)])
+    events = events.reindex(ids)
+    return events.assign(is_hidden=events["status"].isin(HIDDEN))
 
 
-def _starts(catalog: Catalog, where: Condition, version: Version) -> pd.Series:
-    events = read(catalog, "events", where, ("event_id", "starts_at"), version)
-    return pd.Series(events["starts_at"].array, events["event_id"].astype("str"))
+def _starts(catalog: Catalog, where: Condition, version: Version) -> pd.DataFrame:
+    events = _stored(catalog, TABLES["events"], ["event_id", "starts_at", "status"], where, version)
+    return events.astype({"event_id": "str", "status": "str"}).set_index("event_id")
+
+
+def _without(frame: pd.DataFrame, hidden: "NDArray[np.bool_] | pd.Series") -> pd.DataFrame:
+    """The rows that are not hidden, with only their words as categories."""
+    if not hidden.any():
+        return frame
+    frame = frame[~hidden].reset_index(drop=True)
+    encoded = frame.columns[[isinstance(kind, pd.CategoricalDtype) for kind in frame.dtypes]]
+    return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in encoded})

@@ -169,7 +169,9 @@ class Store:
         name : str
             One of the tables; `quotes` and `results` also carry `starts_at` of their event.
         where : mapping, optional
-            Column -> value, or a list of values.
+            Column -> value, or a list of values. Events that the provider has retracted, or that go on under
+            another id, are left out with their quotes and results, unless `where` names `event_id` or, of
+            events, `status` or `same_as`. Ledgers are given under the ids that go on.
         columns : iterable of str, optional
             Those wanted, by default all.
         version : int, str or mapping, optional
@@ -188,6 +190,32 @@ class Store:
             read.
         """
         return reading.read(self.catalog, name, where, columns, version)
+
+    def current_ids(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a frame of your own (signals, a ledger) under the ids that go on for retired ones.
+
+        A match that was stored twice, under an old and a new name, goes on under one id. Bets that hold the
+        other one find their results and closing prices under it: those of a stored ledger, which `read` gives
+        under current ids, and those of a file by this.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            With the column event_id. Where home and away are the other way round under the id that goes on,
+            `outcome` and the `line` of spreads are turned with them.
+
+        Examples
+        --------
+        >>> import overround as ov
+        >>> from tempfile import mkdtemp
+        >>> store, events = ov.Store(mkdtemp()), ov.example().events.head(2)
+        >>> old, new = events["event_id"]
+        >>> done = store.append("events", events.assign(status=["retired", None], same_as=[new, None]))
+        >>> bets = ov.datasets.example_signals().head(1).assign(event_id=old)
+        >>> (store.current_ids(bets)["event_id"] == new).all()
+        True
+        """
+        return reading.under_current_ids(self.catalog, frame)
 
     def sql(
         self,

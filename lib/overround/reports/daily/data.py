@@ -114,6 +114,7 @@ def _quotes(store: Store, source: str, leagues: list[str], end: pd.Timestamp, ve
         FROM quotes q JOIN events e USING (event_id)
         WHERE q.source = $source {chosen} AND q.collected_at <= $until
           AND (q.collected_at > $since OR e.starts_at > $since)
+          AND coalesce(e.status, '') NOT IN ('retracted', 'retired')
         ORDER BY q.collected_at, q.event_id, q.bookmaker, q.market, q.line, q.outcome
     """  # noqa: S608 - no text from outside
     values = {"source": source, "since": end - (DAYS + 1) * ONE_DAY, "until": end}

@@ -118,6 +118,15 @@ def season_on(league: str, day: date) -> str:
     return f"{first}/{first + 1}" if over_two_years else f"{day.year}"
 
 
+def years_of(season: str, *, of_division: bool) -> tuple[int, int]:
+    """First and last year in which a match of a season can be played."""
+    if of_division:
+        first = _first_year(season)
+        return (first, first + 1) if first else (0, 9999)
+    # Brazil's season 2020 ended in February 2021, a match of Argentina's 2013/2014 was played in January 2015
+    return int(season[:4]), int(season[-4:]) + 1
+
+
 def _first_year(season: str) -> int:
     """The year in which a division's season begins, 0 for a text that is not a season."""
     if not re.fullmatch("[0-9]{4}", season) or (int(season[:2]) + 1) % 100 != int(season[2:]):

@@ -17,11 +17,13 @@ import pandas as pd
 
 from overround.errors import SourceError
 from overround.schema import COLLECTED, tidy
-from overround.sources.base import SET_ASIDE_COLUMNS, Batch, event_id
-from overround.sources.football_data.leagues import NEW_LEAGUES, SEASON, season_on
+from overround.sources.base import SET_ASIDE_COLUMNS, Batch, Scope, event_id
+from overround.sources.football_data.leagues import NEW_LEAGUES, SEASON, season_on, years_of
 from overround.sources.football_data.odds_columns import ODDS_COLUMNS, Aside, long_form, put_aside
+from overround.sources.football_data.results import read_scores, unplayed
 
 SOURCE = "football-data"
+_ZONE = "Europe/London"
 
 # the fields we read of a match, and their column names in the various layouts
 _FIELDS = {
@@ -35,12 +37,13 @@ _FIELDS = {
     "division": ("Div",),
     "country": ("Country",),
     "season": ("Season",),
+    "comment": ("Comment", "Comments", "Note", "Notes", "Remark", "Remarks", "Status"),
 }
 # the columns about a match besides its odds; any other column is reported as unknown, so that a new
 # bookmaker is never missed
 _STATISTICS = re.compile(
     "Div|Country|League|Season|Date|Time|Attendance|Referee|(Home|Away)(Team)?|[HA]T|(FT|HT)?[HA]G|FTR|HTR|"
-    "Res|[HA](S|ST|HW|C|F|FKC|O|Y|R|BP|xG)"
+    "Res|[HA](S|ST|HW|C|F|FKC|O|Y|R|BP|xG)|Comments?|Notes?|Remarks?|Status"
 )
 
 
@@ -49,11 +52,12 @@ def parse(
 ) -> Batch:
     """Read one file of football-data.co.uk.
 
-    A match whose score is missing, or contradicts the result column, has the status "unknown" and no scores.
-    Where a match is listed twice, the last row counts. Names of a team that differ only in case or white
-    space are unified to the most frequent spelling in the file. `long_form` describes how prices are read.
-    Clock times are UK local time; where the end of summer time makes one ambiguous, the earlier is taken, so
-    that no bet is placed after the start.
+    A match whose score is missing, contradicts the result column, or stands beside a word such as AWD, ABD or
+    P-P, has the status "unknown" and no scores; the event's status says which. A row whose date is not in the
+    years of the season is set aside. Where a match is listed twice, the last row counts. Names of a team that
+    differ only in case or white space are unified to the most frequent spelling in the file. `long_form`
+    describes how prices are read. Clock times are UK local time; where the end of summer time makes one
+    ambiguous, the earlier is taken, so that no bet is placed after the start.
 
     Parameters
     ----------
@@ -71,6 +75,7 @@ def parse(
     -------
     Batch
         `quotes` has one row per price, in decimal odds; the line is in goals, for spreads the home team's.
+        `scope` is complete if the file ends with a line feed, as every file of the provider does.
 
     Raises
     ------
@@ -79,7 +84,8 @@ def parse(
         in its first match, one of another league.
     """
     aside: list[Aside] = []
-    grid = _unify_spelling(_grid(_decode(content, where), where, aside))
+    text = _decode(content, where)
+    grid = _unify_spelling(_grid(text, where, aside))
     new = {"Country", "Season"} <= set(grid)
     if not new and season is None:
         raise SourceError(
@@ -88,19 +94,21 @@ def parse(
         )
     if new and season is not None:
         grid = _rows_of_season(season, grid, where)
-    good = _is_match(competition, grid, new, aside)
+    seasons = grid["Season"] if new else pd.Series(season, grid.index, dtype=object)
+    known = {one: years_of(one, of_division=not new) for one in seasons.unique() if SEASON.fullmatch(one)}
+    years = tuple(seasons.map({one: span[end] for one, span in known.items()}) for end in (0, 1))
+    good = _is_match(competition, grid, new, aside, years)
     if len(grid) and not good.any():
         line, column, text, reason = aside[-1]
         raise SourceError(
             f"{where}: none of its {len(grid)} rows is a match of {competition}; "
             f"line {line}, {column} {text!r}: {reason}."
         )
-    grid = grid[good]
-    seasons = grid["Season"] if new else pd.Series(season, grid.index)
-    batch = _tables(
-        grid, aside, competition, seasons, collected_at=collected_at, phase="close" if new else ""
-    )
-    return replace(batch, set_aside=_set_aside(where, aside))
+    phase = "close" if new else ""
+    batch = _tables(grid[good], aside, competition, seasons[good], collected_at=collected_at, phase=phase)
+    whole = (season,) if season else ()
+    scope = Scope(where, competition, whole, collected_at, text.endswith("\n"), _ZONE)
+    return replace(batch, set_aside=_set_aside(where, aside), scope=scope)
 
 
 def parse_fixtures(content: bytes, where: str, *, competition: str, collected_at: datetime) -> Batch:
@@ -127,7 +135,8 @@ def parse_fixtures(content: bytes, where: str, *, competition: str, collected_at
         The content is no such file: a web page, an empty file, one cut off in its first match.
     """
     aside: list[Aside] = []
-    grid = _grid(_decode(content, where), where, aside, may_be_empty=True)
+    text = _decode(content, where)
+    grid = _grid(text, where, aside, may_be_empty=True)
     of = _fields(grid)
     new = competition in NEW_LEAGUES
     leagues = of["country"] if new else of["division"]
@@ -148,7 +157,8 @@ def parse_fixtures(content: bytes, where: str, *, competition: str, collected_at
         aside, _fields(grid)["home_goals"], played, "the match has been played; its season's file has it"
     )
     grid = grid[~played]
-    grid = grid[_is_match(competition, grid, False, aside)]
+    year = collected_at.year
+    grid = grid[_is_match(competition, grid, False, aside, (year - 1, year + 1))]
     if grid.empty:
         nothing = {name: tidy(name, []) for name in COLLECTED}
         return Batch(**nothing, set_aside=_set_aside(where, aside))
@@ -158,7 +168,9 @@ def parse_fixtures(content: bytes, where: str, *, competition: str, collected_at
     batch = _tables(grid, aside, competition, seasons, collected_at=collected_at, phase=phase)
     # what a column of closing prices says before the match is none
     early = batch.quotes[batch.quotes["phase"] == "early"].reset_index(drop=True)
-    return Batch(batch.events, early, tidy("results", []), _set_aside(where, aside), provisional=True)
+    scope = Scope(where, competition, (), collected_at, text.endswith("\n"), _ZONE)
+    nothing = tidy("results", [])
+    return Batch(batch.events, early, nothing, _set_aside(where, aside), provisional=True, scope=scope)
 
 
 def _tables(
@@ -187,8 +199,14 @@ def _tables(
     }
     table = pd.DataFrame({"event_id": ids, "season": seasons}).assign(**same)
     starts_at, time_known = _starts(day, of["time"], aside)
-    events = table.assign(starts_at=starts_at, time_known=time_known, home=of["home"], away=of["away"])
-    results = table.assign(**_scores(of, aside))
+    ended_early = unplayed(of, aside)
+    scores = read_scores(of, ended_early != "", aside)
+    results = table.assign(**scores)
+    status = ended_early.where(
+        ended_early != "", np.where(scores["status"] == "final", "played", "scheduled")
+    )
+    sides = {"home": of["home"], "away": of["away"]}
+    events = table.assign(starts_at=starts_at, time_known=time_known, **sides, status=status)
     prices, match = long_form(grid, aside, phase=phase)
     quotes = prices.assign(
         **same, **{column: table[column].astype("str").array.take(match) for column in ("event_id", "season")}
@@ -306,11 +324,14 @@ def _days(text: pd.Series) -> pd.Series:
     return four.fillna(two)
 
 
-def _is_match(competition: str, grid: pd.DataFrame, new: bool, aside: list[Aside]) -> np.ndarray:
+def _is_match(
+    competition: str, grid: pd.DataFrame, new: bool, aside: list[Aside], years: tuple[Any, Any]
+) -> np.ndarray:
     """Mask (n,) of the rows that are matches of this competition; the others are set aside."""
     of = _fields(grid)
+    day = _days(of["date"])
     checks = [
-        ("date", _days(of["date"]).isna(), "not a date; dd/mm/yy or dd/mm/yyyy is expected"),
+        ("date", day.isna(), "not a date; dd/mm/yy or dd/mm/yyyy is expected"),
         ("home", of["home"] == "", "the home team is missing"),
         ("away", of["away"] == "", "the away team is missing"),
         ("away", of["home"] == of["away"], "a team cannot play itself"),
@@ -321,6 +342,8 @@ def _is_match(competition: str, grid: pd.DataFrame, new: bool, aside: list[Aside
             ("season", of["season"] == "", "the season is missing"),
             ("season", other, "not a season; 2012 or 2012/2013 is expected"),
         ]
+    outside = (day.dt.year < years[0]) | (day.dt.year > years[1])
+    checks.append(("date", outside, "a day that is not in the years of the season"))
     if of["division"].name:
         other = of["division"] != competition
         checks.append(("division", other, f"a match of another division than {competition}"))
@@ -352,24 +375,5 @@ def _starts(day: pd.Series, time: pd.Series, aside: list[Aside]) -> tuple[pd.Ser
     put_aside(aside, time, clock.isna() & (time != ""), "not a time of day; HH:MM is expected")
     local = day + (clock - clock.dt.normalize())
     summer = np.ones(len(day), dtype=bool)
-    utc = local.dt.tz_localize("Europe/London", ambiguous=summer, nonexistent="shift_forward").dt.tz_convert(
-        "UTC"
-    )
+    utc = local.dt.tz_localize(_ZONE, ambiguous=summer, nonexistent="shift_forward").dt.tz_convert("UTC")
     return utc.fillna(day.dt.tz_localize("UTC")), clock.notna()
-
-
-def _scores(of: dict[str, pd.Series], aside: list[Aside]) -> dict[str, Any]:
-    goals = {}
-    for side in ("home", "away"):
-        text = of[f"{side}_goals"]
-        number = pd.to_numeric(text, errors="coerce")
-        usable = (number >= 0) & (number % 1 == 0) & (number < 100)
-        put_aside(aside, text, ~usable & (text != ""), "not a score")
-        goals[f"{side}_score"] = number.where(usable)
-    difference = (goals["home_score"] - goals["away_score"]).clip(-1, 1)
-    says = of["winner"].map({"H": 1.0, "D": 0.0, "A": -1.0}).astype(float)
-    contradicts = difference.notna() & says.notna() & (difference != says)
-    put_aside(aside, of["winner"], contradicts, "contradicts the score; neither is taken")
-    final = difference.notna() & ~contradicts
-    scores = {column: number.where(final).astype("Int32") for column, number in goals.items()}
-    return {**scores, "status": np.where(final, "final", "unknown")}
