@@ -22,6 +22,7 @@ ENCODED = (
     "season",
     "side",
     "strategy",
+    "reference",
     "result",
     "status",
 )

@@ -71,9 +71,12 @@ _SIGNAL = {
     "strategy": TEXT,
 }
 SIGNAL_COLUMNS = tuple(_SIGNAL)
-# the standard error of a signal's edge; and how many outcomes the bookmaker's match odds have: 2, where a tie
-# gives the stake back, or 3, with a draw (null in other markets, and where it is not known)
-OPTIONAL_SIGNAL_COLUMNS = ("edge_se", "ways")
+# as a reference: found from the past, one period after the other (`forecasts.reference_periods`)
+AUTO = "auto"
+# the standard error of a signal's edge; how many outcomes the bookmaker's match odds have: 2, where a tie
+# gives the stake back, or 3, with a draw (null in other markets, and where it is not known); and whose
+# probability says that there is an edge
+OPTIONAL_SIGNAL_COLUMNS = ("edge_se", "ways", "reference")
 LEDGER_COLUMNS = (
     *SIGNAL_COLUMNS,
     "stake",
@@ -239,6 +242,7 @@ TABLES = {
                 "season": TEXT,
                 "edge_se": REAL,
                 "ways": WHOLE,
+                "reference": TEXT,
                 "bankroll_at_start": REAL,
             },
             key=("run_id", "event_id", "bookmaker", "market", "line", "outcome", "side", "strategy"),

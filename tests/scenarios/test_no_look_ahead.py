@@ -29,6 +29,15 @@ RULES = {
             "exchange_mid",
         )
     },
+    # the sharp one has left between the first match and the last
+    "value against references by period": partial(
+        value_signals,
+        reference=pd.DataFrame(
+            {"reference": ["pinnacle", "alpha"]},
+            index=pd.DatetimeIndex([KICK_OFF - pd.Timedelta(days=9), KICK_OFF - pd.Timedelta(hours=20)]),
+        ),
+        min_edge=0.005,
+    ),
     "seed": partial(seed_signals, max_spread=0.3),
     "blind": partial(blind_signals, bookmaker="alpha", outcome="home"),
     "arbitrage": arbitrage_signals,

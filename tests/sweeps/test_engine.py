@@ -21,6 +21,7 @@ from overround.parallel import tasks
 from overround.sweeps import SweepSettings
 from overround.sweeps.space import rule_of, space_of
 from tests.support.books import bet, bets, noisy_quotes, quote, quotes, result, results, season
+from tests.support.leagues import league
 from tests.support.sweep_cluster import await_, stopped
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,32 @@ def test_each_variant_is_what_backtest_and_evaluate_make_of_it_alone(kind):
     ledgers = {variant: alone(prices, ended, swept.table.loc[variant], closing) for variant in some}
     assert sum(len(ledger) for ledger in ledgers.values()) > 200
     assert_each_is_as_alone(swept, ledgers)
+
+
+def test_references_by_period_are_those_that_a_variant_alone_would_have(tmp_path):
+    # of a table and of a store that is read league by league; the sharp one leaves in the middle
+    left = pd.Timestamp("2024-10-10", tz="UTC")
+    prices, ended = league(110, here=lambda book, day: book != "sharp" or day < left)
+    store = ov.Store(tmp_path)
+    starts = prices.drop_duplicates("event_id")[["event_id", "starts_at"]]
+    place = {"sport": "soccer", "competition": "L1", "season": "2425", "home": "a", "away": "b"}
+    store.append("events", starts.assign(**place, time_known=True, source="test"))
+    store.append("quotes", prices.drop(columns="starts_at"))
+    store.append("results", ended)
+    settings = SweepSettings(simulations=100)
+
+    swept = ov.sweep(prices, {"min_edge": [0.01, 0.04]}, ended, settings)
+    from_store = ov.sweep(store, {"min_edge": [0.01, 0.04]}, settings=settings, where={"season": "2425"})
+
+    periods = ov.forecasts.reference_periods(prices, ended)
+    closing = ov.closing_lines(prices, periods)
+    assert periods["reference"].nunique() == 3
+    assert swept.table["reference"].unique().tolist() == ["auto"]
+    for variant in swept.table.index:
+        one = swept.table.loc[variant].to_dict() | {"reference": periods}
+        assert_each_is_as_alone(swept, {variant: alone(prices, ended, one, closing)})
+    figures = ["bets", "yield", "clv", "luck_p"]
+    pd.testing.assert_frame_equal(swept.table[figures], from_store.table[figures])
 
 
 def test_a_looser_threshold_bets_earlier_not_only_more():

@@ -48,6 +48,7 @@ def sweep(
 ) -> None:
     """Try many variants of a value strategy at once; a sweep that was stopped goes on where it was."""
     with sentences():
+        from overround.schema import AUTO
         from overround.settings import load_settings
         from overround.sources.registry import SHARP
         from overround.store.store import Store
@@ -57,7 +58,7 @@ def sweep(
         from overround.sweeps.space import space_of
 
         settings = load_settings()
-        space = {"reference": SHARP.get(source, "pinnacle"), **space_of(vary)}
+        space = {"reference": SHARP.get(source, AUTO), **space_of(vary)}
         chosen = {"source": source, "competition": league, "season": season}
         where = {name: value for name, value in chosen.items() if value}
         store = Store(settings.store_root)

@@ -9,10 +9,12 @@ import pandas as pd
 from overround.betting.engine import backtest
 from overround.betting.staking import Staking
 from overround.evaluation.intervals import unit_profit, yield_with_interval
+from overround.forecasts.past_references import reference_periods
 from overround.prices.closing import closing_lines
 from overround.prices.commission import net_price, paid_out
+from overround.prices.periods import Reference
 from overround.prices.standing import prices_by_bookmaker
-from overround.schema import NOT_AN_ACCOUNT
+from overround.schema import AUTO, NOT_AN_ACCOUNT
 from overround.signals.value import value_signals
 
 BEST = "best of all"
@@ -109,7 +111,7 @@ def wrong_prices(
 def across_methods(
     quotes: pd.DataFrame,
     results: pd.DataFrame,
-    reference: str = "pinnacle",
+    reference: Reference = AUTO,
     methods: Sequence[str] = ("multiplicative", "power", "shin", "odds_ratio"),
     *,
     stake: Staking | None = None,
@@ -148,9 +150,12 @@ def across_methods(
     """
     rows = {}
     for method in methods:
-        signals = value_signals(quotes, reference, method, **selection)
+        own = reference
+        if isinstance(reference, str) and reference == AUTO:
+            own = reference_periods(quotes, results, method)
+        signals = value_signals(quotes, own, method, **selection)
         ledger = backtest(
-            signals, results, stake=stake, bankroll=bankroll, closing=closing_lines(quotes, reference, method)
+            signals, results, stake=stake, bankroll=bankroll, closing=closing_lines(quotes, own, method)
         )
         rows[method] = {**yield_with_interval(ledger, simulations, seed), "clv": ledger["clv"].mean()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")

@@ -11,6 +11,7 @@ from .goals import Poisson as Poisson
 from .market import MarketModel as MarketModel
 from .market import market_probabilities as market_probabilities
 from .out_of_sample import walk_forward as walk_forward
+from .past_references import reference_periods as reference_periods
 from .scores import early_and_close as early_and_close
 from .scores import probability_scores as probability_scores
 from .scores import score_table as score_table

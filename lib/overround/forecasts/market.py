@@ -23,6 +23,7 @@ from overround.forecasts.base import (
 )
 from overround.prices.board import Board, boards
 from overround.prices.closing import closing_lines
+from overround.prices.periods import Reference, check_periods, reference_opinions
 from overround.times import microseconds
 
 
@@ -79,7 +80,7 @@ class MarketModel:
 
 def market_probabilities(
     quotes: pd.DataFrame,
-    reference: str = "pinnacle",
+    reference: Reference = "pinnacle",
     method: str = "power",
     *,
     lead_h: float | None = None,
@@ -91,8 +92,8 @@ def market_probabilities(
     ----------
     quotes : DataFrame
         The table `quotes`, with `starts_at`.
-    reference : str
-        A bookmaker, or `market_average`; at the close also "consensus".
+    reference : str or DataFrame
+        A bookmaker, or `market_average`; at the close also "consensus". Or what `reference_periods` returned.
     method : str
         Margin removal.
     lead_h : float, optional
@@ -120,7 +121,11 @@ def market_probabilities(
         fair = closing_lines(quotes, reference, method).drop_duplicates(["event_id", "outcome"])
         fair = fair.rename(columns={"closing_fair": "fair"})
     else:
-        mine = quotes[quotes["bookmaker"] == reference]
+        mine = quotes
+        if isinstance(reference, str):
+            mine = quotes[quotes["bookmaker"] == reference]
+        else:
+            check_periods(reference)
         parts = [_last_known(board, reference, lead_h) for board in boards(mine, method, max_age_h=None)]
         fair = pd.concat(parts) if parts else pd.DataFrame(columns=["event_id", "outcome", "fair"])
     wide = fair.pivot(index="event_id", columns="outcome", values="fair")  # noqa: PD010  one value each
@@ -128,13 +133,16 @@ def market_probabilities(
     return wide.set_axis(list(MARKET_COLUMNS), axis=1).reset_index()
 
 
-def _last_known(board: Board, reference: str, lead_h: float | None) -> pd.DataFrame:
-    """Probabilities of a bookmaker's last market known when each match is to be predicted."""
-    book = board.names.index(reference)
-    moment, slot = np.nonzero(board.row[book] >= 0)
-    shown = board.selections(board.row[book, moment, slot]).assign(
-        fair=board.fair[book, moment, slot], at=board.time[moment]
-    )
+def _last_known(board: Board, reference: Reference, lead_h: float | None) -> pd.DataFrame:
+    """A reference's probabilities of the last market known when each match is to be predicted."""
+    if isinstance(reference, str):
+        book = board.names.index(reference)
+        row, fair = board.row[book], board.fair[book]
+    else:
+        # an outcome has a row as soon as anybody shows it
+        row, fair = board.row.max(axis=0), reference_opinions(board, reference, judged=False).probability[0]
+    moment, slot = np.nonzero(row >= 0)
+    shown = board.selections(row[moment, slot]).assign(fair=fair[moment, slot], at=board.time[moment])
     known = shown[shown["at"] <= microseconds(forecast_times(shown, lead_h))].sort_values("at", kind="stable")
     return known.drop_duplicates(["event_id", "outcome"], keep="last")[["event_id", "outcome", "fair"]]
 

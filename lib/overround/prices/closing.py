@@ -8,6 +8,7 @@ import pandas as pd
 from overround.encoding import no_rows
 from overround.grouping import SELECTION
 from overround.prices.board import boards, check_quotes, rows_of
+from overround.prices.periods import Reference, check_periods, reference_opinions
 from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
 from overround.prices.standing import first_and_last
 from overround.prices.ways import as_column
@@ -17,7 +18,7 @@ _CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair", "w
 
 def closing_lines(
     quotes: pd.DataFrame,
-    reference: str = CONSENSUS,
+    reference: Reference = CONSENSUS,
     method: str = "power",
     *,
     weights: Mapping[str, float] | pd.DataFrame | None = None,
@@ -48,13 +49,16 @@ def closing_lines(
     >>> closing[["closing_price", "closing_fair"]].notna().all().tolist()
     [True, True]
     """
+    if not isinstance(reference, str):
+        check_periods(reference)
     parts = []
     for board in boards(quotes, method, at_close=True, judged_later=True):
         closing = board_reference(board, CONSENSUS, judged=False)[0]
         # a reference without prices (no lay prices, a bookmaker that has left): the mean takes its place
-        if reference not in (CONSENSUS, CLOSE) and reference in (*board.names, *REFERENCES):
-            check_reference(reference, board.names, weights=weights)
-            own = board_reference(board, reference, weights, judged=False)[0]
+        if _has_own_close(reference, board.names):
+            if isinstance(reference, str):
+                check_reference(reference, board.names, weights=weights)
+            own = reference_opinions(board, reference, weights, judged=False).probability
             closing = np.where(np.isnan(own), closing, own)
         for rows in (board.row, board.lay_row):
             if rows is not None:
@@ -65,6 +69,12 @@ def closing_lines(
     row, fair, ways = (np.concatenate(part) for part in zip(*parts, strict=True))
     prices = rows_of(quotes, row, (*SELECTION, "bookmaker", "price"))
     return prices.rename(columns={"price": "closing_price"}).assign(closing_fair=fair, ways=as_column(ways))
+
+
+def _has_own_close(reference: Reference, names: list[str]) -> bool:
+    if isinstance(reference, str):
+        return reference not in (CONSENSUS, CLOSE) and reference in (*names, *REFERENCES)
+    return True
 
 
 def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:

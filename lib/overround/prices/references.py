@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
 from overround.prices.board import Board, boards, check_quotes
-from overround.schema import NOT_AN_ACCOUNT
+from overround.schema import AUTO, NOT_AN_ACCOUNT
 from overround.times import microseconds
 
 CONSENSUS = "consensus"
@@ -227,10 +227,15 @@ def check_reference(
     at_close: bool = True,
 ) -> None:
     """Reject a reference that is not available, naming those that are."""
+    if reference == AUTO and AUTO not in names:
+        raise ParameterError(
+            f"reference {AUTO!r} is chosen from past results: "
+            "give what forecasts.reference_periods(quotes, results) returns."
+        )
     if reference not in REFERENCES and reference not in names:
         raise ParameterError(
             f"reference {reference!r} has no prices here; bookmakers are {', '.join(sorted(set(names)))}, "
-            f"or one of {', '.join(REFERENCES)}."
+            f"or one of {', '.join(REFERENCES)}, or {AUTO}: found from the past, a period at a time."
         )
     if reference == CLOSE and not at_close:
         raise ParameterError(

@@ -41,7 +41,7 @@ def as_signals(parts: Sequence[pd.DataFrame], strategy: str, extra: Sequence[str
     if not parts:
         return no_rows(columns, ways="Int8")
     frame = pd.concat(parts, ignore_index=True).assign(strategy=strategy).reindex(columns=columns)
-    frame = frame.astype({"bookmaker": "str", "side": "str"})
+    frame = frame.astype({"bookmaker": "str", "side": "str", "reference": "str"})
     frame = encode_like(frame, parts[0])
     order = ["placed_at", "event_id", "market", "line", "outcome", "bookmaker"]
     return frame.sort_values(order, kind="stable", na_position="first", ignore_index=True)

@@ -9,19 +9,14 @@ from numpy.typing import NDArray
 from overround._typing import Floats, Whole
 from overround.formatting import percent
 from overround.prices.board import Board, boards
-from overround.prices.references import (
-    accounts_of,
-    board_reference,
-    bookmakers_of,
-    check_reference,
-    spread_of_accounts,
-)
+from overround.prices.periods import Reference, check_periods, reference_opinions, reference_words
+from overround.prices.references import accounts_of, bookmakers_of, check_reference, spread_of_accounts
 from overround.signals.selection import as_signals, bets, first_and_best
 
 
 def value_signals(
     quotes: pd.DataFrame,
-    reference: str = "pinnacle",
+    reference: Reference = "pinnacle",
     method: str = "power",
     min_edge: float = 0.02,
     *,
@@ -44,10 +39,12 @@ def value_signals(
     ----------
     quotes : DataFrame
         The table `quotes` as `Store.read` gives it, with `starts_at`.
-    reference : str
+    reference : str or DataFrame
         A bookmaker believed to be sharp, or one of `overround.prices.references.REFERENCES`: consensus,
         consensus_median, consensus_margin, consensus_accuracy, exchange_mid, close (this one only with
-        `at_close`). The judged bookmaker is left out of it.
+        `at_close`). The judged bookmaker is left out of it. Or one for each period, found from the past: what
+        `forecasts.reference_periods` returned. Where that one has shown no price of a market so far, the mean
+        of at least three others takes its place; where it has and shows none any more, there is no bet.
     method : str
         Margin removal, one of `overround.prices.METHODS`.
     min_edge : float
@@ -77,7 +74,7 @@ def value_signals(
         at that moment, m the effective number of opinions in the reference (1 for a bookmaker, their number
         for a mean, (sum w)^2 / sum w^2 with weights, 2/pi of it for a median). It assumes that the
         bookmakers' errors are independent, so it is rather too small for a consensus; NaN with fewer than two
-        others.
+        others. `reference` is whose probability it is.
 
     Raises
     ------
@@ -92,38 +89,49 @@ def value_signals(
     >>> len(signals) > 0, bool((signals["edge"] >= 0.02).all()), "sharp" in set(signals["bookmaker"])
     (True, True, False)
     """
-    accounts = accounts_of(quotes, bookmakers, reference)
-    if names := bookmakers_of(quotes):
-        check_reference(reference, names, quotes=quotes, weights=weights, at_close=at_close)
+    if isinstance(reference, str):
+        accounts = accounts_of(quotes, bookmakers, reference)
+        if names := bookmakers_of(quotes):
+            check_reference(reference, names, quotes=quotes, weights=weights, at_close=at_close)
+    else:
+        check_periods(reference)
+        accounts = accounts_of(quotes, bookmakers)
     parts = []
     for board in boards(quotes, method, at_close=at_close, max_age_h=max_age_h):
         *value, wanted = standing_value(
             board, reference, accounts, (min_edge, max_edge, max_price), weights=weights
         )
         parts.append(value_bets(board, first_and_best(board, wanted), *value))
-    return as_signals(parts, f"value against {reference} ({method}, edge from {percent(min_edge)})")
+    return as_signals(
+        parts, f"value against {reference_words(reference)} ({method}, edge from {percent(min_edge)})"
+    )
 
 
 def standing_value(
     board: Board,
-    reference: str,
+    reference: Reference,
     accounts: set[str],
     limits: tuple[float, float, float],
     weights: Mapping[str, float] | pd.DataFrame | None = None,
-) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
-    """Probabilities and numbers of opinions of a reference, edges, and which are worth a bet, (K, T, 3).
+) -> tuple[Floats, Floats, pd.Categorical, Floats, NDArray[np.bool_]]:
+    """Probabilities, numbers of opinions and whose, edges, and which are worth a bet; (K, T, 3), whose (T,).
 
     `limits` are the least and the largest edge, and the longest price.
     """
-    probability, opinions = board_reference(board, reference, weights)
+    probability, opinions, whose = reference_opinions(board, reference, weights)
     edge = probability * board.net - 1
     least, most, longest = limits
     wanted = (edge >= least) & (edge <= most) & (board.price <= longest) & board.among(accounts)
-    return probability, opinions, edge, wanted
+    return probability, opinions, whose, edge, wanted
 
 
 def value_bets(
-    board: Board, at: tuple[Whole, ...], probability: Floats, opinions: Floats, edge: Floats
+    board: Board,
+    at: tuple[Whole, ...],
+    probability: Floats,
+    opinions: Floats,
+    whose: pd.Categorical,
+    edge: Floats,
 ) -> pd.DataFrame:
     """Bets at these bookmakers, moments and slots, with the standard errors of their edges."""
     book, moment, slot = at
@@ -137,4 +145,5 @@ def value_bets(
         probability=probability[at],
         edge=edge[at],
         edge_se=board.net[at] * spread / np.sqrt(opinions[at]),
+        reference=whose[moment],
     )

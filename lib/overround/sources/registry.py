@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from overround.errors import ParameterError
+from overround.schema import AUTO
 from overround.settings import Settings
 from overround.sources.base import Connection, Selection
 
@@ -19,7 +20,8 @@ class Source:
         Under `overround.sources`; its context manager `open_source(settings, selection)` yields a
         `Connection` whose jobs are named and checked.
     sharp : str
-        The bookmaker whose prices the others follow.
+        The bookmaker whose prices the others follow, or "auto": who that is, is found from the past, a period
+        at a time (`forecasts.reference_periods`).
     credit : str
         How figures and tables name the source.
     past : str
@@ -43,12 +45,10 @@ SOURCES = {
     "sample": Source(
         "sample.source", "sim_sharp", "Simulated market: teams, bookmakers and prices are invented"
     ),
-    "football-data": Source("football_data.source", "pinnacle", "Source: football-data.co.uk"),
-    "the-odds-api": Source(
-        "the_odds_api.client", "pinnacle", "Source: The Odds API", past="the_odds_api.history"
-    ),
+    "football-data": Source("football_data.source", AUTO, "Source: football-data.co.uk"),
+    "the-odds-api": Source("the_odds_api.client", AUTO, "Source: The Odds API", past="the_odds_api.history"),
 }
-# name of each source -> the bookmaker whose prices the others follow
+# name of each source -> what its prices are compared with by default
 SHARP = {name: source.sharp for name, source in SOURCES.items()}
 # name of each source -> how figures and tables name it
 CREDITS = {name: source.credit for name, source in SOURCES.items()}

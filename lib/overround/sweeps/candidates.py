@@ -11,7 +11,9 @@ from overround.betting.staking import Flat
 from overround.prices.board import Board, boards
 from overround.prices.closing import closing_lines
 from overround.prices.moves import opening
+from overround.prices.periods import Reference
 from overround.prices.references import REFERENCES, accounts_of, bookmakers_of, check_reference
+from overround.schema import AUTO
 from overround.signals.selection import as_signals
 from overround.signals.value import standing_value, value_bets
 from overround.sweeps.space import SIGNALS
@@ -45,6 +47,12 @@ def group_numbers(variants: pd.DataFrame) -> np.ndarray:
     return pd.factorize(_key(variants))[0]
 
 
+def automatic(groups: list[dict[str, Any]], judge: str, judge_method: str) -> list[str]:
+    """Methods of margin removal under which references are to be found from the past."""
+    asked = [(group["reference"], group["method"]) for group in groups] + [(judge, judge_method)]
+    return list(dict.fromkeys(method for reference, method in asked if reference == AUTO))
+
+
 def candidates(
     frames: Mapping[str, pd.DataFrame],
     groups: list[dict[str, Any]],
@@ -52,6 +60,7 @@ def candidates(
     judge_method: str,
     *,
     strict: bool = True,
+    periods: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Ledger of a unit on every price that any variant could bet, with the number of its group.
 
@@ -68,18 +77,21 @@ def candidates(
         As the reference and method of `closing_lines`.
     strict : bool
         Whether a reference or bookmaker without prices is an error; a league may lack what another one has.
+    periods : mapping, optional
+        Method -> what `reference_periods` returned, for each method of `automatic`.
     """
     quotes, results = frames["quotes"], frames["results"]
-    closing = closing_lines(quotes, judge, judge_method)
+    found = periods or {}
+    closing = closing_lines(quotes, found[judge_method] if judge == AUTO else judge, judge_method)
     ledgers = []
-    for number, signals in _signals(quotes, groups, strict):
+    for number, signals in _signals(quotes, groups, strict, found):
         ledger = backtest(signals, results, stake=Flat(1.0), bankroll=_EVERYTHING, closing=closing)
         ledgers.append(ledger.assign(**{GROUP: number}))
     return pd.concat(ledgers, ignore_index=True)
 
 
 def _signals(
-    quotes: pd.DataFrame, groups: list[dict[str, Any]], strict: bool
+    quotes: pd.DataFrame, groups: list[dict[str, Any]], strict: bool, periods: Mapping[str, pd.DataFrame]
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     names = bookmakers_of(quotes)
     parts: dict[int, list[pd.DataFrame]] = {number: [] for number in range(len(groups))}
@@ -94,7 +106,9 @@ def _signals(
     for (method, at_close, max_age_h), numbers in by_board.items():
         for board in boards(quotes, method, at_close=bool(at_close), max_age_h=max_age_h):
             for number in numbers:
-                parts[number].append(_candidates(board, groups[number], accounts[number]))
+                name = groups[number]["reference"]
+                reference = periods[method] if name == AUTO else name
+                parts[number].append(_candidates(board, groups[number], accounts[number], reference))
     for number, some in parts.items():
         yield (
             number,
@@ -103,14 +117,15 @@ def _signals(
 
 
 def _has_reference(group: Mapping[str, Any], names: list[str]) -> bool:
-    return group["reference"] in (*names, *REFERENCES)
+    return group["reference"] in (*names, *REFERENCES, AUTO)
 
 
 def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, strict: bool) -> set[str]:
     if not names:
         return set()
     reference = group["reference"]
-    check_reference(reference, names, quotes=quotes, at_close=bool(group["at_close"]))
+    if reference != AUTO:
+        check_reference(reference, names, quotes=quotes, at_close=bool(group["at_close"]))
     named = (
         accounts_of(quotes, group["bookmakers"], reference)
         if strict
@@ -119,9 +134,11 @@ def _accounts(group: Mapping[str, Any], names: list[str], quotes: pd.DataFrame, 
     return named | (accounts_of(quotes, None, reference) if group["default"] else set())
 
 
-def _candidates(board: Board, group: Mapping[str, Any], accounts: set[str]) -> pd.DataFrame:
+def _candidates(
+    board: Board, group: Mapping[str, Any], accounts: set[str], reference: Reference
+) -> pd.DataFrame:
     limits = group["min_edge"], group["max_edge"], group["max_price"]
-    *value, wanted = standing_value(board, group["reference"], accounts, limits)
+    *value, wanted = standing_value(board, reference, accounts, limits)
     probability, same = value[0], np.zeros(wanted.shape, bool)
     same[:, 1:] = (board.price[:, 1:] == board.price[:, :-1]) & (probability[:, 1:] == probability[:, :-1])
     return value_bets(board, np.nonzero(wanted & (opening(board)[:, None] | ~same)), *value)
@@ -138,4 +155,4 @@ def unknown_references(groups: list[dict[str, Any]], names: set[str]) -> list[st
     wanted = [group["reference"] for group in groups] + [
         book for group in groups for book in group["bookmakers"]
     ]
-    return [name for name in dict.fromkeys(wanted) if name not in names and name not in REFERENCES]
+    return [name for name in dict.fromkeys(wanted) if name not in {*names, *REFERENCES, AUTO}]

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from overround.errors import ParameterError
+from overround.forecasts.past_references import reference_periods
 from overround.store.store import Store
 from overround.sweeps.blocks import sweep_candidates
-from overround.sweeps.candidates import GROUP, candidates, groups_of
+from overround.sweeps.candidates import GROUP, automatic, candidates, groups_of
 from overround.sweeps.from_store import candidates_of
 from overround.sweeps.result import Sweep
 from overround.sweeps.settings import SweepSettings
@@ -91,8 +92,13 @@ def sweep(
     elif results is None:
         ledger = data.assign(**{GROUP: 0})
     else:
-        frames = {"quotes": data, "results": results}
-        ledger = candidates(frames, groups_of(tried), *settings.closing(tried))
+        frames, groups, closing = (
+            {"quotes": data, "results": results},
+            groups_of(tried),
+            settings.closing(tried),
+        )
+        periods = {method: reference_periods(data, results, method) for method in automatic(groups, *closing)}
+        ledger = candidates(frames, groups, *closing, periods=periods)
     return sweep_candidates(ledger, tried, settings, own=own)
 
 

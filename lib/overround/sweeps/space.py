@@ -10,10 +10,11 @@ import pandas as pd
 
 from overround.betting.staking import Staking, named_rule, staking_rule
 from overround.errors import ParameterError
+from overround.schema import AUTO
 
 # parameters that need a pass over the quotes for each value; those that only choose among the bets of a pass;
 # those of the stakes
-SIGNALS = {"reference": "pinnacle", "method": "power", "at_close": False, "max_age_h": 24.0}
+SIGNALS = {"reference": AUTO, "method": "power", "at_close": False, "max_age_h": 24.0}
 CHOICES = {
     "min_edge": 0.02,
     "max_edge": 0.25,
@@ -47,7 +48,8 @@ def variants(
         high, "log"). The parameters are those of `value_signals` (reference, method, at_close, max_age_h,
         min_edge, max_edge, max_price, bookmakers); competition and season; and staking, stake, cap and
         drawdown as `staking_rule` reads them. One value of bookmakers, competition or season is a name, a
-        tuple of names, or None for all of them. A staking may carry its stake, "kelly:0.25", or be a rule; a
+        tuple of names, or None for all of them. The reference "auto", the default, is found from the past, a
+        period at a time (`reference_periods`). A staking may carry its stake, "kelly:0.25", or be a rule; a
         stake of None is the rule's usual one.
     sample : int, optional
         Number of variants drawn from the space; by default all of its points.
