@@ -9,6 +9,7 @@ from overround.errors import ParameterError
 from overround.forecasts import reference_periods
 from overround.forecasts.past_references import (
     FIRST,
+    LEFT,
     LOWER_MARGIN,
     LOWEST,
     MORE_ACCURATE,
@@ -38,7 +39,7 @@ def test_a_bookmaker_that_has_left_is_replaced_from_the_next_period_on():
     periods = reference_periods(shown, ended)
 
     assert periods["reference"].tolist() == ["consensus", "sharp", "sharp", "sharp", "good"]
-    assert periods["why"].iloc[-1] == LOWEST
+    assert periods["why"].iloc[-1] == LEFT
 
 
 def test_it_does_not_change_from_month_to_month_by_noise():

@@ -11,6 +11,9 @@ from .headlines import iteration_figures as iteration_figures
 from .headlines import key_figures as key_figures
 from .headlines import signal_figures as signal_figures
 from .headlines import sweep_key_figures as sweep_key_figures
+from .references import reference_counts as reference_counts
+from .references import reference_note as reference_note
+from .references import reference_table as reference_table
 from .tables import comparison_table as comparison_table
 from .tables import estimate as estimate
 from .tables import evaluation_table as evaluation_table

@@ -3,15 +3,19 @@
 import pandas as pd
 
 from overround.display.headlines import longest_gap, mean_edge, pipeline_ratio
+from overround.display.references import reference_note
 from overround.formatting import percent
 from overround.measure.meter import request_figures
 from overround.measure.paired import Change
+from overround.prices.periods import Reference, reference_words
 from overround.schema import NOT_AN_ACCOUNT
 from overround.sweeps.summary import SURE
 
 
-def signals_verdict(signals: pd.DataFrame, quotes: pd.DataFrame, scores: pd.DataFrame, reference: str) -> str:
-    """How many bets a strategy wants, and at what edge over which reference.
+def signals_verdict(
+    signals: pd.DataFrame, quotes: pd.DataFrame, scores: pd.DataFrame, reference: Reference
+) -> str:
+    """How many bets a strategy wants, at what edge over which reference, and what is without one.
 
     Parameters
     ----------
@@ -19,8 +23,8 @@ def signals_verdict(signals: pd.DataFrame, quotes: pd.DataFrame, scores: pd.Data
         The bets wanted, and the prices that they are from.
     scores : DataFrame
         What `probability_scores` returned for the bookmakers' last prices.
-    reference : str
-        Whose probabilities the edges are against.
+    reference : str or DataFrame
+        Whose probabilities the edges are against, as in `value_signals`.
 
     Examples
     --------
@@ -33,13 +37,15 @@ def signals_verdict(signals: pd.DataFrame, quotes: pd.DataFrame, scores: pd.Data
     """
     mean, error, matches = mean_edge(signals)
     better = ", ".join(scores.index[(scores["gap"] < 0) & (scores["p_adjusted"] < SURE)])
-    sharper = "no last price is more accurate than its own beyond noise"
+    own = "its own" if isinstance(reference, str) else "the leader's"
+    sharper = f"no last price is more accurate than {own} beyond noise"
     if better:
         sharper = f"more accurate in the end: {better}"
-    return (
+    found = (
         f"{len(signals):,} bets on {matches:,} of {quotes['event_id'].nunique():,} matches, "
-        f"mean edge {percent(mean)} (± {percent(error)}) against {reference}; {sharper}."
+        f"mean edge {percent(mean)} (± {percent(error)}) against {reference_words(reference)}; {sharper}."
     )
+    return f"{found} {reference_note(reference, quotes, signals)}".strip()
 
 
 def bookmakers_verdict(scores: pd.DataFrame, reference: str) -> str:

@@ -5,6 +5,8 @@ from .comparison import compare_parts as compare_parts
 from .comparison import compare_within as compare_within
 from .comparison import comparison_verdict as comparison_verdict
 from .comparison import difference_curves as difference_curves
+from .coverage import bookmaker_gaps as bookmaker_gaps
+from .coverage import by_coverage as by_coverage
 from .delay import delay_curve as delay_curve
 from .delay import delayed as delayed
 from .drawdown import resampled_drawdowns as resampled_drawdowns

@@ -47,7 +47,7 @@ def match_lines(
     event : str
         The match; by default that of the most profitable bet, or of the largest edge where no bet is settled.
     highlight : str
-        Bookmaker in the accent colour, e.g. the reference.
+        Bookmaker in the accent colour; by default the reference of the bets shown.
     note : str
         Below the figure.
 
@@ -62,6 +62,8 @@ def match_lines(
     if not event and len(bets):
         event = str(bets.loc[bets["profit" if "profit" in bets else "edge"].idxmax(), "event_id"])
     placed = bets[bets["event_id"] == event]
+    if not highlight and "reference" in placed:
+        highlight = next(iter(placed["reference"].dropna().astype("str")), "")
     market, line = (placed.iloc[0]["market"], placed.iloc[0]["line"]) if len(placed) else ("h2h", np.nan)
     placed = _of_line(placed, market, line)
     rows, timed = _before_kick_off(_of_line(quotes[quotes["event_id"] == event], market, line))

@@ -20,6 +20,7 @@ from overround.times import DAY_US, as_times, microseconds
 FIRST = "nothing is known yet"
 NOBODY = "no bookmaker with enough matches"
 LOWEST = "lowest margin, nobody more accurate"
+LEFT = "the one before priced too few; lowest margin"
 MORE_ACCURATE = "more accurate beyond noise"
 LOWER_MARGIN = "lower margin, no less accurate"
 
@@ -254,7 +255,7 @@ def _choice(past: _Past, can_be: NDArray[np.intp], holder: str, why: str) -> tup
     kept = [past.names[book] for book in can_be]
     first = kept.index(holder) if holder in kept else int(margin.argmin())
     if holder not in kept:
-        why = LOWEST
+        why = LOWEST if holder == CONSENSUS else LEFT
     gap, p = _compared(past.loss[can_be], first, past.day)
     better = (holm(p) < _SURE) & (gap < 0)
     if better.any():

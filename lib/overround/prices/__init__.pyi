@@ -13,6 +13,7 @@ from .movement import steam_moves as steam_moves
 from .movement import velocity as velocity
 from .periods import reference_runs as reference_runs
 from .periods import reference_words as reference_words
+from .periods import referenced_matches as referenced_matches
 from .references import REFERENCES as REFERENCES
 from .references import accuracy_weights as accuracy_weights
 from .references import exchange_mid as exchange_mid

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
-from overround.prices.board import Board
-from overround.prices.references import CONSENSUS, REFERENCES, board_reference
-from overround.schema import AUTO
+from overround.grouping import codes_and_words
+from overround.prices.board import Board, rows_of
+from overround.prices.references import CONSENSUS, CONSENSUS_NEEDS, EXCHANGE, REFERENCES, board_reference
+from overround.schema import AUTO, NOT_AN_ACCOUNT
 from overround.times import microseconds
 
 # one for all times, or the table of `reference_periods`
@@ -140,6 +141,61 @@ def reference_words(reference: Reference) -> str:
     days = (runs["from"].dt.day != 1).any()
     when = [f"{run[0].day} {run[0]:%b %Y}" if days else f"{run[0]:%b %Y}" for run in later]
     return ", ".join([first.reference, *(f"from {at} {run[2]}" for at, run in zip(when, later, strict=True))])
+
+
+def referenced_matches(quotes: pd.DataFrame, reference: Reference) -> pd.DataFrame:
+    """Whose prices each match could be compared with.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        The table `quotes`, with `starts_at`.
+    reference : str or DataFrame
+        As in `value_signals`.
+
+    Returns
+    -------
+    DataFrame
+        Index event_id, in order of kick-off; columns starts_at, reference (of the period of the kick-off),
+        priced (whether it showed any price of the match), whose (it, or the consensus that stands in where
+        references are by period, or "" where there is none: too few other bookmakers, or a fixed reference
+        without prices).
+
+    Examples
+    --------
+    >>> import overround as ov
+    >>> found = ov.prices.referenced_matches(ov.example().quotes, "sharp")
+    >>> int(found["priced"].sum()), found["whose"].unique().tolist()
+    (100, ['sharp'])
+    """
+    event, events = codes_and_words(quotes["event_id"])
+    book, words = codes_and_words(quotes["bookmaker"])
+    # a row without a price says that there is none any more
+    known = quotes["price"].notna().to_numpy()
+    shown = np.zeros((len(events), len(words) + 1), bool)
+    shown[event[known], book[known]] = True
+    row = np.unique(event, return_index=True)[1]
+    found = rows_of(quotes, row, ("event_id", "starts_at")).set_index("event_id").sort_index()
+    shown = shown[events.get_indexer(found.index)]
+    order = np.argsort(microseconds(found["starts_at"]), kind="stable")
+    found, shown = found.iloc[order], shown[order]
+    # the bookmaker that is judged is not one of the three
+    others = shown[:, :-1][:, ~words.isin(NOT_AN_ACCOUNT)].sum(axis=1) > CONSENSUS_NEEDS
+    if isinstance(reference, str):
+        names = np.full(len(found), reference, object)
+    else:
+        names = reference_at(reference, microseconds(found["starts_at"]))
+    # of a reference without any price the last, empty column
+    priced = shown[np.arange(len(found)), words.get_indexer(names)]
+    if isinstance(reference, str) and reference == EXCHANGE:
+        priced = found.index.isin(quotes.loc[quotes["market"] == "h2h_lay", "event_id"].unique())
+    elif isinstance(reference, str) and reference in REFERENCES and reference not in words:
+        priced = others
+    elif not isinstance(reference, str):
+        priced = np.where(names == CONSENSUS, others, priced)
+    stands_in = ~priced & others & (not isinstance(reference, str))
+    whose = np.where(priced, names, np.where(stands_in, CONSENSUS, ""))
+    return found.assign(reference=names, priced=priced, whose=whose)
 
 
 def _shown(board: Board, book: int) -> NDArray[np.bool_]:

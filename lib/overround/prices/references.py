@@ -232,11 +232,7 @@ def check_reference(
             f"reference {AUTO!r} is chosen from past results: "
             "give what forecasts.reference_periods(quotes, results) returns."
         )
-    if reference not in REFERENCES and reference not in names:
-        raise ParameterError(
-            f"reference {reference!r} has no prices here; bookmakers are {', '.join(sorted(set(names)))}, "
-            f"or one of {', '.join(REFERENCES)}, or {AUTO}: found from the past, a period at a time."
-        )
+    check_name(reference, names)
     if reference == CLOSE and not at_close:
         raise ParameterError(
             "reference 'close' is not known before kick-off: "
@@ -250,6 +246,15 @@ def check_reference(
         raise ParameterError(
             "reference 'consensus_accuracy' needs weights: "
             "accuracy_weights or past_accuracy_weights makes them."
+        )
+
+
+def check_name(reference: str, names: Sequence[str]) -> None:
+    """Reject a reference that is none of these bookmakers and none of `REFERENCES`."""
+    if names and reference not in REFERENCES and reference not in names:
+        raise ParameterError(
+            f"reference {reference!r} has no prices here; bookmakers are {', '.join(sorted(set(names)))}, "
+            f"or one of {', '.join(REFERENCES)}, or {AUTO}: found from the past, a period at a time."
         )
 
 

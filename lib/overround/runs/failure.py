@@ -11,6 +11,8 @@ from typing import Any
 from overround.reports.records import RUN_MIME
 from overround.runs.parameter_values import plain
 
+# what a record may hold besides texts and figures
+_KEPT: dict[str, Any] = {"bankroll": [], "cost": {}, "references": []}
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -80,7 +82,7 @@ def found_in(notebook: Any) -> dict[str, Any]:
         found = output.get("data", {}).get(RUN_MIME)
         if isinstance(found, dict) and found.get("verdict") and isinstance(found.get("metrics", {}), dict):
             texts = {name: str(found.get(name) or "") for name in ("verdict", "source", "store_version")}
-            kept = {"bankroll": found.get("bankroll") or [], "cost": found.get("cost") or {}}
+            kept = {name: found.get(name) or empty for name, empty in _KEPT.items()}
             return {**texts, **kept, "metrics": plain(found.get("metrics", {}))}
     return {}
 

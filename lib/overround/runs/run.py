@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from html import escape
 from time import process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,13 @@ from overround.reports.records import OK, RUN_MIME
 from overround.runs.execute import REVISION
 from overround.runs.parameters import check_here
 from overround.runs.profile_files import of_run
-from overround.schema import FOUND, TABLES
+from overround.schema import AUTO, FOUND, TABLES
 from overround.settings import load_settings
 from overround.sources.registry import SHARP, credit
 from overround.store.store import Store
+
+if TYPE_CHECKING:
+    from overround.prices.periods import Reference
 
 
 class Run:
@@ -60,6 +63,7 @@ class Run:
         self.store = Store(self.settings.store_root)
         self.version = self.parameters.get("store_version") or self.store.version()
         self.started_at = datetime.now(UTC)
+        self._periods: pd.DataFrame | None = None
         # a run by hand has no page for a profile, and may stay open for days
         self._sampler = Sampler().start() if self.settings.profile and values.get("run_id") else None
         if not values.get("run_id"):
@@ -78,17 +82,48 @@ class Run:
 
     @property
     def sharp(self) -> str:
-        """The reference bookmaker that was asked for, or else the sharp one of this source."""
+        """The reference that was asked for, or else that of this source: a bookmaker, or "auto"."""
         return str(self.parameters.get("reference") or SHARP.get(self.source, ""))
 
+    def reference(self, quotes: pd.DataFrame, results: pd.DataFrame, method: str = "power") -> "Reference":
+        """The reference that was asked for; for "auto" that of each period, found from what was known before.
+
+        What is known of a season may begin before it: earlier seasons of the store count where only some are
+        asked for. The record of the run keeps the periods.
+
+        Raises
+        ------
+        ParameterError
+            A bookmaker that has no prices here.
+        """
+        from overround.forecasts.past_references import reference_periods
+        from overround.prices.references import bookmakers_of, check_name
+
+        if self.sharp != AUTO or quotes.empty:
+            check_name(self.sharp, bookmakers_of(quotes))
+            return self.sharp
+        with self.stage("references") as stage:
+            past, ended = quotes, results
+            if self.parameters.get("seasons"):
+                ended = self._read_past("results")
+                past = self._read_past("quotes") if len(ended) > len(results) else quotes
+            periods = reference_periods(past, ended, method)
+            stage.count(rows=len(past))
+        begun = int(periods.index.searchsorted(quotes["starts_at"].min(), side="right")) - 1
+        self._periods = periods.iloc[max(begun, 0) :]
+        return self._periods
+
     def leader(self, quotes: pd.DataFrame) -> str:
-        """The reference if it has prices here, else the source's sharp bookmaker, else the lowest margin."""
+        """One bookmaker to compare others with: the reference, or the one of most periods, if it has prices.
+
+        Otherwise the source's sharp bookmaker, or the one with the lowest margin.
+        """
         from overround.prices.references import lowest_margin
 
         names = set(quotes["bookmaker"])
-        return next(
-            (name for name in (self.sharp, SHARP.get(self.source, "")) if name in names), ""
-        ) or lowest_margin(quotes)
+        usual = [] if self._periods is None else self._periods["reference"].value_counts().index.tolist()
+        liked = (self.sharp, *usual, SHARP.get(self.source, ""))
+        return next((name for name in liked if name in names), "") or lowest_margin(quotes)
 
     def weights(self, quotes: pd.DataFrame, results: pd.DataFrame, method: str) -> pd.DataFrame | None:
         """Weights of bookmakers by their past accuracy, if the reference needs them."""
@@ -129,6 +164,12 @@ class Run:
             hint = f"collect them first: overround collect {self.source}"
             raise StoreError(f"the store {self.store.root} has no {name} of {what}; {hint}.")
         return rows
+
+    def _read_past(self, name: str) -> pd.DataFrame:
+        """Rows of all seasons of this run's source and leagues; of quotes what scores bookmakers."""
+        wanted = {"source": self.source, "competition": self.parameters.get("leagues"), "market": "h2h"}
+        where = {key: value for key, value in wanted.items() if value and key in TABLES[name].columns}
+        return self.store.read(name, where, version=self.version)
 
     def finish(
         self,
@@ -185,6 +226,7 @@ class Run:
             "store_version": self.version,
         }
         found |= {"bankroll": bankroll_path(ledger), "cost": self._cost()}
+        found |= {"references": [] if self._periods is None else _recorded(self._periods)}
         display(
             {
                 RUN_MIME: found,
@@ -199,6 +241,17 @@ class Run:
         stages = self.meter.stages.values()
         peak = max((stage["peak_mb"] for stage in stages if "peak_mb" in stage), default=0.0)
         return {"cpu_s": round(process_time(), 3), "peak_mb": round(float(peak), 1)}
+
+
+def _recorded(periods: pd.DataFrame) -> list[dict[str, Any]]:
+    """References by period as JSON writes them: from, to (the last day, or null), reference, why ..."""
+    from overround.prices.periods import reference_runs
+
+    runs = reference_runs(periods)
+    runs["to"] -= pd.Timedelta(days=1)
+    days = {name: runs[name].dt.strftime("%Y-%m-%d") for name in ("from", "to")}
+    rows: list[dict[str, Any]] = json.loads(runs.assign(**days).to_json(orient="records"))
+    return rows
 
 
 def bankroll_path(ledger: pd.DataFrame | None, most: int = 48) -> list[float]:

@@ -80,6 +80,8 @@ class Outcome:
     # of a run that bets, at a few moments; and what the kernel's process used
     bankroll: list[float] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=dict)
+    # where they were found from the past: from, to, reference, why, and what was known of each
+    references: list[dict[str, Any]] = field(default_factory=list)
     failure: Failure | None = None
     # what the run depends on, by which a later pipeline finds that it need not be run again: see
     # `overround.runs.cache`

@@ -4,10 +4,13 @@ import pandas as pd
 
 from overround.betting.engine import backtest
 from overround.betting.staking import Flat
+from overround.forecasts.past_references import reference_periods
 from overround.grouping import OFFER, SELECTION
 from overround.prices.closing import closing_lines
-from overround.prices.references import lowest_margin
+from overround.prices.periods import Reference
+from overround.prices.references import REFERENCES, lowest_margin
 from overround.reports.daily.data import Recent
+from overround.schema import AUTO
 from overround.signals.value import value_signals
 
 
@@ -21,7 +24,8 @@ def value_bets(
     recent : Recent
         What `recent` returned.
     reference : str
-        As in `value_signals`; if it has no prices here, the bookmaker with the lowest margin.
+        As in `value_signals`; "auto" is found anew each day, from the days before it that were read. If it
+        has no prices here, the bookmaker with the lowest margin.
     method, min_edge
         As in `value_signals`.
 
@@ -31,10 +35,13 @@ def value_bets(
         Signals with profit, settled_at and clv, which are empty while a bet is open.
     """
     quotes = recent.quotes
-    if reference not in set(quotes["bookmaker"]):
-        reference = lowest_margin(quotes) if len(quotes) else "none"
-    signals = value_signals(quotes, reference, method, min_edge)
-    closing = closing_lines(quotes, reference, method)
+    believed: Reference = reference
+    if reference == AUTO:
+        believed = reference_periods(quotes, recent.results, method, every="D")
+    elif reference not in {*quotes["bookmaker"], *REFERENCES}:
+        believed = lowest_margin(quotes) if len(quotes) else "none"
+    signals = value_signals(quotes, believed, method, min_edge)
+    closing = closing_lines(quotes, believed, method)
     # a bankroll that cannot run out: each bet is a unit
     ledger = backtest(signals, recent.results, stake=Flat(1), bankroll=1e9, closing=closing)
     ledger = ledger[ledger["settled_at"] <= recent.until]
