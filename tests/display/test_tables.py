@@ -325,6 +325,7 @@ def test_closing_lines_of_nothing_are_a_table_of_nothing(rows):
         "bookmaker",
         "closing_price",
         "closing_fair",
+        "ways",
     ]
 
 

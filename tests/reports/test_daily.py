@@ -158,6 +158,17 @@ def test_signals_and_settled_bets_are_counted_on_their_day_at_a_unit_each(days, 
     assert bets["profit"].isna().sum() == sum(bet.starts_at + 2 * HOUR > UNTIL for bet in bets.itertuples())
 
 
+def test_a_reference_that_is_found_is_found_from_the_days_before(recent):
+    # an invented market of three alike: after some days the one with the lowest margin so far, and it is kept
+    found = digest.value_bets(recent, "auto").sort_values("placed_at")
+
+    names = found["reference"].drop_duplicates().tolist()
+    assert len(names) == 1
+    assert names[0] in ("sharp", "soft", "slow")
+    # three bookmakers are too few for a mean of three others: the first days have no bet
+    assert found["placed_at"].min() > recent.quotes["collected_at"].min() + pd.Timedelta(days=1)
+
+
 def test_a_digest_of_an_earlier_time_knows_nothing_of_what_came_after(store):
     early = digest.recent(store, "the-odds-api", until="2030-05-16T12:00+00:00")
 
