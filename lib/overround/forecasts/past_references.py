@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
+from overround.grouping import SELECTION, codes_and_words
 from overround.prices.board import Board, boards, check_quotes, rows_of
 from overround.prices.references import CONSENSUS, CONSENSUS_NEEDS
 from overround.schema import NOT_AN_ACCOUNT
@@ -30,6 +31,8 @@ _OVER_US = DAY_US
 _LOWER = 0.005
 _SURE = 0.05
 _PHASES = ("close", "early")
+# columns that a board needs
+_PRICED = (*SELECTION, "bookmaker", "phase", "observed_at", "collected_at", "starts_at", "price")
 
 
 def reference_periods(
@@ -115,14 +118,15 @@ def scored_markets(quotes: pd.DataFrame, results: pd.DataFrame, method: str = "p
         overround (of prices net of an exchange's commission), log_loss (NaN without a result).
     """
     check_quotes(quotes)
-    counted = (quotes["market"] == "h2h") & ~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)
-    early = quotes["phase"] == "early"
-    ended = results.drop_duplicates("event_id").set_index("event_id")
-    parts = [
-        _scored(board, ended, phase)
-        for phase, rows in zip(_PHASES, (counted & ~early, counted & early), strict=True)
-        for board in boards(quotes[rows], method, at_close=phase == "close")
-    ]
+    known = _Known.of(quotes, results)
+    counted = ((quotes["market"] == "h2h") & ~quotes["bookmaker"].isin(NOT_AN_ACCOUNT)).to_numpy()
+    early = (quotes["phase"] == "early").to_numpy()
+    parts = []
+    for phase, wanted in zip(_PHASES, (counted & ~early, counted & early), strict=True):
+        rows = np.flatnonzero(wanted)
+        some = rows_of(quotes, rows, _PRICED)
+        boards_of_phase = boards(some, method, at_close=phase == "close")
+        parts += [_scored(board, known, rows, phase) for board in boards_of_phase]
     columns = ["event_id", "starts_at", "over_at", "phase", "bookmaker", "overround", "log_loss"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
@@ -183,22 +187,48 @@ class _Past:
         return int(self.matches[book]), np.nanmean(self.loss[book]), self.margin[book], self.coverage[book]
 
 
-def _scored(board: Board, ended: pd.DataFrame, phase: str) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Numbers of the events and bookmakers of quotes, and how each event ended."""
+
+    event: Whole  # of each quote
+    events: pd.Index
+    bookmakers: list[str]
+    lead: Floats  # of home over away; NaN without a result
+    settled: Whole
+
+    @classmethod
+    def of(cls, quotes: pd.DataFrame, results: pd.DataFrame) -> "_Known":
+        event, events = codes_and_words(quotes["event_id"])
+        ended = results.drop_duplicates("event_id").set_index("event_id").reindex(events)
+        lead = ended["home_score"].to_numpy(float) - ended["away_score"].to_numpy(float)
+        names = sorted(codes_and_words(quotes["bookmaker"])[1].astype("str"))
+        return cls(event, events, names, lead, microseconds(ended["settled_at"]))
+
+
+def _scored(board: Board, known: _Known, rows: Whole, phase: str) -> pd.DataFrame:
     book, moment = np.nonzero(~np.isnan(board.fair[:, :, 0]))
-    shown = rows_of(board.quotes, board.row[book, moment, 0], ("event_id", "starts_at"))
-    known = ended.reindex(shown["event_id"])
-    lead = known["home_score"].to_numpy(float) - known["away_score"].to_numpy(float)
+    row = board.row[book, moment, 0]
+    event = known.event[rows[row]]
+    lead = known.lead[event]
     won = 1 - np.sign(np.nan_to_num(lead)).astype(np.int64)
     # a tie where no draw was offered has no probability either
     chance = np.where(np.isnan(lead), np.nan, board.fair[book, moment, won])
-    starts, settled = microseconds(shown["starts_at"]), microseconds(known["settled_at"])
-    return shown.assign(
-        event_id=shown["event_id"].astype("str"),
-        over_at=as_times(np.where(settled > starts, settled, starts + _OVER_US)),
-        phase=phase,
-        bookmaker=np.array(board.names, object)[book],
-        overround=np.nansum(1 / board.net[book, moment], axis=1),
-        log_loss=-np.log(chance),
+    starts, settled = (
+        microseconds(rows_of(board.quotes, row, ["starts_at"])["starts_at"]),
+        known.settled[event],
+    )
+    name = pd.Index(known.bookmakers).get_indexer(board.names)[book]
+    return pd.DataFrame(
+        {
+            "event_id": pd.Categorical.from_codes(event, known.events, validate=False),
+            "starts_at": as_times(starts),
+            "over_at": as_times(np.where(settled > starts, settled, starts + _OVER_US)),
+            "phase": pd.Categorical.from_codes(np.full(len(row), _PHASES.index(phase)), _PHASES),
+            "bookmaker": pd.Categorical.from_codes(name, known.bookmakers, validate=False),
+            "overround": np.nansum(1 / board.net[book, moment], axis=1),
+            "log_loss": -np.log(chance),
+        }
     )
 
 
