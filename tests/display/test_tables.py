@@ -21,6 +21,7 @@ from overround import (
     table,
 )
 from overround.display import download, evaluation_table
+from overround.display.palette import ACCENT
 from overround.encoding import encode
 from overround.errors import ParameterError
 from overround.evaluation import compare_parts, compare_within, delay_curve, difference_curves, haircut
@@ -467,6 +468,19 @@ def test_all_bets_on_a_match_are_marked_where_they_were_placed_and_say_how_they_
     assert filled == [True, True, False]
     assert len(home.lines) == 4
     assert len({axes.get_xlim() for axes in (home, draw, away)}) == 1
+
+
+def test_the_reference_of_the_bets_shown_is_in_the_accent_colour(rows):
+    at = str(KICK_OFF - pd.Timedelta(hours=5))[:19]
+    wanted = bets(bet("m1", "home", 2.1, placed=at, bookmaker="c"))
+
+    def coloured(placed):
+        home = figures.match_lines(rows, placed, teams("Home")).figure.axes[0]
+        return [set(line.get_ydata()) for line in home.lines if line.get_color() == ACCENT]
+
+    of_pinnacle = rows.query("event_id == 'm1' and bookmaker == 'pinnacle' and outcome == 'home'")
+    assert coloured(wanted) == []
+    assert coloured(wanted.assign(edge=0.1, reference="pinnacle")) == [set(of_pinnacle["price"])]
 
 
 def test_a_heat_map_writes_its_numbers_and_bold_is_what_is_beyond_noise():

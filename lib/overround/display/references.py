@@ -63,7 +63,8 @@ def reference_table(reference: Reference, quotes: pd.DataFrame, bets: pd.DataFra
                 "coverage": runs["coverage"],
             }
         )
-    shown.attrs["says"] = says or "Every match has a price of its reference."
+    as_of = "Matches before, log loss, margin and coverage are what was known when it was chosen."
+    shown.attrs["says"] = f"{as_of} {says or 'Every match has a price of its reference.'}"
     formats = {
         "matches before": "count",
         "log loss": "score",

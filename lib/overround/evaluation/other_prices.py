@@ -125,8 +125,8 @@ def across_methods(
     Parameters
     ----------
     quotes, results, reference
-        As in `value_signals` and `backtest`; `selection` goes to `value_signals` (min_edge, bookmakers,
-        at_close ...).
+        As in `value_signals` and `backtest`; "auto", the default, is found from the past under each method
+        (`reference_periods`). `selection` goes to `value_signals` (min_edge, bookmakers, at_close ...).
     methods : sequence of str
         Of `overround.prices.fair.METHODS`.
     stake, bankroll
