@@ -87,6 +87,8 @@ def at_other_lines(table: Table, delta: "DeltaTable", batch: pa.Table) -> pa.Tab
     if not batch.num_rows:
         return batch
     scope = scope_of(table, partitions(table, batch))
+    if not files_of(table, delta, scope).num_rows:
+        return batch.slice(0, 0)
     near = pq.filters_to_expression(scope) & pc.field("observed_at").is_null() & pc.field("line").is_valid()
     stored = dataset(table, delta, scope).to_table(columns=columns, filter=near)
     selection = [name for name in table.key if name not in ("line", "observed_at")]
