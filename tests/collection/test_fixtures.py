@@ -91,7 +91,7 @@ def test_fixtures_are_events_without_results_and_prices_as_early_ones(site):
     quotes = site.stored("quotes")
     assert quotes["observed_at"].isna().all()
     assert (pd.Timestamp.now(tz="UTC") - quotes["collected_at"]).max() < pd.Timedelta("1min")
-    assert site.stored("results").empty
+    assert site.stored("results").empty and set(events["status"]) == {"scheduled"}
     assert done.set_aside.empty and not done.failed  # rows of other leagues are no fault
 
 
@@ -118,6 +118,8 @@ def test_the_seasons_file_brings_the_same_match_and_its_prices_count(site, batch
 
         events = site.stored("events").set_index("home")["event_id"]
         assert events.to_dict() == before.to_dict()
+        status = site.stored("events").set_index("home")["status"].astype(str).to_dict()
+        assert status == {"Ashby": "played", "Corby": "scheduled"}
         assert prices(site) == now
         results = site.stored("results")
         assert results[["event_id", "home_score"]].to_numpy().tolist() == [[before["Ashby"], 2]]
