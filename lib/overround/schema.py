@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from overround.errors import TableError
 from overround.stopwatch import timed
@@ -95,7 +96,9 @@ TABLES = {
     for table in (
         # `starts_at` is midnight UTC of the match day where `time_known` is false: the provider gave a date
         # only. The id outlives corrections of all other columns. `status` is one of `EVENT_STATUS`, null
-        # where the provider does not say it; `same_as` is the id under which a retired event goes on
+        # where the provider does not say it; `same_as` is the id under which a retired event goes on.
+        # `last_asked_at` is the last answer before kick-off to a source that is asked again and again; null
+        # where it is not known.
         Table(
             "events",
             {
@@ -110,13 +113,16 @@ TABLES = {
                 "source": TEXT,
                 "status": TEXT,
                 "same_as": TEXT,
+                "last_asked_at": TIME,
             },
             key=("event_id",),
             partition=("competition", "season"),
-            optional=frozenset({"status", "same_as"}),
+            optional=frozenset({"status", "same_as", "last_asked_at"}),
         ),
         # `line` is the total's line, or the home team's handicap for both outcomes of a spread; null for h2h.
         # `observed_at` is the bookmaker's own clock time for the price, null for the phases early and close.
+        # A snapshot without a price says that there was nothing any more: from the answer on that no longer
+        # showed it.
         Table(
             "quotes",
             {
@@ -135,7 +141,7 @@ TABLES = {
             },
             key=("event_id", "bookmaker", "market", "line", "outcome", "phase", "observed_at"),
             partition=("competition", "season"),
-            optional=frozenset({"line", "observed_at"}),
+            optional=frozenset({"line", "observed_at", "price"}),
             provenance=("collected_at", "source"),
         ),
         # scores are null unless status is "final"; `settled_at` is null where the provider does not give it
@@ -155,7 +161,8 @@ TABLES = {
             optional=frozenset({"home_score", "away_score", "settled_at"}),
         ),
         # the current price, for a poller that stores only changes: `observed_at` is that of its row in
-        # `quotes`, `last_seen_at` the time of the newest answer that still showed it
+        # `quotes`, `last_seen_at` the time of the newest answer that still showed it, `scope` whose prices
+        # were asked for in that answer (regions or bookmakers)
         Table(
             "standing",
             {
@@ -167,12 +174,13 @@ TABLES = {
                 "price": REAL,
                 "observed_at": TIME,
                 "last_seen_at": TIME,
+                "scope": TEXT,
                 "competition": TEXT,
                 "season": TEXT,
             },
             key=("event_id", "bookmaker", "market", "line", "outcome"),
             partition=("competition", "season"),
-            optional=frozenset({"line"}),
+            optional=frozenset({"line", "price", "scope"}),
         ),
         # names that mean the same: from `since` on the source writes `means` for `name`; `kind` is team
         Table(
@@ -356,11 +364,18 @@ def _check(table: Table, arrays: dict) -> None:
         prices = arrays["price"].to_numpy(zero_copy_only=False)
         bad = ~((prices > 1) & (prices < float("inf")))
         if bad.any():
+            # a snapshot may say that there is nothing any more
+            gone = np.isnan(prices) & (pc.equal(arrays["phase"], "snapshot").to_numpy(zero_copy_only=False))
+            bad &= ~gone
+        if bad.any():
             row = int(bad.argmax())
-            raise TableError(
-                f"table quotes, column 'price': row {row} is {float(prices[row])!r}; "
-                "decimal odds are above 1."
-            )
+            rule = "decimal odds are above 1"
+            if np.isnan(prices[row]):
+                raise TableError(
+                    f"table quotes, column 'price': row {row} is empty; {rule}, and only a snapshot may have "
+                    "none: the price was withdrawn."
+                )
+            raise TableError(f"table quotes, column 'price': row {row} is {float(prices[row])!r}; {rule}.")
 
 
 # the tables that a source fills, in the order of storing: no price of a match that is unknown

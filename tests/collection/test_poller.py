@@ -20,10 +20,10 @@ import pandas as pd
 import pytest
 
 from overround import Store
-from overround.collection.open_prices import OpenPrices
 from overround.collection.poll_settings import PollSettings
 from overround.collection.polled import Polled
 from overround.collection.poller import poll
+from overround.collection.stored_prices import load_prices
 from overround.durations import seconds
 from overround.errors import FetchError, ParameterError, StoreError
 from overround.sources import local_server
@@ -485,7 +485,7 @@ def test_memory_holds_only_events_that_are_on_offer_or_just_over(play, tmp_path:
     ]
     polled(play(days), tmp_path)
 
-    standing = OpenPrices.load(
+    standing = load_prices(
         Store(str(tmp_path / "store")), [SPORT], since_s=(START + timedelta(days=5)).timestamp()
     )
 
@@ -615,19 +615,22 @@ def test_the_command_says_what_is_wrong(play, tmp_path: Path):
 
 @dataclass
 class _Change:
-    """A price as it changed, for the independent reading."""
+    """A price as it changed, for the independent reading; None when it was gone."""
 
-    price: float
-    last_update: str
+    price: float | None
+    observed_at: pd.Timestamp
 
 
 def independent_changes(answers: list[Shown]) -> dict[tuple, list[_Change]]:
     """Per event, bookmaker, market, point and outcome the prices, in order of time, that differ from the one
-    before; by no code of ours.
+    before, and when each was gone; by no code of ours.
     """
     found: dict[tuple, list[_Change]] = {}
+    starts: dict[str, str] = {}
     for shown in answers:
+        at, seen = pd.Timestamp(shown.at), set()
         for one in json.loads(shown.content()):
+            starts[one["id"]] = one["commence_time"]
             for book in one["bookmakers"]:
                 for market in book["markets"]:
                     if market["key"] not in (
@@ -641,21 +644,24 @@ def independent_changes(answers: list[Shown]) -> dict[tuple, list[_Change]]:
                         side = {one["home_team"]: "home", one["away_team"]: "away"}.get(
                             outcome["name"], outcome["name"].lower()
                         )
-                        path = found.setdefault(
-                            (one["id"], book["key"], market["key"], outcome.get("point"), side), []
-                        )
+                        key = (one["id"], book["key"], market["key"], outcome.get("point"), side)
+                        seen.add(key)
+                        path, when = found.setdefault(key, []), pd.Timestamp(market["last_update"])
                         if not path or path[-1].price != price:
-                            path.append(_Change(price, market["last_update"]))
+                            # what was gone is back when the answer says so, whatever the bookmaker says
+                            back = path and path[-1].price is None and when <= path[-1].observed_at
+                            path.append(_Change(price, at if back else when))
+        for key in found.keys() - seen if seen else ():
+            if found[key][-1].price is not None and pd.Timestamp(starts[key[0]]) > at:
+                found[key].append(_Change(None, at))
     return found
 
 
 def assert_exactly(store: Store, changes: dict[tuple, list[_Change]]) -> None:
     quotes = store.read("quotes").sort_values("observed_at", kind="stable")
-    expected = [
-        (*key, one.price, pd.Timestamp(one.last_update)) for key, path in changes.items() for one in path
-    ]
+    expected = [(*key, one.price, one.observed_at) for key, path in changes.items() for one in path]
     columns = ["event_id", "bookmaker", "market", "line", "outcome", "price", "observed_at"]
-    got = quotes[columns].astype({"line": object}).where(quotes[columns].notna(), None)
+    got = quotes[columns].astype({"line": object, "price": object}).where(quotes[columns].notna(), None)
     assert len(quotes) == len(expected)
     assert set(got.itertuples(index=False, name=None)) == set(expected)
 

@@ -3,6 +3,7 @@ independent way.
 """
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -74,7 +75,7 @@ def test_outcomes_are_told_by_team_name_whatever_their_order():
 
 
 def test_an_event_has_the_providers_id_the_sport_key_as_competition_and_its_year_as_season():
-    (row,) = parse(event()).events.drop(columns=["status", "same_as"]).to_dict("records")
+    (row,) = parse(event()).events.drop(columns=["status", "same_as", "last_asked_at"]).to_dict("records")
 
     assert row == {
         "event_id": "e1",
@@ -435,7 +436,7 @@ def test_whatever_the_provider_sends_is_read_or_refused_in_one_sentence(changes:
             try:
                 assert isinstance(read(content.encode(), "x", fetched_at=NOW), Batch)
             except SourceError as error:
-                assert "expected a JSON list" in str(error)
+                assert re.search("expected a JSON list|events can be read", str(error))
 
 
 SCORES = [{"name": "Alder", "score": "0"}, {"name": "Birch", "score": "12"}]
@@ -574,7 +575,7 @@ def test_past_odds_are_followed_from_snapshot_to_snapshot_and_fetched_once(histo
             historical_odds(fetcher, "soccer_nowhere", start, end, Offer(markets="h2h", regions="us"))
         )
 
-    assert [batch.quotes["observed_at"].iloc[0].minute for batch in found] == [0, 5, 10]
+    assert [len(batch.quotes) for batch in found] == [3, 0, 0]  # only what has changed
     assert len(server.hits) == 3 and all("regions=us&" in path for path in server.hits)
 
 
@@ -612,7 +613,7 @@ def test_known_seasons_stay_and_a_sieve_takes_rows_out_before_they_become_tables
     seasons = {"e1": "2029"}
     answers = [Answer("u", 200, json.dumps([event(book(market())), event(id="e2")]).encode(), NOW, False, {})]
 
-    batch = parse_many(answers, seasons=seasons, sieve=lambda rows: rows.events.pop("e1"))
+    batch = parse_many(answers, seasons=seasons, sieve=lambda rows, at: rows.events.pop("e1"))
 
     assert batch.events["event_id"].tolist() == ["e2"]
     assert set(batch.quotes["season"]) == {"2029"} and seasons == {"e1": "2029", "e2": "2030"}

@@ -223,7 +223,7 @@ def test_a_column_that_this_version_does_not_know_is_ignored_and_kept(store):
     newer = rows.append_column("stake_limit", pa.array([50.0, 60.0]))
     write_deltalake(f"{store.root}/quotes", newer, partition_by=list(QUOTES.partition))
 
-    assert list(store.read("quotes")) == [*QUOTES.columns, "starts_at"]
+    assert list(store.read("quotes")) == [*QUOTES.columns, "starts_at", "last_asked_at"]
     assert store.append("quotes", quotes(quote(price=2.5), quote("m3"))).updated == 1
     store.compact()
 

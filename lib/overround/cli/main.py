@@ -178,6 +178,11 @@ def store_check() -> None:
         verdict = (
             f"things wrong: {wrong}, which `overround store repair` mends" if wrong else "nothing is wrong"
         )
+        if store.layout < 2:
+            say(
+                f"  quotes: layout {store.layout}, of version 0.1: a price that an answer no longer showed "
+                "is not known to be gone; `overround store upgrade` marks those"
+            )
         typer.echo(f"store {store.root}: {verdict}; {harmless.sum()} files await the vacuum.")
     if wrong:
         raise typer.Exit(1)
@@ -197,6 +202,19 @@ def store_repair() -> None:
         typer.echo(f"store {store.root}: {len(done)} things were done, {left} are still wrong.")
     if left:
         raise typer.Exit(1)
+
+
+@store_app.command("upgrade")
+def store_upgrade() -> None:
+    """Bring a store of version 0.1 up to date: mark the prices that were gone before that was kept."""
+    with sentences():
+        from overround.store.store import Store
+
+        store = Store()
+        before, marked = store.layout, store.upgrade()
+        typer.echo(
+            f"store {store.root}: layout {before}, now {store.layout}; {marked:,} prices marked as gone."
+        )
 
 
 @store_app.command("compact")

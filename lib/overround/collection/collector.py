@@ -5,19 +5,22 @@ The setting `batch_rows` gathers several batches into one append.
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 
 import pandas as pd
 
 from overround.collection.corrections import CORRECTION_COLUMNS, blank_cells
 from overround.collection.identity import Identities, Reconciled
+from overround.collection.stored_prices import FORGET_S, flush_asked, flush_prices, load_prices
 from overround.errors import FetchError, OverroundError, SourceError, TableError
 from overround.measure.meter import Meter, request_figures
 from overround.progress import followed
 from overround.schema import COLLECTED
 from overround.settings import Settings, load_settings
-from overround.sources.base import SET_ASIDE_COLUMNS, Batch, Selection
+from overround.sources.base import SET_ASIDE_COLUMNS, Batch, Connection, Selection
 from overround.sources.registry import find_source, open_source
 from overround.sources.the_odds_api.history import History
+from overround.sources.the_odds_api.open_prices import OpenPrices
 from overround.store.store import Store
 
 FETCH, APPEND = "fetch and parse", "append"
@@ -138,15 +141,20 @@ def collect(
             failed,
             connection.fetcher.forget_key,
         )
+        prices = _prices_before(connection, store)
+        known = [] if prices is None else [prices]
         try:
             for name, job in followed(connection.jobs.items(), "jobs"):
                 try:
-                    _run(name, job(), gathering, meter, aside)
+                    _run(name, job(*known), gathering, meter, aside)
                 except (FetchError, SourceError, TableError) as error:
                     failed[name] = error
         finally:
             # even if a later job fails: what was gathered is not lost
             gathering.store_all()
+            if prices is not None:
+                flush_prices(prices, store)
+                flush_asked(prices, store)
         if failed and len(failed) == len(connection.jobs):
             raise next(reversed(failed.values()))
         requests = pd.DataFrame(connection.fetcher.requests)
@@ -161,6 +169,20 @@ def collect(
     corrections = pd.DataFrame(gathering.corrections, columns=list(CORRECTION_COLUMNS))
     notes = [*connection.notes, *gathering.notes]
     return Collected(source, totals, set_aside, reasons, requests, jobs, meter, corrections, notes)
+
+
+def _prices_before(connection: Connection, store: Store) -> OpenPrices | None:
+    """The prices that stood before a live source is asked, or before the history that is bought begins."""
+    if not connection.changes_only:
+        return None
+    begins_at = connection.begins_at
+    begin_s = (begins_at or datetime.now(UTC)).timestamp()
+    return load_prices(
+        store,
+        connection.competitions,
+        since_s=begin_s - FORGET_S,
+        as_of_s=None if begins_at is None else begin_s,
+    )
 
 
 @dataclass

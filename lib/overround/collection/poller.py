@@ -10,12 +10,12 @@ from dataclasses import replace
 from threading import Event
 
 from overround.collection.collector import FETCH
-from overround.collection.open_prices import OpenPrices
 from overround.collection.pending_rows import PendingRows
 from overround.collection.poll_log import PollLog
 from overround.collection.poll_schedule import Schedule, Turn, is_due
 from overround.collection.poll_settings import PollSettings
 from overround.collection.polled import Polled, note, noted
+from overround.collection.stored_prices import FORGET_S, adopt_prices, flush_asked, flush_prices, load_prices
 from overround.errors import FetchError, SourceError, StoreError
 from overround.http.client import Fetcher
 from overround.memory import trim
@@ -31,7 +31,6 @@ _STANDING_EVERY_S = 900
 _SCORES = ((600, 6 * 3600), (3600, 3 * 86_400))
 _SCORES_DAYS = 3
 _MATCH_S = 105 * 60  # the shortest time after which a match may have ended
-_FORGET_S = 3.5 * 86_400  # after kick-off: by then the scores have not named it for half a day
 
 
 def poll(
@@ -119,7 +118,7 @@ class _Poller:
         self._fetcher, self._store, self._polling, self._clock = fetcher, store, polling, clock
         self._ttl = polling.ttl or 0.0
         self._turns = [Turn(sport) for sport in sports]
-        self._prices = OpenPrices.load(store, sports, since_s=clock() - _FORGET_S)
+        self._prices = load_prices(store, sports, since_s=clock() - FORGET_S)
         self._state = Polled()
         self._pending = PendingRows(store, self._state)
         self._log = PollLog(store, self._state)
@@ -176,6 +175,9 @@ class _Poller:
                     raise
                 turn.fail(now, self._polling.every_s)
                 note(self._state, str(error))
+        if self._prices.has_new_scopes:
+            # first, so that after a kill it is known whose prices the stored ones are
+            self._flush_prices()
         self._pending.write(self._log.meter)
 
     def _ask_odds(self, turn: Turn) -> None:
@@ -186,7 +188,7 @@ class _Poller:
                 batch = read(
                     self._fetcher,
                     [answer],
-                    lambda answers: self._prices.read_odds(next(answers), offer.odds_format),
+                    lambda answers: self._prices.read_odds(answers, turn.sport, offer),
                 )
                 stage.count(rows=len(batch.quotes))
                 self._pending.add(batch)
@@ -207,9 +209,7 @@ class _Poller:
             turn.scores_at = now
             with self._log.meter.stage(FETCH):
                 scores = the_odds_api.scores(self._fetcher, turn.sport, days=_SCORES_DAYS, ttl=self._ttl)
-                self._pending.add(
-                    read(self._fetcher, [scores], lambda answers: self._prices.read_scores(next(answers)))
-                )
+                self._pending.add(read(self._fetcher, [scores], self._prices.read_scores))
 
     def _keep_house(self) -> None:
         """Log the calls; every few minutes write the log and the open prices, and forget finished events."""
@@ -218,7 +218,7 @@ class _Poller:
         now = self._clock()
         if is_due(self._logged_at, now, _LOG_EVERY_S):
             self._logged_at = now
-            self._prices.forget(now - _FORGET_S)
+            self._prices.forget(now - FORGET_S)
             self._adopt_prices_of_others()
             self._log.write()
             trim()
@@ -230,17 +230,19 @@ class _Poller:
         """Adopt prices that another process stored: it may have seen a change between two of our polls."""
         if self._pending.others_wrote:
             with noted(self._state):
-                self._prices.adopt(self._store)
+                adopt_prices(self._prices, self._store)
                 self._pending.others_wrote = False
 
     def _flush_prices(self) -> None:
         with noted(self._state):
-            self._prices.flush(self._store)
+            flush_prices(self._prices, self._store)
 
     def _finish(self) -> None:
         self._pending.write(self._log.meter)
         self._keep_house()
         self._flush_prices()
+        with noted(self._state):
+            flush_asked(self._prices, self._store)
         self._log.write()
 
     def _snapshot(self) -> Polled:

@@ -204,8 +204,9 @@ def _paths(axes: Axes, rows: pd.DataFrame, highlight: str, timed: bool) -> None:
         steps: dict[str, Any] = {"drawstyle": "steps-post"} if timed else {"marker": "o", "markersize": 3}
         look: dict[str, Any] = {"color": colour, "linewidth": width, "alpha": alpha}
         axes.plot(path["when"], path["price"], zorder=2 + mine, **look, **steps)
-        if mine:
-            label(axes, path["when"].iloc[-1], path["price"].iloc[-1], f" {short(name)}", ACCENT)
+        shown = path[path["price"].notna()]
+        if mine and len(shown):
+            label(axes, shown["when"].iloc[-1], shown["price"].iloc[-1], f" {short(name)}", ACCENT)
     if timed:
         dates(axes)
     else:

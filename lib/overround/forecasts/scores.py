@@ -13,7 +13,7 @@ from overround.grouping import MARKET, SELECTION, group_codes
 from overround.prices.board import check_quotes
 from overround.prices.margin import METHODS, markets_without_margin
 from overround.prices.references import CONSENSUS, CONSENSUS_NEEDS
-from overround.prices.standing import first_and_last
+from overround.prices.standing import first_and_closing
 from overround.prices.ways import slots_of, ways_of
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import LEVEL, clustered_variance, day, holm
@@ -131,7 +131,7 @@ def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
     """One early and one closing price of each selection and bookmaker, with or without clock times.
 
     Quotes whose phase is early or close are kept; of snapshots the first before kick-off becomes early,
-    the last close.
+    that which stood at kick-off close (`closing_quotes`).
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def early_and_close(quotes: pd.DataFrame) -> pd.DataFrame:
     check_quotes(quotes)
     both = [
         quotes.take(rows).assign(phase=phase)
-        for phase, rows in zip(_PHASES, first_and_last(quotes), strict=True)
+        for phase, rows in zip(_PHASES, first_and_closing(quotes), strict=True)
     ]
     untimed = [
         rows.assign(observed_at=pd.Series(pd.NaT, rows.index, quotes["observed_at"].dtype)) for rows in both

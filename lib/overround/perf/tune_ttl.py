@@ -73,8 +73,10 @@ def _recorded(store: Store) -> dict[str, pd.DataFrame]:
         call = np.searchsorted(at, microseconds(quotes["collected_at"]))
         quotes = quotes.assign(call=call).fillna({"line": 0.0})[microseconds(quotes["starts_at"]) > at[0]]
         if len(quotes):
-            prices = quotes.pivot_table("price", _KEY, "call", "last", observed=True)
-            found[str(name)] = prices.reindex(columns=range(len(at))).ffill(axis=1).set_axis(at, axis=1)
+            # a withdrawn price is none, and stands as one
+            shown = quotes.fillna({"price": np.inf}).pivot_table("price", _KEY, "call", "last", observed=True)
+            prices = shown.reindex(columns=range(len(at))).ffill(axis=1).replace(np.inf, np.nan)
+            found[str(name)] = prices.set_axis(at, axis=1)
     return found
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from overround._typing import Floats, Whole
 from overround.errors import ParameterError
 from overround.grouping import SELECTION, codes_and_words, column_codes, combined_codes
+from overround.prices.at_kick_off import stood_at_kick_off
 from overround.prices.commission import net_price, paid_out
 from overround.prices.margin import markets_without_margin
 from overround.prices.ways import PLAUSIBLE, SLOT, ways_on_board
@@ -25,6 +26,7 @@ from overround.times import HOUR_US, microseconds
 
 _EARLY, _SNAPSHOT, _CLOSE = range(3)
 _LAY = 3
+_WITHDRAWN = -2  # in the kernels
 _NEVER = np.iinfo(np.int64).min
 
 
@@ -108,8 +110,8 @@ def boards(
     method : str, optional
         Margin removal; None where no probabilities are needed (`fair` is then NaN).
     at_close : bool
-        One moment a market, its kick-off: the closing prices, or the last snapshots before it, whatever their
-        age. Otherwise all earlier prices.
+        One moment a market, its kick-off: the closing prices, or the snapshots that stood then
+        (`at_kick_off.stood_at_kick_off`), however long ago they last changed. Otherwise all earlier prices.
     judged_later : bool
         With `at_close`: also what was observed before kick-off but collected later. It can judge a bet, never
         select one.
@@ -165,6 +167,8 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     usable = (observed < starts) & (phase != (_EARLY if at_close else _CLOSE))
     if not (at_close and judged_later):
         usable &= (phase != _SNAPSHOT) | (collected < starts)
+    if at_close:
+        usable[usable] = stood_at_kick_off(quotes, np.flatnonzero(usable))
     rows = np.flatnonzero(usable)
 
     kind = _coded_as(quotes["market"], {"h2h": 0, "totals": 1, "spreads": 2, "h2h_lay": _LAY})
@@ -187,7 +191,11 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     del line, columns
 
     phase = phase[rows]
+    # prices learnt at the same time are in the order of the bookmaker's own clock
+    order: list[Whole] = [observed[rows]]
     if at_close:
+        # the last word counts, and one that came back may have the time of before it left
+        order.append(np.where(phase == _SNAPSHOT, collected[rows], _NEVER))
         phase[:], time = 0, starts[rows]
     else:
         time = np.where(phase == _SNAPSHOT, collected[rows], 0)
@@ -197,11 +205,10 @@ def _coded(quotes: pd.DataFrame, *, at_close: bool, judged_later: bool, across_l
     chain = market
     chain *= 3
     chain += phase
-    # prices learnt at the same time are in the order of the bookmaker's own clock
-    order = np.lexsort((observed[rows], time, chain))
-    rows = rows[order]
-    chain = chain[order]
-    time = time[order]
+    sorted_by = np.lexsort((*order, time, chain))
+    rows = rows[sorted_by]
+    chain = chain[sorted_by]
+    time = time[sorted_by]
     opens = changes(chain)
     first = np.flatnonzero(opens | changes(time))
     begin = np.maximum.accumulate(np.where(opens[first], np.arange(len(first)), 0))
@@ -235,7 +242,8 @@ def _board(
         from overround.prices.board_kernels import carry_forward
 
         row, since = np.full(shape, -1), np.full(shape[:2], -1)
-        row.reshape(-1)[place[rows]] = coded.row[part][rows]
+        shown = coded.row[part][rows]
+        row.reshape(-1)[place[rows]] = np.where(np.isnan(prices[shown]), _WITHDRAWN, shown)
         carry_forward(row, since, begin)
         if limit is not None:
             old = time - time[since] > limit

@@ -5,9 +5,12 @@ from overround.measure.numba_compile import compiled
 
 @compiled
 def carry_forward(row, since, begin):
-    """Let each price stand until its bookmaker shows another: fills `row` (K, T, 3) and `since` (K, T).
+    """Let each price stand until its bookmaker shows another, or none.
 
-    `begin` is, for each moment, the first of its market; nothing is carried across that. -1 means no price.
+    Fills `row` (K, T, 3) and `since` (K, T).
+
+    `begin` is, for each moment, the first of its market; nothing is carried across that. -1 means no price,
+    -2 in `row` that it was withdrawn at this moment.
     """
     for book in range(row.shape[0]):
         for t in range(row.shape[1]):
@@ -15,6 +18,9 @@ def carry_forward(row, since, begin):
             moved = False
             for slot in range(3):
                 if row[book, t, slot] >= 0:
+                    moved = True
+                elif row[book, t, slot] == -2:
+                    row[book, t, slot] = -1
                     moved = True
                 elif not opens:
                     row[book, t, slot] = row[book, t - 1, slot]

@@ -10,7 +10,7 @@ from overround.grouping import SELECTION
 from overround.prices.board import boards, check_quotes, rows_of
 from overround.prices.periods import Reference, check_periods, reference_opinions
 from overround.prices.references import CLOSE, CONSENSUS, REFERENCES, board_reference, check_reference
-from overround.prices.standing import first_and_last
+from overround.prices.standing import first_and_closing
 from overround.prices.ways import as_column
 
 _CLOSING_COLUMNS = (*SELECTION, "bookmaker", "closing_price", "closing_fair", "ways")
@@ -23,7 +23,10 @@ def closing_lines(
     *,
     weights: Mapping[str, float] | pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The last price of each bookmaker before kick-off, and the reference's fair probability then.
+    """The price of each bookmaker that stood at kick-off, and the reference's fair probability then.
+
+    A price that was withdrawn has no close; nor has one that was last seen before a gap of the feed up to
+    kick-off: no answer within two of the usual steps or half an hour (`stood_at_kick_off`) shows it.
 
     Parameters
     ----------
@@ -78,9 +81,9 @@ def _has_own_close(reference: Reference, names: list[str]) -> bool:
 
 
 def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
-    """The closing quotes: the provider's own, or the last snapshot before kick-off.
+    """The closing quotes: the provider's own, or the snapshots that stood at kick-off, as in `closing_lines`.
 
-    Of snapshots, the last of each bookmaker and selection counts. Their `observed_at` is empty, so that a
+    Their `observed_at` is empty, so that a
     market's outcomes are seen as one market although they were last touched at different times.
 
     Examples
@@ -94,5 +97,5 @@ def closing_quotes(quotes: pd.DataFrame) -> pd.DataFrame:
     check_quotes(quotes)
     # `not >=`: a price without a clock time was shown before kick-off by the provider's word
     closes = (quotes["phase"] == "close") & ~(quotes["observed_at"] >= quotes["starts_at"])
-    closing = quotes.take(np.append(np.flatnonzero(closes), first_and_last(quotes)[1]))
+    closing = quotes.take(np.append(np.flatnonzero(closes), first_and_closing(quotes)[1]))
     return closing.assign(observed_at=pd.Series(pd.NaT, index=closing.index, dtype="datetime64[us, UTC]"))

@@ -42,10 +42,10 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     4
     """
     accounts = np.flatnonzero(~quotes["bookmaker"].isin(NOT_AN_ACCOUNT))
-    rows = rows_of(quotes, accounts, (*OFFER, "phase", "observed_at", "starts_at", "price"))
+    rows = rows_of(quotes, accounts, (*OFFER, "phase", "observed_at", "collected_at", "starts_at", "price"))
     rows = rows.assign(selection=group_codes(rows, SELECTION)[0], offer=group_codes(rows, OFFER)[0])
     snapshots = rows[(rows["phase"] == "snapshot") & (rows["observed_at"] <= rows["starts_at"])].sort_values(
-        "observed_at", kind="stable"
+        ["collected_at", "observed_at"], kind="stable"
     )
     if len(snapshots):
         before = (snapshots["starts_at"] - snapshots["observed_at"]) / pd.Timedelta(hours=1)
@@ -63,6 +63,7 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
 
 
 def _beside_median(standing: pd.DataFrame) -> pd.DataFrame:
+    standing = standing[standing["price"].notna()]  # not withdrawn
     prices = standing["price"].groupby(standing["selection"])
     beside = standing.assign(relative=standing["price"] / prices.transform("median") - 1)[
         prices.transform("size") >= CONSENSUS_NEEDS

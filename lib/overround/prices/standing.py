@@ -1,6 +1,7 @@
 """The price that stood at a time: of one bookmaker and selection, of a whole market, before kick-off.
 
-A price stands until its bookmaker shows another one. `overround.prices.board` has all of them as arrays.
+A price stands until its bookmaker shows another one, or none. `overround.prices.board` has all of them as
+arrays.
 """
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 
 from overround._typing import Floats, Whole
 from overround.grouping import MARKET, OFFER, SELECTION, codes_and_words, combined_codes, group_codes
+from overround.prices.at_kick_off import stood_at_kick_off
 from overround.prices.board import changes, rows_of
 from overround.prices.ways import slots_of
 from overround.times import microseconds
@@ -74,15 +76,18 @@ def prices_by_bookmaker(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFram
     return pd.DataFrame(prices, columns=names, index=bets.index)
 
 
-def first_and_last(quotes: pd.DataFrame) -> tuple[Whole, Whole]:
-    """Rows of the first and the last snapshot before kick-off of each bookmaker and selection.
+def first_and_closing(quotes: pd.DataFrame) -> tuple[Whole, Whole]:
+    """Rows of the first snapshot, and of that which stood at kick-off, of each bookmaker and selection.
 
-    Both are in the order of the bookmakers' clocks.
+    Both are in the order in which they were collected, then of the bookmakers' clocks.
     """
     rows = np.flatnonzero((quotes["phase"] == "snapshot") & ~(quotes["observed_at"] >= quotes["starts_at"]))
-    rows = rows[quotes["observed_at"].array.take(rows).argsort(kind="stable")]
+    times = (microseconds(quotes[name])[rows] for name in ("observed_at", "collected_at"))
+    rows = rows[np.lexsort(tuple(times))]
     offers = rows_of(quotes, rows, OFFER)
-    return rows[~offers.duplicated()], rows[~offers.duplicated(keep="last")]
+    last = rows[~offers.duplicated(keep="last")]
+    stood = stood_at_kick_off(quotes, last) & quotes["price"].notna().to_numpy()[last]
+    return rows[~offers.duplicated()], last[stood]
 
 
 def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:

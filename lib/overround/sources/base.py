@@ -105,10 +105,11 @@ class Selection:
 class Connection:
     """An open source: its fetcher, and jobs by name; a job fetches and yields batches when it is called.
 
-    `changes_only` marks a source that repeats standing prices at every call: only their changes are stored.
-    `one_line` marks one that knows no times but early and close, with one line of a bookmaker's market in
-    each: a line that was corrected takes the place of the old one. To `notes` the jobs add sentences for the
-    user.
+    `competitions` marks a source that repeats standing prices at every call: only their changes are stored,
+    and each job is called with the `OpenPrices` of these competitions, as they stood at `begins_at` (None:
+    now), to tell what has changed since and what is gone. `one_line` marks one that knows no times but early
+    and close, with one line of a bookmaker's market in each: a line that was corrected takes the place of the
+    old one. To `notes` the jobs add sentences for the user.
 
     Examples
     --------
@@ -120,10 +121,16 @@ class Connection:
     """
 
     fetcher: "Fetcher"
-    jobs: Mapping[str, Callable[[], Iterable[Batch]]]
-    changes_only: bool = False
+    jobs: Mapping[str, Callable[..., Iterable[Batch]]]
+    competitions: tuple[str, ...] = ()
+    begins_at: datetime | None = None
     one_line: bool = False
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def changes_only(self) -> bool:
+        """Whether only changes of its prices are stored."""
+        return bool(self.competitions)
 
 
 def read(

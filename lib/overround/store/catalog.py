@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # versions between two checkpoints; fewer where each entry of the log is a request of its own
 CHECKPOINT_EVERY, CHECKPOINT_EVERY_REMOTE = 50, 10
+# of the tables; up to 1 no row said that a price was gone
+LAYOUT = 2
+_LAYOUT = "Overround layout "
 
 
 class Catalog:
@@ -67,7 +70,7 @@ class Catalog:
         try:
             # not `is_deltatable`: in delta-rs 1.6 it holds the interpreter's lock while it waits for an
             # object store, as other calls did until delta-io/delta-rs#4402
-            return DeltaTable(self._uri(name), version=version, storage_options=self._options)
+            delta = DeltaTable(self._uri(name), version=version, storage_options=self._options)
         except TableNotFoundError:
             if version is None:
                 return None
@@ -80,6 +83,12 @@ class Catalog:
             raise StoreError(
                 f"store {self.root}: {what} cannot be opened ({short(error)}).{hint(error)}"
             ) from None
+        if layout_of(delta) > LAYOUT:
+            raise StoreError(
+                f"store {self.root}: {name} is of layout {layout_of(delta)}, of a later version of "
+                f"Overround; this one knows up to {LAYOUT}: update it."
+            )
+        return delta
 
     def open_for_writing(self, table: Table) -> "tuple[DeltaTable, dict[Partition, LatestPrices]]":
         """A table at its newest version, made if missing, and what is remembered of its latest prices.
@@ -116,6 +125,15 @@ class Catalog:
         """Keep a table open for the next `open_for_writing`."""
         self._in_hand[name] = (delta, memory)
 
+    def set_layout(self, name: str) -> None:
+        """Note that a table is of the present layout."""
+        delta = self.open(name)
+        if delta is not None:
+            delta.alter.set_table_description(f"{_LAYOUT}{LAYOUT}", post_commithook_properties=commit_hooks())
+            delta.update_incremental()
+            self.sync(name, delta)
+            self.forget(name)
+
     def forget(self, name: str) -> None:
         """Open the table anew the next time."""
         self._in_hand.pop(name, None)
@@ -141,6 +159,7 @@ class Catalog:
                 table.schema,
                 mode="ignore",
                 partition_by=list(table.partition) or None,
+                description=f"{_LAYOUT}{LAYOUT}",
                 configuration=_configuration(self.is_local),
                 storage_options=self._options,
             )
@@ -174,8 +193,17 @@ def _configuration(is_local: bool) -> dict[str, str]:
     }
 
 
+def layout_of(delta: "DeltaTable") -> int:
+    """Number of a table's layout; version 0.1 gave none."""
+    number = (delta.metadata().description or "").removeprefix(_LAYOUT)
+    return int(number) if number.isdecimal() else 1
+
+
 def add_missing_columns(table: Table, delta: "DeltaTable") -> bool:
-    """Add optional columns that a table of an older version lacks; True where that made a new version."""
+    """Add optional columns that a table of an older version lacks, and let those be empty that it required.
+
+    True where that made a new version.
+    """
     from deltalake.schema import Schema
 
     have = {column.name for column in delta.schema().fields}
@@ -189,7 +217,14 @@ def add_missing_columns(table: Table, delta: "DeltaTable") -> bool:
     if lacking:
         wanted = Schema.from_arrow(pa.schema([table.schema.field(column) for column in lacking]))
         delta.alter.add_columns(wanted.fields, post_commithook_properties=commit_hooks())
-    return bool(lacking)
+    required = [
+        column.name
+        for column in delta.schema().fields
+        if column.name in table.optional and not column.nullable
+    ]
+    for name in required:
+        delta.alter.drop_column_not_null(name, post_commithook_properties=commit_hooks())
+    return bool(lacking or required)
 
 
 def find_table(name: str) -> Table:

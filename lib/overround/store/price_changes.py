@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _TIME, _VALUE = "observed_at", "price"
+_NOTHING = 0.0  # in place of the price that a withdrawal lacks: decimal odds are above 1
 # an event whose prices are this much older than a batch is forgotten, and read again when it comes back
 _FORGET_AFTER_US = 2 * 86_400_000_000
 
@@ -58,14 +59,17 @@ def only_changes(
 def _is_change(stored: pa.Table, batch: pa.Table) -> np.ndarray:
     """Whether each row of the batch differs from the price before it and from the one with its key."""
     rows = pa.concat_tables([stored, batch])
-    quote, at, price = _quotes(rows), _times(rows), rows[_VALUE].to_numpy()
+    quote, at, price = _quotes(rows), _times(rows), pc.fill_null(rows[_VALUE], _NOTHING).to_numpy()
     given = np.arange(len(quote)) >= stored.num_rows
     # by quote, in order of time; a stored row goes before a given one with the same key
     order = np.lexsort((given, at, quote))
     before, here = order[:-1], order[1:]
     same = np.zeros(len(quote), bool)
-    # with the same key as the row before, equal prices are a repetition and others a correction
-    same[here] = (quote[here] == quote[before]) & (price[here] == price[before])
+    opens = quote[here] != quote[before]
+    # with the same key as the row before, equal prices are a repetition and others a correction; what never
+    # stood cannot be withdrawn
+    same[here] = np.where(opens, price[here] == _NOTHING, price[here] == price[before])
+    same[order[:1]] = price[order[:1]] == _NOTHING
     return ~same[stored.num_rows :]
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Version = int | str | Mapping[str, int] | None
 Condition = Mapping[str, Any] | None
-_READ_WITH_KICK_OFF = ("quotes", "results")
+# columns of their event with which some tables are read
+_OF_EVENT = {"quotes": ("starts_at", "last_asked_at"), "results": ("starts_at",)}
 # whoever names one of these in a condition also sees what was retracted or retired
 _SHOWS_HIDDEN = {"event_id", "status", "same_as"}
 
@@ -45,16 +46,18 @@ def read(
     if name == "ledgers" and "event_id" in own:
         frame = _stored(catalog, table, list(table.columns), where, version)
         return under_current_ids(catalog, frame)[wanted]
-    if name not in _READ_WITH_KICK_OFF or (own == wanted and "event_id" in (where or {})):
+    if name not in _OF_EVENT or (own == wanted and "event_id" in (where or {})):
         return _stored(catalog, table, own, where, version)
-    # the kick-off is the event's: it is read from there, and no condition may name it
+    # the kick-off is the event's, as what goes with it: read from there, and no condition may name it
     frame = _stored(catalog, table, list(dict.fromkeys([*own, "event_id"])), where, version)
+    of_event, codes = _OF_EVENT[name], frame["event_id"].cat.codes
     events = _events_of(
         catalog, frame["event_id"].cat.categories, where, None if isinstance(version, int) else version
     )
-    frame["starts_at"] = events["starts_at"].array.take(frame["event_id"].cat.codes, allow_fill=True)
+    for column in set(of_event) & set(wanted):
+        frame[column] = events[column].array.take(codes, allow_fill=True)
     if "event_id" not in (where or {}):
-        frame = _without(frame, events["is_hidden"].to_numpy()[frame["event_id"].cat.codes])
+        frame = _without(frame, events["is_hidden"].to_numpy()[codes])
     return frame[wanted]
 
 
@@ -112,8 +115,8 @@ def version_of(name: str, version: Version) -> int | None:
 
 
 def _checked_columns(table: Table, columns: Iterable[str] | None, where: Condition) -> list[str]:
-    """The columns asked for, in the table's order; the kick-off, which some are read with, is last."""
-    readable = [*table.columns, *(["starts_at"] if table.name in _READ_WITH_KICK_OFF else [])]
+    """The columns asked for, in the table's order; those of the event, which some are read with, are last."""
+    readable = [*table.columns, *_OF_EVENT.get(table.name, ())]
     asked = readable if columns is None else list(columns)
     unknown = [column for column in asked if column not in readable]
     unknown += [column for column in where or {} if column not in table.columns]
@@ -128,7 +131,8 @@ def _stored(
     catalog: Catalog, table: Table, columns: list[str], where: Condition, version: Version
 ) -> pd.DataFrame:
     delta = catalog.open(table.name, version_of(table.name, version))
-    if delta is None:
+    # Arrow finds no type for a list without values
+    if delta is None or not all(map(_values, (where or {}).values())):
         return to_frame(table.schema.empty_table())[columns]
     try:
         return to_frame(_rows(table, delta, columns, where))
@@ -177,22 +181,23 @@ def _values(value: Any) -> list:
 
 
 def _events_of(catalog: Catalog, ids: pd.Index, where: Condition, version: Version) -> pd.DataFrame:
-    """Of each of these events when it starts, NaT where it is unknown, and whether it is hidden."""
+    """Of each of these events its times, NaT where it is unknown, and whether it is hidden."""
     near = {
         name: value
         for name, value in (where or {}).items()
         if name in (*TABLES["events"].partition, "event_id")
     }
-    events = _starts(catalog, near, version)
+    events = _times_of(catalog, near, version)
     if near and not ids.isin(events.index).all():  # an event may have moved to another season
         elsewhere = {"event_id": ids.difference(events.index).tolist()}
-        events = pd.concat([events, _starts(catalog, elsewhere, version)])
+        events = pd.concat([events, _times_of(catalog, elsewhere, version)])
     events = events.reindex(ids)
     return events.assign(is_hidden=events["status"].isin(HIDDEN))
 
 
-def _starts(catalog: Catalog, where: Condition, version: Version) -> pd.DataFrame:
-    events = _stored(catalog, TABLES["events"], ["event_id", "starts_at", "status"], where, version)
+def _times_of(catalog: Catalog, where: Condition, version: Version) -> pd.DataFrame:
+    columns = ["event_id", "starts_at", "last_asked_at", "status"]
+    events = _stored(catalog, TABLES["events"], columns, where, version)
     return events.astype({"event_id": "str", "status": "str"}).set_index("event_id")
 
 

@@ -18,7 +18,7 @@ from overround.errors import StoreError
 from overround.schema import COLLECTED, TABLES, Table, to_arrow
 from overround.stopwatch import timed
 from overround.store import maintenance, reading
-from overround.store.catalog import Catalog, find_table
+from overround.store.catalog import LAYOUT, Catalog, find_table, layout_of
 from overround.store.commits import (
     at_other_lines,
     commit,
@@ -314,6 +314,22 @@ class Store:
 
         with explained(self.root, "the repair"):
             return repair(self.catalog)
+
+    @property
+    def layout(self) -> int:
+        """Number of the layout of its prices; before 2, what an answer no longer showed is not marked."""
+        delta = self.catalog.open("quotes")
+        return LAYOUT if delta is None else layout_of(delta)
+
+    def upgrade(self) -> int:
+        """Mark the prices of an older layout that were gone; returns their number.
+
+        See `overround.store.upgrade`: the table `standing` tells when each was last shown.
+        """
+        from overround.store.upgrade import upgrade
+
+        with explained(self.root, "the upgrade"):
+            return upgrade(self)
 
     def _append(
         self, table: Table, given: pa.Table, changes_only: bool, one_line: bool, mark: str | None

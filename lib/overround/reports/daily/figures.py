@@ -140,7 +140,7 @@ def _market(recent: Recent) -> dict[str, pd.Series]:
     different = quotes[["event_id", "bookmaker", "competition"]].groupby(at).nunique()
     ended = recent.results["settled_at"].fillna(recent.results["starts_at"] + pd.Timedelta(hours=2))
     return {
-        "prices": at.value_counts(),
+        "prices": at[quotes["price"].notna()].value_counts(),
         "matches": different["event_id"],
         "bookmakers": different["bookmaker"],
         "competitions": different["competition"],

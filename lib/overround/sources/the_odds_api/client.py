@@ -6,18 +6,19 @@ Reference: https://the-odds-api.com/liveapi/guides/v4/. `parser` reads the answe
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 from overround.errors import FetchError, ParameterError, SettingsError, SourceError
 from overround.http.client import FOREVER, Answer, Fetcher
 from overround.settings import Settings
 from overround.sources.base import Batch, Connection, Selection, read
-from overround.sources.the_odds_api.parser import SOURCE, OddsFormat, parse_many, read_scores
+from overround.sources.the_odds_api.open_prices import OpenPrices
+from overround.sources.the_odds_api.parser import SOURCE
 
 PAST_COSTS = 10  # so many times as much as current odds
 INTERVAL_S = 1 / 25  # the API refuses more than 30 calls a second
@@ -53,6 +54,18 @@ class Offer:
         return {**whose, "markets": self.markets, "oddsFormat": self.odds_format, "dateFormat": "iso"}
 
     @property
+    def scope(self) -> str:
+        """Whose prices an answer has all of, whatever the order in which they were asked for."""
+        kind, names = ("bookmakers", self.bookmakers) if self.bookmakers else ("regions", self.regions)
+        return f"{kind} {','.join(sorted(set(names.split(','))))}"
+
+    @cached_property
+    def kept_markets(self) -> frozenset[str]:
+        """The markets that an answer has all of; lay prices come with those to back."""
+        asked = self.markets.split(",")
+        return frozenset([*asked, "h2h_lay"] if "h2h" in asked else asked)
+
+    @property
     def cost(self) -> int:
         """Credits per call for current odds; historical odds cost ten times as much."""
         markets, regions, bookmakers = (
@@ -83,7 +96,7 @@ def open_source(settings: Settings, selection: Selection) -> Iterator[Connection
                 sport: partial(batches, fetcher, sport, Offer(), ttl=settings.live_ttl)
                 for sport in selection.leagues
             },
-            changes_only=True,
+            competitions=selection.leagues,
         )
 
 
@@ -115,7 +128,9 @@ def open_fetcher(settings: Settings, sports: Iterable[str]) -> Fetcher:
     )
 
 
-def batches(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Iterator[Batch]:
+def batches(
+    fetcher: Fetcher, sport: str, offer: Offer, prices: OpenPrices | None = None, *, ttl: float
+) -> Iterator[Batch]:
     """Fetch a sport's current odds, then its scores of the last three days.
 
     Parameters
@@ -126,6 +141,8 @@ def batches(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Iterat
         A sport key such as "soccer_epl".
     offer : Offer
         Scores cost two credits more.
+    prices : OpenPrices, optional
+        What stood before; by default nothing.
     ttl : float
         Seconds for which a cached answer counts as current.
 
@@ -134,12 +151,14 @@ def batches(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Iterat
     FetchError
         With the reason the provider gives.
     """
-    yield read(fetcher, [odds(fetcher, sport, offer, ttl=ttl)], _parser(offer))
-    yield read(fetcher, [scores(fetcher, sport, ttl=ttl)], read_scores)
+    prices = prices or OpenPrices()
+    read_odds = partial(prices.read_odds, sport=sport, offer=offer)
+    yield read(fetcher, [odds(fetcher, sport, offer, ttl=ttl)], read_odds)
+    yield read(fetcher, [scores(fetcher, sport, ttl=ttl)], prices.read_scores)
 
 
 def odds(fetcher: Fetcher, sport: str, offer: Offer, *, ttl: float) -> Answer:
-    """Fetch a sport's current odds, for `parse_many`."""
+    """Fetch a sport's current odds, for `OpenPrices.read_odds`."""
     return _get(fetcher, f"/v4/sports/{sport}/odds", offer.parameters(), ttl)
 
 
@@ -159,9 +178,17 @@ def past_odds(fetcher: Fetcher, sport: str, date: str, offer: Offer) -> Answer:
 
 
 def historical_odds(
-    fetcher: Fetcher, sport: str, start: datetime, end: datetime, offer: Offer | None = None
+    fetcher: Fetcher,
+    sport: str,
+    start: datetime,
+    end: datetime,
+    offer: Offer | None = None,
+    prices: OpenPrices | None = None,
 ) -> Iterator[Batch]:
     """Past odds, snapshot by snapshot, from the one at or before `start` to `end`.
+
+    Each batch has what its snapshot changed, against the one before it or against `prices`, which stood
+    before: store them in this order.
 
     A snapshot costs ten times as much as current odds; it is fetched once and cached for ever, except the
     last one: an answer that names no next snapshot may name one tomorrow, so it is asked for again.
@@ -173,13 +200,13 @@ def historical_odds(
     FetchError, SourceError
         With the reason the provider gives, or because an answer is not a snapshot.
     """
-    offer = offer or Offer()
+    offer, prices = offer or Offer(), prices or OpenPrices()
     if start.tzinfo is None or end.tzinfo is None:
         raise ParameterError("historical odds need times with a zone, e.g. 2024-08-16T19:00:00+00:00.")
     date: str | None = f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     while date is not None and datetime.fromisoformat(date) <= end:
         answer = past_odds(fetcher, sport, date, offer)
-        batch = read(fetcher, [answer], partial(parse_past, odds_format=offer.odds_format))
+        batch = read(fetcher, [answer], partial(read_past, sport=sport, offer=offer, prices=prices))
         following = following_snapshot(answer)
         # a provider that repeated the same time would be asked for ever
         date = following if following is not None and following > date else None
@@ -188,8 +215,8 @@ def historical_odds(
         yield batch
 
 
-def parse_past(answers: Iterator[Answer], *, odds_format: OddsFormat) -> Batch:
-    """Tidy tables of one answer with past odds, beside the time of its snapshot and of the next.
+def read_past(answers: Iterator[Answer], *, sport: str, offer: Offer, prices: OpenPrices) -> Batch:
+    """Read one answer with past odds, beside the time of its snapshot and of the next, as `prices` does.
 
     Raises
     ------
@@ -197,14 +224,15 @@ def parse_past(answers: Iterator[Answer], *, odds_format: OddsFormat) -> Batch:
         It is no such answer; one without a time would pass for what is on offer now.
     """
     answer = next(answers)
-    batch = parse_many([answer], odds_format=odds_format)
-    document = json.loads(answer.content)
-    if not isinstance(document, dict) or "timestamp" not in document:
-        raise SourceError(
-            f"{answer.url}: past odds are expected beside the timestamp of their snapshot, not bare."
-        )
-    following_snapshot(answer)  # refuses one that is no time
-    return batch
+    with suppress(ValueError, RecursionError):  # what is no JSON the parser refuses
+        document = json.loads(answer.content)
+        if not isinstance(document, dict) or not {"timestamp", "data"} <= document.keys():
+            raise SourceError(
+                f"{answer.url}: past odds are expected beside the timestamp of their snapshot, not bare."
+            )
+        following_snapshot(answer)  # refuses one that is no time
+    # last, because it changes what is known to stand
+    return prices.read_odds([answer], sport, offer)
 
 
 def is_hopeless(error: FetchError) -> bool:
@@ -213,10 +241,6 @@ def is_hopeless(error: FetchError) -> bool:
     A used-up quota is answered with 401 as well, but it will be renewed.
     """
     return error.status in (401, 403, 404, 422) and "quota" not in str(error)
-
-
-def _parser(offer: Offer) -> Callable[[Iterator[Answer]], Batch]:
-    return partial(parse_many, odds_format=offer.odds_format)
 
 
 def following_snapshot(answer: Answer) -> str | None:

@@ -3,6 +3,7 @@
 A call that was answered is never paid again: its answer stays in the cache for ever.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +20,11 @@ from overround.sources.the_odds_api.client import (
     Offer,
     following_snapshot,
     open_fetcher,
-    parse_past,
     past_call,
     past_odds,
+    read_past,
 )
+from overround.sources.the_odds_api.open_prices import OpenPrices
 from overround.times import moment
 
 # the provider keeps a snapshot every five minutes, before September 2022 every ten
@@ -194,7 +196,7 @@ def open_source(settings: Settings, selection: Selection) -> Iterator[Connection
             sport: partial(_bought, fetcher, sport, history, purse, notes)
             for sport in dict.fromkeys(selection.leagues)
         }
-        yield Connection(fetcher, jobs, changes_only=True, notes=notes)
+        yield Connection(fetcher, jobs, competitions=selection.leagues, begins_at=history.start, notes=notes)
 
 
 @dataclass
@@ -205,7 +207,7 @@ class _Purse:
 
 
 def _bought(
-    fetcher: Fetcher, sport: str, history: History, purse: _Purse, notes: list[str]
+    fetcher: Fetcher, sport: str, history: History, purse: _Purse, notes: list[str], prices: OpenPrices
 ) -> Iterator[Batch]:
     dates = history.dates()
     for number, date in enumerate(dates):
@@ -220,8 +222,8 @@ def _bought(
         answer = past_odds(fetcher, sport, date, history.offer)
         paid = 0 if answer.from_cache else history.price
         purse.left -= paid
-        batch = read(fetcher, [answer], partial(parse_past, odds_format=history.offer.odds_format))
-        if batch.events.empty:
+        batch = read(fetcher, [answer], partial(read_past, sport=sport, offer=history.offer, prices=prices))
+        if not json.loads(answer.content)["data"]:
             purse.left += paid
         is_kept = fetcher.holds(*past_call(sport, date, history.offer))
         is_newest = following_snapshot(answer) is None

@@ -10,36 +10,39 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
-from typing import Any, Literal, TypeGuard
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from overround.errors import SourceError
 from overround.http.client import Answer
 from overround.schema import MARKETS, OUTCOMES, tidy
 from overround.sources.base import SET_ASIDE_COLUMNS, Batch
 from overround.sources.bookmakers import from_the_odds_api
+from overround.sources.the_odds_api.values import (
+    EPOCH,
+    MICROSECOND,
+    Unusable,
+    is_american,
+    is_number,
+    text_of,
+    time_of,
+    time_or_none,
+    times,
+)
 
 SOURCE = "the-odds-api"
 OddsFormat = Literal["", "decimal", "american"]
-EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-# American prices of -1000000 occur in play
-_HIGHEST_PRICE, _HIGHEST_POINT = 1e7, 1e4
-# seconds since 1970 of a plausible time: from 1980 to 2100
-_EARLIEST, _LATEST = 315e6, 4.1e9
+_HIGHEST_POINT = 1e4
 _SIDES = {"Over": "over", "Under": "under"}
 # microseconds by which an update may be later than its answer, whose time is in whole seconds
 _AHEAD = 5_000_000
 _UNSEEN = (None, 0)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPORT = re.compile("[A-Za-z0-9_]{1,100}")
-_LONGEST_TEXT = 300
-EVENT = ("event_id", "competition", "season", "starts_at", "home", "away")
+EVENT = ("event_id", "competition", "season", "starts_at", "home", "away", "last_asked_at")
 QUOTE = ("event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "collected_at")
 RESULT = ("event_id", "home_score", "away_score", "settled_at")
 
@@ -59,7 +62,7 @@ def parse_many(
     odds_format: OddsFormat = "",
     source: str = SOURCE,
     seasons: dict[str, str] | None = None,
-    sieve: Callable[["Rows"], None] | None = None,
+    sieve: Callable[["Rows", int], None] | None = None,
 ) -> Batch:
     """Tidy tables of many answers with odds, live or historical, as one batch.
 
@@ -82,7 +85,8 @@ def parse_many(
     seasons : dict, optional
         Seasons of known events by event_id; new events are added.
     sieve : callable, optional
-        Removes rows before the tables are made: a poller keeps a few of thousands.
+        Given the rows of each answer, and its time in microseconds since 1970, before they join the others:
+        a collector keeps a few of thousands, and adds those that say what is no longer on offer.
 
     Raises
     ------
@@ -92,9 +96,12 @@ def parse_many(
     """
     rows = Rows(source, seasons={} if seasons is None else seasons)
     for answer in answers:
-        _add_odds(rows, answer, odds_format)
-    if sieve is not None:
-        sieve(rows)
+        if sieve is None:
+            _add_odds(rows, answer, odds_format)
+            continue
+        of_answer = replace(rows, events={}, quotes={}, results={}, aside=[])
+        sieve(of_answer, _add_odds(of_answer, answer, odds_format))
+        rows.take(of_answer)
     return rows.batch()
 
 
@@ -111,7 +118,7 @@ def parse_scores(
     fetched_at: datetime,
     source: str = SOURCE,
     seasons: dict[str, str] | None = None,
-    sieve: Callable[["Rows"], None] | None = None,
+    sieve: Callable[["Rows", int], None] | None = None,
 ) -> Batch:
     """Tidy tables of one answer with scores: every event, and the result of each completed one.
 
@@ -124,21 +131,17 @@ def parse_scores(
         try:
             name, home, away = rows.add_event(event, path)
             if event.get("completed") is True:
-                settled_at = _time_or_none(event, "last_update", path)
+                settled_at = time_or_none(event, "last_update", path)
                 # a clock that is ahead; but a match has not ended before it began
                 if settled_at is not None and rows.events[name][3] < at < settled_at - _AHEAD:
                     settled_at = at
                 rows.results[name] = (*_scores(event, home, away, path), settled_at)
-        except _Unusable as bad:
+        except Unusable as bad:
             rows.put_aside(*bad.args)
     _refuse_unreadable(rows, len(events), len(rows.events))
     if sieve is not None:
-        sieve(rows)
+        sieve(rows, at)
     return rows.batch()
-
-
-class _Unusable(Exception):
-    """Path, value and reason of a part of an answer that cannot be read."""
 
 
 @dataclass
@@ -146,7 +149,8 @@ class Rows:
     """Rows read so far, by key, so that a later one replaces an earlier; times in microseconds since 1970.
 
     `events` holds event_id -> the columns of `EVENT`, `quotes` those of `QUOTE` up to observed_at -> price
-    and collected_at, `results` event_id -> the other columns of `RESULT`.
+    (None: nothing any more) and collected_at, `results` event_id -> the other columns of `RESULT`.
+    `is_whole` says that all of an answer could be read.
     """
 
     source: str
@@ -157,28 +161,37 @@ class Rows:
     quotes: dict[tuple, tuple] = field(default_factory=dict)
     results: dict[str, tuple] = field(default_factory=dict)
     aside: list[tuple] = field(default_factory=list)
+    is_whole: bool = True
+
+    def take(self, later: "Rows") -> None:
+        """Add the rows of a later answer."""
+        self.events |= later.events
+        self.quotes |= later.quotes
+        self.results |= later.results
+        self.aside += later.aside
 
     def put_aside(self, path: str, value: object, reason: str) -> None:
         """Note a part that cannot be read, and why."""
+        self.is_whole = False
         self.aside.append((self.where, 0, path, str(value)[:80].encode("utf-8", "replace").decode(), reason))
 
     def add_event(self, event: dict, path: str) -> tuple[str, str, str]:
         """Read an event; return its id and its teams."""
         name, sport, home, away = (
-            _text(event, column, path) for column in ("id", "sport_key", "home_team", "away_team")
+            text_of(event, column, path) for column in ("id", "sport_key", "home_team", "away_team")
         )
         if not _SPORT.fullmatch(sport):  # it names folders of the store
-            raise _Unusable(
+            raise Unusable(
                 f"{path}.sport_key", sport, "not the key of a sport; letters, digits and _, at most 100"
             )
-        starts_at = _time_or_none(event, "commence_time", path)
+        starts_at = time_or_none(event, "commence_time", path)
         if starts_at is None:
-            raise _Unusable(f"{path}.commence_time", None, "a time is required")
+            raise Unusable(f"{path}.commence_time", None, "a time is required")
         if home == away:
-            raise _Unusable(f"{path}.away_team", away, "the same team as home_team")
+            raise Unusable(f"{path}.away_team", away, "the same team as home_team")
         season = self.seasons.setdefault(name, str((EPOCH + starts_at * MICROSECOND).year))
         self.competitions[name] = sport
-        self.events[name] = (name, sport, season, starts_at, home, away)
+        self.events[name] = (name, sport, season, starts_at, home, away, None)
         return name, home, away
 
     def batch(self) -> Batch:
@@ -212,17 +225,20 @@ def _empty_table(table: str) -> pd.DataFrame:
     return tidy(table, [])
 
 
-def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
-    """Read one answer with odds; in plain loops, because a DataFrame per answer would cost far more."""
+def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> int:
+    """Read one answer with odds; returns its time.
+
+    In plain loops, because a DataFrame per answer would cost far more.
+    """
     rows.where = answer.url
     events, at = _document(answer.content, answer.url, answer.fetched_at)
-    american = odds_format == "american" if odds_format else _is_american(answer.content)
+    american = odds_format == "american" if odds_format else is_american(answer.content)
     left_out: Counter[str] = Counter()
     readable = 0
     for path, event in _children({"events": events}, "events", "", rows):
         try:
             event_id, home, away = rows.add_event(event, path)
-        except _Unusable as bad:
+        except Unusable as bad:
             rows.put_aside(*bad.args)
             continue
         readable += 1
@@ -235,17 +251,17 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
                     left_out[str(market)] += 1
                     continue
                 try:
-                    name = from_the_odds_api(_text(bookmaker, "key", book_path))
-                    when = _time_or_none(one, "last_update", market_path)
+                    name = from_the_odds_api(text_of(bookmaker, "key", book_path))
+                    when = time_or_none(one, "last_update", market_path)
                     if when is None:
-                        when = _time_or_none(bookmaker, "last_update", book_path)
-                except _Unusable as bad:
+                        when = time_or_none(bookmaker, "last_update", book_path)
+                except Unusable as bad:
                     rows.put_aside(*bad.args)
                     continue
                 for outcome_path, outcome in _children(one, "outcomes", market_path, rows):
                     try:
                         side, line, price = _quote(outcome, market, teams, american, outcome_path)
-                    except _Unusable as bad:
+                    except Unusable as bad:
                         rows.put_aside(*bad.args)
                         continue
                     key = (
@@ -260,8 +276,12 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> None:
                     if rows.quotes.get(key, _UNSEEN)[0] != price:
                         rows.quotes[key] = (price, at)
     _refuse_unreadable(rows, len(events), readable)
+    is_whole = rows.is_whole
     for market, number in left_out.items():
         rows.put_aside("markets", market, f"{number} of this market left out; kept are {', '.join(MARKETS)}")
+    # a market that is none of ours hides none of ours
+    rows.is_whole = is_whole
+    return at
 
 
 def _refuse_unreadable(rows: Rows, events: int, readable: int) -> None:
@@ -277,7 +297,7 @@ def _document(content: bytes, where: str, fetched_at: datetime) -> tuple[list, i
     with suppress(TypeError, ValueError, RecursionError):
         answer = json.loads(content)
         if isinstance(answer, dict) and "data" in answer:
-            at, answer = _time(answer.get("timestamp")), answer["data"]
+            at, answer = time_of(answer.get("timestamp")), answer["data"]
         if isinstance(answer, dict) and "id" in answer:
             answer = [answer]
         if isinstance(answer, list):
@@ -308,18 +328,16 @@ def _quote(
     name, price = outcome.get("name"), outcome.get("price")
     side = (_SIDES if market == "totals" else teams).get(name, "") if isinstance(name, str) else ""
     if side not in OUTCOMES[market]:
-        raise _Unusable(f"{path}.name", name, f"not an outcome of the market {market}")
-    if american and _is_number(price) and abs(price) >= 100 and price == int(price):
+        raise Unusable(f"{path}.name", name, f"not an outcome of the market {market}")
+    if american and is_number(price) and abs(price) >= 100 and price == int(price):
         price = 1 + (price / 100 if price > 0 else 100 / -price)
-    elif american or not _is_number(price) or price <= 1:
-        raise _Unusable(
-            f"{path}.price", price, f"not a price in {'American' if american else 'decimal'} odds"
-        )
+    elif american or not is_number(price) or price <= 1:
+        raise Unusable(f"{path}.price", price, f"not a price in {'American' if american else 'decimal'} odds")
     line: Any = None
     if market in ("totals", "spreads"):
         line = outcome.get("point")
-        if not _is_number(line) or abs(line) > _HIGHEST_POINT:
-            raise _Unusable(f"{path}.point", line, "a line is required")
+        if not is_number(line) or abs(line) > _HIGHEST_POINT:
+            raise Unusable(f"{path}.point", line, "a line is required")
         # the home team's handicap for both; + 0.0 because -0.0 would be another line
         line = (-line if market == "spreads" and side == "away" else line) + 0.0
     return side, line, float(price)
@@ -334,63 +352,7 @@ def _scores(event: dict, home: str, away: str, path: str) -> tuple[int, int]:
     )
     scores = [by_team.get(team, "") for team in (home, away)]
     if not all(re.fullmatch("[0-9]{1,4}", score) for score in scores):
-        raise _Unusable(
+        raise Unusable(
             f"{path}.scores", found, "a completed event needs the whole-number score of both teams"
         )
     return int(scores[0]), int(scores[1])
-
-
-def _is_american(content: bytes) -> bool:
-    prices = [float(price) for price in re.findall(rb'"price"\s*:\s*(-?[0-9][0-9.eE+-]*)', content)]
-    decimal = sum(1 < price < 100 or not price.is_integer() for price in prices)
-    return sum(price <= -100 for price in prices) >= decimal
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and -_HIGHEST_PRICE < value < _HIGHEST_PRICE
-    )
-
-
-def _text(part: dict, column: str, path: str) -> str:
-    value = part.get(column)
-    # half a surrogate pair is valid JSON, but cannot be stored as text
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or _SURROGATE.search(value):
-        raise _Unusable(
-            f"{path}.{column}", value, f"a text of at most {_LONGEST_TEXT} characters is required"
-        )
-    return value
-
-
-def _time_or_none(part: dict, column: str, path: str) -> int | None:
-    value = part.get(column)
-    try:
-        return None if value is None else _time(value)
-    except (TypeError, ValueError):
-        raise _Unusable(
-            f"{path}.{column}",
-            value,
-            "not a time; ISO 8601 with its zone, or seconds since 1970, from 1980 to 2099",
-        ) from None
-
-
-@lru_cache(maxsize=65_536, typed=True)
-def _time(value: Any) -> int:
-    """Microseconds since 1970 of an ISO or unix time."""
-    if isinstance(value, str):
-        # a time without a zone is ambiguous and raises TypeError
-        time = (datetime.fromisoformat(value) - EPOCH) // MICROSECOND
-    elif isinstance(value, int | float) and abs(value) < _LATEST:
-        time = (datetime.fromtimestamp(value, UTC) - EPOCH) // MICROSECOND
-    else:
-        raise ValueError
-    if not _EARLIEST < time / 1e6 < _LATEST:
-        raise ValueError
-    return time
-
-
-def times(microseconds: ArrayLike) -> pd.DatetimeIndex:
-    """Times from whole numbers, None where there is none."""
-    return pd.DatetimeIndex(np.array(microseconds, dtype="datetime64[us]")).tz_localize("UTC")

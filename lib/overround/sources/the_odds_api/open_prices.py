@@ -1,0 +1,201 @@
+"""Open prices: a collector's memory of what stands, by which it detects changes and what is gone.
+
+It holds the events on offer and those of the last days. Nothing here fetches.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from overround.http.client import Answer
+from overround.sources.base import Batch
+from overround.sources.the_odds_api.parser import SOURCE, Rows, parse_many, parse_scores
+from overround.sources.the_odds_api.values import EPOCH, MICROSECOND
+
+if TYPE_CHECKING:
+    from overround.sources.the_odds_api.client import Offer
+
+Selection = tuple[str, str, str, float | None, str]
+
+
+@dataclass(slots=True)
+class Price:
+    """The latest price of a selection."""
+
+    price: float | None  # None: it was withdrawn
+    observed_at: int  # microseconds since 1970, like last_seen_at
+    last_seen_at: int  # the newest answer that showed a price
+    scope: str = ""  # of that answer
+    is_flushed: bool = False
+
+
+class Sighting(NamedTuple):
+    """A price of a later answer than those that are read."""
+
+    price: float
+    observed_at: int
+    last_seen_at: int
+
+
+@dataclass
+class OpenPrices:
+    """Latest prices by event and selection, and the events themselves.
+
+    A price is withdrawn by the first answer of its own scope (sport, regions or bookmakers, market) that does
+    not show it, as a row without a price. Answers that could not be read whole, that are older than the
+    price, or that show no price at all withdraw nothing; nor does any after kick-off.
+    """
+
+    prices: dict[str, dict[Selection, Price]] = field(default_factory=dict)
+    events: dict[str, tuple] = field(default_factory=dict)  # as `Rows.events`
+    seasons: dict[str, str] = field(default_factory=dict)
+    settled: dict[str, tuple] = field(default_factory=dict)
+    unchanged: int = 0
+    # by competition and bookmaker: the scope of its prices, and whether any of them is not stored yet
+    scopes: dict[tuple[str, str], str] = field(default_factory=dict)
+    has_new_scopes: bool = False
+    # the last whole answer to the sport of each event that has not begun
+    asked: dict[str, int] = field(default_factory=dict)
+    # of answers later than the time at which this memory begins, where history is bought: the last sighting
+    # of each price, and of any of an event
+    later: dict[Selection, Sighting] = field(default_factory=dict)
+    known_until: dict[str, int] = field(default_factory=dict)
+
+    def read_odds(
+        self, answers: Iterable[Answer], sport: str, offer: "Offer", *, source: str = SOURCE
+    ) -> Batch:
+        """Read answers with odds, in order of time: new or moved events, changed and withdrawn prices."""
+        return parse_many(
+            answers,
+            odds_format=offer.odds_format,
+            source=source,
+            seasons=self.seasons,
+            sieve=lambda rows, at: self._keep_changes(rows, at, sport, offer),
+        )
+
+    def read_scores(self, answers: Iterable[Answer], *, source: str = SOURCE) -> Batch:
+        """Read an answer with scores: new or moved events, and new results."""
+        (answer,) = answers
+        return parse_scores(
+            answer.content,
+            answer.url,
+            fetched_at=answer.fetched_at,
+            source=source,
+            seasons=self.seasons,
+            sieve=self._keep_changes,
+        )
+
+    def kick_offs(self) -> list[datetime]:
+        """Kick-offs of the events in memory."""
+        return [EPOCH + MICROSECOND * event[3] for event in self.events.values()]
+
+    def awaits_result(self, competition: str, now: float, after_s: float, before_s: float) -> bool:
+        """Whether an event that kicked off between `before_s` and `after_s` seconds ago has no result yet."""
+        earliest, latest = 1e6 * (now - before_s), 1e6 * (now - after_s)
+        return any(
+            event[1] == competition and earliest <= event[3] <= latest and name not in self.settled
+            for name, event in self.events.items()
+        )
+
+    def forget(self, before_s: float) -> None:
+        """Drop events that kicked off before a time (seconds since 1970): answers no longer contain them."""
+        for name in [name for name, event in self.events.items() if event[3] < 1e6 * before_s]:
+            for memory in (self.events, self.prices, self.settled, self.seasons, self.asked):
+                memory.pop(name, None)
+
+    def _keep_changes(self, rows: Rows, at: int, sport: str = "", offer: "Offer | None" = None) -> None:
+        """Leave the rows that say something new, and add those of prices that are gone."""
+        rows.events = self._changed_events(rows.events, at)
+        rows.results = {
+            name: result for name, result in rows.results.items() if self.settled.get(name) != result
+        }
+        self.events |= rows.events
+        self.settled |= rows.results
+        if offer is None:
+            return
+        is_answer = bool(rows.quotes) and rows.is_whole
+        rows.quotes = self._changes(rows.quotes, at, offer.scope)
+        rows.events |= self._begun(sport, at)
+        if is_answer:
+            rows.quotes |= self._withdrawn(at, sport, offer)
+        # an answer says something, too, of events that it no longer names
+        rows.competitions |= dict.fromkeys((*rows.events, *(event for event, *_ in rows.quotes)), sport)
+
+    def _changed_events(self, events: dict[str, tuple], at: int) -> dict[str, tuple]:
+        changed = {}
+        for name, event in events.items():
+            old = self.events.get(name)
+            if old is not None:
+                if self.known_until.get(name, 0) > at:
+                    continue  # an answer out of the past does not move an event back
+                if old[3] == event[3]:
+                    event = (*event[:-1], old[-1])
+            if event != old:
+                changed[name] = event
+        return changed
+
+    def _begun(self, sport: str, at: int) -> dict[str, tuple]:
+        """Events that have begun since the last answer to their sport, with the time of that one."""
+        begun = {}
+        for name in [name for name in self.asked if self.events[name][3] <= at]:
+            last = self.asked.pop(name)
+            if self.events[name][1] == sport and last < self.events[name][3]:
+                begun[name] = self.events[name] = (*self.events[name][:-1], last)
+        return begun
+
+    def _changes(self, quotes: dict[tuple, tuple], at: int, scope: str) -> dict[tuple, tuple]:
+        # an exchange may be listed twice with different prices: only the newer counts, or they would take
+        # turns for ever
+        newest: dict[Any, tuple[int, float]] = {}
+        for (*selection, when), (price, _) in quotes.items():
+            name = tuple(selection)
+            if name not in newest or when >= newest[name][0]:
+                newest[name] = (when, price)
+        changes: dict[tuple, tuple] = {}
+        for selection, (when, price) in newest.items():
+            prices = self.prices.setdefault(selection[0], {})
+            old = prices.get(selection)
+            if old is not None and old.price == price:
+                self.unchanged += 1
+                if at > old.last_seen_at:
+                    old.last_seen_at, old.scope, old.is_flushed = at, scope, False
+                continue
+            if old is not None and when <= old.observed_at:
+                # changed, though the bookmaker's time says otherwise: it was on offer when the provider
+                # answered, at the latest
+                if at <= old.observed_at:
+                    continue  # an answer older than the open price
+                when = at
+            prices[selection] = Price(price, when, at, scope)
+            changes[*selection, when] = (price, at)
+            book = self.events[selection[0]][1], selection[1]
+            if self.scopes.get(book) != scope:
+                self.scopes[book], self.has_new_scopes = scope, True
+        return changes
+
+    def _withdrawn(self, at: int, sport: str, offer: "Offer") -> dict[tuple, tuple]:
+        """Rows of the prices that an answer of this time should show, and does not."""
+        scope, markets = offer.scope, offer.kept_markets
+        gone: dict[tuple, tuple] = {}
+        for name, prices in self.prices.items():
+            event = self.events.get(name)
+            if event is None or event[1] != sport or event[3] <= at:
+                continue
+            self.asked[name] = at
+            for selection, one in prices.items():
+                if (
+                    one.last_seen_at < at
+                    and one.price is not None
+                    and one.scope == scope
+                    and selection[2] in markets
+                ):
+                    # by a bookmaker's clock that is a little ahead, the price may be younger than the answer
+                    when = max(at, one.observed_at + 1)
+                    one.price, one.observed_at, one.is_flushed = None, when, False
+                    gone[*selection, when] = (None, at)
+                    later = self.later.get(selection)
+                    if later is not None and later.observed_at <= at < later.last_seen_at:
+                        # stored as unchanged then, which it was not: it had been away
+                        gone[*selection, later.last_seen_at] = (later.price, later.last_seen_at)
+        return gone
