@@ -347,7 +347,7 @@ def book(n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         {
             "event_id": event,
             "home_score": home,
-            "away_score": 0.0,
+            "away_score": 1 - home,
             "status": "final",
             "settled_at": pd.Series(pd.NaT, range(n), "datetime64[us, UTC]"),
             **same,

@@ -144,7 +144,8 @@ TABLES = {
             optional=frozenset({"line", "observed_at", "price"}),
             provenance=("collected_at", "source"),
         ),
-        # scores are null unless status is "final"; `settled_at` is null where the provider does not give it
+        # scores are null unless status is "final"; `settled_at` is null where the provider does not give it;
+        # `with_overtime` says whether overtime that was played counts in the score (null: not known)
         Table(
             "results",
             {
@@ -153,12 +154,13 @@ TABLES = {
                 "away_score": WHOLE,
                 "status": TEXT,
                 "settled_at": TIME,
+                "with_overtime": FLAG,
                 "competition": TEXT,
                 "season": TEXT,
             },
             key=("event_id",),
             partition=("competition", "season"),
-            optional=frozenset({"home_score", "away_score", "settled_at"}),
+            optional=frozenset({"home_score", "away_score", "settled_at", "with_overtime"}),
         ),
         # the current price, for a poller that stores only changes: `observed_at` is that of its row in
         # `quotes`, `last_seen_at` the time of the newest answer that still showed it, `scope` whose prices

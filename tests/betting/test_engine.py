@@ -44,7 +44,8 @@ from tests.support.books import KICK_OFF, bet, bets, result, results, season
 )
 def test_selections_end_as_bookmakers_settle_them(market, line, outcome, score, ended):
     got = settle(
-        *(pd.Series([value]) for value in (market, np.nan if line is None else line, outcome, *score))
+        *(pd.Series([value]) for value in (market, np.nan if line is None else line, outcome, *score)),
+        ways=pd.Series([3]),
     )
 
     assert got.tolist() == [ended]
@@ -124,9 +125,14 @@ def test_a_provider_that_tells_when_a_match_was_settled_is_believed():
 def test_a_match_without_a_time_pays_out_at_the_end_of_its_day():
     day = pd.Timestamp("2013-05-04", tz="UTC")
 
-    ledger = backtest(bets(bet(placed="2013-05-03 12:00", start=day)), results(result()))
+    wanted, ended = bets(bet(placed="2013-05-03 12:00", start=day)), results(result())
 
-    assert ledger["settled_at"].tolist() == [day + pd.Timedelta(days=1)]
+    for known, hours in ((False, 24), (True, 2), (None, 2)):
+        after = pd.Timedelta(hours=hours)
+        for frames in ((wanted, ended.assign(time_known=known)), (wanted.assign(time_known=known), ended)):
+            assert backtest(*frames)["settled_at"].tolist() == [day + after]
+    # a time that is not said to be unknown is a time, also midnight
+    assert backtest(wanted, ended)["settled_at"].tolist() == [day + pd.Timedelta(hours=2)]
 
 
 def test_bets_of_the_same_moment_share_what_is_free():

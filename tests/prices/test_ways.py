@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overround import Flat, backtest, closing_lines, fair_probabilities, value_signals
+from overround import Flat, backtest, baselines, closing_lines, fair_probabilities, value_signals
 from overround.forecasts import score_table
-from overround.prices import lowest_margin
+from overround.prices import lowest_margin, relative_prices
 from overround.prices.board import boards
 from overround.prices.staleness import stale_prices
+from overround.prices.standing import prices_by_bookmaker
 from overround.signals import blind_signals, consensus_signals, model_signals, seed_signals
 from tests.support.books import KICK_OFF, quote, quotes, result, results, three_way
 
@@ -212,3 +213,40 @@ def test_a_tie_decides_no_two_way_market_in_scores():
     )
 
     assert scores.set_index("bookmaker")["matches"].to_dict() == {"euro": 1, "pinnacle": 1}
+
+
+def test_a_bet_has_a_price_at_bookmakers_that_offer_as_many_ways():
+    rows = quotes(SHARP, SOFT, EURO)
+    wanted = value_signals(rows)
+
+    prices = prices_by_bookmaker(pd.concat([wanted, wanted.assign(ways=3), wanted.assign(ways=None)]), rows)
+
+    assert prices.fillna(0).to_numpy().tolist() == [[0, 1.9, 2.2], [2.3, 0, 0], [2.3, 1.9, 2.2]]
+
+
+def test_prices_are_relative_to_those_of_as_many_ways():
+    two = [two_way(name, home, 2.0) for name, home in (("a", 1.9), ("b", 1.9), ("c", 2.0))]
+    three = [with_draw(name, 2.3, 4.2, 2.6) for name in ("d", "e", "f")]
+
+    alone, beside = (
+        relative_prices(quotes(*books)).set_index("bookmaker") for books in (two, [*two, *three])
+    )
+
+    pd.testing.assert_frame_equal(alone, beside[beside.index.isin(alone.index)])
+
+
+def test_a_blind_bettor_bets_the_outcomes_that_were_offered():
+    rows = quotes(SHARP, SOFT, EURO)
+    ledger = backtest(value_signals(rows), results(result()), stake=Flat(1))
+
+    table = baselines(ledger, rows, results(result()), simulations=20)
+
+    assert table.index.tolist() == [
+        "these bets",
+        "every outcome",
+        "a random outcome",
+        "every home",
+        "every away",
+    ]
+    # home at 2.20 won, away at 1.75 lost
+    assert table.loc["every outcome", "yield"] == pytest.approx((1.2 - 1) / 2)

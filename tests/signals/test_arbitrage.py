@@ -204,6 +204,7 @@ def test_two_lines_without_a_score_between_them_are_no_middle(over, under, possi
         ("spreads", -1.0, 0.0),
         ("spreads", -0.5, 1.0),
         ("spreads", 0.25, 0.5),
+        ("h2h", None, 0.0),  # two ways: a tie
     ],
 )
 def test_guaranteed_is_the_least_profit_over_all_scores(market, line, left):

@@ -77,6 +77,7 @@ def test_a_file_becomes_tidy_tables():
     result = batch.results.iloc[0]
     assert (result["home_score"], result["away_score"], result["status"]) == (2, 1, "final")
     assert pd.isna(result["settled_at"])
+    assert batch.results["with_overtime"].tolist() == [False]
     assert facts(batch) == {
         ("bet365", "h2h", None, outcome, "early", price)
         for outcome, price in (("home", 1.8), ("draw", 3.5), ("away", 4.5))

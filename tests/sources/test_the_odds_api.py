@@ -460,6 +460,7 @@ def test_a_completed_event_has_its_score_by_team_name_and_the_others_none():
             "away_score": 0,
             "status": "final",
             "settled_at": pd.Timestamp("2030-05-04T16:01Z"),
+            "with_overtime": None,
             "competition": "soccer_nowhere",
             "season": "2030",
         }
@@ -786,3 +787,18 @@ def test_documented_historical_answers_are_read(recorded: Path):
     assert prices(odds)["h2h", None, "home"] in (3.22, 3.29) and len(odds.quotes) == 6
     assert set(odds.quotes["observed_at"]) == {pd.Timestamp("2024-03-02T11:55:41Z")}
     assert len(events.events) == 3 and set(events.events["sport"]) == {"basketball"} and events.quotes.empty
+
+
+@pytest.mark.parametrize(
+    ("sport", "with_overtime"),
+    [
+        ("icehockey_nhl", True),
+        ("americanfootball_nfl", True),
+        ("soccer_epl", None),
+        ("soccer_fifa_world_cup", None),
+    ],
+)
+def test_a_final_score_contains_overtime_where_the_sport_is_known_to_count_it(sport, with_overtime):
+    batch = scores(event(completed=True, scores=SCORES, sport_key=sport))
+
+    assert batch.results["with_overtime"].tolist() == [with_overtime]

@@ -23,7 +23,7 @@ from overround.encoding import ENCODED
 from overround.errors import StoreError, TableError
 from overround.schema import TABLES
 from overround.store import commits, fsync
-from tests.support.books import KICK_OFF, quote, quotes, result, three_way
+from tests.support.books import KICK_OFF, quote, quotes, result, results, three_way
 from tests.support.disks import mounted
 from tests.support.servers import require
 from tests.support.stores import event, many
@@ -753,3 +753,29 @@ def test_a_corrected_line_takes_the_place_of_the_old_one_where_a_market_has_one_
 def test_one_line_is_for_quotes(tmp_path):
     with pytest.raises(StoreError, match="one_line is for quotes"):
         Store(tmp_path).append("events", [event()], one_line=True)
+
+
+def test_results_say_whether_the_time_of_their_kick_off_is_known(tmp_path):
+    store = Store(tmp_path / "store")
+    store.append("events", [event("m1"), {**event("m2", season="2526"), "time_known": False}])
+    store.append("results", results(result("m1"), result("m2", 2, 2), result("m3")))
+
+    read = store.read("results").set_index("event_id")
+
+    assert read["time_known"].loc[["m1", "m2"]].tolist() == [True, False]
+    assert read["time_known"].isna().tolist() == read["starts_at"].isna().tolist() == [False, False, True]
+    # m2 moved to another season than its result's
+    part = store.read("results", {"season": "2425"}, ["event_id", "time_known"]).set_index("event_id")
+    assert part["time_known"].loc[["m1", "m2"]].tolist() == [True, False]
+    assert "time_known" not in store.read("quotes")
+
+
+def test_whether_a_score_has_overtime_is_kept_and_may_be_unknown(tmp_path):
+    store = Store(tmp_path / "store")
+    store.append("results", results(result("old")))
+    store.append("results", results(result("m1"), result("m2")).assign(with_overtime=[True, False]))
+
+    read = store.read("results").set_index("event_id")["with_overtime"]
+
+    assert read.loc[["m1", "m2"]].tolist() == [True, False]
+    assert read.isna().to_dict() == {"old": True, "m1": False, "m2": False}

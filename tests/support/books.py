@@ -103,7 +103,7 @@ def bet(
         "placed_at": pd.Timestamp(placed, tz="UTC"),
         "strategy": "test",
         "starts_at": pd.Timestamp(start),
-        "competition": "L1",
+        "competition": "E0",
         "season": "2425",
     }
 

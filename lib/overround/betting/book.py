@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from overround._typing import Floats, Whole
 from overround.betting.accounts import Account, Execution, account_terms
 from overround.betting.settlement import how_ended, is_lay, one_market, selections
+from overround.betting.sports import best_known_ways, stated_ways
 from overround.betting.staking import Staking
 from overround.grouping import group_codes, rising, sorted_codes
 from overround.times import Times, microseconds
@@ -24,7 +25,7 @@ _NONE = np.empty(0)
 class BetArrays(NamedTuple):
     """Bets as arrays, each of shape (n_bets,)."""
 
-    kind: NDArray[np.int8]  # of the market: h2h, totals, spreads
+    kind: NDArray[np.int8]  # of the market: h2h, totals, spreads, h2h of two ways
     pick: NDArray[np.int8]  # the outcome: home or over, draw, away or under
     line: Floats
     lay: NDArray[np.bool_]
@@ -111,19 +112,25 @@ class Book:
 
 
 def bet_arrays(
-    bets: pd.DataFrame, lay: NDArray[np.bool_], placed: Times, settled: Times, ended: Floats = _NONE
+    bets: pd.DataFrame,
+    lay: NDArray[np.bool_],
+    placed: Times,
+    settled: Times,
+    ended: Floats = _NONE,
+    ways: NDArray[np.int8] | None = None,
 ) -> BetArrays:
-    """The arrays of some bets, in their order."""
-    kind, pick, line = selections(bets["market"], bets["line"], bets["outcome"])
+    """The arrays of some bets, in their order; match odds have as many `ways` as given, or as they say."""
+    ways = stated_ways(bets) if ways is None else ways
+    kind, pick, line = selections(bets["market"], bets["line"], bets["outcome"], ways)
     return BetArrays(kind, pick, line, lay, bets["price"].to_numpy(float), placed, settled, ended)
 
 
 def ledger_arrays(ledger: pd.DataFrame) -> BetArrays:
-    """The arrays of a ledger's bets, in its order."""
+    """The arrays of a ledger's bets, in its order; what `ways` does not say, the sport says."""
     lay = is_lay(ledger["side"])
     times = microseconds(ledger["placed_at"]), microseconds(ledger["settled_at"])
     how = how_ended(ledger["result"])
-    return bet_arrays(ledger, lay, *times, np.where(lay, -how, how))
+    return bet_arrays(ledger, lay, *times, np.where(lay, -how, how), best_known_ways(ledger))
 
 
 def placement_order(bets: pd.DataFrame, placed: Times) -> Whole | None:

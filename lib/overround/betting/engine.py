@@ -11,9 +11,11 @@ from overround._typing import Floats, Whole
 from overround.betting.accounts import NO_ACCOUNT, TAKEN, Account, Execution, availability, worse_prices
 from overround.betting.book import BetArrays, bet_arrays, make_book, placement_order
 from overround.betting.settlement import RESULTS, is_lay, settlement_times
+from overround.betting.sports import best_known_ways, stated_ways, undecided, ways_at_ties
 from overround.betting.staking import Flat, Staking
 from overround.errors import ParameterError
 from overround.grouping import SELECTION, is_constant, rows_of
+from overround.prices.ways import as_column
 from overround.schema import COMMISSION, LEDGER_COLUMNS, OPTIONAL_SIGNAL_COLUMNS, SIGNAL_COLUMNS
 from overround.times import Times, as_times, microseconds
 
@@ -212,11 +214,55 @@ def _with_results(
     if keep is not None:
         signals, rows = signals.take(keep), keep if rows is None else rows[keep]
         lay, placed, starts = lay[keep], placed[keep], starts[keep]
-    found = [results[name].to_numpy(float, na_value=np.nan) for name in ("home_score", "away_score")]
-    found.append(microseconds(results["settled_at"]))
-    home, away, settled_at = found if rows is None else (values[rows] for values in found)
-    bets = bet_arrays(signals, lay, placed, settlement_times(starts, settled_at))
+    home, away, overtime, settled_at, known = _scores(results, rows)
+    if "time_known" in signals:
+        known = signals["time_known"].ne(False).to_numpy(bool)
+    if "sport" in signals:  # which no ledger has
+        h2h = signals["market"].isin(("h2h", "h2h_lay"))
+        signals = signals.assign(ways=as_column(np.where(h2h, best_known_ways(signals), 0)))
+    bets = bet_arrays(signals, lay, placed, settlement_times(starts, settled_at, known))
+    if overtime is not None:
+        decided = _decided(signals, bets, home - away, overtime)
+        if not decided.all():
+            at = np.flatnonzero(decided)
+            signals, bets, home, away = signals.take(at), bets.take(at), home[at], away[at]
+    tied = (home == away) & (bets.kind == 0) & (bets.pick != 1)
+    if (ways := stated_ways(signals)) is not None:
+        tied &= ways == 0
+    if tied.any():
+        at = np.flatnonzero(tied)
+        at = at[ways_at_ties(signals, at) == 2]
+        kind, line = bets.kind.copy(), bets.line.copy()
+        kind[at], line[at] = 3, 0.0
+        bets = bets._replace(kind=kind, line=line)
     return signals, bets._replace(ended=bets.outcome(home, away))
+
+
+def _decided(signals: pd.DataFrame, bets: BetArrays, lead: Floats, overtime: Floats) -> NDArray[np.bool_]:
+    """Which bets the recorded scores decide; see `sports.undecided`."""
+    decided = np.ones(len(signals), bool)
+    at = np.flatnonzero(np.isin(bets.kind, (0, 3)) & (overtime == (lead != 0)))
+    if len(at):
+        some = signals.take(at)
+        ways = np.where(bets.pick[at] == 1, 3, best_known_ways(some))
+        decided[at] = ~undecided(some, ways, lead[at], overtime[at])
+    return decided
+
+
+def _scores(results: pd.DataFrame, rows: Whole | None) -> tuple[Any, ...]:
+    """Scores of home and away, whether with overtime, times of settlement, and whether kick-offs are known.
+
+    Of these rows, or of all; overtime and kick-offs are None where nothing is said of them.
+    """
+    found: list[Any] = [
+        results[name].to_numpy(float, na_value=np.nan) for name in ("home_score", "away_score")
+    ]
+    said = "with_overtime" in results and results["with_overtime"].notna().any()
+    overtime = results["with_overtime"].astype("boolean").to_numpy(float, na_value=np.nan) if said else None
+    # a match without an event in the store has no kick-off at all
+    known = results["time_known"].ne(False).to_numpy(bool) if "time_known" in results else None
+    found += [overtime, microseconds(results["settled_at"]), known]
+    return tuple(values if rows is None or values is None else values[rows] for values in found)
 
 
 def _ledger(

@@ -11,7 +11,8 @@ import numpy as np
 
 from overround.measure.numba_compile import compiled
 
-H2H, TOTALS, SPREADS = range(3)  # kinds of market
+# kinds of market; match odds of two ways are a handicap of 0
+H2H, TOTALS, SPREADS, TWO_WAYS = range(4)
 FIRST, DRAW, LAST = range(3)  # home and over, draw, away and under
 # the first of `accounts.TAKEN`
 FULL, NO_STAKE, LIMITED, PARTLY, SHORT, TOO_LARGE, MINIMUM, NO_MONEY, BANKRUPT = range(9)
@@ -43,12 +44,13 @@ def settled_selections(kind, picked, line, home, away):
 
 
 @compiled
-def settlement_times(start, given, match):
+def settlement_times(start, given, known, match):
     """See `settlement.settlement_times`."""
     settled = np.empty(len(start), np.int64)
     for i in range(len(start)):
-        # midnight stands for a day without a time; a missing time is the smallest number
-        settled[i] = given[i] if given[i] > start[i] else start[i] + (match if start[i] % _DAY else _DAY)
+        # a missing time is the smallest number; a day without a clock time begins at midnight
+        has_clock = len(known) == 0 or known[i]
+        settled[i] = given[i] if given[i] > start[i] else start[i] + (match if has_clock else _DAY)
     return settled
 
 

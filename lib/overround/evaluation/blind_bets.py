@@ -86,7 +86,10 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
     outcomes = [(market, name) for market, names in OUTCOMES.items() for name in names]
     wanted = bets.drop(columns="outcome").assign(bet=bets.index)
     wanted = wanted.merge(pd.DataFrame(outcomes, columns=["market", "outcome"]), on="market")
-    wanted = wanted[(wanted["outcome"] != "draw") | wanted["event_id"].isin(drawn)]
+    ways = wanted["ways"] if "ways" in wanted else pd.Series(np.nan, wanted.index)
+    wanted["ways"] = ways = ways.astype(float)
+    has_draw = (ways == 3) | (ways.isna() & wanted["event_id"].isin(drawn))
+    wanted = wanted[(wanted["outcome"] != "draw") | has_draw]
     wanted = wanted.sort_values("bet", kind="stable").reset_index(drop=True)
     wanted = wanted.assign(
         price=price_when_placed(wanted, bets, quotes),
@@ -95,7 +98,7 @@ def _every_outcome(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
         strategy="every outcome",
     )
     known = wanted["price"].notna().groupby(wanted["bet"]).transform("all")
-    columns = [*SIGNAL_COLUMNS, "starts_at", "competition", "season"]
+    columns = [*SIGNAL_COLUMNS, "starts_at", "competition", "season", "ways"]
     return wanted.loc[known, columns].reset_index(drop=True)
 
 

@@ -104,7 +104,9 @@ def null_of_market(ledgers: Mapping[str, pd.DataFrame], simulations: int, seed: 
         raise ParameterError("no bet has a closing probability: results cannot be drawn from the market.")
     strategy = np.repeat(np.arange(len(tested)), [len(one) for one in tested])
     shape = len(tested)
-    selection, n = group_codes(bets, SELECTION)
+    # with a draw and without one a team to win is another selection
+    ways = bets["ways"] if "ways" in bets else pd.Series(pd.NA, bets.index)
+    selection, n = group_codes(bets[list(SELECTION)].assign(ways=ways), (*SELECTION, "ways"))
     (draw, draws, chances, _), profits = ways_and_profits(bets)
     # what each strategy gains where the draw of a selection ends in its middle way, or its last, over the
     # first

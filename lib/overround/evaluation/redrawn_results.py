@@ -79,7 +79,8 @@ def _middle(kind: NDArray, picked: NDArray, line: Floats, ended: Floats) -> tupl
     # a total of 2.25 loses half of "over" at two goals; a handicap of +0.25 wins half of "home" at a draw
     ends = of_quarter * np.where(kind == 2, -1.0, 1.0) * np.where(picked == 0, 1.0, -1.0)
     chance = np.zeros(len(kind))
-    for market in (1, 2):
+    # match odds of two ways, of kind 3, are a whole line of their own
+    for market in (1, 2, 3):
         for some in ((kind == market) & (rest < 1e-9), (kind == market) & (of_quarter != 0)):
             decided = some & ~np.isnan(ended)
             if decided.any():

@@ -72,14 +72,14 @@ def backtest(
 ) -> float:
     """Bankroll after back bets on h2h, each a share of what is free when it is placed.
 
-    Bets are settled two hours after kick-off.
+    Bets are settled two hours after kick-off, or after a day where only the day is known.
     """
     scores = {row["event_id"]: row for row in results.to_dict("records")}
     happenings = []
     for number, bet in enumerate(signals.to_dict("records")):
         happenings.append((bet["placed_at"], 1, number, bet))
         start = bet["starts_at"]
-        hours = 24 if start == start.normalize() else 2  # midnight stands for a day without a time
+        hours = 2 if scores[bet["event_id"]].get("time_known", True) else 24
         happenings.append((start + pd.Timedelta(hours=hours), 0, number, bet))
     stakes: dict[int, float] = {}
     free, seen, at = bankroll, bankroll, None

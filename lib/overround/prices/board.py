@@ -257,9 +257,13 @@ def _board(
     lay_row, lay, lay_since = standing(lays) if any_lay else (None, None, since)
     drawn = np.zeros(shape[:2], bool)
     drawn.reshape(-1)[place[coded.slot[part] == SLOT["draw"]] // 3] = True
-    shown = (since >= 0) | (lay_since >= 0)
+    shown = (since >= 0) | (lay_since >= 0) if any_lay else since >= 0
     ways = ways_on_board(price, drawn, shown, begin, coded.h2h[a:b])
     fair, overround = _fair(price, since, ways == 3, method)
+    if any_lay:
+        # what was not known to have a draw when its price last changed, and has one since
+        late = (ways == 3) & (np.take_along_axis(ways, np.maximum(since, 0), axis=1) != 3)
+        fair[late], overround[late] = np.nan, np.nan
     return Board(
         quotes,
         coded.names,
@@ -290,9 +294,8 @@ def _fair(price: Floats, since: Whole, three: NDArray[np.bool_], method: str | N
     # the last, empty row is for prices that do not stand
     number = np.full(since.shape, len(at))
     number.reshape(-1)[at] = np.arange(len(at))
-    changed = np.maximum(since, 0)
-    number = np.take_along_axis(number, changed, axis=1)
-    number[(since < 0) | (three != np.take_along_axis(three, changed, axis=1))] = len(at)
+    number = np.take_along_axis(number, np.maximum(since, 0), axis=1)
+    number[since < 0] = len(at)
     return solved[number], book[number]
 
 

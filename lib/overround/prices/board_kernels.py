@@ -1,5 +1,7 @@
 """Compiled loops over a board's moments; import this module only inside the function that needs it."""
 
+import numpy as np
+
 from overround.measure.numba_compile import compiled
 
 
@@ -28,6 +30,33 @@ def carry_forward(row, since, begin):
                 since[book, t] = t
             elif not opens:
                 since[book, t] = since[book, t - 1]
+
+
+@compiled
+def count_ways(price, drawn, shown, begin, h2h, low, high, ways):
+    """See `ways.ways_on_board`: fills `ways`; two ways are a book from `low` to `high`."""
+    books, moments = shown.shape
+    two, three = np.zeros(moments, np.bool_), np.zeros(moments, np.bool_)
+    unknown = False
+    for book in range(books):
+        draw = False
+        for t in range(moments):
+            draw = drawn[book, t] or (draw and begin[t] != t)
+            if not (shown[book, t] and h2h[t]):
+                continue
+            if draw:
+                ways[book, t] = 3
+                three[t] = True
+            elif low <= 1 / price[book, t, 0] + 1 / price[book, t, 2] <= high:
+                ways[book, t] = 2
+                two[t] = True
+            else:
+                unknown = True
+    if unknown:
+        for book in range(books):
+            for t in range(moments):
+                if shown[book, t] and h2h[t] and ways[book, t] == 0 and two[t] != three[t]:
+                    ways[book, t] = 2 if two[t] else 3
 
 
 @compiled

@@ -8,6 +8,7 @@ import pandas as pd
 from overround.grouping import OFFER, SELECTION, group_codes
 from overround.prices.board import rows_of
 from overround.prices.references import CONSENSUS_NEEDS
+from overround.prices.ways import ways_of
 from overround.schema import NOT_AN_ACCOUNT
 from overround.stats import Z
 
@@ -18,7 +19,8 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     """Price of each bookmaker over the median of all on the same selection, at moments before kick-off.
 
     A price stands until its bookmaker shows another one. Where a provider only distinguishes early from
-    closing prices, those are the moments. Market averages and maxima are left out.
+    closing prices, those are the moments. Market averages and maxima are left out. Match odds with a draw and
+    without one are compared with their like (`overround.prices.ways`).
 
     Parameters
     ----------
@@ -43,7 +45,8 @@ def relative_prices(quotes: pd.DataFrame, hours: Sequence[float] = HOURS) -> pd.
     """
     accounts = np.flatnonzero(~quotes["bookmaker"].isin(NOT_AN_ACCOUNT))
     rows = rows_of(quotes, accounts, (*OFFER, "phase", "observed_at", "collected_at", "starts_at", "price"))
-    rows = rows.assign(selection=group_codes(rows, SELECTION)[0], offer=group_codes(rows, OFFER)[0])
+    rows = rows.assign(ways=ways_of(rows)[0], offer=group_codes(rows, OFFER)[0])
+    rows = rows.assign(selection=group_codes(rows, (*SELECTION, "ways"))[0])
     snapshots = rows[(rows["phase"] == "snapshot") & (rows["observed_at"] <= rows["starts_at"])].sort_values(
         ["collected_at", "observed_at"], kind="stable"
     )

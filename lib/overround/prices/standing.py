@@ -6,12 +6,13 @@ arrays.
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from overround._typing import Floats, Whole
 from overround.grouping import MARKET, OFFER, SELECTION, codes_and_words, combined_codes, group_codes
 from overround.prices.at_kick_off import stood_at_kick_off
 from overround.prices.board import changes, rows_of
-from overround.prices.ways import slots_of
+from overround.prices.ways import slots_of, ways_of
 from overround.times import microseconds
 
 STANDS_H = 24.0  # as in `value_signals`
@@ -66,14 +67,30 @@ def price_when_placed(wanted: pd.DataFrame, bets: pd.DataFrame, quotes: pd.DataF
 
 
 def prices_by_bookmaker(bets: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
-    """Price of each bet's selection at every bookmaker when it was placed, shape (bets, bookmakers)."""
+    """Price of each bet's selection at every bookmaker when it was placed, shape (bets, bookmakers).
+
+    NaN also where one of bookmaker and bet has match odds of two ways and the other of three.
+    """
     names = sorted(quotes["bookmaker"].unique())
     bet = np.repeat(np.arange(len(bets)), len(names))
     wanted = rows_of(bets, bet, SELECTION).assign(
         bookmaker=np.tile(np.array(names, dtype=object), len(bets)), bet=bet
     )
     prices = price_when_placed(wanted, bets, quotes).reshape(len(bets), len(names))
+    if "ways" in bets:
+        prices[_of_other_ways(bets, quotes, names)] = np.nan
     return pd.DataFrame(prices, columns=names, index=bets.index)
+
+
+def _of_other_ways(bets: pd.DataFrame, quotes: pd.DataFrame, names: list[str]) -> NDArray[np.bool_]:
+    """Whether each bookmaker's match odds have another number of ways than each bet."""
+    said = bets["ways"].to_numpy(float, na_value=np.nan)[:, None]
+    h2h = quotes["market"].isin(("h2h", "h2h_lay")) & quotes["event_id"].isin(bets["event_id"].unique())
+    shown = quotes[h2h]
+    offers = shown[["event_id", "bookmaker"]].astype("str").assign(ways=ways_of(shown)[0])
+    wide = offers.pivot_table(index="event_id", columns="bookmaker", values="ways")
+    offered = wide.reindex(index=bets["event_id"].astype("str"), columns=names).to_numpy(float)
+    return (offered > 0) & ~np.isnan(said) & (offered != said)
 
 
 def first_and_closing(quotes: pd.DataFrame) -> tuple[Whole, Whole]:

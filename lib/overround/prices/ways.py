@@ -42,18 +42,11 @@ def ways_on_board(
     ndarray of int8, shape (K, T)
         2 or 3; 0 where it is not known, nothing stands, or the market is another one.
     """
-    shown = shown & h2h
-    if drawn.any():
-        last = np.maximum.accumulate(np.where(drawn, np.arange(len(begin)), -1), axis=1)
-        ways = np.where(shown & (last >= begin), np.int8(3), np.int8(0))
-    else:
-        ways = np.zeros(shown.shape, np.int8)
-    asked = shown & (ways == 0)
-    if asked.any():
-        at = np.nonzero(asked)
-        ways[at] = np.where(_is_book(price[at]), 2, 0)
-        usual = _usual((ways == 2).any(axis=0), (ways == 3).any(axis=0))
-        ways[at] = np.where(ways[at] == 0, usual[at[1]], ways[at])
+    from overround.prices.board_kernels import count_ways
+
+    ways = np.zeros(shown.shape, np.int8)
+    if h2h.any():
+        count_ways(price, drawn, shown, begin, h2h, *PLAUSIBLE, ways)
     return ways
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Version = int | str | Mapping[str, int] | None
 Condition = Mapping[str, Any] | None
 # columns of their event with which some tables are read
-_OF_EVENT = {"quotes": ("starts_at", "last_asked_at"), "results": ("starts_at",)}
+_OF_EVENT = {"quotes": ("starts_at", "last_asked_at"), "results": ("starts_at", "time_known")}
 # whoever names one of these in a condition also sees what was retracted or retired
 _SHOWS_HIDDEN = {"event_id", "status", "same_as"}
 
@@ -196,7 +196,7 @@ def _events_of(catalog: Catalog, ids: pd.Index, where: Condition, version: Versi
 
 
 def _times_of(catalog: Catalog, where: Condition, version: Version) -> pd.DataFrame:
-    columns = ["event_id", "starts_at", "last_asked_at", "status"]
+    columns = ["event_id", "starts_at", "time_known", "last_asked_at", "status"]
     events = _stored(catalog, TABLES["events"], columns, where, version)
     return events.astype({"event_id": "str", "status": "str"}).set_index("event_id")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from overround.betting.settlement import MATCH
 from overround.collection.poll_times import GAP, gaps, observations, regularity
 from overround.grouping import OFFER
 from overround.prices.fair import fair_probabilities
@@ -138,7 +139,10 @@ def _market(recent: Recent) -> dict[str, pd.Series]:
     change = change[change != 0].abs().groupby(at)
     books = fair_probabilities(quotes[quotes["market"] == "h2h"], "multiplicative")
     different = quotes[["event_id", "bookmaker", "competition"]].groupby(at).nunique()
-    ended = recent.results["settled_at"].fillna(recent.results["starts_at"] + pd.Timedelta(hours=2))
+    results = recent.results
+    known = results["time_known"].ne(False).to_numpy(bool)  # else it ends at the end of the day at the latest
+    lasts = pd.to_timedelta(np.where(known, MATCH, ONE_DAY))
+    ended = results["settled_at"].fillna(results["starts_at"] + lasts)
     return {
         "prices": at[quotes["price"].notna()].value_counts(),
         "matches": different["event_id"],

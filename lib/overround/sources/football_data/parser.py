@@ -201,7 +201,8 @@ def _tables(
     starts_at, time_known = _starts(day, of["time"], aside)
     ended_early = unplayed(of, aside)
     scores = read_scores(of, ended_early != "", aside)
-    results = table.assign(**scores)
+    # the goals of full time are those of 90 minutes (notes.txt)
+    results = table.assign(**scores, with_overtime=False)
     status = ended_early.where(
         ended_early != "", np.where(scores["status"] == "final", "played", "scheduled")
     )

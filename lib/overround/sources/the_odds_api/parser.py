@@ -216,6 +216,11 @@ class Rows:
         columns["season"] = [self.seasons[event] for event in events]
         if name == "events":
             columns["sport"] = [sport.split("_", 1)[0] for sport in columns["competition"]]
+        if name == "results":
+            # the score is the final one; in cups of soccer that may be after 90 minutes or after 120
+            columns["with_overtime"] = [
+                None if sport.startswith("soccer_") else True for sport in columns["competition"]
+            ]
         return tidy(name, pd.DataFrame({**columns, **same, "source": self.source}))
 
 
