@@ -52,6 +52,16 @@ def test_where_it_has_taken_its_price_away_there_is_no_bet():
     assert len(value_signals(rows, "consensus", "multiplicative")) > 0
 
 
+def test_where_it_has_withdrawn_its_price_there_is_no_bet():
+    gone = (float("nan"),) * 3
+    others = [shown(name, FAIR, 10) for name in "bcd"]
+    rows = quotes(shown("alpha", FAIR, 12), *others, shown("alpha", gone, 9.5), shown("acme", LONG, 9))
+
+    assert value_signals(rows, periods(feb_01="alpha"), "multiplicative").empty
+    back = quotes(shown("alpha", FAIR, 12), *others, shown("acme", LONG, 9))
+    assert value_signals(back, periods(feb_01="alpha"), "multiplicative")["reference"].tolist() == ["alpha"]
+
+
 def test_closing_lines_are_judged_by_the_reference_at_kick_off():
     rows = quotes(
         *(three_way("m1", name, (2.0, 4.0, 4.0), phase="close") for name in "bcd"),

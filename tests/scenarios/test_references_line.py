@@ -146,4 +146,4 @@ def test_a_season_that_is_asked_for_alone_knows_the_seasons_before_it(recorded, 
     (record,) = records(env).values()
     assert [(run["from"], run["reference"]) for run in record["references"]] == [("2024-08-01", "pinnacle")]
     again = overround("rebuild", record["run_id"], env=env)
-    assert "numbers are the same to the last bit" in again.stdout
+    assert "numbers are the same to the last bit" in again.stderr
