@@ -19,6 +19,7 @@ import pytest
 
 from overround import Store, collect
 from overround.errors import FetchError, ParameterError, SourceError
+from overround.schema import TABLES
 from overround.sources import local_server
 from overround.sources.the_odds_api.client import Offer
 from overround.sources.the_odds_api.history import History, bill
@@ -35,7 +36,10 @@ PRICE = 10  # of one market in one region
 def shown(number: int, sport: str = SPORT) -> list[dict]:
     """The odds at step `number`: the home price moves at each."""
     at = START + number * STEP
-    one = event({"onebook": (2.0 + number / 100, 3.5, 4.0)}, at, name=f"{sport}1", kick_off=KICK_OFF)
+    books = {"onebook": (2.0 + number / 100, 3.5, 4.0)} | (
+        {"leaver": (2.1, 3.4, 3.9)} if number % 8 < 5 else {}
+    )
+    one = event(books, at, name=f"{sport}1", kick_off=KICK_OFF)
     return [{**one, "sport_key": sport}]
 
 
@@ -88,7 +92,8 @@ def empty(number: int) -> tuple[int, bytes]:
 
 
 def home_prices(folder: Path) -> pd.DataFrame:
-    quotes = Store(str(folder / "store")).read("quotes", {"outcome": "home"})
+    of_one = {"outcome": "home", "bookmaker": "onebook"}
+    quotes = Store(str(folder / "store")).read("quotes", of_one)
     return quotes.sort_values(["event_id", "observed_at"])
 
 
@@ -197,7 +202,10 @@ LIVE = (200, json.dumps(shown(2)).encode())
 NO_TIME = (200, json.dumps({"timestamp": iso(START), "next_timestamp": "soon", "data": shown(2)}).encode())
 
 
-@pytest.mark.parametrize("bad", [QUOTA, PAGE, LIVE, NO_TIME])
+NO_LIST = (200, json.dumps({**shown(2)[0], "timestamp": iso(START)}).encode())
+
+
+@pytest.mark.parametrize("bad", [QUOTA, PAGE, LIVE, NO_TIME, NO_LIST])
 def test_a_refusal_costs_only_its_sport_and_is_asked_for_again(seller, tmp_path, bad):
     url, calls = seller(bodies := {(SPORT, 2): bad})
     settings = settings_for(tmp_path, url)
@@ -304,4 +312,15 @@ def test_after_kill_9_the_same_command_goes_on_and_pays_no_answer_twice(seller, 
     twice = {call for call, times in Counter(calls).items() if times > 1}
     assert twice <= cut
     assert len(home_prices(tmp_path)) == 80
-    assert Store(env["OVERROUND_STORE"]).check().empty
+    store = Store(env["OVERROUND_STORE"])
+    assert store.check().empty
+    # the same rows as of a purchase that nobody interrupted, those included that say that a price is gone
+    settings = settings_for(tmp_path, url).model_copy(update={"store": str(tmp_path / "other")})
+    collect("the-odds-api", leagues=[SPORT, "soccer_other"], history=history(40), settings=settings)
+    assert len(calls) == len(wanted) + sum(times - 1 for times in Counter(calls).values())
+    rows, others = (
+        one.read("quotes").astype(str).sort_values([*TABLES["quotes"].key], ignore_index=True)
+        for one in (store, Store(tmp_path / "other"))
+    )
+    pd.testing.assert_frame_equal(rows, others)
+    assert rows["price"].isna().sum() == 2 * 5 * 3  # left five times, three outcomes
