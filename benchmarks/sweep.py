@@ -162,7 +162,7 @@ def book(n: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
             "competition": "L1",
             "season": "x",
             "home_score": won.astype(float),
-            "away_score": 0.0,
+            "away_score": 1 - won.astype(float),
             "status": "final",
             "settled_at": pd.Series(pd.NaT, range(n), "datetime64[us, UTC]"),
         }

@@ -243,11 +243,12 @@ def book(bets: int) -> "tuple[pd.DataFrame, pd.DataFrame]":
             **same,
         }
     )
+    won = (rng.random(bets) < chance).astype(float)
     results = pd.DataFrame(
         {
             "event_id": event,
-            "home_score": (rng.random(bets) < chance).astype(float),
-            "away_score": 0.0,
+            "home_score": won,
+            "away_score": 1 - won,
             "status": "final",
             "settled_at": pd.Series(pd.NaT, range(bets), "datetime64[us, UTC]"),
             **same,
