@@ -28,6 +28,8 @@ def load_prices(
     chosen = {"competition": list(competitions)}
     since = pd.Timestamp(since_s, unit="s", tz="UTC")
     found = OpenPrices()
+    renamed = store.read("aliases", {"kind": "bookmaker", "source": SOURCE})
+    found.bookmakers = dict(zip(renamed["name"], renamed["means"], strict=True))
     events = store.read("events", chosen)
     # the seasons of all events, also older ones: an event's season never changes
     found.seasons = dict(zip(events["event_id"], events["season"], strict=True))

@@ -1,5 +1,7 @@
 """One name per bookmaker, whichever provider quotes it: full, lower case, words joined by underscores."""
 
+from collections.abc import Mapping
+
 # prefixes of the columns of football-data.co.uk, from its notes.txt; P is Pinnacle in the totals and handicap
 # columns
 FOOTBALL_DATA = {
@@ -32,8 +34,10 @@ FOOTBALL_DATA = {
     "BbAv": "market_average",
 }
 
-# keys of The Odds API that differ from our names; every other key is already a full name
+# keys of The Odds API that differ from our names; every other key is already a full name. Barstool is gone
+# since November 2023: https://github.com/callmevojtko/Recommended-Bets-By-Email-MLB/issues/5
 THE_ODDS_API = {
+    "barstool": "espnbet",
     "betfair_ex_au": "betfair_exchange",
     "betfair_ex_eu": "betfair_exchange",
     "betfair_ex_uk": "betfair_exchange",
@@ -44,6 +48,7 @@ THE_ODDS_API = {
 }
 
 
-def from_the_odds_api(key: str) -> str:
-    """Name of the bookmaker behind a key of The Odds API."""
-    return THE_ODDS_API.get(key, key)
+def from_the_odds_api(key: str, renamed: Mapping[str, str]) -> str:
+    """Name of the bookmaker behind a key of The Odds API; `renamed` maps old names to those that go on."""
+    name = THE_ODDS_API.get(key, key)
+    return renamed.get(key, renamed.get(name, name))

@@ -3,7 +3,7 @@
 It holds the events on offer and those of the last days. Nothing here fetches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +16,8 @@ from overround.sources.the_odds_api.values import EPOCH, MICROSECOND
 if TYPE_CHECKING:
     from overround.sources.the_odds_api.client import Offer
 
+# between the kick-offs of an event that gets a new id when it is put off
+_PUT_OFF_US = 7 * 86_400_000_000
 Selection = tuple[str, str, str, float | None, str]
 
 
@@ -51,6 +53,7 @@ class OpenPrices:
     events: dict[str, tuple] = field(default_factory=dict)  # as `Rows.events`
     seasons: dict[str, str] = field(default_factory=dict)
     settled: dict[str, tuple] = field(default_factory=dict)
+    bookmakers: dict[str, str] = field(default_factory=dict)  # renamed ones: name -> what it means
     unchanged: int = 0
     # by competition and bookmaker: the scope of its prices, and whether any of them is not stored yet
     scopes: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -71,6 +74,8 @@ class OpenPrices:
             odds_format=offer.odds_format,
             source=source,
             seasons=self.seasons,
+            known=self.events,
+            bookmakers=self.bookmakers,
             sieve=lambda rows, at: self._keep_changes(rows, at, sport, offer),
         )
 
@@ -83,6 +88,7 @@ class OpenPrices:
             fetched_at=answer.fetched_at,
             source=source,
             seasons=self.seasons,
+            known=self.events,
             sieve=self._keep_changes,
         )
 
@@ -106,7 +112,9 @@ class OpenPrices:
 
     def _keep_changes(self, rows: Rows, at: int, sport: str = "", offer: "Offer | None" = None) -> None:
         """Leave the rows that say something new, and add those of prices that are gone."""
-        rows.events = self._changed_events(rows.events, at)
+        shown = rows.events
+        new = [event for name, event in shown.items() if name not in self.events]
+        rows.events = self._changed_events(shown, at)
         rows.results = {
             name: result for name, result in rows.results.items() if self.settled.get(name) != result
         }
@@ -119,6 +127,7 @@ class OpenPrices:
         rows.events |= self._begun(sport, at)
         if is_answer:
             rows.quotes |= self._withdrawn(at, sport, offer)
+            self._put_off(rows, shown.keys(), new, at)
         # an answer says something, too, of events that it no longer names
         rows.competitions |= dict.fromkeys((*rows.events, *(event for event, *_ in rows.quotes)), sport)
 
@@ -134,6 +143,32 @@ class OpenPrices:
             if event != old:
                 changed[name] = event
         return changed
+
+    def _put_off(self, rows: Rows, shown: Collection[str], new: list[tuple], at: int) -> None:
+        """Note events that are gone before they began, while their teams meet under an id that is new."""
+        for event in new:
+            before = [
+                old
+                for name, old in self.events.items()
+                if name not in shown
+                and old[1] == event[1]
+                and {*old[4:6]} == {*event[4:6]}
+                and at < old[3]
+                and abs(old[3] - event[3]) <= _PUT_OFF_US
+                and old[6] is None
+            ]
+            if len(before) == 1:
+                (name, *_, starts_at, home, away, _, asked) = old = before[0]
+                rows.events[name] = self.events[name] = (*old[:6], "postponed", asked)
+                then, now = (
+                    f"{EPOCH + MICROSECOND * when:%Y-%m-%d %H:%M} UTC" for when in (starts_at, event[3])
+                )
+                rows.put_aside(
+                    "events",
+                    name,
+                    f"{home} - {away} of {then} is no longer on offer, and they meet at {now} "
+                    f"under a new id ({event[0]}): taken for postponed, without a result",
+                )
 
     def _begun(self, sport: str, at: int) -> dict[str, tuple]:
         """Events that have begun since the last answer to their sport, with the time of that one."""

@@ -8,7 +8,7 @@ its prices to another partition.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -42,7 +42,9 @@ _SIDES = {"Over": "over", "Under": "under"}
 _AHEAD = 5_000_000
 _UNSEEN = (None, 0)
 _SPORT = re.compile("[A-Za-z0-9_]{1,100}")
-EVENT = ("event_id", "competition", "season", "starts_at", "home", "away", "last_asked_at")
+# microseconds from an answer to the kick-off of a match that can be on offer, or have been: twenty years
+_FARTHEST = 20 * 365 * 86_400_000_000
+EVENT = ("event_id", "competition", "season", "starts_at", "home", "away", "status", "last_asked_at")
 QUOTE = ("event_id", "bookmaker", "market", "line", "outcome", "observed_at", "price", "collected_at")
 RESULT = ("event_id", "home_score", "away_score", "settled_at")
 
@@ -62,6 +64,8 @@ def parse_many(
     odds_format: OddsFormat = "",
     source: str = SOURCE,
     seasons: dict[str, str] | None = None,
+    known: Mapping[str, tuple] | None = None,
+    bookmakers: Mapping[str, str] | None = None,
     sieve: Callable[["Rows", int], None] | None = None,
 ) -> Batch:
     """Tidy tables of many answers with odds, live or historical, as one batch.
@@ -71,6 +75,7 @@ def parse_many(
     is the last update of the market, else of the bookmaker, else the time of the answer: the `timestamp` of a
     historical one, otherwise when it was fetched. An update more than 5 s later than its own answer comes
     from a clock that is ahead: then the time of the answer counts, when the price was on offer for certain.
+    Prices belong to teams: where home and away of an event change places, they stay as they were first seen.
 
     Parameters
     ----------
@@ -84,6 +89,10 @@ def parse_many(
         Value of the column `source`.
     seasons : dict, optional
         Seasons of known events by event_id; new events are added.
+    known : mapping, optional
+        event_id -> the columns of `EVENT` of known events, whose home and away count.
+    bookmakers : mapping, optional
+        Renamed bookmakers, beside those in `sources.bookmakers`: old name or key -> name.
     sieve : callable, optional
         Given the rows of each answer, and its time in microseconds since 1970, before they join the others:
         a collector keeps a few of thousands, and adds those that say what is no longer on offer.
@@ -94,7 +103,9 @@ def parse_many(
         An answer is not a list of events, or none of its events can be read. Otherwise parts that cannot be
         read are set aside, and the rest is kept.
     """
-    rows = Rows(source, seasons={} if seasons is None else seasons)
+    rows = Rows(
+        source, seasons={} if seasons is None else seasons, known=known or {}, bookmakers=bookmakers or {}
+    )
     for answer in answers:
         if sieve is None:
             _add_odds(rows, answer, odds_format)
@@ -118,15 +129,18 @@ def parse_scores(
     fetched_at: datetime,
     source: str = SOURCE,
     seasons: dict[str, str] | None = None,
+    known: Mapping[str, tuple] | None = None,
     sieve: Callable[["Rows", int], None] | None = None,
 ) -> Batch:
     """Tidy tables of one answer with scores: every event, and the result of each completed one.
 
     `settled_at` is the time of the score's last update, or of the answer if that is over 5 s earlier. An
-    abandoned event is never completed, so it has no result. See `parse_many` for `seasons` and `sieve`.
+    abandoned event is never completed, so it has no result. See `parse_many` for `seasons`, `known`
+    and `sieve`.
     """
-    rows = Rows(source, where, {} if seasons is None else seasons)
+    rows = Rows(source, where, {} if seasons is None else seasons, known=known or {})
     events, at = _document(content, where, fetched_at)
+    rows.at = at
     for path, event in _children({"events": events}, "events", "", rows):
         try:
             name, home, away = rows.add_event(event, path)
@@ -150,7 +164,8 @@ class Rows:
 
     `events` holds event_id -> the columns of `EVENT`, `quotes` those of `QUOTE` up to observed_at -> price
     (None: nothing any more) and collected_at, `results` event_id -> the other columns of `RESULT`.
-    `is_whole` says that all of an answer could be read.
+    `is_whole` says that all of an answer could be read. `at` is the time of the answer that is being read,
+    `known` and `bookmakers` are as in `parse_many`.
     """
 
     source: str
@@ -162,6 +177,9 @@ class Rows:
     results: dict[str, tuple] = field(default_factory=dict)
     aside: list[tuple] = field(default_factory=list)
     is_whole: bool = True
+    at: int | None = None
+    known: Mapping[str, tuple] = field(default_factory=dict)
+    bookmakers: Mapping[str, str] = field(default_factory=dict)
 
     def take(self, later: "Rows") -> None:
         """Add the rows of a later answer."""
@@ -189,10 +207,22 @@ class Rows:
             raise Unusable(f"{path}.commence_time", None, "a time is required")
         if home == away:
             raise Unusable(f"{path}.away_team", away, "the same team as home_team")
+        if self.at is not None and abs(starts_at - self.at) > _FARTHEST:
+            raise Unusable(
+                f"{path}.commence_time", event["commence_time"], "more than twenty years from its answer"
+            )
+        home, away = self._as_first_seen(name, home, away)
         season = self.seasons.setdefault(name, str((EPOCH + starts_at * MICROSECOND).year))
         self.competitions[name] = sport
-        self.events[name] = (name, sport, season, starts_at, home, away, None)
+        self.events[name] = (name, sport, season, starts_at, home, away, None, None)
         return name, home, away
+
+    def _as_first_seen(self, name: str, home: str, away: str) -> tuple[str, str]:
+        """Home and away, exchanged if they have changed places, as happens on neutral ground."""
+        first = self.events.get(name) or self.known.get(name)
+        if first is None or home == first[4] or away == first[5]:
+            return home, away
+        return (away, home) if home == first[5] or away == first[4] else (home, away)
 
     def batch(self) -> Batch:
         """Make the tables."""
@@ -237,6 +267,7 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> int:
     """
     rows.where = answer.url
     events, at = _document(answer.content, answer.url, answer.fetched_at)
+    rows.at = at
     american = odds_format == "american" if odds_format else is_american(answer.content)
     left_out: Counter[str] = Counter()
     readable = 0
@@ -256,7 +287,7 @@ def _add_odds(rows: Rows, answer: Answer, odds_format: str) -> int:
                     left_out[str(market)] += 1
                     continue
                 try:
-                    name = from_the_odds_api(text_of(bookmaker, "key", book_path))
+                    name = from_the_odds_api(text_of(bookmaker, "key", book_path), rows.bookmakers)
                     when = time_or_none(one, "last_update", market_path)
                     if when is None:
                         when = time_or_none(bookmaker, "last_update", book_path)
