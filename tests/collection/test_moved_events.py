@@ -72,18 +72,21 @@ def test_a_collection_keeps_the_sides_that_are_stored(play, tmp_path: Path):
     ).to_dict() == {"h2h": {1.5}, "spreads": {1.9}}
 
 
-def test_a_match_that_is_put_off_under_a_new_id_is_said(play, tmp_path: Path):
+@pytest.mark.parametrize("kick_off", ["2030-05-06T18:00:00Z", "2030-05-04T13:30:00Z"])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_match_that_is_put_off_under_a_new_id_is_said(play, tmp_path: Path, overlap, kick_off):
     prices = {"onebook": (1.5, 4.4, 7.5)}
-    later = event(prices, START, name="e2", kick_off="2030-05-06T18:00:00Z")
+    later = event(prices, START, name="e2", kick_off=kick_off)
 
-    done = polled(play([answer(0, event(prices, START)), answer(5, later), answer(10, later)]), tmp_path)
+    first = [answer(0, event(prices, START)), answer(3, event(prices, START), later)][: 2 if overlap else 1]
+    done = polled(play([*first, answer(5, later), answer(10, later)]), tmp_path)
 
     events = store_of(tmp_path).read("events").set_index("event_id")
     assert events["status"].astype(object).where(events["status"].notna(), None).to_dict() == {
         "e1": "postponed",
         "e2": None,
     }
-    assert done.set_aside == 1 and "under a new id (e2): taken for postponed" in done.last_set_aside
+    assert done.set_aside == 1 and "under another id (e2): taken for postponed" in done.last_set_aside
 
 
 def test_a_match_that_was_taken_for_postponed_and_is_shown_again_is_not(play, tmp_path: Path):

@@ -3,7 +3,7 @@
 It holds the events on offer and those of the last days. Nothing here fetches.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,12 +12,14 @@ from overround.http.client import Answer
 from overround.sources.base import Batch
 from overround.sources.the_odds_api.parser import SOURCE, Rows, parse_many, parse_scores
 from overround.sources.the_odds_api.values import EPOCH, MICROSECOND
+from overround.times import DAY_US, HOUR_US
 
 if TYPE_CHECKING:
     from overround.sources.the_odds_api.client import Offer
 
-# between the kick-offs of an event that gets a new id when it is put off
-_PUT_OFF_US = 7 * 86_400_000_000
+# An event that gets another kick-off may get another id, too: for a while both are shown, then one is gone,
+# days before its kick-off (French leagues, August 2024). What is gone within the last hour says nothing.
+_PUT_OFF_US, _WELL_BEFORE_US = 7 * DAY_US, HOUR_US
 Selection = tuple[str, str, str, float | None, str]
 
 
@@ -113,7 +115,6 @@ class OpenPrices:
     def _keep_changes(self, rows: Rows, at: int, sport: str = "", offer: "Offer | None" = None) -> None:
         """Leave the rows that say something new, and add those of prices that are gone."""
         shown = rows.events
-        new = [event for name, event in shown.items() if name not in self.events]
         rows.events = self._changed_events(shown, at)
         rows.results = {
             name: result for name, result in rows.results.items() if self.settled.get(name) != result
@@ -127,7 +128,7 @@ class OpenPrices:
         rows.events |= self._begun(sport, at)
         if is_answer:
             rows.quotes |= self._withdrawn(at, sport, offer)
-            self._put_off(rows, shown.keys(), new, at)
+            self._put_off(rows, shown, at, sport)
         # an answer says something, too, of events that it no longer names
         rows.competitions |= dict.fromkeys((*rows.events, *(event for event, *_ in rows.quotes)), sport)
 
@@ -144,30 +145,28 @@ class OpenPrices:
                 changed[name] = event
         return changed
 
-    def _put_off(self, rows: Rows, shown: Collection[str], new: list[tuple], at: int) -> None:
-        """Note events that are gone before they began, while their teams meet under an id that is new."""
-        for event in new:
-            before = [
-                old
-                for name, old in self.events.items()
-                if name not in shown
-                and old[1] == event[1]
-                and {*old[4:6]} == {*event[4:6]}
-                and at < old[3]
-                and abs(old[3] - event[3]) <= _PUT_OFF_US
-                and old[6] is None
-            ]
-            if len(before) == 1:
-                (name, *_, starts_at, home, away, _, asked) = old = before[0]
-                rows.events[name] = self.events[name] = (*old[:6], "postponed", asked)
+    def _put_off(self, rows: Rows, shown: dict[str, tuple], at: int, sport: str) -> None:
+        """Note events that are gone well before they begin, while their teams meet under another id."""
+        for old in [event for name, event in self.events.items() if name not in shown and event[1] == sport]:
+            name, starts_at = old[0], old[3]
+            if old[6] is not None or starts_at < at + _WELL_BEFORE_US:
+                continue
+            others = (
+                event
+                for event in shown.values()
+                if {*event[4:6]} == {*old[4:6]} and event[3] > at and abs(event[3] - starts_at) <= _PUT_OFF_US
+            )
+            other = next(others, None)
+            if other is not None:
+                rows.events[name] = self.events[name] = (*old[:6], "postponed", old[7])
                 then, now = (
-                    f"{EPOCH + MICROSECOND * when:%Y-%m-%d %H:%M} UTC" for when in (starts_at, event[3])
+                    f"{EPOCH + MICROSECOND * when:%Y-%m-%d %H:%M} UTC" for when in (starts_at, other[3])
                 )
                 rows.put_aside(
                     "events",
                     name,
-                    f"{home} - {away} of {then} is no longer on offer, and they meet at {now} "
-                    f"under a new id ({event[0]}): taken for postponed, without a result",
+                    f"{old[4]} - {old[5]} of {then} is no longer on offer, and they meet at {now} "
+                    f"under another id ({other[0]}): taken for postponed, without a result",
                 )
 
     def _begun(self, sport: str, at: int) -> dict[str, tuple]:
