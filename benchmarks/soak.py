@@ -118,7 +118,7 @@ def soak(polls: int, folder: Path, *, readers: int = 3, silence: float = 0.0, se
         live["observed_at"].dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[s]").astype("int64")
     )
     stored: list[Row] = list(
-        zip(live["event_id"], live["bookmaker"], live["outcome"], times, live["price"], strict=True)
+        zip(live["event_id"], live["bookmaker"], live["outcome"], times, live["price"].fillna(0), strict=True)
     )
     tenth = max(1, len(seen.memory_mb) // 10)
     memory = [
@@ -146,19 +146,32 @@ def soak(polls: int, folder: Path, *, readers: int = 3, silence: float = 0.0, se
 
 
 def changes(answers: list[int]) -> set[Row]:
-    """Rows to be stored by a naive reading of these answers: each price that differs from the last."""
+    """Rows to be stored by a naive reading of these answers: each price that differs from the last.
+
+    0 stands for none any more, before kick-off.
+    """
     week, rows = Week(), set()
     standing: dict[tuple, float] = {}
+    begun: set[str] = set()
     for n in answers:
-        for event in json.loads(week.answer(n)[1]):
+        at, body = week.answer(n)
+        shown = set()
+        for event in json.loads(body):
+            if event["commence_time"] <= f"{at:%Y-%m-%dT%H:%M:%SZ}":
+                begun.add(event["id"])
             side = {event["home_team"]: "home", event["away_team"]: "away", "Draw": "draw"}
             for book in event["bookmakers"]:
                 market = book["markets"][0]
                 for outcome in market["outcomes"]:
                     key = event["id"], book["key"], side[outcome["name"]]
+                    shown.add(key)
                     if standing.get(key) != outcome["price"]:
                         standing[key] = outcome["price"]
                         rows.add((*key, market["last_update"], outcome["price"]))
+        for key in standing.keys() - shown:
+            if key[0] not in begun and standing[key]:
+                standing[key] = 0.0
+                rows.add((*key, int(at.timestamp()), 0.0))
     return rows
 
 

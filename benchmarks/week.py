@@ -44,6 +44,8 @@ START = datetime(2030, 3, 4, tzinfo=UTC)
 # share of bookmakers' markets whose price differs from 30 s ago; the recorded World Cup has 36 changed prices
 # in 10 minutes
 MOVES = 0.003
+# share of bookmakers that take a match off in 30 s, and of those away that come back
+LEAVES, RETURNS = 0.0005, 0.02
 _MATCH = timedelta(hours=2)
 
 
@@ -51,7 +53,7 @@ class Week:
     """Prices as a random walk: a pure function of the poll's number, as long as polls come in order."""
 
     def __init__(self) -> None:
-        self._random = np.random.default_rng(7)
+        self._random, self._comings = np.random.default_rng(7), np.random.default_rng(8)
         self._n = -1
         self._events: list[list] = []
         self._next = 0
@@ -70,7 +72,8 @@ class Week:
             # the first events are spread over three days, each later one follows one that has ended
             ahead = timedelta(minutes=30 + 108 * self._next) if self._next < EVENTS else timedelta(days=3)
             prices = self._random.uniform(1.5, 6, (BOOKS, 3)).round(2)
-            self._events.append([self._next, now + ahead, prices, np.full(BOOKS, now.timestamp())])
+            updated, there = np.full(BOOKS, now.timestamp()), np.ones(BOOKS, bool)
+            self._events.append([self._next, now + ahead, prices, updated, there])
             self._next += 1
         for one in self._events:
             moved = np.flatnonzero(self._random.random(BOOKS) < MOVES)
@@ -79,9 +82,11 @@ class Week:
             ).round(2)
             # bookmakers confirm their prices all the time
             one[3][:] = now.timestamp() - 5
+            turn = self._comings.random(BOOKS)
+            one[4][:] = np.where(one[4], turn >= LEAVES, turn < RETURNS)
 
     def _shown(self, event: list) -> dict:
-        number, kick_off, prices, updated = event
+        number, kick_off, prices, updated, there = event
         teams = (f"Home {number}", "Draw", f"Away {number}")
         return {
             "id": f"event{number}",
@@ -105,7 +110,7 @@ class Week:
                         }
                     ],
                 }
-                for b in range(BOOKS)
+                for b in np.flatnonzero(there)
             ],
         }
 

@@ -13,6 +13,8 @@ def test_a_naive_reading_has_each_price_once_where_it_changes():
     assert len(changes([0])) == 40 * 11 * 3 < len(rows)
     # an answer that was missed is missed in what is expected, too
     assert len(changes([0, 60])) < len(changes([*range(61)]))
+    # bookmakers take matches off and come back
+    assert sum(price == 0 for *_, price in changes([*range(80)])) > 10
 
 
 @pytest.mark.slow
