@@ -7,6 +7,7 @@ from functools import partial
 from itertools import combinations, permutations
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import overround as ov
@@ -201,6 +202,26 @@ def test_renamed_clubs_are_found_in_the_matches_against_each_other(provider):
     assert "matches under a corrected name" in str(done)
 
 
+def test_a_league_that_was_stored_under_old_and_new_names_is_united(provider):
+    new = {"Alder": "Alder United", "Birch": "Sporting Birch"}
+    renamed = "".join(league())
+    for old, name in new.items():
+        renamed = renamed.replace(old, name)
+    provider.collect(renamed)
+    other = Provider(provider.folder / "other")
+    other.url, other.files, other.at = provider.url, provider.files, provider.at
+    other.collect(league())
+    for table in ("events", "quotes", "results"):
+        provider.store.append(table, other.store.read(table))
+
+    done = provider.collect(renamed)
+
+    # 26 matches of these clubs, two of them against each other
+    assert whats(done) == {"united": 26} and len(provider.store.read("events")) == 56
+    aliases = provider.store.read("aliases")
+    assert dict(zip(aliases["name"], aliases["means"], strict=True)) == new
+
+
 def test_an_opponent_that_was_wrong_once_is_no_renaming(provider):
     provider.collect([*league()[1:], FIRST_ROW.replace("Birch", "Cedar")])
 
@@ -342,7 +363,9 @@ def test_matches_that_are_stored_twice_are_united(provider):
     other = Provider(provider.folder / "other")
     other.url, other.files, other.at = provider.url, provider.files, provider.at
     other.collect(newest)
-    for table in ("events", "quotes", "results"):
+    events = provider.store.read("events")
+    provider.store.append("events", pd.concat([events, other.store.read("events")]).assign(status=None))
+    for table in ("quotes", "results"):
         provider.store.append(table, other.store.read(table))
     was = event_id("football-data", "E0", "2024-09-01", "Alder", "Birch")
     now = event_id("football-data", "E0", "2024-09-01", "Alder FC", "Birch")

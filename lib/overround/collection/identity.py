@@ -13,7 +13,7 @@ import pandas as pd
 
 from overround.collection.corrections import dated, named, plain, scored, timed
 from overround.collection.pairing import Pairs, pair, repeated, turned
-from overround.schema import HIDDEN, TABLES
+from overround.schema import EVENT_STATUS, HIDDEN, TABLES
 from overround.sources.base import Batch, Scope, event_id
 from overround.store.store import Store
 
@@ -59,8 +59,8 @@ class _Known:
 
     events: pd.DataFrame
     results: pd.DataFrame
-    names: dict[str, str]
     editions: dict[str, datetime]
+    names: dict[str, str] | None = None  # read when they are needed
 
 
 class Identities:
@@ -85,26 +85,27 @@ class Identities:
         if len(done.batch.events):
             done.editions = _new_editions(source, done.batch, known)
             if batch.provisional or not _is_known(done.batch, known):
+                if known.names is None:
+                    of = {"kind": "team", "source": source, "competition": batch.scope.competition}
+                    aliases = self._store.read("aliases", of)
+                    known.names = dict(zip(aliases["name"], aliases["means"], strict=True))
                 _File(self._store, source, done, known).reconcile()
         return done
 
     def _of(self, source: str, competition: str) -> _Known:
         if (source, competition) not in self._known:
             here, of = {"competition": competition}, {"source": source, "competition": competition}
-            events = pd.concat(
-                [plain(self._store.read("events", {**of, **more})) for more in ({}, {"status": list(HIDDEN)})]
-            )
+            # by their status, which also gives hidden events; version 0.1 stored none
+            events = plain(self._store.read("events", {**of, "status": [*EVENT_STATUS, None]}))
             columns = TABLES["results"].columns
             ids = events["event_id"].tolist()
             # by their ids, which also gives those of hidden events
             which = {**here, "event_id": ids} if ids else here
             results = plain(self._store.read("results", which, columns))
-            aliases = self._store.read("aliases", {**of, "kind": "team"})
             editions = self._store.read("editions", of)
             self._known[source, competition] = _Known(
                 events.set_index("event_id", drop=False),
                 results.set_index("event_id", drop=False),
-                dict(zip(aliases["name"], aliases["means"], strict=True)),
                 dict(zip(editions["season"].astype("str"), editions["fetched_at"], strict=True)),
             )
         return self._known[source, competition]
@@ -168,6 +169,7 @@ class _File:
         self.store, self.source, self.done, self.known = store, source, done, known
         self.batch: Batch = done.batch
         self.scope: Scope = done.batch.scope
+        self.names = known.names = known.names or {}
         self.found = _matches(self.batch.events, self.batch.results, self.scope)
         self.stored = _matches(known.events, known.results, self.scope)
         # stored match of each match of the file that has one; whether its sides are the other way round
@@ -176,8 +178,8 @@ class _File:
 
     def reconcile(self) -> None:
         active = self.stored[~self.stored["status"].isin(HIDDEN)]
-        pairs = pair(self.found, active, self.known.names, self._prices)
-        names = self.known.names | pairs.renamed
+        pairs = pair(self.found, active, self.names, self._prices)
+        names = self.names | pairs.renamed
         left = self.found[~self.found.index.isin(pairs.stored)]
         back = pair(left, self.stored[self.stored["status"] == "retracted"], names, self._prices)
         both = pairs.stored | back.stored
@@ -193,7 +195,9 @@ class _File:
             if self.scope.seasons:
                 ours = ours[ours["season"].isin(self.scope.seasons)]
             gone = ours[~ours.index.isin(pairs.stored.values())]
-            self._take_back(gone, repeated(self.found, gone, names, self._prices), len(ours))
+            same, renamed = repeated(self.found, gone, names, self._prices)
+            pairs.renamed |= renamed
+            self._take_back(gone, same, len(ours))
         self._remember(pairs)
         self.done.batch = self.batch
 
@@ -346,7 +350,7 @@ class _File:
         known, scope, of = self.known, self.scope, (self.source, self.scope.competition)
         renamed = [("team", *of, *names, scope.fetched_at) for names in pairs.renamed.items()]
         self.done.aliases = pd.DataFrame(renamed, columns=list(TABLES["aliases"].columns))
-        known.names |= pairs.renamed
+        self.names |= pairs.renamed
         for name in ("events", "results"):
             rows = self.batch.tables[name].set_index("event_id", drop=False)
             before = getattr(known, name)

@@ -75,22 +75,32 @@ def pair(found: pd.DataFrame, stored: pd.DataFrame, aliases: Mapping[str, str], 
 
 def repeated(
     found: pd.DataFrame, stored: pd.DataFrame, aliases: Mapping[str, str], prices: Prices
-) -> dict[int, tuple[int, bool]]:
+) -> tuple[dict[int, tuple[int, bool]], dict[str, str]]:
     """Stored matches that are one of the file's under another name or date, which is stored as well.
 
     Returns
     -------
-    dict
+    same : dict
         Place of the stored match -> place in the file, and whether its home and away are the other way round.
+    renamed : dict
+        As in `Pairs`.
     """
-    if found.empty or stored.empty:
-        return {}
-    some = candidates(found, stored, aliases, prices)
-    some = some[some["level"].isin((1, 2, 3, 4)) & (some["is_known"] | (some["teams"] == 2))]
-    surest = some[some["level"] == some.groupby("stored")["level"].transform("min")]
-    sure = surest[~surest["stored"].duplicated(keep=False)]
-    ways = zip(sure["found"].tolist(), sure["swapped"].tolist(), strict=True)
-    return dict(zip(sure["stored"].tolist(), ways, strict=True))
+    same: dict[int, tuple[int, bool]] = {}
+    renamed: dict[str, str] = {}
+    while True:
+        left = stored[~stored.index.isin(same)]
+        if found.empty or left.empty:
+            return same, renamed
+        some = candidates(found, left, {**aliases, **renamed}, prices)
+        some = some[some["level"].isin((1, 2, 3, 4)) & (some["is_known"] | (some["teams"] == 2))]
+        surest = some[some["level"] == some.groupby("stored")["level"].transform("min")]
+        sure = surest[~surest["stored"].duplicated(keep=False)]
+        ways = zip(sure["found"].tolist(), sure["swapped"].tolist(), strict=True)
+        same |= dict(zip(sure["stored"].tolist(), ways, strict=True))
+        more = _renamed(sure, found, stored, {**aliases, **renamed})
+        if not more:
+            return same, renamed
+        renamed |= more
 
 
 def candidates(
