@@ -113,6 +113,21 @@ def test_the_upgrade_marks_what_the_next_answer_did_not_show(tmp_path: Path):
     )
 
 
+def test_the_upgrade_believes_no_answer_that_a_killed_poller_had_not_kept_in_standing(tmp_path: Path):
+    store = old_store(tmp_path / "store")
+    # one price moved ten minutes after `standing` was last written; what else that answer showed is not known
+    moved = pd.DataFrame(prices("sharp", "match 00000", 30, last=30)[:1]).assign(price=3.2)
+    write(
+        tmp_path / "store",
+        "quotes",
+        moved.assign(phase="snapshot", collected_at=moved["observed_at"], source="x"),
+    )
+
+    assert store.upgrade() == 6
+
+    assert withdrawn(store) == [("gone", 10.0), ("soft", 20.0)]
+
+
 def test_a_store_of_a_later_layout_is_refused(tmp_path: Path):
     store = Store(str(tmp_path))
     store.append("quotes", ov.example(4).quotes)

@@ -43,6 +43,8 @@ def _gone(standing: pd.DataFrame, quotes: pd.DataFrame) -> pd.DataFrame:
     """Withdrawals of prices that stood when an answer about their competition no longer showed them."""
     seen = microseconds(standing["last_seen_at"])
     answers = np.unique(np.append(microseconds(quotes["collected_at"]), seen))
+    # a poller that was killed had not kept yet what it saw in its last minutes: its later answers say nothing
+    answers = answers[answers <= seen.max()]
     following = np.append(answers, np.iinfo(np.int64).max)[np.searchsorted(answers, seen, side="right")]
     is_gone = (following < microseconds(standing["starts_at"])) & standing["price"].notna().to_numpy()
     found = standing[is_gone].assign(next_at=as_times(following[is_gone]).array)
