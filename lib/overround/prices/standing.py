@@ -102,9 +102,10 @@ def first_and_closing(quotes: pd.DataFrame) -> tuple[Whole, Whole]:
     times = (microseconds(quotes[name])[rows] for name in ("observed_at", "collected_at"))
     rows = rows[np.lexsort(tuple(times))]
     offers = rows_of(quotes, rows, OFFER)
-    last = rows[~offers.duplicated(keep="last")]
-    stood = stood_at_kick_off(quotes, last) & quotes["price"].notna().to_numpy()[last]
-    return rows[~offers.duplicated()], last[stood]
+    is_last = ~offers.duplicated(keep="last").to_numpy()
+    # of all rows, as the times of the answers are theirs
+    last = rows[is_last & stood_at_kick_off(quotes, rows)]
+    return rows[~offers.duplicated()], last[quotes["price"].notna().to_numpy()[last]]
 
 
 def complete_markets(quotes: pd.DataFrame) -> pd.DataFrame:
