@@ -11,7 +11,13 @@ import pandas as pd
 
 from overround.collection.corrections import CORRECTION_COLUMNS, blank_cells
 from overround.collection.identity import Identities, Reconciled
-from overround.collection.stored_prices import FORGET_S, flush_asked, flush_prices, load_prices
+from overround.collection.stored_prices import (
+    FORGET_S,
+    flush_asked,
+    flush_prices,
+    load_prices,
+    with_last_asked,
+)
 from overround.errors import FetchError, OverroundError, SourceError, TableError
 from overround.measure.meter import Meter, request_figures
 from overround.progress import followed
@@ -260,6 +266,8 @@ class Gathering:
             self._append_all("aliases", [one.aliases for one in some])
             for table, rows in batch.tables.items():
                 if len(rows):
+                    if table == "events" and self.changes_only:
+                        rows = with_last_asked(self.store, rows)
                     of_quotes = {"changes_only": self.changes_only, "one_line": self.one_line}
                     done = self.store.append(table, rows, **(of_quotes if table == "quotes" else {}))
                     self.totals.loc[table] += pd.Series(asdict(done))[self.totals.columns]

@@ -4,6 +4,7 @@ import pandas as pd
 
 from overround.collection.collector import APPEND
 from overround.collection.polled import Polled, note
+from overround.collection.stored_prices import with_last_asked
 from overround.errors import StoreError
 from overround.measure.meter import Meter
 from overround.schema import COLLECTED
@@ -57,6 +58,8 @@ class PendingRows:
 
     def _append(self, name: str, rows: pd.DataFrame, meter: Meter) -> None:
         with meter.stage(APPEND) as stage:
+            if name == "events":
+                rows = with_last_asked(self._store, rows)
             done = self._store.append(name, rows, changes_only=name == "quotes")
             stage.count(rows=done.inserted + done.updated)
         self._state.inserted[name] += done.inserted

@@ -90,14 +90,28 @@ def flush_prices(found: OpenPrices, store: Store) -> None:
 def flush_asked(found: OpenPrices, store: Store) -> None:
     """Keep when the last answer was for events that begin soon, as nobody may ask again before they do."""
     soon = {
-        name: (*found.events[name][:-1], at)
+        name: (*found.events[name][:-1], found.last_asked(name))
         for name, at in found.asked.items()
         if found.events[name][3] - at <= _SOON_US
     }
     if soon:
         competitions = {name: event[1] for name, event in soon.items()}
         rows = Rows(SOURCE, seasons=found.seasons, competitions=competitions, events=soon)
-        store.append("events", rows.batch().events)
+        store.append("events", with_last_asked(store, rows.batch().events))
+
+
+def with_last_asked(store: Store, events: pd.DataFrame) -> pd.DataFrame:
+    """Events with the later one of their last answers and the stored one, which another process may have had.
+
+    An answer before another kick-off than the stored one does not count.
+    """
+    names = {name: events[name].unique().tolist() for name in ("event_id", "competition")}
+    stored = store.read("events", names, ["event_id", "starts_at", "last_asked_at"])
+    stored = stored.astype({"event_id": "str"}).set_index("event_id")
+    stored = stored.reindex(events["event_id"]).set_axis(events.index)
+    known = stored["last_asked_at"].where(stored["starts_at"] == events["starts_at"])
+    asked = events["last_asked_at"]
+    return events.assign(last_asked_at=asked.where(~(known > asked) & (asked.notna() | known.isna()), known))
 
 
 def _add_standing(found: OpenPrices, rows: pd.DataFrame, as_of_s: float | None) -> None:

@@ -125,12 +125,13 @@ class OpenPrices:
             return
         is_answer = bool(rows.quotes) and rows.is_whole
         rows.quotes = self._changes(rows.quotes, at, offer.scope)
-        rows.events |= self._begun(sport, at)
+        rows.events |= self._begun(at)
         if is_answer:
-            rows.quotes |= self._withdrawn(at, sport, offer)
+            rows.quotes |= self._withdrawn(at, sport, offer, shown)
             self._put_off(rows, shown, at, sport)
         # an answer says something, too, of events that it no longer names
-        rows.competitions |= dict.fromkeys((*rows.events, *(event for event, *_ in rows.quotes)), sport)
+        for name in (*rows.events, *(event for event, *_ in rows.quotes)):
+            rows.competitions[name] = self.events[name][1]
 
     def _changed_events(self, events: dict[str, tuple], at: int) -> dict[str, tuple]:
         changed = {}
@@ -169,13 +170,21 @@ class OpenPrices:
                     f"under another id ({other[0]}): taken for postponed, without a result",
                 )
 
-    def _begun(self, sport: str, at: int) -> dict[str, tuple]:
+    def last_asked(self, name: str) -> int | None:
+        """When the last whole answer to the sport of an event came before it began; None: not known."""
+        event = self.events[name]
+        # what is stored may be later, where history is bought
+        known = [at for at in (self.asked.get(name), event[-1]) if at is not None and at < event[3]]
+        return max(known, default=None)
+
+    def _begun(self, at: int) -> dict[str, tuple]:
         """Events that have begun since the last answer to their sport, with the time of that one."""
         begun = {}
         for name in [name for name in self.asked if self.events[name][3] <= at]:
-            last = self.asked.pop(name)
-            if self.events[name][1] == sport and last < self.events[name][3]:
-                begun[name] = self.events[name] = (*self.events[name][:-1], last)
+            last, event = self.last_asked(name), self.events[name]
+            del self.asked[name]
+            if last != event[-1]:
+                begun[name] = self.events[name] = (*event[:-1], last)
         return begun
 
     def _changes(self, quotes: dict[tuple, tuple], at: int, scope: str) -> dict[tuple, tuple]:
@@ -198,9 +207,13 @@ class OpenPrices:
             if old is not None and when <= old.observed_at:
                 # changed, though the bookmaker's time says otherwise: it was on offer when the provider
                 # answered, at the latest
-                if at <= old.observed_at:
+                if at > old.observed_at:
+                    when = at
+                elif at > max(old.last_seen_at, self.asked.get(selection[0], 0) if old.price is None else 0):
+                    # a later answer, though the open price is by a clock that is a little ahead of it
+                    when = old.observed_at + 1
+                else:
                     continue  # an answer older than the open price
-                when = at
             prices[selection] = Price(price, when, at, scope)
             changes[*selection, when] = (price, at)
             book = self.events[selection[0]][1], selection[1]
@@ -208,15 +221,19 @@ class OpenPrices:
                 self.scopes[book], self.has_new_scopes = scope, True
         return changes
 
-    def _withdrawn(self, at: int, sport: str, offer: "Offer") -> dict[tuple, tuple]:
-        """Rows of the prices that an answer of this time should show, and does not."""
+    def _withdrawn(self, at: int, sport: str, offer: "Offer", shown: dict[str, tuple]) -> dict[tuple, tuple]:
+        """Rows of the prices that an answer of this time should show, and does not.
+
+        It should show all events of its sport, and all prices of those that it shows: an answer to "upcoming"
+        has events of other sports.
+        """
         scope, markets = offer.scope, offer.kept_markets
         gone: dict[tuple, tuple] = {}
         for name, prices in self.prices.items():
             event = self.events.get(name)
-            if event is None or event[1] != sport or event[3] <= at:
+            if event is None or event[3] <= at or not (event[1] == sport or name in shown):
                 continue
-            self.asked[name] = at
+            self.asked[name] = max(at, self.asked.get(name, 0))
             for selection, one in prices.items():
                 if (
                     one.last_seen_at < at
