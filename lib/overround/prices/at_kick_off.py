@@ -44,24 +44,34 @@ def stood_at_kick_off(quotes: pd.DataFrame, rows: Whole) -> NDArray[np.bool_]:
     timed = np.flatnonzero((phase == "snapshot").to_numpy()[rows] & (starts[rows] > np.iinfo(np.int64).min))
     if not len(timed):
         return stood
-    place, _ = column_codes(quotes["competition" if "competition" in quotes else "event_id"])
-    at = rows[timed]
-    place, starts = place[at].astype(np.int64), starts[at]
-    collected, observed = (microseconds(quotes[name])[at] for name in ("collected_at", "observed_at"))
+    at = rows if len(timed) == len(rows) else rows[timed]
+    starts, collected = starts[at], microseconds(quotes["collected_at"])[at]
+    place = column_codes(quotes["competition" if "competition" in quotes else "event_id"])[0][at]
+    event, n_events = column_codes(quotes["event_id"])
+    event = event[at]
     # one number for place and time, in whole seconds, so that one search finds the answers before a kick-off
     origin = min(collected.min(), starts.min())
     span = (max(collected.max(), starts.max()) - origin) // _SECOND_US + 2
-    answers = np.unique(place * span + (collected - origin) // _SECOND_US)
-    matches, of_row = np.unique(place * span + (starts - origin) // _SECOND_US, return_inverse=True)
+    answers = (collected - origin) // _SECOND_US
+    answers += place * span
+    # rows mostly come in the order of time, a few to an answer
+    answers = np.unique(answers[np.append(True, answers[1:] != answers[:-1])])
+    kick_off, place_of = np.full(n_events, origin), np.zeros(n_events, np.int64)
+    kick_off[event], place_of[event] = starts, place
+    match, matches = pd.factorize(place_of * span + (kick_off - origin) // _SECOND_US)
     since, limit = _since_last_answer(answers, matches, span)
     if "last_asked_at" in quotes:
-        asked = microseconds(quotes["last_asked_at"])[at]
-        told = np.flatnonzero((asked > np.iinfo(np.int64).min) & (asked <= starts))
-        np.minimum.at(since, of_row[told], (starts - asked)[told] // _SECOND_US)
-    known = since <= limit
-    late, allowed = collected - starts, limit[of_row] * _SECOND_US
-    near = (starts - observed <= allowed) | ((late > 0) & (late <= allowed))
-    stood[timed] = known[of_row] & (late <= 0) | near
+        asked = np.full(n_events, np.iinfo(np.int64).min)
+        asked[event] = microseconds(quotes["last_asked_at"])[at]
+        told = np.flatnonzero((asked > np.iinfo(np.int64).min) & (asked <= kick_off))
+        np.minimum.at(since, match[told], (kick_off - asked)[told] // _SECOND_US)
+    known = (since <= limit)[match]
+    # the bookmaker's clock counts only for what is left
+    left = np.flatnonzero(~known[event] | (collected > starts))
+    allowed = (limit * _SECOND_US)[match[event[left]]]
+    late = (collected - starts)[left]
+    observed = microseconds(quotes["observed_at"])[at[left]]
+    stood[timed[left]] = (starts[left] - observed <= allowed) | ((late > 0) & (late <= allowed))
     return stood
 
 
