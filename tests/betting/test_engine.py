@@ -240,6 +240,7 @@ UNKNOWN = [
     (("btts", None, "yes"), "market 'btts' cannot be settled; these can: h2h, totals, spreads, h2h_lay"),
     (("totals", None, "over"), "row 1: a bet on 'over' of totals has no line"),
     (("spreads", None, "away"), "a bet on 'away' of spreads has no line"),
+    (("totals", float("inf"), "over"), "a bet on 'over' of totals has no line"),
 ]
 
 

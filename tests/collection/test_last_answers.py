@@ -131,3 +131,25 @@ def test_closing_quotes_have_the_rows_of_closing_lines(play, tmp_path: Path):  #
     assert ov.closing_lines(quotes, "sharp").empty
     assert ov.prices.closing_quotes(quotes).empty
     assert (ov.forecasts.early_and_close(quotes)["phase"] != "close").all()
+
+
+def test_a_poller_sees_what_another_process_withdrew_though_nothing_else_changes(play, tmp_path: Path):  # noqa: F811
+    # a single collection in minute 5 does not show what the poller sees before and after it
+    both, alone = [book("sharp"), book("soft", SOFT)], [book("sharp")]
+    poller = play([shown(minute, *both) for minute in (0, 10, 20)])
+    other = play([shown(5, *alone)])
+    turns = iter([lambda: polled(other, tmp_path), lambda: None])
+
+    def sleep(_: float) -> None:
+        poller.sleep(_)
+        next(turns)()
+
+    polled(poller, tmp_path, sleep=sleep)
+
+    quotes = Store(str(tmp_path / "store")).read("quotes", {"bookmaker": "soft", "outcome": "home"})
+    quotes = quotes.sort_values("observed_at")
+    assert list(zip(minutes(quotes["observed_at"]), quotes["price"].fillna(0), strict=True)) == [
+        (0, 2.05),
+        (5, 0),
+        (20, 2.05),
+    ]

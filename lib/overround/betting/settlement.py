@@ -98,7 +98,7 @@ def selections(
             raise ParameterError(f"row {at}: a bet on 'draw' has 2 ways; match odds with a draw have 3.")
         kind, lines = np.where(two, np.int8(3), kind), np.where(two, 0.0, lines)
     if kind.any():
-        missing = (kind > 0) & np.isnan(lines)
+        missing = (kind > 0) & ~np.isfinite(lines)
         if missing.any():
             row = int(missing.argmax())
             at, name, selected = market.index[row], market.iloc[row], outcome.iloc[row]

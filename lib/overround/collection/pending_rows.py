@@ -56,6 +56,12 @@ class PendingRows:
                 break
             frames.clear()
 
+    def look(self) -> None:
+        """See whether another process has stored quotes, also where there was nothing to append."""
+        quotes = self._store.catalog.open("quotes")
+        if quotes is not None and quotes.version() != self._version:
+            self.others_wrote, self._version = True, quotes.version()
+
     def _append(self, name: str, rows: pd.DataFrame, meter: Meter) -> None:
         with meter.stage(APPEND) as stage:
             if name == "events":

@@ -228,8 +228,9 @@ class _Poller:
 
     def _adopt_prices_of_others(self) -> None:
         """Adopt prices that another process stored: it may have seen a change between two of our polls."""
-        if self._pending.others_wrote:
-            with noted(self._state):
+        with noted(self._state):
+            self._pending.look()
+            if self._pending.others_wrote:
                 adopt_prices(self._prices, self._store)
                 self._pending.others_wrote = False
 

@@ -64,7 +64,8 @@ def adopt_prices(found: OpenPrices, store: Store, as_of_s: float | None = None) 
             # a withdrawal is no sighting
             seen = 0 if price is None else max(observed_at, collected_at)
             last_seen_at = max(seen, old.last_seen_at if old else 0)
-            prices[name] = Price(price, observed_at, last_seen_at, scope)
+            withdrawn_at = collected_at if price is None else 0
+            prices[name] = Price(price, observed_at, last_seen_at, scope, withdrawn_at=withdrawn_at)
 
 
 def flush_prices(found: OpenPrices, store: Store) -> None:

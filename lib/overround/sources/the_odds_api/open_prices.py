@@ -32,6 +32,7 @@ class Price:
     last_seen_at: int  # the newest answer that showed a price
     scope: str = ""  # of that answer
     is_flushed: bool = False
+    withdrawn_at: int = 0  # the answer that no longer showed it
 
 
 class Sighting(NamedTuple):
@@ -209,7 +210,7 @@ class OpenPrices:
                 # answered, at the latest
                 if at > old.observed_at:
                     when = at
-                elif at > max(old.last_seen_at, self.asked.get(selection[0], 0) if old.price is None else 0):
+                elif at > max(old.last_seen_at, old.withdrawn_at):
                     # a later answer, though the open price is by a clock that is a little ahead of it
                     when = old.observed_at + 1
                 else:
@@ -243,7 +244,7 @@ class OpenPrices:
                 ):
                     # by a bookmaker's clock that is a little ahead, the price may be younger than the answer
                     when = max(at, one.observed_at + 1)
-                    one.price, one.observed_at, one.is_flushed = None, when, False
+                    one.price, one.observed_at, one.is_flushed, one.withdrawn_at = None, when, False, at
                     gone[*selection, when] = (None, at)
                     later = self.later.get(selection)
                     if later is not None and later.observed_at <= at < later.last_seen_at:
