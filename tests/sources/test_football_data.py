@@ -795,8 +795,8 @@ def archive_files(folder: Path) -> list[tuple[Path, str, str | None]]:
         if path.parent.name.startswith("new"):
             files.append((path, path.stem, None))
         elif path.stem in ("fixtures", "Latest_Results"):
-            text = path.read_text("utf-8-sig")
-            files += [(path, division, "2425") for division in DIVISIONS if f"\n{division}," in text]
+            text, season = path.read_text("utf-8-sig"), re.sub(r".*-.*-.*", "2627", path.parent.name)[:4]
+            files += [(path, division, season) for division in DIVISIONS if f"\n{division}," in text]
         elif path.parent.name == "revisions":
             season, division = path.name.split(".")[0].split("-")
             files.append((path, division, season))
