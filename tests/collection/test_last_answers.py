@@ -18,6 +18,7 @@ from tests.collection.test_withdrawals import (
     shown,
     withdrawn,
 )
+from tests.support.commands import home, overround
 from tests.support.polls import SPORT, START, answer, polled
 
 KICK_OFF_MINUTE = 180
@@ -153,3 +154,15 @@ def test_a_poller_sees_what_another_process_withdrew_though_nothing_else_changes
         (5, 0),
         (20, 2.05),
     ]
+
+
+def test_the_page_of_a_collection_counts_no_withdrawal_as_a_price(play, tmp_path: Path):  # noqa: F811
+    both = [book("sharp"), book("soft", SOFT)]
+    polled(play([shown(0, *both), shown(5, both[0]), shown(10, both[0])]), tmp_path)
+
+    done = overround(
+        *("run", "collection", "-p", "source=the-odds-api"),
+        env=home(tmp_path, OVERROUND_STORE=str(tmp_path / "store")),
+    )
+
+    assert "; 6 prices;" in done.stderr
