@@ -7,6 +7,7 @@ many at a time, and each by itself as soon as anything is refused or goes wrong.
 
 import copy
 import json
+import re
 import resource
 import signal
 import zipfile
@@ -180,8 +181,17 @@ def _mutated_file(random: Random, content: bytes) -> tuple[bytes, bool]:
 
 def _parse_file(content: bytes) -> Batch:
     new = content[:7] == b"Country"
-    league = "ARG" if new else "E0"
-    return parse(content, "the file", competition=league, season=None if new else "2425", collected_at=AT)
+    league, season = ("ARG", None) if new else ("E0", _season(content))
+    return parse(content, "the file", competition=league, season=season, collected_at=AT)
+
+
+def _season(content: bytes) -> str:
+    """The season of the first day in a file of a division: rows of other years would be set aside."""
+    day = re.search(rb",\d\d/(\d\d)/(?:\d\d)?(\d\d),", content)
+    if day is None:
+        return "2425"
+    first = int(day[2]) - (int(day[1]) < 7)
+    return f"{first % 100:02}{(first + 1) % 100:02}"
 
 
 def _parse_files(contents: list[bytes]) -> Batch:

@@ -56,7 +56,9 @@ FACTS = {
     "new": [30, 0, 0, 0],
     "memory_mb": [300, 310, 312, 311],
     "logs_kb": [10, 12, 14, 16],
-    **{f"{name}_{unit}": 5 for name in ("events", "quotes", "results") for unit in ("rows", "kb")},
+    **{
+        f"{name}_{unit}": 5 for name in ("events", "quotes", "results", "editions") for unit in ("rows", "kb")
+    },
     **{
         f"{name}_{unit}": [10, 20, 30, 40]
         for name in ("ledgers", "measurements", "requests")

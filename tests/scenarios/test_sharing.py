@@ -24,7 +24,12 @@ GITHUB, CHECKS, GITLAB, HOOKS, PAGE = (
     ROOT / "docs" / "sharing.md",
 )
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-PAGES_WITH_COMMANDS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+# docs/settlement.md is about rules, and has nothing to type
+PAGES_WITH_COMMANDS = [
+    *sorted({*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "settlement.md"}),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+]
 
 
 def lines_of(path: Path) -> list[str]:

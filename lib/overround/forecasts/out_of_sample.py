@@ -11,6 +11,7 @@ from overround.schema import TIME_KIND
 from overround.times import moment
 
 _CARRIED = ("event_id", "competition", "season", "starts_at")
+_AFTERWARDS = ["status", "same_as", "last_asked_at"]
 _MATCH = pd.Timedelta(hours=3)  # with interval, added time, extra time
 
 
@@ -75,6 +76,8 @@ def walk_forward(
     (True, True)
     """
     _check(events, results, refit_days, window_days, embargo_days, least_matches, by)
+    # what a store says of a match when it is over is no model's business
+    events = events.drop(columns=_AFTERWARDS, errors="ignore")
     known = results.dropna(subset=["home_score", "away_score"])[
         ["event_id", "home_score", "away_score", "settled_at"]
     ]
@@ -179,7 +182,7 @@ def _check(
             raise ParameterError(
                 f"{name} need the column {missing[0]!r}; they have {', '.join(frame.columns)}."
             )
-    clash = sorted({"home_score", "away_score", "settled_at", "status"} & set(events))
+    clash = sorted({"home_score", "away_score", "settled_at"} & set(events))
     if clash:
         raise ParameterError(
             f"events have the column {clash[0]!r}, "

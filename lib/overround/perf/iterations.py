@@ -30,6 +30,7 @@ from overround.signals.value import value_signals
 from overround.store.store import Store
 
 SEASONS = ("1819", "1920", "2021", "2122", "2223", "2324")
+ONCE = (*COLLECTED, "editions")
 KEPT = ("ledgers", "measurements", "requests")  # every run adds to them, so that runs can be compared later
 REFERENCES = ("pinnacle", "market_average")
 START, FILLED = "empty", "filled"
@@ -75,7 +76,7 @@ def faults(facts: pd.DataFrame) -> list[str]:
     wrong += [
         f"{int(new)} rows were new in iteration {at + 1}" for at, new in facts["new"].items() if at and new
     ]
-    for name in COLLECTED:
+    for name in ONCE:
         if _varies(facts[f"{name}_rows"]) or _varies(facts[f"{name}_kb"]):
             wrong.append(f"table {name} grew, though nothing new was collected")
     for name in KEPT:
@@ -99,7 +100,7 @@ def faults(facts: pd.DataFrame) -> list[str]:
 def growth(facts: pd.DataFrame) -> pd.DataFrame:
     """Size of each table, and of all logs, after the first iteration and at the end, and why it grew."""
     why = {
-        **dict.fromkeys(COLLECTED, "collected once"),
+        **dict.fromkeys(ONCE, "collected once"),
         **dict.fromkeys(KEPT, "each iteration adds its own"),
         "logs": "an entry a commit",
     }
@@ -163,14 +164,14 @@ def _iteration(
         "version": version,
         "new": int(collected.rows["inserted"].sum()),
         "bets": sum(map(len, ledgers)),
-        **{f"{name}_rows": len(store.read(name)) for name in (*COLLECTED, *KEPT)},
+        **{f"{name}_rows": len(store.read(name)) for name in (*ONCE, *KEPT)},
         "memory_mb": procfs.peak_mb(),
     }, stages
 
 
 def _sizes(root: Path) -> dict[str, float]:
     """Kilobytes of each table's rows, and of all tables' logs."""
-    sizes = dict.fromkeys(("logs_kb", *(f"{name}_kb" for name in (*COLLECTED, *KEPT))), 0.0)
+    sizes = dict.fromkeys(("logs_kb", *(f"{name}_kb" for name in (*ONCE, *KEPT))), 0.0)
     for path in root.rglob("*"):
         if path.is_file():
             table = "logs" if "_delta_log" in path.parts else path.relative_to(root).parts[0]
