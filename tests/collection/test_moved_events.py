@@ -139,3 +139,22 @@ def test_a_bookmaker_that_was_renamed_goes_on_under_its_name(play, tmp_path: Pat
 
     shown = store.read("quotes").dropna(subset="price")
     assert set(shown["bookmaker"]) == {"onebook", "espnbet"}
+
+
+@pytest.mark.parametrize("new_id", [False, True])
+def test_a_match_of_a_series_that_is_taken_off_is_not_the_next_one(play, tmp_path: Path, new_id):
+    def game(name: str, day: int) -> dict:
+        kick_off = f"2030-05-0{day}T23:00:00Z"
+        return event({"onebook": (1.9, 20.0, 2.0)}, START, name=name, kick_off=kick_off) | {
+            "sport_key": "baseball_nowhere"
+        }
+
+    series = [game("g2", 5), game("g3", 6)]
+    before = [game("g1", 4)] if new_id else [game("g1", 4), *series]
+    answers = [answer(0, *before), answer(10, *series)]
+
+    done = polled(play(answers), tmp_path, sports=["baseball_nowhere"])
+
+    events = store_of(tmp_path).read("events").set_index("event_id")["status"]
+    assert (events["g1"] == "postponed") == new_id  # what was there all the time is no new date
+    assert done.set_aside == int(new_id)

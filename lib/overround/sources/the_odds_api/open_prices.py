@@ -3,7 +3,7 @@
 It holds the events on offer and those of the last days. Nothing here fetches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -120,6 +120,7 @@ class OpenPrices:
         rows.results = {
             name: result for name, result in rows.results.items() if self.settled.get(name) != result
         }
+        fresh = rows.events.keys() - self.events.keys()
         self.events |= rows.events
         self.settled |= rows.results
         if offer is None:
@@ -129,7 +130,7 @@ class OpenPrices:
         rows.events |= self._begun(at)
         if is_answer:
             rows.quotes |= self._withdrawn(at, sport, offer, shown)
-            self._put_off(rows, shown, at, sport)
+            self._put_off(rows, shown, fresh, at, sport)
         # an answer says something, too, of events that it no longer names
         for name in (*rows.events, *(event for event, *_ in rows.quotes)):
             rows.competitions[name] = self.events[name][1]
@@ -147,8 +148,12 @@ class OpenPrices:
                 changed[name] = event
         return changed
 
-    def _put_off(self, rows: Rows, shown: dict[str, tuple], at: int, sport: str) -> None:
-        """Note events that are gone well before they begin, while their teams meet under another id."""
+    def _put_off(self, rows: Rows, shown: dict[str, tuple], fresh: Set[str], at: int, sport: str) -> None:
+        """Note events that are gone well before they begin, while their teams meet under another id.
+
+        That id is one of this answer's new ones, or in football one that was there beside the old: teams of
+        other sports play series, whose next match is known while one is taken off.
+        """
         for old in [event for name, event in self.events.items() if name not in shown and event[1] == sport]:
             name, starts_at = old[0], old[3]
             if old[6] is not None or starts_at < at + _WELL_BEFORE_US:
@@ -156,7 +161,10 @@ class OpenPrices:
             others = (
                 event
                 for event in shown.values()
-                if {*event[4:6]} == {*old[4:6]} and event[3] > at and abs(event[3] - starts_at) <= _PUT_OFF_US
+                if {*event[4:6]} == {*old[4:6]}
+                and event[3] > at
+                and abs(event[3] - starts_at) <= _PUT_OFF_US
+                and (event[0] in fresh or sport.startswith("soccer"))
             )
             other = next(others, None)
             if other is not None:
