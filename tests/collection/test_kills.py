@@ -1,6 +1,5 @@
 """Pollers that are killed at any moment: what stands in the end is what the last answer shows."""
 
-import json
 import random
 import subprocess
 import sys
@@ -11,9 +10,9 @@ import pandas as pd
 import pytest
 
 from overround import Store
-from overround.sources.replay import Shown, recorded_answers, replayed
+from overround.sources.replay import recorded_answers, replayed
 from tests.support.commands import ROOT
-from tests.support.polls import WORLD_CUP
+from tests.support.polls import WORLD_CUP, shown_prices
 
 _OFFER = ["event_id", "bookmaker", "market", "line", "outcome"]
 _POLLER = """
@@ -66,7 +65,7 @@ def test_killed_at_random_moments_pollers_leave_what_the_last_answer_shows(recor
     stands = last[last["price"].notna()]
     line = stands["line"].astype(object).where(stands["line"].notna(), None)
     key = stands.assign(line=line)[_OFFER].itertuples(index=False, name=None)
-    assert dict(zip(key, stands["price"].round(9), strict=True)) == shown(answers[-1])
+    assert dict(zip(key, stands["price"].round(9), strict=True)) == shown_prices(answers[-1])
     assert (last["price"].isna()).sum() > 20
     # changes only: no two rows of a selection in a row say the same
     in_order = quotes.sort_values(["observed_at"], kind="stable")
@@ -74,20 +73,3 @@ def test_killed_at_random_moments_pollers_leave_what_the_last_answer_shows(recor
     first = ~in_order.duplicated(_OFFER)
     same = (in_order["price"] == before) | (in_order["price"].isna() & before.isna() & ~first)
     assert not same.any()
-
-
-def shown(answer: Shown) -> dict[tuple, float]:
-    """Prices of an answer before kick-off, by no code of ours."""
-    found = {}
-    for event in json.loads(answer.content()):
-        if pd.Timestamp(event["commence_time"]) <= answer.at:
-            continue
-        sides = {event["home_team"]: "home", event["away_team"]: "away"}
-        for bookmaker in event["bookmakers"]:
-            for market in bookmaker["markets"]:
-                for outcome in market["outcomes"]:
-                    side = sides.get(outcome["name"], outcome["name"].lower())
-                    key = (event["id"], bookmaker["key"], market["key"], outcome.get("point"), side)
-                    price = outcome["price"]
-                    found[key] = round(1 + (price / 100 if price > 0 else -100 / price), 9)
-    return found

@@ -1,6 +1,5 @@
 """Prices that an answer no longer shows: withdrawn from its time on, over real HTTP on loopback."""
 
-import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -12,27 +11,24 @@ import pytest
 import overround as ov
 from overround import Store
 from overround.prices.standing import standing_price
-from overround.sources.replay import Shown, replayed
+from overround.sources.replay import Shown
 from overround.sources.the_odds_api.client import Offer
 from tests.support.commands import ROOT
-from tests.support.polls import KICK_OFF, SPORT, START, answer, collect_recorded, iso, polled, settings_for
+from tests.support.polls import (
+    KICK_OFF,
+    SPORT,
+    START,
+    answer,
+    collect_recorded,
+    event,
+    iso,
+    polled,
+    settings_for,
+    shown_prices,
+)
 
 SHARP, SOFT = (2.0, 3.5, 4.0), (2.05, 3.4, 3.9)
 MOVED = (1.8, 3.7, 4.8)
-
-
-@pytest.fixture
-def play():
-    """Start providers that play answers back; they end with the test."""
-    running = []
-
-    def start(answers: list[Shown]):
-        running.append(replayed(answers))
-        return running[-1].__enter__()
-
-    yield start
-    for one in running:
-        one.__exit__(None, None, None)
 
 
 def book(key: str, prices: tuple = SHARP, at: float = 0, market: str = "h2h", **more: object) -> dict:
@@ -59,15 +55,7 @@ def match(*books: dict, name: str = "e1", kick_off: str = KICK_OFF) -> dict:
     for one in books:
         known = joined.setdefault(one["key"], {**one, "markets": []})
         known["markets"] = known["markets"] + one["markets"]
-    return {
-        "id": name,
-        "sport_key": SPORT,
-        "sport_title": "Nowhere",
-        "commence_time": kick_off,
-        "home_team": "Birch",
-        "away_team": "Alder",
-        "bookmakers": list(joined.values()),
-    }
+    return event({}, START, name=name, kick_off=kick_off) | {"bookmakers": list(joined.values())}
 
 
 def shown(minute: float, *books: dict, **more: object) -> Shown:
@@ -325,21 +313,7 @@ def test_no_bet_takes_a_price_that_the_recorded_answer_of_its_moment_does_not_sh
     answers = ov.sources.replay.recorded_answers(recorded / "the-odds-api" / "soccer_fifa_world_cup" / "odds")
     answers = answers[400:700]
     collect_recorded(answers, tmp_path)
-    shows: dict[pd.Timestamp, set] = {}
-    for one in answers:
-        shows[pd.Timestamp(one.at)] = {
-            (event["id"], bookmaker["key"], market["key"], outcome.get("point"), side, round(price, 9))
-            for event in json.loads(one.content())
-            for bookmaker in event["bookmakers"]
-            for market in bookmaker["markets"]
-            for outcome in market["outcomes"]
-            for side in [
-                {event["home_team"]: "home", event["away_team"]: "away"}.get(
-                    outcome["name"], outcome["name"].lower()
-                )
-            ]
-            for price in [1 + (outcome["price"] / 100 if outcome["price"] > 0 else -100 / outcome["price"])]
-        }
+    shows = {pd.Timestamp(one.at): shown_prices(one) for one in answers}
     quotes = Store(str(tmp_path / "store")).read("quotes")
 
     bets = pd.concat([ov.value_signals(quotes, "consensus", min_edge=0.0), ov.arbitrage_signals(quotes)])
@@ -347,5 +321,5 @@ def test_no_bet_takes_a_price_that_the_recorded_answer_of_its_moment_does_not_sh
     assert len(bets) > 50
     for bet in bets.itertuples():
         line = None if pd.isna(bet.line) else bet.line
-        key = (bet.event_id, bet.bookmaker, bet.market, line, bet.outcome, round(bet.price, 9))
-        assert key in shows[bet.placed_at]
+        key = (bet.event_id, bet.bookmaker, bet.market, line, bet.outcome)
+        assert shows[bet.placed_at].get(key) == round(bet.price, 9)

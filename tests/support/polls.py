@@ -108,3 +108,23 @@ def collect_recorded(answers: list[Shown], folder: Path) -> Polled:
             sleep=lambda _: next(turns),
             clock=lambda: started + 30 * server.turn,
         )
+
+
+def shown_prices(answer: Shown) -> dict[tuple, float]:
+    """Decimal prices of a recorded American answer before kick-off, by no code of ours.
+
+    The keys are event, bookmaker, market, line and outcome.
+    """
+    found = {}
+    for one in json.loads(answer.content()):
+        if datetime.fromisoformat(one["commence_time"]) <= answer.at:
+            continue
+        sides = {one["home_team"]: "home", one["away_team"]: "away"}
+        for bookmaker in one["bookmakers"]:
+            for market in bookmaker["markets"]:
+                for outcome in market["outcomes"]:
+                    side = sides.get(outcome["name"], outcome["name"].lower())
+                    key = (one["id"], bookmaker["key"], market["key"], outcome.get("point"), side)
+                    price = outcome["price"]
+                    found[key] = round(1 + (price / 100 if price > 0 else -100 / price), 9)
+    return found

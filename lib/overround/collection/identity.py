@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from overround.collection.corrections import dated, named, plain, scored, timed
-from overround.collection.pairing import Pairs, pair, repeated, turned
+from overround.collection.pairing import PRICE_OF, Pairs, pair, repeated, turned
 from overround.schema import EVENT_STATUS, HIDDEN, TABLES
 from overround.sources.base import Batch, Scope, event_id
 from overround.store.store import Store
@@ -21,7 +21,6 @@ from overround.store.store import Store
 _FEW, _SHARE = 3, 0.02
 # in `editions`, in place of a season: the list of coming matches, of whatever season
 _PROVISIONAL = "coming matches"
-_SELECTION = ["bookmaker", "market", "line", "outcome", "phase"]
 
 
 @dataclass
@@ -203,7 +202,7 @@ class _File:
 
     def _prices(self, asked: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Quotes of candidate pairs, with the places of their matches."""
-        wanted = ["event_id", *_SELECTION, "price"]
+        wanted = ["event_id", *PRICE_OF, "price"]
         new, old = (
             matches.loc[asked[column].unique(), "event_id"]
             for column, matches in (("found", self.found), ("stored", self.stored))

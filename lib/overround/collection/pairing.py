@@ -15,7 +15,7 @@ import pandas as pd
 DAYS = 3
 # a price that was corrected is still near; another match's price is not
 _NEAR, _EQUAL = 0.1, 1e-9
-_SELECTION = ["bookmaker", "market", "outcome", "phase", "line"]
+PRICE_OF = ["bookmaker", "market", "outcome", "phase", "line"]
 # quotes of the new matches and of the stored ones with these places
 Prices = Callable[[pd.DataFrame], tuple[pd.DataFrame, pd.DataFrame]]
 
@@ -227,7 +227,7 @@ def _price_evidence(pairs: pd.DataFrame, new: pd.DataFrame, old: pd.DataFrame) -
     new = new.rename(columns={"place": "found"})
     asked = pairs[["found", "stored", "swapped"]].reset_index(names="pair")
     both = asked.merge(new, on="found")
-    both = turned(both, both["swapped"]).merge(old, on=["stored", *_SELECTION])
+    both = turned(both, both["swapped"]).merge(old, on=["stored", *PRICE_OF])
     apart = (both["price"] / both["price_old"] - 1).abs()
     sums = pd.DataFrame({"pair": both["pair"], "near": apart <= _NEAR, "equal": apart <= _EQUAL})
     share = sums.groupby("pair").mean().reindex(pairs.index)

@@ -12,7 +12,7 @@ from overround.sources.the_odds_api.values import times
 from overround.store.store import Store
 from overround.times import HOUR_US
 
-_SELECTION = ("event_id", "bookmaker", "market", "line", "outcome")
+_SELECTION = TABLES["standing"].key
 _COLUMNS = tuple(TABLES["standing"].columns)
 _SOON_US = 3 * HOUR_US
 FORGET_S = 3.5 * 86_400  # after kick-off: by then the scores have not named an event for half a day

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from overround.schema import TABLES
 from overround.store.catalog import LAYOUT, layout_of
 from overround.times import as_times, microseconds
 
 if TYPE_CHECKING:
     from overround.store.store import Store
 
-_SELECTION = ["event_id", "bookmaker", "market", "line", "outcome"]
+_SELECTION = list(TABLES["standing"].key)
 
 
 def upgrade(store: "Store") -> int:
