@@ -9,15 +9,7 @@ import overround as ov
 from overround import Store
 from overround.sources.replay import Shown
 from overround.sources.the_odds_api.client import Offer
-from tests.collection.test_withdrawals import (
-    SOFT,
-    book,
-    bought,
-    match,
-    play,  # noqa: F401  # a fixture
-    shown,
-    withdrawn,
-)
+from tests.collection.test_withdrawals import SOFT, book, bought, match, shown, withdrawn
 from tests.support.commands import home, overround
 from tests.support.polls import SPORT, START, answer, polled
 
@@ -37,7 +29,7 @@ def in_seconds(second: float, *books: dict) -> Shown:
     return shown(second / 60, *books)
 
 
-def test_an_answer_to_upcoming_withdraws_of_the_events_that_it_shows(play, tmp_path: Path):  # noqa: F811
+def test_an_answer_to_upcoming_withdraws_of_the_events_that_it_shows(play, tmp_path: Path):
     both, other = [book("sharp"), book("soft", SOFT)], match(book("sharp"), name="e2")
 
     polled(play([answer(0, match(*both), other), answer(5, match(both[0]))]), tmp_path, sports=("upcoming",))
@@ -49,7 +41,7 @@ def test_an_answer_to_upcoming_withdraws_of_the_events_that_it_shows(play, tmp_p
     assert set(Store(str(tmp_path / "store")).read("events")["competition"]) == {SPORT}
 
 
-def test_an_answer_about_another_sport_does_not_forget_when_this_one_was_asked(play, tmp_path: Path):  # noqa: F811
+def test_an_answer_about_another_sport_does_not_forget_when_this_one_was_asked(play, tmp_path: Path):
     other = {**match(book("sharp"), name="e2", kick_off="2030-05-09T15:00:00Z"), "sport_key": "soccer_other"}
     mine = match(*(book(name) for name in ("sharp", "soft", "third")))
     # in each poll this sport's answer first; kick-off is between the two answers of the last but one
@@ -65,7 +57,7 @@ def test_an_answer_about_another_sport_does_not_forget_when_this_one_was_asked(p
     assert last_asked(tmp_path) == 179.5
 
 
-def test_history_that_is_bought_later_does_not_move_the_last_answer_back(play, tmp_path: Path):  # noqa: F811
+def test_history_that_is_bought_later_does_not_move_the_last_answer_back(play, tmp_path: Path):
     books = [book(name) for name in ("sharp", "soft", "third")]
     polled(play([shown(minute, *books) for minute in (0, 100, 179, 185)]), tmp_path)
     assert last_asked(tmp_path) == 179
@@ -77,7 +69,7 @@ def test_history_that_is_bought_later_does_not_move_the_last_answer_back(play, t
     assert set(ov.closing_lines(quotes, "sharp")["bookmaker"]) == {"sharp", "soft", "third"}
 
 
-def test_a_slower_second_poller_does_not_move_the_last_answer_back(play, tmp_path: Path):  # noqa: F811
+def test_a_slower_second_poller_does_not_move_the_last_answer_back(play, tmp_path: Path):
     books = [book(name) for name in ("sharp", "soft", "third")]
     # the slower one is still running when the other one writes: it asks in between, and does not know
     fast = play([shown(minute, *books) for minute in (0, 179, 185)])
@@ -96,7 +88,7 @@ def test_a_slower_second_poller_does_not_move_the_last_answer_back(play, tmp_pat
 @pytest.mark.parametrize(
     ("second", "prices"), [((2.2, 3.4, 3.9), [2.05, 2.2]), (None, [2.05, 0, 2.05])], ids=["moved", "away"]
 )
-def test_a_clock_that_is_a_little_ahead_delays_no_change(play, tmp_path: Path, second, prices):  # noqa: F811
+def test_a_clock_that_is_a_little_ahead_delays_no_change(play, tmp_path: Path, second, prices):
     # an update of 4 s after its answer is believed; the next answers come 2 and 4 s after the first
     soft = book("soft", SOFT, 4 / 60)
     then = [book("soft", second, 1 / 60)] if second else []
@@ -120,7 +112,7 @@ def test_a_clock_that_is_a_little_ahead_delays_no_change(play, tmp_path: Path, s
     assert quotes["observed_at"].is_unique
 
 
-def test_closing_quotes_have_the_rows_of_closing_lines(play, tmp_path: Path):  # noqa: F811
+def test_closing_quotes_have_the_rows_of_closing_lines(play, tmp_path: Path):
     # one bookmaker moves every five minutes up to 40 before kick-off, as the only one
     answers = [
         shown(n, book("still"), book("sharp", (2 + n / 1000, 3.5, 4.0), n), book("third"))
@@ -134,7 +126,7 @@ def test_closing_quotes_have_the_rows_of_closing_lines(play, tmp_path: Path):  #
     assert (ov.forecasts.early_and_close(quotes)["phase"] != "close").all()
 
 
-def test_a_poller_sees_what_another_process_withdrew_though_nothing_else_changes(play, tmp_path: Path):  # noqa: F811
+def test_a_poller_sees_what_another_process_withdrew_though_nothing_else_changes(play, tmp_path: Path):
     # a single collection in minute 5 does not show what the poller sees before and after it
     both, alone = [book("sharp"), book("soft", SOFT)], [book("sharp")]
     poller = play([shown(minute, *both) for minute in (0, 10, 20)])
@@ -156,7 +148,7 @@ def test_a_poller_sees_what_another_process_withdrew_though_nothing_else_changes
     ]
 
 
-def test_the_page_of_a_collection_counts_no_withdrawal_as_a_price(play, tmp_path: Path):  # noqa: F811
+def test_the_page_of_a_collection_counts_no_withdrawal_as_a_price(play, tmp_path: Path):
     both = [book("sharp"), book("soft", SOFT)]
     polled(play([shown(0, *both), shown(5, both[0]), shown(10, both[0])]), tmp_path)
 
